@@ -1,0 +1,215 @@
+"""The command line: each command loads the settings and calls one role. docs/cli.md has a table.
+
+Roles are imported inside their commands, so that --help answers at once.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamrec import __version__
+from streamrec.invocation import Commands, Options, end, local_settings_of, settings_of
+
+EXIT_CODES = """Exit codes: 0 done; 1 failed; 2 wrong usage; 65 stored or sent data is wrong;
+69 Kafka or Redis is not there; 70 a child process died; 78 wrong configuration; 130 Ctrl-C.
+For audit: 0 all accounted for, 2 work is left, 3 the counts do not agree."""
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="A streaming recommender: it learns from every click while it runs.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+topics = typer.Typer(help="Create or check the four Kafka topics.", no_args_is_help=True)
+app.add_typer(topics, name="topics")
+
+
+@app.callback()
+def common(
+    ctx: typer.Context,
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="One setting.")
+    ] = None,
+    kafka: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="kafka.brokers")] = None,
+    redis: Annotated[str | None, typer.Option(metavar="URL", help="redis.url")] = None,
+) -> None:
+    """Keep the common options for the command."""
+    ctx.obj = Options(config, assignments or [], kafka, redis)
+
+
+@app.command()
+def learn(ctx: typer.Context) -> None:
+    """Learn from the events in Kafka, until SIGTERM. Start as many as you like."""
+    settings = settings_of(ctx, logs=True)
+    from streamrec.roles.learn import run
+
+    end(run(settings))
+
+
+@app.command()
+def score(ctx: typer.Context) -> None:
+    """Publish lists for users who clicked, until SIGTERM. Start as many as you like."""
+    settings = settings_of(ctx, logs=True)
+    from streamrec.roles.score import run
+
+    end(run(settings))
+
+
+@app.command()
+def up(ctx: typer.Context) -> None:
+    """Run everything on this machine, with an embedded Kafka and Redis where none is given."""
+    settings, kafka, redis = local_settings_of(ctx)
+    from streamrec.roles.up import run
+
+    end(run(settings, kafka=kafka, redis=redis))
+
+
+@app.command()
+def demo(ctx: typer.Context) -> None:
+    """Replay real shopping and watch the lists change."""
+    settings, kafka, redis = local_settings_of(ctx)
+    from streamrec.roles.demo import run
+
+    end(run(settings, kafka=kafka, redis=redis))
+
+
+@app.command()
+def replay(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet.")],
+) -> None:
+    """Send a file's events to Kafka in time order, no faster than they are learnt."""
+    settings = settings_of(ctx)
+    from streamrec.roles.replay import run
+
+    end(run(settings, file))
+
+
+@app.command()
+def send(
+    ctx: typer.Context,
+    user: Annotated[str | None, typer.Argument()] = None,
+    item: Annotated[str | None, typer.Argument()] = None,
+    event_type: Annotated[str, typer.Option("--type", help="A type of events.weights.")] = "click",
+    ts: Annotated[
+        str | None, typer.Option(help="Epoch milliseconds or RFC 3339; otherwise now.")
+    ] = None,
+    event_id: Annotated[str | None, typer.Option("--id", help="For dropping duplicates.")] = None,
+    value: Annotated[float | None, typer.Option(help="The event's value.")] = None,
+    stdin: Annotated[bool, typer.Option("--stdin", help="Read events as JSON lines.")] = False,
+) -> None:
+    """Check one event, or JSON lines, and send them to Kafka."""
+    if stdin != (user is None) or (user is None) != (item is None):
+        raise typer.BadParameter("give USER and ITEM, or --stdin alone")
+    settings = settings_of(ctx)
+    from streamrec.roles.send import run, run_one
+
+    if stdin:
+        end(run(settings, sys.stdin.buffer))
+    fields = {"user": user, "item": item, "type": event_type, "ts": ts, "id": event_id}
+    end(run_one(settings, {**fields, "value": value}))
+
+
+@app.command()
+def recommend(
+    ctx: typer.Context,
+    user: Annotated[str, typer.Argument()],
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+) -> None:
+    """Print the list that is served to a user."""
+    settings = settings_of(ctx)
+    from streamrec.roles.look import recommend as run
+
+    end(run(settings.redis, user, as_json=as_json))
+
+
+@app.command()
+def similar(
+    ctx: typer.Context,
+    item: Annotated[str, typer.Argument()],
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="As a JSON array.")] = False,
+) -> None:
+    """Print the items most often taken after an item."""
+    settings = settings_of(ctx)
+    from streamrec.roles.look import similar as run
+
+    end(run(settings.redis, item, count, as_json=as_json))
+
+
+@topics.command()
+def create(
+    ctx: typer.Context,
+    partitions: Annotated[int, typer.Option(min=1, help="Of each topic; cannot change later.")],
+) -> None:
+    """Create the topics that are missing; wrong existing ones are refused."""
+    settings = settings_of(ctx)
+    from streamrec.transport.topics import create_topics
+
+    created = create_topics(settings.kafka, partitions)
+    typer.echo(f"created: {', '.join(created)}" if created else "all topics exist already")
+
+
+@topics.command()
+def check(ctx: typer.Context) -> None:
+    """Check that the topics exist with the right settings."""
+    settings = settings_of(ctx)
+    from streamrec.transport.topics import check_topics
+
+    for topic, partitions in check_topics(settings.kafka).items():
+        typer.echo(f"{topic}: {partitions} partitions")
+
+
+@app.command()
+def audit(
+    ctx: typer.Context,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the work to end.")] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+) -> None:
+    """Check that every event is accounted for, and say whether work is left."""
+    settings = settings_of(ctx)
+    from streamrec.roles.audit import run
+
+    end(run(settings, wait, as_json=as_json))
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    state: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write into.")],
+) -> None:
+    """Write the state in Redis as JSON lines."""
+    settings = settings_of(ctx)
+    from streamrec.roles.export import run
+
+    end(run(settings, state))
+
+
+@app.command()
+def doctor(ctx: typer.Context) -> None:
+    """Check Kafka, Redis, the topics and the state, and say what to do."""
+    settings = settings_of(ctx)
+    from streamrec.roles.doctor import run
+
+    end(run(settings))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"streamrec {__version__}")
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    app(prog_name="streamrec")
+
+
+if __name__ == "__main__":
+    main()

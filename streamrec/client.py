@@ -1,0 +1,158 @@
+"""Reads recommendations from Python; other languages read the same JSON, see docs/redis.md.
+
+with Client("redis://localhost:6379/0") as client:
+    for entry in client.recommend("u1").items:
+        print(entry.item, entry.score)
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from streamrec.config import RedisSettings
+from streamrec.errors import StoreError, UnknownVersion
+from streamrec.transport.store import POPULAR, Store, key
+
+
+class Recommended(msgspec.Struct):
+    """One item of a list; `because` names past items of the user."""
+
+    item: str
+    score: float
+    source: str = ""
+    because: list[str] = []
+
+
+class Recommendations(msgspec.Struct):
+    """A list, best first; `at` is when it was made (epoch ms), 0 when there is none at all.
+
+    `personal` is False for the popular list, which a user without a list of their own gets.
+    """
+
+    user: str
+    at: int = 0
+    offset: int = -1
+    model: str = ""
+    items: list[Recommended] = []
+    personal: bool = False
+
+
+class Similar(msgspec.Struct):
+    """An item often taken after another.
+
+    `share` is its part of the other's decayed pair weight, `count` how often the pair was learnt.
+    """
+
+    item: str
+    title: str
+    share: float
+    count: int
+
+
+class Client:
+    """Reads what streamrec serves; writes nothing. Belongs to one thread."""
+
+    def __init__(self, redis: str | RedisSettings, *, cluster: bool = False) -> None:
+        settings = RedisSettings(url=redis, cluster=cluster) if isinstance(redis, str) else redis
+        self._store = Store(settings)
+
+    def recommend(self, user: str) -> Recommendations:
+        """Return the user's list, or the popular one, or an empty one. Raises StoreError."""
+        own, popular = self._store.lists([user, POPULAR])
+        if own is not None:
+            found = _decoded(own)
+            found.personal = user != POPULAR
+            return found
+        found = Recommendations(user) if popular is None else _decoded(popular)
+        found.user = user
+        return found
+
+    def similar(self, item: str, n: int = 10) -> list[Similar]:
+        """Return up to `n` items most often taken after `item`; none for an unknown one."""
+        import numpy as np  # late: these take half a second, which recommend need not wait for
+
+        from streamrec.learners.keys import key_of
+        from streamrec.shards.rows import decode_neighbours
+
+        own = key_of(item).to_bytes(8, "little")
+        blob = self._rows("neighbours", [own])[own]
+        if blob is None:
+            return []
+        keys, weights, counts = decode_neighbours(blob)
+        order = np.argsort(-weights, kind="stable")
+        catalogue = self._catalogue([keys[row].tobytes() for row in order])
+        total = float(weights.sum()) or 1.0
+        found: list[Similar] = []
+        for row in order:
+            entry = catalogue.get(keys[row].tobytes())
+            if entry is not None and entry.available and len(found) < n:
+                share = float(weights[row]) / total
+                found.append(Similar(entry.item, entry.title, share, int(counts[row])))
+        return found
+
+    def titles(self, items: Sequence[str]) -> dict[str, str]:
+        """Return the titles of those items that have one."""
+        from streamrec.learners.keys import key_of
+
+        keys = {key_of(item).to_bytes(8, "little"): item for item in items}
+        found = self._catalogue(list(keys))
+        return {keys[k]: entry.title for k, entry in found.items() if entry.title}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _catalogue(self, keys: Sequence[bytes]) -> "dict[bytes, _Entry]":
+        rows = self._rows("catalogue", keys)
+        return {k: _ENTRY.decode(row) for k, row in rows.items() if row is not None}
+
+    def _rows(self, kind: str, keys: Sequence[bytes]) -> dict[bytes, bytes | None]:
+        """Return rows of one kind by item key, each from the shard that owns the item."""
+        shards = self._store.shards()
+        if shards is None:
+            raise StoreError("Redis holds no streamrec state yet: start `streamrec learn`")
+        owned = defaultdict(list)
+        for each in keys:
+            owned[int.from_bytes(each, "little") % shards.items].append(each)
+        replies = self._store.run(
+            [("HMGET", key(f"i{number}", kind), *fields) for number, fields in owned.items()]
+        )
+        found: dict[bytes, bytes | None] = {}
+        for fields, reply in zip(owned.values(), replies, strict=True):
+            found.update(zip(fields, reply, strict=True))
+        return found
+
+
+class _Entry(msgspec.Struct):
+    """What is read of a catalogue row."""
+
+    item: str
+    title: str = ""
+    available: bool = True
+
+
+_LIST = msgspec.json.Decoder(Recommendations)
+_ENTRY = msgspec.json.Decoder(_Entry)
+
+
+def _decoded(blob: bytes) -> Recommendations:
+    try:
+        return _LIST.decode(blob)
+    except msgspec.DecodeError as error:
+        raise UnknownVersion(
+            f"a published list is not one that this program reads: {error}"
+        ) from None

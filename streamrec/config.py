@@ -1,0 +1,258 @@
+"""Settings: one Struct a section, one line under each field, read from TOML, environment and flags.
+
+The generator of docs/configuration.md and deploy/streamrec.toml reads the lines under the fields.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Name = Annotated[str, Meta(min_length=1)]
+Topic = Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9._-]{1,249}\Z")]
+Size = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+NonNegative = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all sections: immutable, named fields only, unknown keys refused."""
+
+
+class KafkaSettings(Section, frozen=True, kw_only=True):
+    """Where the log is and how to talk to it."""
+
+    brokers: Name = "127.0.0.1:9092"
+    """Bootstrap addresses, comma-separated host:port (STREAMREC_KAFKA)."""
+    client: Literal["kafka-python", "confluent"] = "kafka-python"
+    """kafka-python, or confluent (needs the extra `fast`; 5 times less CPU a message)."""
+    events_topic: Topic = "streamrec.events"
+    """Click events, keyed by user."""
+    items_topic: Topic = "streamrec.items"
+    """Item metadata, keyed by item, compacted."""
+    updates_topic: Topic = "streamrec.updates"
+    """Internal: what the user stage tells the owners of items."""
+    dead_letters_topic: Topic = "streamrec.dead-letters"
+    """Messages that could not be decoded or were refused, byte for byte, with the reason."""
+    group: Topic = "streamrec"
+    """Prefix of the consumer group names."""
+    session_timeout_seconds: Positive = 10.0
+    """A learn process that is silent for this long loses its partitions to another."""
+    fetch_wait_seconds: NonNegative = 0.05
+    """The longest a broker holds a fetch that finds nothing new."""
+    stuck_seconds: Positive = 60.0
+    """A partition that has messages but delivers none for this long is fetched anew."""
+    replication_factor: Size = 1
+    """Replicas of each topic that `streamrec topics create` makes."""
+    client_settings: dict[str, str] = {}
+    """Passed to the client under librdkafka's names, e.g. "security.protocol" = "SASL_SSL"."""
+
+
+class RedisSettings(Section, frozen=True, kw_only=True):
+    """Where the state is."""
+
+    url: Annotated[str, Meta(pattern=r"\A(redis|rediss|unix)://.")] = "redis://127.0.0.1:6379/0"
+    """redis://, rediss:// (TLS) or unix:// address, with user and password (STREAMREC_REDIS)."""
+    cluster: bool = False
+    """True for Redis Cluster: the url names any one node."""
+    timeout_seconds: Positive = 5.0
+    """Longest wait for one reply."""
+
+
+class FieldMapping(Section, frozen=True, kw_only=True):
+    """Where an event's fields are in the JSON of an existing topic: dotted paths."""
+
+    user: Name = "user"
+    """Path of the user id."""
+    item: Name = "item"
+    """Path of the item id."""
+    type: Name = "type"
+    """Path of the event type."""
+    ts: Name = "ts"
+    """Path of the event time: epoch milliseconds or RFC 3339."""
+    id: Name = "id"
+    """Path of the event id, used to drop duplicates."""
+    value: Name = "value"
+    """Path of the event's value."""
+
+
+class EventSettings(Section, frozen=True, kw_only=True):
+    """Which events are accepted, and what each type is worth."""
+
+    weights: dict[str, float] = msgspec.field(
+        default_factory=lambda: {
+            "view": 0.3,
+            "click": 1.0,
+            "cart": 2.0,
+            "purchase": 3.0,
+            "like": 2.0,
+            "dislike": -1.0,
+            "remove": 0.0,
+            "impression": 0.0,
+        }
+    )
+    """Accepted types: positive teaches, negative teaches against, 0 counts only; remove undoes."""
+    default_type: str = ""
+    """Type of an event that names none; empty: such an event is rejected."""
+    mapping: FieldMapping = FieldMapping()
+    """Where the fields are in the JSON, for topics that exist already."""
+    duplicate_window: Count = 100_000
+    """Latest event ids a partition remembers; an event whose (user, id) is in them is dropped."""
+    max_ahead_seconds: NonNegative = 300.0
+    """Events up to this far ahead of the log's time are set to it; further ahead is rejected."""
+    max_age_days: NonNegative = 0.0
+    """Events older than this against the log's time are rejected; 0: none, so that logs replay."""
+    max_bytes: Size = 65_536
+    """Longer messages are rejected whole."""
+    flood_per_minute: NonNegative = 0.0
+    """Events a minute of one user (by the log's time); the excess is suppressed; 0: no limit."""
+    flood_burst: Size = 120
+    """Events a user may send at once before flood_per_minute applies."""
+
+
+class UserSettings(Section, frozen=True, kw_only=True):
+    """Bounds of the rows kept for users."""
+
+    recent_items: Size = 50
+    """Distinct items kept in a user's history, newest last."""
+    seen_items: Count = 1000
+    """Older items remembered only as seen, by a 32-bit hash."""
+    max_users: Size = 1_000_000
+    """User rows a partition keeps in Redis; beyond, the longest idle of a sample are dropped."""
+    cached_users: Size = 20_000
+    """User rows a partition keeps in the memory of its worker."""
+
+
+class ItemSettings(Section, frozen=True, kw_only=True):
+    """Bounds of the rows kept for items, and how fresh the copies of them are."""
+
+    max_items: Size = 100_000
+    """Item rows a partition keeps; beyond, the least popular go."""
+    feed_entries: Size = 200
+    """Commits whose changed items are kept for readers; a reader further behind loads all rows."""
+    refresh_seconds: NonNegative = 0.05
+    """How often a worker brings its copy of the item table up to date."""
+
+
+class PopularitySettings(Section, frozen=True, kw_only=True):
+    """Exponentially decayed popularity."""
+
+    half_lives_seconds: tuple[Positive, Positive, Positive] = (900.0, 14_400.0, 604_800.0)
+    """Three half-lives: what is hot now, today, this week."""
+
+
+class SimilaritySettings(Section, frozen=True, kw_only=True):
+    """Directed, rank-weighted, decayed co-occurrence."""
+
+    window: Size = 5
+    """Earlier items of the user that are paired with a new one; the b-th newest gets weight 1/b."""
+    reverse_weight: NonNegative = 0.5
+    """Weight of the pair in the other direction."""
+    neighbours: Size = 100
+    """Neighbours kept for an item; a list grows to twice that before it is pruned."""
+    half_life_seconds: NonNegative = 604_800.0
+    """Half-life of the counts; 0: none."""
+
+
+class FactorSettings(Section, frozen=True, kw_only=True):
+    """Online matrix factorisation (session-FISM), split over the two stages."""
+
+    size: Size = 64
+    """Length of a factor vector."""
+    negatives: Size = 20
+    """Negatives drawn for an event."""
+    context: Size = 8
+    """Newest items of the user that make up the user's vector."""
+    context_decay: Annotated[float, Meta(gt=0, le=1)] = 0.7
+    """Weight of the b-th newest item is this to the power b-1, normalised."""
+    learning_rate: Positive = 0.1
+    """Row-wise Adagrad step."""
+    uniform_share: Share = 0.25
+    """Share of negatives drawn uniformly over all items; the rest come from the latest events."""
+    ring: Size = 5000
+    """Latest events of a partition that negatives are drawn from."""
+    seed: Count = 1
+    """Seed of the initial vectors and of the draws."""
+
+
+class BlendSettings(Section, frozen=True, kw_only=True):
+    """How the sources' opinions become one list."""
+
+    weights: dict[str, float] = msgspec.field(
+        default_factory=lambda: {
+            "popularity_short": 0.05,
+            "popularity_medium": 0.05,
+            "popularity_long": 0.1,
+            "similarity": 0.6,
+            "factors": 0.8,
+        }
+    )
+    """Weight of each source's log share; 0 switches a source off."""
+    candidates: Size = 100
+    """Items each source proposes."""
+
+
+class ListSettings(Section, frozen=True, kw_only=True):
+    """The published lists."""
+
+    length: Size = 20
+    """Items in a list."""
+    exclude: Literal["user", "session", "none"] = "user"
+    """Left out: `user`, all the user has seen; `session`, what this session has seen; `none`."""
+    session_seconds: Positive = 1800.0
+    """A gap this long in a user's events starts a new session."""
+    ttl_seconds: Size = 604_800
+    """Redis forgets a list that was not renewed for this long."""
+    because: Count = 2
+    """Past items named as the reason of each item, at most."""
+    due_batch: Size = 64
+    """Users a scorer takes at once."""
+    lease_seconds: Positive = 5.0
+    """A user taken by a scorer that died is due again after this long."""
+
+
+class BatchSettings(Section, frozen=True, kw_only=True):
+    """How many events go into one commit."""
+
+    max_events: Size = 2000
+    """Most events in one commit: the bound on work lost by a crash."""
+    linger_seconds: NonNegative = 0.005
+    """Shortest time between two polls: trades freshness for fewer commits."""
+
+
+class MetricsSettings(Section, frozen=True, kw_only=True):
+    """The port with /metrics, /health/live and /health/ready."""
+
+    host: Name = "127.0.0.1"
+    """Address to listen on."""
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 9464
+    """First port tried; taken ones are skipped, at most 20; 0: no port."""
+
+
+class LoggingSettings(Section, frozen=True, kw_only=True):
+    """Structured logs on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """debug, info, warning or error."""
+    format: Literal["text", "json"] = "text"
+    """text, or json: one object a line."""
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    """All sections."""
+
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    events: EventSettings = EventSettings()
+    users: UserSettings = UserSettings()
+    items: ItemSettings = ItemSettings()
+    popularity: PopularitySettings = PopularitySettings()
+    similarity: SimilaritySettings = SimilaritySettings()
+    factors: FactorSettings = FactorSettings()
+    blend: BlendSettings = BlendSettings()
+    lists: ListSettings = ListSettings()
+    batches: BatchSettings = BatchSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    logging: LoggingSettings = LoggingSettings()

@@ -1,0 +1,65 @@
+"""Every error streamrec raises on purpose: one short tree, each with an exit code for the command line."""
+
+
+class StreamrecError(Exception):
+    """Base of the tree; its text names the cause and the next step."""
+
+    exit_code = 1
+
+
+class ConfigurationError(StreamrecError):
+    """A setting is unknown, missing or out of range."""
+
+    exit_code = 78
+
+
+class LogError(StreamrecError):
+    """The Kafka log cannot be used as asked."""
+
+    exit_code = 69
+
+
+class BrokerUnavailable(LogError):
+    """No broker answers at the configured address."""
+
+
+class DeliveryFailed(LogError):
+    """A produced message was not acknowledged; nothing after it may be committed."""
+
+
+class OffsetGone(LogError):
+    """Kafka no longer has the offset that the stored state stands at; skipping would lose events."""
+
+    exit_code = 65
+
+
+class WrongTopic(LogError):
+    """A topic is missing or has settings that streamrec cannot work with."""
+
+    exit_code = 78
+
+
+class GapError(LogError):
+    """An update record starts after the receiver's high-water mark: one before it is missing."""
+
+    exit_code = 65
+
+
+class StoreError(StreamrecError):
+    """Redis cannot be used as asked."""
+
+    exit_code = 69
+
+
+class CommitConflict(StoreError):
+    """Another worker moved the shard's offset; drop what is cached and start over from the store."""
+
+
+class UnknownVersion(StreamrecError):
+    """Stored bytes carry a version that this code does not read."""
+
+    exit_code = 65
+
+
+class FoldFailed(StreamrecError):
+    """A batch made the fold raise; its messages are tried again one by one."""

@@ -1,0 +1,1 @@
+"""Learners: what is updated per event. Pure code, no imports of ours."""

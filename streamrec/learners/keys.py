@@ -1,0 +1,110 @@
+"""Item keys: a 64-bit hash of the id, the index from keys to rows, and random numbers from keys."""
+
+from hashlib import blake2b
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+EMPTY = -1
+
+
+def key_of(identifier: str) -> int:
+    """Return the 64-bit key of an id: the first 8 bytes of its BLAKE2b hash, little-endian.
+
+    A million ids collide with probability 3e-8.
+    """
+    return int.from_bytes(blake2b(identifier.encode(), digest_size=8).digest(), "little")
+
+
+@njit(cache=True, nogil=True)
+def mix(x):  # type: ignore[no-untyped-def]
+    """Scramble a 64-bit number (the finaliser of splitmix64, Steele et al. 2014)."""
+    x = np.uint64(x)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@njit(cache=True, nogil=True)
+def uniform(x):  # type: ignore[no-untyped-def]
+    """Map a scrambled 64-bit number to [0, 1)."""
+    return np.float64(x >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@njit(cache=True, nogil=True)
+def find(slot_keys, slot_rows, key):  # type: ignore[no-untyped-def]
+    """Return the row of `key`, or -1: open addressing on the key's upper bits."""
+    mask = len(slot_rows) - 1
+    slot = np.int64(key >> np.uint64(24)) & mask
+    while slot_rows[slot] != EMPTY:
+        if slot_keys[slot] == key:
+            return slot_rows[slot]
+        slot = (slot + 1) & mask
+    return EMPTY
+
+
+@njit(cache=True, nogil=True)
+def find_many(slot_keys, slot_rows, keys):  # type: ignore[no-untyped-def]
+    """Return the rows of many keys, -1 where unknown."""
+    out = np.empty(len(keys), np.int32)
+    for n in range(len(keys)):
+        out[n] = find(slot_keys, slot_rows, keys[n])
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _insert(slot_keys, slot_rows, keys, first_row):  # type: ignore[no-untyped-def]
+    mask = len(slot_rows) - 1
+    for n in range(len(keys)):
+        slot = np.int64(keys[n] >> np.uint64(24)) & mask
+        while slot_rows[slot] != EMPTY:
+            slot = (slot + 1) & mask
+        slot_keys[slot] = keys[n]
+        slot_rows[slot] = first_row + n
+
+
+class KeyIndex:
+    """Dense rows for 64-bit keys; grows by doubling, at most half full; rows are never reused."""
+
+    def __init__(self, capacity: int = 1024) -> None:
+        self._allocate(1 << max(4, (2 * capacity - 1).bit_length()))
+        self.keys: NDArray[np.uint64] = np.empty(capacity, np.uint64)
+        self.size = 0
+
+    def _allocate(self, slots: int) -> None:
+        self.slot_keys: NDArray[np.uint64] = np.zeros(slots, np.uint64)
+        self.slot_rows: NDArray[np.int32] = np.full(slots, EMPTY, np.int32)
+
+    def rows(self, keys: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """Return int32[n] rows of uint64[n] keys, -1 where unknown."""
+        found: NDArray[np.int32] = find_many(self.slot_keys, self.slot_rows, keys)
+        return found
+
+    def add(self, keys: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """Return the rows of keys; unknown ones (repeats allowed) get the next rows."""
+        rows = self.rows(keys)
+        if (rows < 0).any():
+            new = np.fromiter(dict.fromkeys(keys[rows < 0].tolist()), np.uint64)
+            first, self.size = self.size, self.size + len(new)
+            if self.size > len(self.keys):
+                grown = np.empty(max(self.size, 2 * len(self.keys)), np.uint64)
+                grown[:first] = self.keys[:first]
+                self.keys = grown
+            self.keys[first : self.size] = new
+            if 2 * self.size > len(self.slot_rows):
+                self._allocate(1 << (4 * self.size - 1).bit_length())
+                _insert(self.slot_keys, self.slot_rows, self.keys[: self.size], 0)
+            else:
+                _insert(self.slot_keys, self.slot_rows, new, first)
+            rows = self.rows(keys)
+        return rows
+
+
+def grow(array: NDArray[np.generic], rows: int) -> NDArray[np.generic]:
+    """Return the array with room for `rows` rows: itself, or a copy of at least twice the length."""
+    if rows <= len(array):
+        return array
+    out = np.zeros((max(rows, 2 * len(array)), *array.shape[1:]), array.dtype)
+    out[: len(array)] = array
+    return out

@@ -1,0 +1,1 @@
+"""Candidates, blend and reasons: from rows to lists. Pure code."""

@@ -1,0 +1,1 @@
+"""Roles: one loop each."""

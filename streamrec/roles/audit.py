@@ -1,0 +1,221 @@
+"""`streamrec audit`: says whether every event is accounted for, and whether work is left."""
+
+import json
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from streamrec.config import KafkaSettings, Settings
+from streamrec.errors import BrokerUnavailable
+from streamrec.roles.stored import ShardMeta, Stored
+from streamrec.transport.log import Partition
+from streamrec.transport.open_log import open_log
+
+EXIT_CLEAN, EXIT_WORK_LEFT, EXIT_BROKEN = 0, 2, 3
+VERDICTS = {
+    EXIT_CLEAN: "Every event is accounted for and no work is left.",
+    EXIT_WORK_LEFT: "So far every event is accounted for; work is left.",
+    EXIT_BROKEN: "The state does not agree with the log.",
+}
+POLL_SECONDS = 0.25
+ANSWER_SECONDS = 30.0
+COUNTED = ("accepted", "duplicate", "suppressed", "rejected", "control")
+
+
+class ShardReport(msgspec.Struct):
+    """One partition: where its shard stands, where the log ends, and what was counted."""
+
+    topic: str
+    partition: int
+    offset: int
+    end: int
+    lag: int
+    counters: dict[str, int] = {}
+    marks: dict[str, int] = {}
+    broken: list[str] = []
+
+
+class Report(msgspec.Struct):
+    """All partitions; `due` users wait for a new list."""
+
+    shards: list[ShardReport]
+    due: int
+
+    @property
+    def broken(self) -> list[str]:
+        """What cannot be, however long one waits."""
+        return [f"{s.topic}/{s.partition}: {line}" for s in self.shards for line in s.broken]
+
+    @property
+    def work_left(self) -> bool:
+        """Whether messages are not learnt yet, or users wait for a list."""
+        return self.due > 0 or any(shard.lag > 0 for shard in self.shards)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all accounted for and nothing left; 2 work is left; 3 the law does not hold."""
+        if self.broken:
+            return EXIT_BROKEN
+        return EXIT_WORK_LEFT if self.work_left else EXIT_CLEAN
+
+
+def run(settings: Settings, wait_seconds: float = 0.0, *, as_json: bool = False) -> int:
+    """Print the report and return its exit code (0, 2 or 3).
+
+    Waits up to `wait_seconds` for the work to end; what is broken is reported at once.
+    """
+    deadline = time.monotonic() + wait_seconds
+    with closing(Stored(settings.redis)) as stored, closing(Ends(settings.kafka)) as ends:
+        report = take(settings.kafka, stored, ends)
+        while report.exit_code == EXIT_WORK_LEFT and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            report = take(settings.kafka, stored, ends)
+    if as_json:
+        _print_json(report)
+    else:
+        _print_tables(report, settings.kafka)
+    return report.exit_code
+
+
+def take(kafka: KafkaSettings, stored: Stored, ends: "Ends") -> Report:
+    """Compare what Redis has with where Kafka's partitions end.
+
+    The order of the three looks matters: a user shard's updates are in Kafka before its offset is
+    in Redis, so an item shard that has read all of Kafka must have them.
+    """
+    sources = stored.metas("u") | stored.metas("m")
+    due = stored.store.due_count(stored.names("u"))
+    now = ends.look()
+    metas = sources | stored.metas("i")
+    kinds = {kafka.events_topic: "u", kafka.items_topic: "m", kafka.updates_topic: "i"}
+    shards = []
+    for (topic, number), (start, end) in sorted(now.items()):
+        meta = metas.get(f"{kinds[topic]}{number}") or ShardMeta(start, start)
+        broken = [*_place(meta, start, end), *_law(meta)]
+        if topic == kafka.updates_topic and meta.offset == end:
+            broken += _arrived(meta, sources)
+        shards.append(
+            ShardReport(
+                topic,
+                number,
+                meta.offset,
+                end,
+                end - meta.offset,
+                meta.counters,
+                meta.marks,
+                broken,
+            )
+        )
+    return Report(shards, due)
+
+
+def _place(meta: ShardMeta, start: int, end: int) -> Iterator[str]:
+    """Check that Kafka still has, or ever had, the offset."""
+    if meta.offset < start:
+        yield f"offset {meta.offset} is gone, the log starts at {start}: events between are lost"
+    if meta.offset > end:
+        yield f"offset {meta.offset} is after the log's end {end}: the topic was made anew"
+
+
+def _law(meta: ShardMeta) -> Iterator[str]:
+    """Check the conservation law, and that no offset was counted twice."""
+    consumed = meta.counters.get("consumed", 0)
+    told = sum(meta.counters.get(name, 0) for name in COUNTED)
+    if consumed != told:
+        yield f"consumed {consumed} is not {' + '.join(COUNTED)} = {told}"
+    if consumed > meta.offset - meta.start:
+        yield f"consumed {consumed} messages in {meta.offset - meta.start} offsets"
+
+
+def _arrived(meta: ShardMeta, sources: dict[str, ShardMeta]) -> Iterator[str]:
+    """Check that nothing got lost between the folds; asked only of a shard that has read all."""
+    for name, source in sources.items():
+        mark = meta.marks.get(name, source.start)
+        if mark < source.offset:
+            yield f"updates of {name} end at {mark}, but it stands at {source.offset}"
+
+
+class Ends:
+    """First offset of each partition, and the one after its last, seen by a group of its own.
+
+    The latter are the high watermarks of fetches: the embedded broker answers the direct question
+    for them wrongly.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        # 6 s: the shortest that every broker takes, and the shorter the sooner the group is joined
+        session = min(settings.session_timeout_seconds, 6.0)
+        own = msgspec.structs.replace(settings, session_timeout_seconds=session)
+        self._log = open_log(own, f"{settings.group}-audit-{uuid.uuid4().hex[:8]}")
+        topics = [settings.events_topic, settings.items_topic, settings.updates_topic]
+        parts = [Partition(t, n) for t in topics for n in range(self._log.partitions(t))]
+        self._starts = {part: self._log.log_start(part) for part in parts}
+        self._log.subscribe(topics, lambda fresh: {p: self._starts[p] for p in fresh}, _ignore)
+        self._poll_until(lambda: all(self._log.high_watermark(p) is not None for p in parts))
+
+    def look(self) -> dict[Partition, tuple[int, int]]:
+        """Return (first offset, offset after the last) of each partition, as of now.
+
+        The last message is fetched again: its answer cannot be older than this call.
+        """
+        waiting = set()
+        for part, start in self._starts.items():
+            end = self._log.high_watermark(part) or start
+            if end > start:
+                self._log.seek(part, end - 1)
+                waiting.add(part)
+        self._poll_until(lambda: not waiting, waiting)
+        return {p: (s, self._log.high_watermark(p) or s) for p, s in self._starts.items()}
+
+    def _poll_until(self, done: Callable[[], bool], waiting: set[Partition] | None = None) -> None:
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while not done():
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable(
+                    f"Kafka did not say within {ANSWER_SECONDS:g} s where its partitions end. "
+                    "`streamrec doctor` checks the connection."
+                )
+            arrived = self._log.poll(0.05, 100)
+            if waiting is not None:
+                waiting.difference_update(arrived)
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._log.close()
+
+
+def _ignore(revoked: Sequence[Partition]) -> None:
+    """Nothing is kept of a partition."""
+
+
+def _print_json(report: Report) -> None:
+    document = msgspec.to_builtins(report)
+    document |= {"broken": report.broken, "exit_code": report.exit_code}
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def _print_tables(report: Report, kafka: KafkaSettings) -> None:
+    console = Console()
+    columns = ("partition", "offset", "end", "lag")
+    counted = Table(*columns, "consumed", *COUNTED, title="learnt: " + " + ".join(COUNTED))
+    updates = Table(*columns, "marks", title=kafka.updates_topic)
+    for shard in report.shards:
+        name = f"{shard.topic}/{shard.partition}"
+        place = [str(n) for n in (shard.offset, shard.end, shard.lag)]
+        if shard.topic == kafka.updates_topic:
+            marks = " ".join(f"{source}:{mark}" for source, mark in sorted(shard.marks.items()))
+            updates.add_row(name, *place, marks)
+        else:
+            counts = [str(shard.counters.get(key, 0)) for key in ("consumed", *COUNTED)]
+            counted.add_row(name, *place, *counts)
+    console.print(counted, updates, sep="\n")
+    console.print(f"users that wait for a list: {report.due}")
+    for line in report.broken:
+        console.print(f"BROKEN {line}", style="red", markup=False, highlight=False)
+    console.print(VERDICTS[report.exit_code])

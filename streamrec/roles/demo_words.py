@@ -1,0 +1,82 @@
+"""What the demonstration says about one click: the list before, the list after, what moved."""
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from streamrec.ranking.lists import ListItem, PublishedList
+from streamrec.roles.demo_reaction import Reaction
+from streamrec.roles.demo_table import Title, cut
+from streamrec.roles.event_table import EventTable
+
+SHOWN = 10
+LATEST = 5
+TITLE_WIDTH = 46
+REASON_WIDTH = 64
+
+
+def show_before(
+    console: Console, table: EventTable, user: str, latest: list[str], before: PublishedList
+) -> None:
+    """Print who it is and the list being served."""
+    who = f"{table.user_word.capitalize()} {user}"
+    console.print(f"\n[bold]{escape(who)}[/], newest first: {_names(latest[:LATEST], table.title)}")
+    console.print(_list(before, table.title, None, "is being served"))
+
+
+def show_after(console: Console, table: EventTable, reaction: Reaction) -> None:
+    """Print the click, the new list and what moved."""
+    title = table.title
+    console.print(
+        f"\n[bold]One click[/] on {cut(title(reaction.clicked), TITLE_WIDTH)}, and "
+        f"[bold green]{reaction.milliseconds:.0f} ms[/] later Redis has:"
+    )
+    places = {item.item: place for place, item in enumerate(reaction.before.items)}
+    console.print(_list(reaction.after, title, places, "is being served now"))
+    after = {item.item for item in reaction.after.items}
+    gone = [item.item for item in reaction.before.items if item.item not in after]
+    new = sum(item.item not in places for item in reaction.after.items)
+    console.print(
+        f"{new} of {len(reaction.after.items)} are new. Gone: {_names(gone, title)}.", style="dim"
+    )
+    console.print(
+        "Timed from producing the click to reading the new list, with the replay paused before it "
+        "so that no backlog is in the way; the table's p50 and p99 are those under load.",
+        style="dim",
+    )
+
+
+def _list(
+    published: PublishedList, title: Title, before: dict[str, int] | None, head: str
+) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
+    table.add_column("", justify="right", width=4)
+    table.add_column(head, width=TITLE_WIDTH)
+    if before is not None:
+        table.add_column("moved", width=6)
+    table.add_column("because of", style="dim")
+    for place, item in enumerate(published.items[:SHOWN]):
+        row: list[str | Text] = [str(place + 1), cut(title(item.item), TITLE_WIDTH)]
+        if before is not None:
+            row.append(_moved(place, before.get(item.item)))
+        table.add_row(*row, cut(_reason(item, title), REASON_WIDTH))
+    return table
+
+
+def _moved(place: int, before: int | None) -> Text:
+    if before is None:
+        return Text("new", "bold green")
+    if before == place:
+        return Text("=", "dim")
+    return Text(f"▲ {before - place}", "green") if before > place else Text(f"▼ {place - before}", "red")
+
+
+def _reason(item: ListItem, title: Title) -> str:
+    if not item.because:
+        return "popular" if item.source.startswith("popularity") else item.source
+    return " + ".join(title(reason) for reason in item.because)
+
+
+def _names(items: list[str], title: Title) -> str:
+    return ", ".join(cut(title(item), TITLE_WIDTH) for item in items) or "nothing"

@@ -1,0 +1,107 @@
+"""The item stage: update records in; item rows and the feed of changed keys out."""
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from streamrec.config import Settings
+from streamrec.errors import CommitConflict, GapError, StreamrecError
+from streamrec.metrics import Metrics
+from streamrec.roles.stage import Batches
+from streamrec.shards import updates
+from streamrec.shards.item_shard import ItemShard
+from streamrec.transport.log import Log, Message, Partition
+from streamrec.transport.store import Commit, Store, feed_entry
+
+STAGE = "item"
+
+
+class ItemLearner:
+    """Folds update records; see docs/guarantees.md for what a crash does where."""
+
+    def __init__(self, settings: Settings, log: Log, store: Store, metrics: Metrics) -> None:
+        self.topics = (settings.kafka.updates_topic,)
+        self._settings = settings
+        self._log = log
+        self._store = store
+        self._metrics = metrics
+        self._stored: dict[str, int | None] = {}
+
+    def open(self, partition: Partition) -> ItemShard:
+        """Restore a partition's shard from Redis, or start it at the log's beginning."""
+        name = f"i{partition.number}"
+        meta = self._store.meta(name)
+        self._stored[name] = int(meta[b"offset"]) if meta else None
+        if not meta:
+            return ItemShard(partition.number, self._settings, self._log.log_start(partition))
+        factors = self._store.all_rows(name, "factors")
+        neighbours = self._store.all_rows(name, "neighbours")
+        return ItemShard.restore(partition.number, self._settings, meta, factors, neighbours)
+
+    def learn(self, batches: Batches, shards: Mapping[Partition, ItemShard]) -> None:
+        """Fold each partition's records, then store it."""
+        for partition, messages in batches.items():
+            shard = shards.get(partition)
+            if shard is not None:
+                first = shard.offset
+                fresh = [m for m in messages if m.offset >= first]
+                times = [t for message in fresh for t in self._fold(shard, message)]
+                if fresh:
+                    self._store_rows(shard, first)
+                    self._observe(times)
+
+    def report(self, shards: Mapping[Partition, ItemShard]) -> None:
+        """Set the gauges."""
+        rows = self._metrics.rows
+        rows.labels("items").set(sum(s.index.size for s in shards.values()))
+        near = (int(s.items.near_sizes[: s.index.size].sum()) for s in shards.values())
+        rows.labels("neighbours").set(sum(near))
+
+    def _fold(self, shard: ItemShard, message: Message) -> list[int]:
+        """Apply one record; return the log times of its events, for freshness."""
+        record = updates.decode(message.value or b"")
+        try:
+            with self._metrics.fold_seconds.labels(STAGE).time():
+                done = shard.fold(record)
+        except GapError:
+            self._metrics.channel_gaps.inc()
+            raise
+        shard.offset = message.offset + 1
+        self._metrics.channel_duplicates.inc(done.repeat)
+        self._metrics.updates_unknown_item.inc(done.unknown)
+        times: list[int] = record["times"].tolist()
+        return [] if done.repeat else times
+
+    def _store_rows(self, shard: ItemShard, first: int) -> None:
+        """Commit rows, feed entry and offset together, only from the expected offset."""
+        rows, deletes, meta = shard.changes()
+        changed = {kind: b"".join(fields) for kind, fields in rows.items()}
+        changed["deleted"] = b"".join(deletes["factors"])
+        commit = Commit(
+            shard.name,
+            self._stored[shard.name],
+            meta,
+            rows,
+            deletes,
+            feed=feed_entry(first, shard.offset, str(meta["marks"]), changed),
+            feed_entries=self._settings.items.feed_entries,
+        )
+        try:
+            with self._metrics.commit_seconds.labels(STAGE).time():
+                self._store.commit(commit)
+        except StreamrecError as error:
+            result = "conflict" if isinstance(error, CommitConflict) else "failed"
+            self._metrics.commits.labels(STAGE, result).inc()
+            raise
+        self._stored[shard.name] = shard.offset
+        self._metrics.commits.labels(STAGE, "ok").inc()
+
+    def _observe(self, times: list[int]) -> None:
+        """Count what was stored."""
+        self._metrics.batch_events.labels(STAGE).observe(len(times))
+        learnt = self._metrics.click_to_learnt_seconds.labels(STAGE)
+        ages = (time.time() * 1000.0 - np.array(times)) / 1000.0
+        for age, at in zip(ages.tolist(), times, strict=True):
+            if at >= 0:
+                learnt.observe(max(0.0, age))

@@ -1,0 +1,103 @@
+"""The role `learn`: the user stage and the item stage, each a loop in a thread of its own."""
+
+import logging
+import signal
+import threading
+
+from streamrec.config import Settings
+from streamrec.errors import StreamrecError
+from streamrec.roles.warm import warm_up
+from streamrec.metrics import Metrics
+from streamrec.roles.item_learner import ItemLearner
+from streamrec.roles.stage import Stage
+from streamrec.roles.user_learner import UserLearner
+from streamrec.shards.item_table import ItemTable
+from streamrec.transport.health import serve_health
+from streamrec.transport.item_feed import ItemFeed
+from streamrec.transport.open_log import open_log
+from streamrec.transport.store import Store, item_shards
+from streamrec.transport.topics import check_topics
+
+logger = logging.getLogger(__name__)
+
+
+def run(settings: Settings, stop: threading.Event | None = None) -> int:
+    """Learn until SIGTERM or `stop`; return the exit code."""
+    stop = stop or stop_on_signals()
+    metrics = Metrics()
+    warm_up(settings)
+    stages = open_stages(settings, metrics)
+    health = serve_health(
+        settings.metrics, metrics, live=lambda: [], ready=lambda: unready(stages)
+    )
+    threads = [threading.Thread(target=s.run, args=(stop,), name=s.name) for s in stages]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    health.close()
+    return exit_code(stages, metrics)
+
+
+def open_stages(settings: Settings, metrics: Metrics) -> list[Stage]:
+    """Connect both stages; raises when topics, Redis and settings do not fit together."""
+    kafka = settings.kafka
+    counts = check_topics(kafka)
+    users_log = open_log(kafka, f"{kafka.group}-users")
+    users_store, items_store = Store(settings.redis), Store(settings.redis)
+    shards = users_store.declare(
+        counts[kafka.events_topic],
+        counts[kafka.updates_topic],
+        counts[kafka.items_topic],
+        settings.factors.size,
+    )
+    feed = ItemFeed(
+        users_store,
+        item_shards(shards),
+        lambda: ItemTable(
+            settings.factors, settings.popularity, settings.similarity, with_neighbours=False
+        ),
+        settings.items.refresh_seconds,
+    )
+    users = UserLearner(settings, users_log, users_store, feed, metrics)
+    items_log = open_log(kafka, f"{kafka.group}-items")
+    items = ItemLearner(settings, items_log, items_store, metrics)
+    return [
+        Stage("user", users_log, users, settings, metrics),
+        Stage("item", items_log, items, settings, metrics),
+    ]
+
+
+def unready(stages: list[Stage]) -> list[str]:
+    """Return why this process should not be counted on yet; empty when ready."""
+    return [f"{stage.name} stage has joined no group yet" for stage in stages if not stage.assigned]
+
+
+def exit_code(stages: list[Stage], metrics: Metrics) -> int:
+    """Report what stopped a stage; a stop on request is 0."""
+    code = 0
+    for stage in stages:
+        error = stage.failed
+        if error is not None:
+            metrics.fold_stopped.labels(type(error).__name__).set(1)
+            expected = isinstance(error, StreamrecError)
+            logger.error(
+                "stage stopped",
+                extra={"stage": stage.name, "cause": str(error)},
+                exc_info=None if expected else error,
+            )
+            code = error.exit_code if isinstance(error, StreamrecError) else 1
+    return code
+
+
+def stop_on_signals() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set; the loops then drain and leave."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _: object) -> None:
+        logger.info("stopping", extra={"signal": signal.Signals(number).name})
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return stop

@@ -1,0 +1,44 @@
+"""Live prequential metrics: each click is looked up in the lists its user was being served."""
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from streamrec.evaluation import ranks
+from streamrec.learners.keys import key_of
+from streamrec.metrics import Metrics
+from streamrec.ranking.blend import SOURCES
+from streamrec.shards.user_shard import Fold
+from streamrec.transport.store import POPULAR, Store
+
+SHOWN = ("blend", *SOURCES)
+
+
+class LiveMetrics:
+    """Counts hits, NDCG and reciprocal ranks of the blend and of each source alone."""
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+
+    def look_up(self, fold: Fold) -> NDArray[Any]:
+        """Return int[clicks, lists] ranks; call it before the users' next lists can know the clicks.
+
+        A user without a list of their own is served the popular one.
+        """
+        clicks = [e for (_, e), yes in zip(fold.accepted, fold.scorable, strict=True) if yes]
+        users = [event.user for event in clicks]
+        *shown, popular = self._store.shown([*users, POPULAR])
+        own = [blob or popular for blob in shown]
+        return ranks.ranks_in(own, [key_of(e.item) for e in clicks], len(SHOWN))
+
+    def count(self, found: NDArray[Any]) -> None:
+        """Add ranks to the counters."""
+        self._metrics.prequential_events.inc(len(found))
+        hits = {"10": ranks.hits(found, 10), "20": ranks.hits(found, 20)}
+        gains, reciprocal = ranks.ndcg(found, 20), ranks.reciprocal(found, 20)
+        for m, source in enumerate(SHOWN):
+            for k, hit in hits.items():
+                self._metrics.prequential_hits.labels(source, k).inc(hit[:, m].sum())
+            self._metrics.prequential_ndcg.labels(source).inc(gains[:, m].sum())
+            self._metrics.prequential_reciprocal_rank.labels(source).inc(reciprocal[:, m].sum())

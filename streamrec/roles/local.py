@@ -1,0 +1,172 @@
+"""What `up` and `demo` run on one machine: broker, Redis, learn and score processes."""
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from streamrec.config import Settings
+from streamrec.configure import all_settings, variable_of
+from streamrec.errors import StreamrecError
+from streamrec.roles.children import Children
+from streamrec.transport.child import free_port
+from streamrec.transport.embedded import EmbeddedBroker, EmbeddedRedis
+from streamrec.transport.topics import create_topics
+
+LOOPBACK = "127.0.0.1"
+READY_SECONDS = 120.0
+EMBEDDED_SESSION_SECONDS = 3.0
+EMBEDDED_FETCH_SECONDS = 0.02
+
+
+class Local:
+    """Servers and processes with their logs in a temporary folder; `close` ends and removes all.
+
+    `settings` has the addresses in it once the servers have started.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.folder = Path(tempfile.mkdtemp(prefix="streamrec-"))
+        self.ports: dict[str, int] = {}
+        self.keep_logs = False
+        self._open = ExitStack()
+        self._open.callback(self._remove_logs)
+        self.children: Children | None = None
+
+    def start_servers(
+        self, kafka: str | None, redis: str | None, partitions: int, usual_ports: bool = False
+    ) -> None:
+        """Start what has no address given, and create the topics.
+
+        With `usual_ports` the embedded servers listen where the other commands look for them by
+        default, if nothing else does.
+        """
+        if kafka is None:
+            broker = EmbeddedBroker(_port(9092, usual_ports))
+            self._open.callback(broker.stop)
+            kafka = broker.start().address
+            self._use("kafka", session_timeout_seconds=EMBEDDED_SESSION_SECONDS)
+            self._use("kafka", fetch_wait_seconds=EMBEDDED_FETCH_SECONDS)
+        if redis is None:
+            server = EmbeddedRedis(_port(6379, usual_ports))
+            self._open.callback(server.stop)
+            redis = server.start().url
+        self._use("kafka", brokers=kafka)
+        self._use("redis", url=redis)
+        self._use("metrics", host=LOOPBACK)
+        create_topics(self.settings.kafka, partitions)
+
+    def start_roles(self, learn: int, score: int) -> None:
+        """Start the processes; `wait_until_ready` says when they work."""
+        self.children = Children(self.folder, environment_of(self.settings))
+        self._open.callback(self.children.stop)
+        for role, count in (("learn", learn), ("score", score)):
+            for n in range(1, count + 1):
+                name = f"{role}-{n}" if count > 1 else role
+                self.ports[name] = free_port()
+                self.children.start(name, [role], STREAMREC_METRICS_PORT=str(self.ports[name]))
+
+    def wait_until_ready(self, while_waiting: Callable[[], None] = lambda: None) -> None:
+        """Wait until all processes say that they are ready; raises StreamrecError after 120 s."""
+        deadline = time.monotonic() + READY_SECONDS
+        waiting = dict(self.ports)
+        while waiting:
+            self.check()
+            reasons = {name: not_ready(port) for name, port in waiting.items()}
+            waiting = {name: port for name, port in waiting.items() if reasons[name]}
+            if waiting and time.monotonic() > deadline:
+                why = "; ".join(f"{name}: {reasons[name]}" for name in waiting)
+                raise StreamrecError(f"Not ready after {READY_SECONDS:.0f} s: {why}.")
+            while_waiting()
+            time.sleep(0.05 if waiting else 0.0)
+
+    def check(self) -> None:
+        """Raise when a process has ended."""
+        if self.children is not None:
+            try:
+                self.children.check()
+            except StreamrecError:
+                self.keep_logs = True
+                raise
+
+    def metrics_addresses(self) -> list[str]:
+        """Return where the processes' metrics are."""
+        return [f"http://{LOOPBACK}:{port}/metrics" for port in self.ports.values()]
+
+    def close(self) -> None:
+        """End the processes, then the servers; the logs go too, unless a process had died."""
+        self._open.close()
+
+    def _use(self, section: str, **values: Any) -> None:
+        changed = msgspec.structs.replace(getattr(self.settings, section), **values)
+        self.settings = msgspec.structs.replace(self.settings, **{section: changed})
+
+    def _remove_logs(self) -> None:
+        if not self.keep_logs:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return variables that give a child these very settings."""
+    values = {}
+    for name in all_settings():
+        section, _, key = name.partition(".")
+        value = getattr(getattr(settings, section), key)
+        text = value if isinstance(value, str) else json.dumps(msgspec.to_builtins(value))
+        values[variable_of(name)] = text
+    return values
+
+
+def not_ready(port: int) -> str:
+    """Return why a process is not ready; "" when it is."""
+    try:
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/health/ready", timeout=1):
+            return ""
+    except urllib.error.HTTPError as error:
+        with error:
+            return ", ".join(json.loads(error.read())["reasons"])
+    except (OSError, http.client.HTTPException, ValueError):
+        return "it does not answer yet"
+
+
+def _port(usual: int, wanted: bool) -> int:
+    """Return the usual port where it is wanted and free, else any free one."""
+    if wanted:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((LOOPBACK, usual))
+            return usual
+    return free_port()
+
+
+@contextmanager
+def ending_on_signals() -> Iterator[None]:
+    """Make SIGTERM end the block as Ctrl-C does; a second signal ends this process at once.
+
+    The children end with it: they watch a pipe that only this process holds.
+    """
+
+    def stop(number: int, _frame: object) -> None:
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(kind, lambda *_: os._exit(128 + number))
+        raise KeyboardInterrupt
+
+    before = {kind: signal.signal(kind, stop) for kind in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for kind, old in before.items():
+            signal.signal(kind, old)

@@ -1,0 +1,158 @@
+"""What both stages of `learn` share: partitions come and go, and any doubt starts over from Redis."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from streamrec.config import Settings
+from streamrec.errors import BrokerUnavailable, DeliveryFailed, FoldFailed, StoreError
+from streamrec.metrics import Metrics
+from streamrec.transport.assignment import name_of
+from streamrec.transport.log import Log, Message, Partition
+from streamrec.transport.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
+Batches = Mapping[Partition, Sequence[Message]]
+DOUBTS = (StoreError, DeliveryFailed, BrokerUnavailable, FoldFailed)
+REPORT_SECONDS = 1.0
+BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class Shard(Protocol):
+    """The state of one partition; `offset` is the next one to fold."""
+
+    name: str
+    offset: int
+
+
+class Learner(Protocol):
+    """What a stage does with messages."""
+
+    topics: Sequence[str]
+
+    def open(self, partition: Partition) -> Any:
+        """Restore a partition's shard from Redis, or start it at the log's beginning."""
+
+    def learn(self, batches: Batches, shards: Mapping[Partition, Any]) -> None:
+        """Fold and commit; raises one of DOUBTS when it is unclear what was stored."""
+
+    def report(self, shards: Mapping[Partition, Any]) -> None:
+        """Set the gauges."""
+
+
+class Stage:
+    """One loop over one consumer group; owns the shards of its partitions."""
+
+    def __init__(
+        self, name: str, log: Log, learner: Learner, settings: Settings, metrics: Metrics
+    ) -> None:
+        self.name = name
+        self.shards: dict[Partition, Shard] = {}
+        self.failed: BaseException | None = None
+        self.assigned = False
+        self._log = log
+        self._learner = learner
+        self._settings = settings
+        self._metrics = metrics
+        self._watchdog = Watchdog(settings.kafka.stuck_seconds)
+        self._reported = 0.0
+        self._failures = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Learn until `stop` is set; sets it, and `failed`, on an error that needs a person."""
+        try:
+            self._log.subscribe(self._learner.topics, self._take, self._release)
+            while not stop.is_set():
+                try:
+                    self.step()
+                    stop.wait(self._settings.batches.linger_seconds)
+                except DOUBTS as doubt:
+                    self._start_over(doubt, stop)
+        except Exception as error:
+            self.failed = error
+            stop.set()
+        finally:
+            self._log.close()
+
+    def step(self) -> None:
+        """Poll, learn, report: one turn of the loop."""
+        batches = self._log.poll(
+            self._settings.kafka.fetch_wait_seconds, self._settings.batches.max_events
+        )
+        if batches:
+            self._learner.learn(batches, self.shards)
+            self._failures = 0
+        now = time.monotonic()
+        if now - self._reported >= REPORT_SECONDS:
+            self._reported = now
+            self._report(now)
+
+    def _take(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        """Restore the shards of new partitions; return where they continue."""
+        for partition in partitions:
+            self.shards[partition] = self._retry(lambda p=partition: self._learner.open(p))  # type: ignore[misc]
+            logger.info("partition taken", extra=self._fields(partition))
+        self.assigned = True
+        self._count("assigned", len(partitions))
+        return {p: self.shards[p].offset for p in partitions}
+
+    def _release(self, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            if self.shards.pop(partition, None) is not None:
+                logger.info(
+                    "partition released", extra={"stage": self.name, "partition": name_of(partition)}
+                )
+            self._watchdog.forget(partition)
+        self._count("revoked", len(partitions))
+
+    def _start_over(self, doubt: BaseException, stop: threading.Event) -> None:
+        """Drop what is cached and continue from what Redis has."""
+        while not stop.is_set():
+            cause = fields(stage=self.name, cause=str(doubt))
+            logger.warning("starting over from Redis", extra=cause)
+            stop.wait(BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)])
+            self._failures += 1
+            try:
+                for partition in list(self.shards):
+                    self.shards[partition] = self._learner.open(partition)
+                    self._log.seek(partition, self.shards[partition].offset)
+                return
+            except DOUBTS as again:
+                doubt = again
+
+    def _retry(self, action: Callable[[], Shard]) -> Shard:
+        """Try until Redis answers: a partition is not given up because Redis restarts."""
+        for wait in (*BACKOFF_SECONDS, *[2.0] * 30):
+            try:
+                return action()
+            except StoreError as error:
+                logger.warning("waiting for Redis", extra={"stage": self.name, "cause": str(error)})
+                time.sleep(wait)
+        return action()
+
+    def _report(self, now: float) -> None:
+        positions = {p: shard.offset for p, shard in self.shards.items()}
+        for partition, position in positions.items():
+            high = self._log.high_watermark(partition)
+            if high is not None:
+                self._watchdog.seen(partition, position, high, now)
+                labels = (self.name, f"{partition.topic}/{partition.number}")
+                self._metrics.lag_messages.labels(*labels).set(max(0, high - position))
+        stuck = self._watchdog.stuck(now)
+        self._metrics.stuck_partitions.set(len(stuck))
+        for partition in stuck:
+            logger.warning("partition is stuck, fetching anew", extra=self._fields(partition))
+            self._watchdog.forget(partition)
+            self._log.seek(partition, positions[partition])
+        self._log.commit(positions)
+        self._metrics.partitions_assigned.labels(self.name).set(len(self.shards))
+        self._learner.report(self.shards)
+
+    def _count(self, kind: str, partitions: int) -> None:
+        self._metrics.rebalances.labels(self.name, kind).inc(partitions)
+
+    def _fields(self, partition: Partition) -> dict[str, Any]:
+        offset = self.shards[partition].offset
+        return {"stage": self.name, "partition": name_of(partition), "offset": offset}

@@ -1,0 +1,251 @@
+"""The user stage: events and item metadata in; update records, dead letters and user rows out."""
+
+import logging
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+from streamrec.config import Settings
+from streamrec.errors import CommitConflict, FoldFailed, StreamrecError
+from streamrec.events import Event, EventDecoder, Rejected, decode_item
+from streamrec.metrics import Metrics
+from streamrec.roles.live_metrics import LiveMetrics
+from streamrec.roles.stage import Batches
+from streamrec.shards.metadata_shard import MetadataShard
+from streamrec.shards.user_rows import longest_idle
+from streamrec.shards.user_shard import Fold, UserShard
+from streamrec.transport.item_feed import ItemFeed
+from streamrec.transport.log import Log, Message, Partition
+from streamrec.transport.store import Commit, Store
+
+logger = logging.getLogger(__name__)
+STAGE = "user"
+POISON_TRIES = 3
+EVICTION_SAMPLE = 5
+
+
+class Work(NamedTuple):
+    """One partition's folded batch, not yet sent or stored."""
+
+    shard: UserShard | MetadataShard
+    expected: int | None
+    records: list[bytes]
+    rejected: list[tuple[Message, Rejected]]
+    fold: Fold | None  # None for metadata
+
+
+class UserLearner:
+    """Folds batches of events and metadata; see docs/guarantees.md for what a crash does where."""
+
+    def __init__(
+        self, settings: Settings, log: Log, store: Store, feed: ItemFeed, metrics: Metrics
+    ) -> None:
+        kafka = settings.kafka
+        self.topics = (kafka.events_topic, kafka.items_topic)
+        self._settings = settings
+        self._log = log
+        self._store = store
+        self._feed = feed
+        self._metrics = metrics
+        self._live = LiveMetrics(store, metrics)
+        self._decoder = EventDecoder(settings.events)
+        self._item_partitions = log.partitions(kafka.updates_topic)
+        self._stored: dict[str, int | None] = {}  # offset in Redis, by shard
+        self._suspects: dict[Partition, int] = {}  # fold one by one up to this offset
+        self._tries: dict[tuple[Partition, int], int] = {}
+
+    def open(self, partition: Partition) -> UserShard | MetadataShard:
+        """Restore a partition's shard from Redis, or start it at the log's beginning."""
+        events = partition.topic == self._settings.kafka.events_topic
+        name = f"{'u' if events else 'm'}{partition.number}"
+        meta = self._store.meta(name)
+        self._stored[name] = int(meta[b"offset"]) if meta else None
+        n, parts, size = partition.number, self._item_partitions, self._settings.factors.size
+        if not meta:
+            start = self._log.log_start(partition)
+            if events:
+                return UserShard(n, self._settings, parts, start)
+            return MetadataShard(n, size, parts, start)
+        if events:
+            rings = self._store.all_rows(name, "rings")
+            return UserShard.restore(n, self._settings, parts, meta, rings)
+        return MetadataShard.restore(n, size, parts, meta)
+
+    def learn(
+        self, batches: Batches, shards: Mapping[Partition, UserShard | MetadataShard]
+    ) -> None:
+        """Gather, decide, act: fold all batches, send what they say, then store them."""
+        self._feed.refresh(time.monotonic())
+        works = [
+            self._fold(partition, self._fresh(partition, messages, shards), shards[partition])
+            for partition, messages in batches.items()
+            if partition in shards
+        ]
+        for work in works:
+            self._send(work)
+        self._log.flush()
+        for work in works:
+            found = self._live.look_up(work.fold) if work.fold else None
+            self._store_rows(work)
+            self._observe(work)
+            if found is not None:
+                self._live.count(found)
+
+    def report(self, shards: Mapping[Partition, UserShard | MetadataShard]) -> None:
+        """Set the gauges."""
+        users = [s for s in shards.values() if isinstance(s, UserShard)]
+        rows = self._metrics.rows
+        rows.labels("users_cached").set(sum(len(s.users.row_of) for s in users))
+        rows.labels("users_stored").set(sum(s.stored_users for s in users))
+        rows.labels("duplicate_window").set(sum(s.window.size for s in users))
+        rows.labels("latest_items").set(sum(s.latest.size for s in users))
+        age = max((self._feed.age_events(s.name, s.offset) for s in users), default=0)
+        self._metrics.item_table_age_events.set(age)
+        self._metrics.item_table_age_seconds.set(time.monotonic() - self._feed.refreshed)
+        self._metrics.item_table_rows.set(len(self._feed.table))
+        errors = [s.counters.consumed - s.counters.explained for s in shards.values()]
+        self._metrics.conservation_error_events.set(sum(map(abs, errors)))
+
+    def _fresh(
+        self,
+        partition: Partition,
+        messages: Sequence[Message],
+        shards: Mapping[Partition, UserShard | MetadataShard],
+    ) -> Sequence[Message]:
+        """Return the messages from the shard's offset on; only the first while one is suspect."""
+        offset = shards[partition].offset
+        fresh = [m for m in messages if m.offset >= offset]
+        if offset < self._suspects.get(partition, 0) and len(fresh) > 1:
+            self._log.seek(partition, fresh[1].offset)
+            return fresh[:1]
+        return fresh
+
+    def _fold(
+        self,
+        partition: Partition,
+        messages: Sequence[Message],
+        shard: UserShard | MetadataShard,
+    ) -> Work:
+        """Fold one partition's batch; an exception of ours makes its messages suspects."""
+        expected = self._stored[shard.name]
+        next_offset = messages[-1].offset + 1 if messages else shard.offset
+        try:
+            with self._metrics.fold_seconds.labels(STAGE).time():
+                if isinstance(shard, MetadataShard):
+                    items = [(m.offset, decode_item(m.key, m.value)) for m in messages]
+                    refused = [(o, i) for o, i in items if isinstance(i, Rejected)]
+                    records, fold = shard.fold(items, next_offset), None
+                else:
+                    fold = self._fold_events(partition, messages, shard, next_offset)
+                    records, refused = fold.records, fold.rejected
+        except StreamrecError:
+            raise
+        except Exception as error:
+            self._suspect(partition, messages)
+            raise FoldFailed(
+                f"folding offsets {messages[0].offset}..{next_offset - 1} of {shard.name} raised "
+                f"{traceback.format_exception_only(error)[-1].strip()}"
+            ) from error
+        by_offset = {m.offset: m for m in messages}
+        rejected = [(by_offset[offset], why) for offset, why in refused]
+        return Work(shard, expected, records, rejected, fold)
+
+    def _fold_events(
+        self, partition: Partition, messages: Sequence[Message], shard: UserShard, next_offset: int
+    ) -> Fold:
+        decode, tries = self._decoder.decode, self._tries
+        decoded: list[tuple[int, int, Event | Rejected]] = [
+            (m.offset, m.timestamp, decode(m.value, m.timestamp)) for m in messages
+        ]
+        if tries:
+            decoded = [
+                (offset, at, _poison(partition, offset))
+                if tries.get((partition, offset), 0) >= POISON_TRIES
+                else (offset, at, event)
+                for offset, at, event in decoded
+            ]
+        missing = shard.users.missing([e.user for _, _, e in decoded if isinstance(e, Event)])
+        shard.users.load(missing, self._store.rows(shard.name, "users", missing))
+        return shard.fold(decoded, next_offset, self._feed.table)
+
+    def _suspect(self, partition: Partition, messages: Sequence[Message]) -> None:
+        self._suspects[partition] = messages[-1].offset + 1
+        if len(messages) == 1:
+            at = (partition, messages[0].offset)
+            self._tries[at] = self._tries.get(at, 0) + 1
+        logger.exception("the fold raised; trying its messages one by one")
+
+    def _send(self, work: Work) -> None:
+        """Queue the update records and dead letters of one batch."""
+        kafka = self._settings.kafka
+        for partition, record in enumerate(work.records):
+            self._log.produce(kafka.updates_topic, record, partition=partition)
+        source = kafka.events_topic if work.fold else kafka.items_topic
+        number = work.shard.name[1:]
+        for message, why in work.rejected:
+            place = f"{source}/{number}/{message.offset}"
+            headers = [("reason", why.reason), ("detail", why.detail), ("topic", source)]
+            headers += [("partition", number), ("offset", str(message.offset))]
+            self._log.produce(
+                kafka.dead_letters_topic,
+                message.value,
+                key=place.encode(),
+                headers=[
+                    *((name, value.encode()) for name, value in headers),
+                    ("key", message.key or b""),
+                ],
+            )
+
+    def _store_rows(self, work: Work) -> None:
+        """Commit one batch: rows, due users and offset together, only from the expected offset."""
+        shard = work.shard
+        due, deletes = {}, {}
+        if isinstance(shard, UserShard) and work.fold is not None:
+            now = time.time() * 1000.0
+            for at, event in reversed(work.fold.accepted):
+                if self._settings.events.weights[event.type] != 0.0 or event.type == "remove":
+                    due[event.user] = min(now, float(at)) if at >= 0 else now
+            over = shard.stored_users + shard.users.created - self._settings.users.max_users
+            if over > 0:
+                sample = self._store.sample_users(shard.name, EVICTION_SAMPLE * over)
+                shard.evicted = longest_idle(sample, over, shard.users.row_of)
+            deletes = {"users": shard.evicted}
+        rows, meta = shard.changes()
+        commit = Commit(shard.name, work.expected, meta, rows, deletes, due)
+        try:
+            with self._metrics.commit_seconds.labels(STAGE).time():
+                self._store.commit(commit)
+        except StreamrecError as error:
+            result = "conflict" if isinstance(error, CommitConflict) else "failed"
+            self._metrics.commits.labels(STAGE, result).inc()
+            raise
+        self._stored[shard.name] = shard.offset
+        shard.committed()
+        self._metrics.commits.labels(STAGE, "ok").inc()
+
+    def _observe(self, work: Work) -> None:
+        """Count what was stored."""
+        for _, why in work.rejected:
+            self._metrics.events_rejected.labels(why.reason).inc()
+        self._metrics.dead_letters.inc(len(work.rejected))
+        if work.fold is None:
+            return
+        counts = work.fold.counts
+        self._metrics.batch_events.labels(STAGE).observe(counts.consumed)
+        self._metrics.events_consumed.labels(work.shard.name[1:]).inc(counts.consumed)
+        self._metrics.events_duplicate.inc(counts.duplicate)
+        self._metrics.events_suppressed.labels("flood").inc(counts.suppressed)
+        now = time.time() * 1000.0
+        learnt = self._metrics.click_to_learnt_seconds.labels(STAGE)
+        for at, event in work.fold.accepted:
+            self._metrics.events_accepted.labels(event.type).inc()
+            if at >= 0:
+                learnt.observe(max(0.0, now - at) / 1000.0)
+
+
+def _poison(partition: Partition, offset: int) -> Rejected:
+    place = f"{partition.topic}/{partition.number}/{offset}"
+    digest = blake2b(place.encode(), digest_size=4).hexdigest()
+    return Rejected("poison", f"the fold raised {POISON_TRIES} times, see the log ({digest})")

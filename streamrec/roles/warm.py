@@ -1,0 +1,47 @@
+"""Compiles (or loads from numba's cache) every kernel before a role joins its group."""
+
+import msgspec
+import numpy as np
+
+from streamrec.config import Settings
+from streamrec.events import Event
+from streamrec.ranking.lists import NOBODY, ListMaker
+from streamrec.shards import updates
+from streamrec.shards.item_shard import ItemShard
+from streamrec.shards.item_table import ItemTable
+from streamrec.shards.rows import decode_user
+from streamrec.shards.user_shard import UserShard
+
+
+def warm_up(settings: Settings) -> None:
+    """Run a few events through both folds, the table and the list maker, in memory."""
+    types = {"click": 1.0, "dislike": -1.0, "remove": 0.0}
+    events = msgspec.structs.replace(settings.events, weights=types)
+    settings = msgspec.structs.replace(settings, events=events)
+    users = UserShard(0, settings, 1, 0)
+    items = ItemShard(0, settings, 0)
+    table = ItemTable(
+        settings.factors, settings.popularity, settings.similarity, with_neighbours=True
+    )
+    kinds = ("click", "click", "click", "dislike", "remove", "click")
+    for n, kind in enumerate(kinds):
+        event = Event("warm", f"item {n % 4}", kind, n)
+        missing = users.users.missing(["warm"])
+        users.users.load(missing, [None] * len(missing))
+        fold = users.fold([(n, n, event)], n + 1, table)
+        items.fold(updates.decode(fold.records[0]))
+        rows, _, _ = items.changes()
+        for name, apply in (
+            ("factors", table.apply_factors),
+            ("neighbours", table.apply_neighbours),
+            ("catalogue", table.apply_catalogue),
+        ):
+            keys = np.frombuffer(b"".join(rows[name]), "<u8")
+            apply(keys, list(rows[name].values()))
+    stored, _ = users.changes()
+    row = stored["users"][b"warm"]
+    again = UserShard(0, settings, 1, 0)
+    again.users.load(["warm"], [row])
+    lists = ListMaker(settings)
+    lists.prepare(table)
+    lists.make([decode_user(row), NOBODY], table)

@@ -1,0 +1,1 @@
+"""The two folds, their rows and the message between them. Pure code."""

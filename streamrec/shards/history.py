@@ -1,0 +1,119 @@
+"""A user's history: distinct items, oldest first by (event time, offset), bounded; older ones only seen."""
+
+import numpy as np
+from numba import njit
+
+EXCLUDE = {"user": 0, "session": 1, "none": 2}
+
+
+@njit(cache=True, nogil=True)
+def position(ts, size, event_ts):  # type: ignore[no-untyped-def]
+    """Return where an event at `event_ts` belongs among the first `size` entries of ts."""
+    at = size
+    while at > 0 and ts[at - 1] > event_ts:
+        at -= 1
+    return at
+
+
+@njit(cache=True, nogil=True)
+def excluded_from(ts, size, event_ts, exclude, session_ms):  # type: ignore[no-untyped-def]
+    """Return the index from which on the history may not be recommended (EXCLUDE codes)."""
+    if exclude == 0:
+        return 0
+    if exclude == 2:
+        return size
+    newer = event_ts
+    at = size
+    while at > 0 and newer - ts[at - 1] <= session_ms:
+        at -= 1
+        newer = ts[at]
+    return at
+
+
+@njit(cache=True, nogil=True)
+def index_of(keys, size, key):  # type: ignore[no-untyped-def]
+    """Return the index of `key` among the first `size` keys, or -1."""
+    for n in range(size - 1, -1, -1):
+        if keys[n] == key:
+            return n
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def take(keys, ts, types, takes, size, key, event_ts, kind):  # type: ignore[no-untyped-def]
+    """Put an item in its place; return (new size, key that fell out, whether one did).
+
+    An item already there moves to its new place if that is later, and its count of takes grows.
+    """
+    at = index_of(keys, size, key)
+    count = 1
+    if at >= 0:
+        count = min(255, takes[at] + 1)
+        if ts[at] > event_ts:
+            takes[at] = count
+            return size, key, False
+        size = drop(keys, ts, types, takes, size, at)
+    place = position(ts, size, event_ts)
+    fell = key
+    full = size == len(keys)
+    if full:
+        if place == 0:
+            return size, key, True
+        fell = keys[0]
+        size = drop(keys, ts, types, takes, size, 0)
+        place -= 1
+    for n in range(size, place, -1):
+        keys[n] = keys[n - 1]
+        ts[n] = ts[n - 1]
+        types[n] = types[n - 1]
+        takes[n] = takes[n - 1]
+    keys[place] = key
+    ts[place] = event_ts
+    types[place] = kind
+    takes[place] = count
+    return size + 1, fell, full
+
+
+@njit(cache=True, nogil=True)
+def drop(keys, ts, types, takes, size, at):  # type: ignore[no-untyped-def]
+    """Take entry `at` out; return the new size."""
+    for n in range(at, size - 1):
+        keys[n] = keys[n + 1]
+        ts[n] = ts[n + 1]
+        types[n] = types[n + 1]
+        takes[n] = takes[n + 1]
+    return size - 1
+
+
+@njit(cache=True, nogil=True)
+def is_seen(seen, size, key):  # type: ignore[no-untyped-def]
+    """Return whether the key's 32-bit hash is among the seen ones."""
+    short = np.uint32(key & np.uint64(0xFFFFFFFF))
+    for n in range(size):
+        if seen[n] == short:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def mark_seen(seen, size, next_, key):  # type: ignore[no-untyped-def]
+    """Remember a key as seen, over the oldest when full; return (size, next)."""
+    if len(seen) == 0 or is_seen(seen, size, key):
+        return size, next_
+    short = np.uint32(key & np.uint64(0xFFFFFFFF))
+    if size < len(seen):
+        seen[size] = short
+        return size + 1, next_
+    seen[next_] = short
+    return size, (next_ + 1) % len(seen)
+
+
+@njit(cache=True, nogil=True)
+def forget_seen(seen, size, key):  # type: ignore[no-untyped-def]
+    """Take a key out of the seen ones; return the new size."""
+    short = np.uint32(key & np.uint64(0xFFFFFFFF))
+    for n in range(size):
+        if seen[n] == short:
+            seen[n] = seen[size - 1]
+            return size - 1
+    return size

@@ -1,0 +1,225 @@
+"""The item fold: update records of one partition in, item rows out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrec.config import Settings
+from streamrec.errors import GapError
+from streamrec.learners.factors import initial_vectors
+from streamrec.learners.keys import KeyIndex, grow, key_of
+from streamrec.shards import item_kernel, rows
+from streamrec.shards.item_kernel import Columns, ItemArrays, ItemRules
+from streamrec.shards.updates import Header, Updates
+
+Array = NDArray[Any]
+Rows = dict[bytes, bytes]
+
+
+class Fold(NamedTuple):
+    """What one record did."""
+
+    repeat: bool  # the whole record, or part of it, had been applied before
+    unknown: int  # updates of items that were evicted here
+
+
+class ItemShard:
+    """State of one updates partition. Bound: items.max_items rows of 2 x similarity.neighbours."""
+
+    def __init__(self, number: int, settings: Settings, offset: int) -> None:
+        self.name = f"i{number}"
+        self.settings = settings
+        self.offset = offset
+        self.marks: dict[str, int] = {}
+        self.rules = ItemRules(
+            settings.factors.learning_rate,
+            np.array(settings.popularity.half_lives_seconds, np.float64) * 1000.0,
+            settings.similarity.half_life_seconds * 1000.0,
+        )
+        self._catalogue: Rows = {}
+        self._deleted: list[bytes] = []
+        self._allocate(1024)
+
+    def _allocate(self, n: int) -> None:
+        k, near = self.settings.factors.size, 2 * self.settings.similarity.neighbours
+        self.index = KeyIndex(n)
+        f4, i8 = np.float32, np.int64
+        self.items = ItemArrays(
+            np.zeros((n, k), f4), np.zeros((n, k), f4),
+            *(np.zeros(n, f4) for _ in range(4)),
+            np.zeros(n, np.uint32), np.zeros(n, np.uint32),
+            np.zeros((n, 3), f4), np.zeros(n, i8),
+            np.zeros((n, near), np.uint64), np.zeros((n, near), f4), np.zeros((n, near), np.uint32),
+            np.zeros(n, np.int32), np.zeros(n, i8), np.zeros(n, np.bool_), np.zeros(n, np.bool_),
+        )  # fmt: skip
+
+    def fold(self, record: Updates) -> Fold:
+        """Apply one update record; raises GapError when one before it is missing."""
+        header = record.header
+        mark = self.mark(header)
+        if header.next <= mark and header.first < header.next:
+            return Fold(True, 0)
+        self._name(header, record["keys"])
+        known = self.index.rows(record["keys"])
+        c = record.columns
+        unknown = item_kernel.fold(
+            self.items,
+            Columns(
+                c["offsets"], c["ts"], c["weights"], c["z"], c["g"],
+                c["item_events"], known[c["item_keys"]], c["item_gains"],
+                c["scored_events"], known[c["scored_keys"]], c["scored_log_q"], c["scored_rest"],
+                c["scored_y"],
+                c["context_events"], known[c["context_keys"]], c["context_weights"],
+                c["pair_events"], known[c["pair_keys"]], c["pair_others"], c["pair_weights"],
+                c["pair_counts"],
+            ),
+            mark,
+            self.rules,
+        )  # fmt: skip
+        for offset, key, entry in header.metadata:
+            if offset >= mark:
+                self._add(np.array([key], np.uint64))
+                self._catalogue[_field(key)] = entry
+        self.marks[header.source] = max(mark, header.next)
+        return Fold(mark > header.first, int(unknown))
+
+    def mark(self, header: Header) -> int:
+        """Return the source's next expected offset; raises GapError when the record is past it."""
+        mark = self.marks.get(header.source, header.start)
+        if header.first > mark:
+            raise GapError(
+                f"{self.name}: updates of {header.source} jump from offset {mark} to {header.first}"
+                f": a record is missing from the updates topic. Start {header.source} over from an "
+                "older Redis backup, or reset state and topics together; see docs/guarantees.md"
+            )
+        return mark
+
+    def _name(self, header: Header, keys: NDArray[np.uint64]) -> None:
+        """Make rows for items that events of this record name."""
+        for at, identifier in header.ids:
+            if self.index.rows(keys[at : at + 1])[0] < 0:
+                self._add(keys[at : at + 1])
+                self._catalogue[_field(int(keys[at]))] = json.dumps({"item": identifier}).encode()
+
+    def _add(self, keys: NDArray[np.uint64]) -> None:
+        first = self.index.size
+        self.index.add(keys)
+        if self.index.size > first:
+            self.items = ItemArrays._make(grow(a, self.index.size) for a in self.items)
+            initial_vectors(self.items.targets, self.index.keys[: self.index.size], first, self.settings.factors.seed)
+            self.items.changed[first : self.index.size] = True
+
+    def changes(self) -> tuple[dict[str, Rows], dict[str, list[bytes]], dict[str, str | int]]:
+        """Return rows to store, fields to delete and meta fields since the last call; snapshots."""
+        self._evict()
+        n = self.index.size
+        factors, near = np.flatnonzero(self.items.changed[:n]), np.flatnonzero(self.items.near_changed[:n])
+        self.items.changed[:n] = False
+        self.items.near_changed[:n] = False
+        catalogue, self._catalogue = self._catalogue, {}
+        deleted, self._deleted = self._deleted, []
+        stored = {
+            "factors": dict(zip(self._fields(factors), rows.encode_factors(self._records(factors)), strict=True)),
+            "neighbours": dict(zip(self._fields(near), self._neighbour_rows(near), strict=True)),
+            "catalogue": catalogue,
+        }
+        meta: dict[str, str | int] = {
+            "version": rows.VERSION,
+            "offset": self.offset,
+            "items": n,
+            "marks": json.dumps(self.marks),
+        }
+        return stored, dict.fromkeys(stored, deleted), meta
+
+    @classmethod
+    def restore(
+        cls,
+        number: int,
+        settings: Settings,
+        meta: Mapping[bytes, bytes],
+        factors: Mapping[bytes, bytes],
+        neighbours: Mapping[bytes, bytes],
+    ) -> "ItemShard":
+        """Return the shard as its last commit left it."""
+        rows.check_version(np.array([int(meta[b"version"])]), f"item shard {number}")
+        shard = cls(number, settings, int(meta[b"offset"]))
+        shard.marks = json.loads(meta[b"marks"])
+        shard._add(np.frombuffer(b"".join(factors), "<u8"))
+        shard._restore_factors(list(factors.values()))
+        if neighbours:
+            at = shard.index.rows(np.frombuffer(b"".join(neighbours), "<u8"))
+            shard._restore_neighbours(at, list(neighbours.values()))
+        shard.items.changed[:] = False
+        return shard
+
+    def _records(self, at: Array) -> Array:
+        records = np.zeros(len(at), rows.factor_dtype(self.settings.factors.size))
+        for name, array in self._record_fields():
+            records[name] = array[at]
+        return records
+
+    def _restore_factors(self, blobs: Sequence[bytes]) -> None:
+        records = rows.decode_factors(blobs, self.settings.factors.size)
+        for name, array in self._record_fields():
+            array[: len(records)] = records[name]
+
+    def _record_fields(self) -> tuple[tuple[str, Array], ...]:
+        a = self.items
+        return (
+            ("events", a.events), ("pairs", a.pairs), ("popularity", a.popularity),
+            ("clock", a.clocks), ("bias", a.biases), ("bias_sum", a.bias_sums),
+            ("target_sum", a.target_sums), ("offset_sum", a.offset_sums),
+            ("target", a.targets), ("offset", a.offsets),
+        )  # fmt: skip
+
+    def _neighbour_rows(self, at: Array) -> list[bytes]:
+        headers = np.zeros(len(at), rows.NEIGHBOUR_HEADER)
+        headers["size"], headers["clock"] = self.items.near_sizes[at], self.items.near_clocks[at]
+        return rows.pack(headers, self._near(), at, np.repeat(headers["size"][:, None], 3, axis=1))
+
+    def _restore_neighbours(self, at: Array, blobs: Sequence[bytes]) -> None:
+        headers = rows.headers_of(blobs, rows.NEIGHBOUR_HEADER, "neighbour")
+        if int(headers["size"].max()) > self.items.near.shape[1]:
+            raise rows.UnknownVersion(
+                "neighbour rows in Redis are longer than 2 x similarity.neighbours: raise the "
+                "setting to what it was, or start from an empty Redis"
+            )
+        sizes = np.repeat(headers["size"][:, None], 3, axis=1)
+        rows.unpack(blobs, headers.dtype.itemsize, self._near(), at, sizes)
+        self.items.near_sizes[at], self.items.near_clocks[at] = headers["size"], headers["clock"]
+
+    def _near(self) -> tuple[Array, Array, Array]:
+        return self.items.near, self.items.near_weights, self.items.near_counts
+
+    def _fields(self, at: Array) -> list[bytes]:
+        return [_field(key) for key in self.index.keys[at].tolist()]
+
+    def _evict(self) -> None:
+        """Over the bound, keep the most popular 95 % (longest half-life) and rebuild the arrays."""
+        n, bound = self.index.size, self.settings.items.max_items
+        if n <= bound:
+            return
+        newest = self.items.clocks[:n].max()
+        age = (self.items.clocks[:n] - newest).astype(np.float64)
+        worth = self.items.popularity[:n, 2] * np.exp2(age / self.rules.half_lives_ms[2])
+        order = np.argsort(-worth, kind="stable")
+        keep, gone = np.sort(order[: int(0.95 * bound)]), order[int(0.95 * bound) :]
+        self._deleted.extend(self._fields(gone))
+        for field in self._deleted:
+            self._catalogue.pop(field, None)
+        kept_keys, kept = self.index.keys[keep].copy(), [a[keep] for a in self.items]
+        self._allocate(bound)
+        self.index.add(kept_keys)
+        self.items = ItemArrays._make(grow(a, bound) for a in kept)
+
+
+def _field(key: int) -> bytes:
+    return key.to_bytes(8, "little")
+
+
+def metadata_entry(item: str, fields: Mapping[str, Any]) -> tuple[int, bytes]:
+    """Return (key, catalogue JSON) of one item's metadata."""
+    return key_of(item), json.dumps({"item": item, **fields}).encode()

@@ -1,0 +1,111 @@
+"""The message between the folds: what one batch of one source tells one item partition.
+
+One record covers the source's offsets [first, next); each update carries its event's offset, so a
+receiver that has applied part of the range applies the rest. Columns, version first, no pickle:
+z and g are shared by all updates of one event (half floats), items are named by an index into `keys`.
+"""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrec.errors import UnknownVersion
+
+VERSION = 1
+Array = NDArray[Any]
+COLUMNS: tuple[tuple[str, str], ...] = (
+    ("keys", "<u8"),  # items named below
+    ("offsets", "<i8"),  # events: offset, event time, log time, weight, z, context gradient
+    ("ts", "<i8"),
+    ("times", "<i8"),
+    ("weights", "<f4"),
+    ("z", "<f2"),
+    ("g", "<f2"),
+    ("item_events", "<u4"),  # events that name an item: event, item, popularity to add
+    ("item_keys", "<u4"),
+    ("item_gains", "<f4"),
+    ("scored_events", "<u4"),  # targets and negatives to step: event, item, log q, R, y
+    ("scored_keys", "<u4"),
+    ("scored_log_q", "<f4"),
+    ("scored_rest", "<f4"),
+    ("scored_y", "u1"),
+    ("context_events", "<u4"),  # history items to step by w g
+    ("context_keys", "<u4"),
+    ("context_weights", "<f4"),
+    ("pair_events", "<u4"),  # neighbours: event, row's item, other item, weight, 1 forward 0 reverse
+    ("pair_keys", "<u4"),
+    ("pair_others", "<u8"),
+    ("pair_weights", "<f4"),
+    ("pair_counts", "u1"),
+)
+
+
+class Header(msgspec.Struct, array_like=True, gc=False):
+    """What the receiver checks before it reads the columns."""
+
+    version: int
+    source: str
+    start: int  # the offset where the source shard began
+    first: int
+    next: int
+    size: int  # factor size
+    lengths: list[int]
+    ids: list[tuple[int, str]]  # index into keys, id: for items an event names
+    metadata: list[tuple[int, int, bytes]]  # offset, key, catalogue JSON ("" = deleted)
+
+
+class Updates(msgspec.Struct, gc=False):
+    """Decoded record: header and one array a column."""
+
+    header: Header
+    columns: dict[str, Array]
+
+    def __getitem__(self, name: str) -> Array:
+        """Return one column."""
+        return self.columns[name]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Header)
+
+
+def encode(
+    source: str,
+    start: int,
+    first: int,
+    next_: int,
+    size: int,
+    columns: dict[str, Array],
+    ids: list[tuple[int, str]],
+    metadata: list[tuple[int, int, bytes]],
+) -> bytes:
+    """Return the bytes of one record; absent columns are empty."""
+    parts = [
+        columns[name].astype(dtype, copy=False).tobytes() if name in columns else b""
+        for name, dtype in COLUMNS
+    ]
+    lengths = [len(part) for part in parts]
+    head = _encoder.encode(
+        Header(VERSION, source, start, first, next_, size, lengths, ids, metadata)
+    )
+    return b"".join([bytes((VERSION,)), len(head).to_bytes(4, "little"), head, *parts])
+
+
+def decode(value: bytes) -> Updates:
+    """Return the record; raises UnknownVersion when it is not one of ours."""
+    if not value or value[0] != VERSION:
+        raise UnknownVersion(
+            f"an update record of version {value[0] if value else 'none'}, this code reads "
+            f"{VERSION}: upgrade all learn processes, or point kafka.updates_topic at our own topic"
+        )
+    end = 5 + int.from_bytes(value[1:5], "little")
+    header = _decoder.decode(value[5:end])
+    columns = {}
+    for (name, dtype), length in zip(COLUMNS, header.lengths, strict=True):
+        columns[name] = np.frombuffer(value, dtype, length // np.dtype(dtype).itemsize, end)
+        end += length
+    for name in ("z", "g"):
+        columns[name] = columns[name].astype(np.float32).reshape(-1, header.size)
+    return Updates(header, columns)

@@ -1,0 +1,186 @@
+"""The user fold's inner loop: one batch of one partition over arrays, event by event."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from streamrec.learners.factors import draw, gradient, user_vector
+from streamrec.learners.keys import find, mix
+from streamrec.shards import history
+
+Array = NDArray[Any]
+POSITIVE, NEGATIVE, REMOVE, COUNT = 0, 1, 2, 3
+
+
+class UserArrays(NamedTuple):
+    """User rows: H history entries, S seen hashes a user."""
+
+    keys: Array  # uint64[users, H]
+    ts: Array  # int64[users, H]
+    types: Array  # uint8[users, H]
+    takes: Array  # uint8[users, H]
+    seen: Array  # uint32[users, S]
+    recent: Array  # int32[users]
+    seen_sizes: Array  # int32[users]
+    seen_next: Array  # int32[users]
+    events: Array  # uint32[users]
+    offsets: Array  # int64[users]: of the last event that changed the row
+    clocks: Array  # int64[users]: log time of the last event, ms
+    tokens: Array  # float32[users]
+
+
+class BatchArrays(NamedTuple):
+    """Accepted events of a batch."""
+
+    users: Array  # int32[n] rows
+    items: Array  # int32[n] rows of the item table
+    kinds: Array  # uint8[n]
+    types: Array  # uint8[n]
+    ts: Array  # int64[n]
+    offsets: Array  # int64[n]
+    times: Array  # int64[n]: the log's time, ms
+
+
+class RingArrays(NamedTuple):
+    """The latest items, as table rows, for drawing negatives."""
+
+    rows: Array  # int32[capacity]
+    counts: Array  # int32[items]
+    state: Array  # int64[2]: size, next
+
+
+class UserRules(NamedTuple):
+    """Settings the kernel needs."""
+
+    seed: int
+    context: int
+    window: int
+    decay: float
+    uniform_share: float
+    exclude: int
+    session_ms: int
+
+
+class Steps(NamedTuple):
+    """What the owners of items must do, one row an event; -1 = no item."""
+
+    history: Array  # int32[n, max(context, window)] earlier items, newest first
+    context_weights: Array  # float32[n, context]
+    scored: Array  # int32[n, 1 + negatives], the event's item first
+    log_q: Array  # float32[n, 1 + negatives]
+    rest: Array  # float32[n, 1 + negatives]
+    z: Array  # float32[n, K]
+    g: Array  # float32[n, K]
+    gains: Array  # float32[n]: what the item's popularity gains
+    scorable: Array  # bool[n]: counts for live metrics
+
+
+@njit(cache=True, nogil=True)
+def push(ring, row):  # type: ignore[no-untyped-def]
+    """Put an item's row into the ring over the oldest."""
+    size, at = ring.state[0], ring.state[1]
+    if len(ring.rows) == 0:
+        return
+    if size == len(ring.rows):
+        ring.counts[ring.rows[at]] -= 1
+    else:
+        ring.state[0] = size + 1
+    ring.rows[at] = row
+    ring.counts[row] += 1
+    ring.state[1] = (at + 1) % len(ring.rows)
+
+
+@njit(cache=True, nogil=True)
+def _earlier(users, user, at, key, index, out):  # type: ignore[no-untyped-def]
+    """Fill out with the table rows of the entries before `at`, newest first, without `key`."""
+    found = 0
+    n = at - 1
+    while n >= 0 and found < len(out):
+        if users.keys[user, n] != key:
+            out[found] = find(index[0], index[1], users.keys[user, n])
+            found += 1
+        n -= 1
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _scorable(users, user, key, event_ts, rules):  # type: ignore[no-untyped-def]
+    """Say whether a list could have held this item: earlier events, and the item not excluded."""
+    size = users.recent[user]
+    first = history.excluded_from(
+        users.ts[user], size, event_ts, rules.exclude, rules.session_ms
+    )
+    if size == 0 or (rules.exclude == 1 and first == size):
+        return False
+    if rules.exclude == 0 and history.is_seen(users.seen[user], users.seen_sizes[user], key):
+        return False
+    at = history.index_of(users.keys[user], size, key)
+    return at < first if at >= 0 else True
+
+
+@njit(cache=True, nogil=True)
+def _apply(users, user, kind, key, event_ts, type_, type_weights):  # type: ignore[no-untyped-def]
+    """Change the user's row; return the weight given back by a removal."""
+    back = np.float32(0.0)
+    keys, ts, types, takes = users.keys[user], users.ts[user], users.types[user], users.takes[user]
+    seen, size = users.seen[user], users.recent[user]
+    if kind == POSITIVE:
+        size, fell, out = history.take(keys, ts, types, takes, size, key, event_ts, type_)
+        if out:
+            users.seen_sizes[user], users.seen_next[user] = history.mark_seen(
+                seen, users.seen_sizes[user], users.seen_next[user], fell
+            )
+    else:
+        at = history.index_of(keys, size, key)
+        if at >= 0:
+            if kind == REMOVE:
+                back = type_weights[types[at]]
+            size = history.drop(keys, ts, types, takes, size, at)
+        if kind == NEGATIVE:
+            users.seen_sizes[user], users.seen_next[user] = history.mark_seen(
+                seen, users.seen_sizes[user], users.seen_next[user], key
+            )
+        elif history.is_seen(seen, users.seen_sizes[user], key):
+            users.seen_sizes[user] = history.forget_seen(seen, users.seen_sizes[user], key)
+            users.seen_next[user] = 0
+    users.recent[user] = size
+    return back
+
+
+@njit(cache=True, nogil=True)
+def fold(users, batch, ring, type_weights, item_keys, index, targets, contexts, biases, rules, steps):  # type: ignore[no-untyped-def]
+    """Learn one batch: change the user rows and the ring, fill `steps`."""
+    for n in range(len(batch.users)):
+        user, item, kind = batch.users[n], batch.items[n], batch.kinds[n]
+        key, ts = item_keys[item], batch.ts[n]
+        steps.scored[n, :] = -1
+        steps.history[n, :] = -1
+        steps.gains[n] = type_weights[batch.types[n]]
+        steps.scorable[n] = kind == POSITIVE and _scorable(users, user, key, ts, rules)
+        users.events[user] += 1
+        if kind == COUNT:
+            continue
+        users.offsets[user] = batch.offsets[n]
+        if kind != REMOVE:
+            at = history.position(users.ts[user], users.recent[user], ts)
+            found = _earlier(users, user, at, key, index, steps.history[n])
+            in_context = min(found, rules.context)
+            if in_context > 0:
+                rows = steps.history[n, :in_context]
+                z, g = steps.z[n], steps.g[n]
+                weights = steps.context_weights[n]
+                user_vector(contexts, rows, rules.decay, weights[:in_context], z)
+                state = mix(np.uint64(batch.offsets[n]) ^ mix(np.uint64(rules.seed)))
+                scored, log_q = steps.scored[n], steps.log_q[n]
+                draw(
+                    item, len(item_keys), ring.rows, ring.state[0], ring.counts,
+                    rules.uniform_share, state, scored, log_q,
+                )  # fmt: skip
+                gradient(
+                    targets, biases, scored, log_q, kind == POSITIVE, z, steps.rest[n], g
+                )
+        steps.gains[n] -= _apply(users, user, kind, key, ts, batch.types[n], type_weights)
+        if kind == POSITIVE:
+            push(ring, item)

@@ -1,0 +1,267 @@
+"""The user fold: events of one partition in, user rows and update records out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrec.config import Settings
+from streamrec.events import Event, Rejected
+from streamrec.learners.keys import grow
+from streamrec.shards import emit, rows, updates, user_kernel
+from streamrec.shards.history import EXCLUDE
+from streamrec.shards.item_table import ItemTable
+from streamrec.shards.ring import Ring
+from streamrec.shards.user_kernel import BatchArrays, RingArrays, Steps, UserRules
+from streamrec.shards.user_rows import UserRows
+
+Array = NDArray[Any]
+Decoded = tuple[int, int, Event | Rejected]  # offset, log time in ms, what was decoded
+
+
+class Counters(msgspec.Struct):
+    """The conservation law: consumed = accepted + duplicate + suppressed + rejected + control."""
+
+    consumed: int = 0
+    accepted: int = 0
+    duplicate: int = 0
+    suppressed: int = 0
+    rejected: int = 0
+    control: int = 0
+
+    @property
+    def explained(self) -> int:
+        """The right-hand side of the law."""
+        return self.accepted + self.duplicate + self.suppressed + self.rejected + self.control
+
+
+class Fold(NamedTuple):
+    """What one batch did; the caller sends `records`, then stores `UserShard.changes`."""
+
+    records: list[bytes]  # one for each item partition
+    rejected: list[tuple[int, Rejected]]
+    accepted: list[tuple[int, Event]]  # log time, event
+    scorable: list[bool]  # for each accepted event: belongs in the live metrics
+    counts: Counters  # of this batch alone
+
+
+class UserShard:
+    """State of one events partition. Bounds: users.cached_users rows, duplicate_window ids, ring."""
+
+    def __init__(self, number: int, settings: Settings, item_partitions: int, start: int) -> None:
+        self.name = f"u{number}"
+        self.settings = settings
+        self.item_partitions = item_partitions
+        self.start = self.offset = start
+        self.counters = Counters()
+        self.types = list(settings.events.weights)
+        self.window = Ring("ids", settings.events.duplicate_window)
+        self.latest = Ring("latest", settings.factors.ring)
+        self._window_set: set[int] = set()
+        self._ring_table: ItemTable | None = None
+        self.stored_users = 0
+        self.evicted: list[bytes] = []  # users to delete with the next commit
+        self.rules = UserRules(
+            settings.factors.seed + 1_000_003 * (number + 1),
+            settings.factors.context,
+            settings.similarity.window,
+            settings.factors.context_decay,
+            settings.factors.uniform_share,
+            EXCLUDE[settings.lists.exclude],
+            int(settings.lists.session_seconds * 1000),
+        )
+        self._ring_rows: RingArrays | None = None
+        self.users = UserRows(settings.users)
+
+    def fold(self, decoded: Sequence[Decoded], next_offset: int, table: ItemTable) -> Fold:
+        """Learn one batch whose users are all loaded; offsets from self.offset up to next_offset."""
+        counts = Counters(consumed=len(decoded))
+        accepted, rejected = self._admit(decoded, counts)
+        batch = self._arrays(accepted, table)
+        steps = self._learn(batch, table)
+        weights = np.abs(self._type_weights()[batch.types])
+        records = []
+        for part in range(self.item_partitions):
+            columns, named = emit.columns_for(
+                part, self.item_partitions, batch, weights, steps, table.keys,
+                self.settings.similarity.window, self.settings.similarity.reverse_weight,
+            )  # fmt: skip
+            ids = {index: table.ids[row] or "" for index, row in named}
+            records.append(
+                updates.encode(
+                    self.name, self.start, self.offset, next_offset, table.size, columns,
+                    list(ids.items()), [],
+                )
+            )  # fmt: skip
+        self.offset = next_offset
+        for name in counts.__struct_fields__:
+            setattr(self.counters, name, getattr(self.counters, name) + getattr(counts, name))
+        times = [(time, event) for _, time, event in accepted]
+        self.users.note_changed([event.user for _, event in times])
+        return Fold(records, rejected, times, steps.scorable.tolist(), counts)
+
+    def changes(self) -> tuple[dict[str, dict[bytes, bytes]], dict[str, str | int]]:
+        """Return the rows and meta fields to store since the last call; snapshots, never views."""
+        meta: dict[str, str | int] = {
+            "version": rows.VERSION,
+            "offset": self.offset,
+            "start": self.start,
+            "users": self.stored_users + self.users.created - len(self.evicted),
+            "types": json.dumps(self.types),
+            "rings": json.dumps([(len(r.keys), r.total) for r in (self.window, self.latest)]),
+            "counters": json.dumps(msgspec.structs.asdict(self.counters)),
+        }
+        chunks = self.window.changed_chunks() | self.latest.changed_chunks()
+        return {"users": self.users.changed(), "rings": chunks}, meta
+
+    def committed(self) -> None:
+        """Note that the changes are stored; keep the cache within its bound."""
+        self.stored_users += self.users.created - len(self.evicted)
+        self.evicted = []
+        self.users.committed()
+
+    @classmethod
+    def restore(
+        cls,
+        number: int,
+        settings: Settings,
+        item_partitions: int,
+        meta: Mapping[bytes, bytes],
+        chunks: Mapping[bytes, bytes],
+    ) -> "UserShard":
+        """Return the shard as its last commit left it; user rows are loaded when needed."""
+        rows.check_version(np.array([int(meta[b"version"])]), f"user shard {number}")
+        shard = cls(number, settings, item_partitions, int(meta[b"start"]))
+        shard.offset = int(meta[b"offset"])
+        shard.stored_users = int(meta[b"users"])
+        shard.counters = msgspec.json.decode(meta[b"counters"], type=Counters)
+        shard.types = list(dict.fromkeys(json.loads(meta[b"types"]) + shard.types))
+        window, latest = json.loads(meta[b"rings"])
+        shard.window = Ring.restore("ids", len(shard.window.keys), tuple(window), chunks)
+        shard.latest = Ring.restore("latest", len(shard.latest.keys), tuple(latest), chunks)
+        shard._window_set = set(shard.window.latest().tolist())
+        return shard
+
+    def _admit(
+        self, decoded: Sequence[Decoded], counts: Counters
+    ) -> tuple[list[tuple[int, int, Event]], list[tuple[int, Rejected]]]:
+        """Sort out rejected, duplicate and flooding events."""
+        accepted: list[tuple[int, int, Event]] = []
+        rejected: list[tuple[int, Rejected]] = []
+        flood = self.settings.events.flood_per_minute > 0
+        for offset, time, event in decoded:
+            if isinstance(event, Rejected):
+                rejected.append((offset, event))
+            elif event.id is not None and not self._is_new(event.user, event.id):
+                counts.duplicate += 1
+            elif flood and self._floods(self.users.row_of[event.user], time):
+                counts.suppressed += 1
+            else:
+                accepted.append((offset, time, event))
+        counts.accepted, counts.rejected = len(accepted), len(rejected)
+        return accepted, rejected
+
+    def _is_new(self, user: str, identifier: str) -> bool:
+        """Say whether the (user, id) is not in the duplicate window, and remember it."""
+        short = duplicate_key(user, identifier)
+        if short in self._window_set:
+            return False
+        if len(self.window.keys):
+            replaced = self.window.push_one(short)
+            if replaced is not None:
+                self._window_set.discard(replaced)
+            self._window_set.add(short)
+        return True
+
+    def _floods(self, row: int, time: int) -> bool:
+        """Take a token from the user's bucket, filled by the log's time; say whether there was none."""
+        settings, users = self.settings.events, self.users.arrays
+        gained = max(0, time - int(users.clocks[row])) * settings.flood_per_minute / 60_000
+        tokens = min(float(settings.flood_burst), float(users.tokens[row]) + gained)
+        users.clocks[row] = time
+        users.tokens[row] = max(0.0, tokens - 1.0)
+        return tokens < 1.0
+
+    def _arrays(
+        self, accepted: Sequence[tuple[int, int, Event]], table: ItemTable
+    ) -> BatchArrays:
+        n = len(accepted)
+        code = {name: number for number, name in enumerate(self.types)}
+        weight = self.settings.events.weights
+        kind = {name: kind_of(name, weight.get(name, 0.0)) for name in self.types}
+        users = np.fromiter((self.users.row_of[e.user] for _, _, e in accepted), np.int32, n)
+        times = np.fromiter((time for _, time, _ in accepted), np.int64, n)
+        self.users.arrays.clocks[users] = times
+        return BatchArrays(
+            users,
+            np.fromiter((table.row(e.item) for _, _, e in accepted), np.int32, n),
+            np.fromiter((kind[e.type] for _, _, e in accepted), np.uint8, n),
+            np.fromiter((code[e.type] for _, _, e in accepted), np.uint8, n),
+            np.fromiter((e.ts for _, _, e in accepted), np.int64, n),
+            np.fromiter((offset for offset, _, _ in accepted), np.int64, n),
+            times,
+        )
+
+    def _learn(self, batch: BatchArrays, table: ItemTable) -> Steps:
+        """Run the kernel over the batch."""
+        n, factors = len(batch.users), self.settings.factors
+        width = max(factors.context, self.settings.similarity.window)
+        ring = self._ring(table)
+        steps = Steps(
+            np.empty((n, width), np.int32),
+            np.zeros((n, factors.context), np.float32),
+            np.empty((n, 1 + factors.negatives), np.int32),
+            np.zeros((n, 1 + factors.negatives), np.float32),
+            np.zeros((n, 1 + factors.negatives), np.float32),
+            np.zeros((n, factors.size), np.float32),
+            np.zeros((n, factors.size), np.float32),
+            np.zeros(n, np.float32),
+            np.zeros(n, np.bool_),
+        )
+        arrays, index = table.arrays, (table.index.slot_keys, table.index.slot_rows)
+        user_kernel.fold(
+            self.users.arrays, batch, ring, self._type_weights(), table.keys, index,
+            arrays.targets, arrays.contexts, arrays.biases, self.rules, steps,
+        )  # fmt: skip
+        positive = batch.kinds == user_kernel.POSITIVE
+        self.latest.push(table.keys[batch.items[positive]])
+        return steps
+
+    def _ring(self, table: ItemTable) -> RingArrays:
+        """Return the latest items as rows of this table; rebuilt when the table was loaded anew."""
+        ring = self._ring_rows
+        # every item of the histories gets a table row before the kernel looks for it
+        table.rows(self.users.history_keys(only_loaded=self._ring_table is table))
+        if ring is None or self._ring_table is not table:
+            known = table.rows(self.latest.latest())
+            placed = np.zeros(len(self.latest.keys), np.int32)
+            placed[: len(known)] = known
+            size = np.array([len(known), len(known) % max(1, len(placed))])
+            counts = np.bincount(known, minlength=len(table)).astype(np.int32)
+            ring, self._ring_table = RingArrays(placed, counts, size), table
+        ring = ring._replace(counts=grow(ring.counts, len(table)))
+        self._ring_rows = ring
+        return ring
+
+    def _type_weights(self) -> NDArray[np.float32]:
+        weights = self.settings.events.weights
+        return np.array([weights.get(name, 0.0) for name in self.types], np.float32)
+
+
+def duplicate_key(user: str, identifier: str) -> int:
+    """Return the 64-bit key of an event id; ids need to be unique only for their user."""
+    text = f"{user}\0{identifier}".encode()
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
+
+
+def kind_of(type_: str, weight: float) -> int:
+    """Return how the fold treats a type: by its weight, but `remove` undoes."""
+    if type_ == "remove":
+        return user_kernel.REMOVE
+    if weight == 0.0:
+        return user_kernel.COUNT
+    return user_kernel.POSITIVE if weight > 0 else user_kernel.NEGATIVE

@@ -1,0 +1,1 @@
+"""Kafka and Redis: all input and output."""

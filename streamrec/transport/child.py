@@ -1,0 +1,142 @@
+"""A server process that runs for its parent: it ends when the parent ends, even by kill -9."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+READY_SECONDS = 30.0
+STOP_SECONDS = 5.0
+
+
+class ChildFailed(Exception):
+    """The process ended, or did not become ready; the text has the end of its output."""
+
+
+class ChildProcess:
+    """One server process in a session of its own, so the terminal's Ctrl-C does not reach it.
+
+    A shell beside it waits for the end of a pipe whose other end only the parent holds, then
+    kills it: this works on Linux and macOS, and whichever of the parent's threads started it.
+    Keeps nothing on disk: the output goes to an unlinked file, read only when a start fails.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        is_ready: Callable[[], bool],
+        environment: Mapping[str, str] | None = None,
+        ready_seconds: float = READY_SECONDS,
+    ) -> None:
+        self._command = list(command)
+        self._is_ready = is_ready
+        self._environment = dict(environment or {})
+        self._ready_seconds = ready_seconds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, or None while it does not run."""
+        return self._process.pid if self.running and self._process else None
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start the process and wait until it is ready; raises ChildFailed."""
+        if self.running:
+            return
+        self._forget()
+        with tempfile.TemporaryFile() as output:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, **self._environment},
+            )
+            self._watcher = _watch(self._process.pid)
+            reason = self._wait_until_ready()
+            if reason:
+                self.kill()
+                output.seek(0)
+                raise ChildFailed(f"{reason}: {_last_lines(output.read()) or 'it printed nothing'}")
+
+    def stop(self) -> None:
+        """Ask the process to end (SIGTERM), kill it after 5 s."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process at once (SIGKILL)."""
+        self._end(signal.SIGKILL)
+
+    def _wait_until_ready(self) -> str:
+        assert self._process is not None
+        deadline = time.monotonic() + self._ready_seconds
+        while not self._is_ready():
+            if self._process.poll() is not None:
+                return f"{self._command[0]} ended with status {self._process.returncode}"
+            if time.monotonic() > deadline:
+                return f"{self._command[0]} was not ready after {self._ready_seconds:g} s"
+            time.sleep(0.01)
+        # something else may answer on the port while our process has failed to bind it
+        return "" if self.running else f"{self._command[0]} ended at its start"
+
+    def _end(self, signal_number: int) -> None:
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.send_signal(signal_number)
+            process.send_signal(signal.SIGCONT)  # a paused process would not see SIGTERM
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._watcher is not None:
+            self._watcher.kill()
+            self._watcher.wait()
+            assert self._watcher.stdin is not None
+            self._watcher.stdin.close()
+        self._process = self._watcher = None
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback address that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def accepts(port: int) -> bool:
+    """Return whether something accepts connections on the port of the loopback address."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
+    except OSError:
+        return False
+    return True
+
+
+def _watch(pid: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["/bin/sh", "-c", 'read -r _; kill -9 "$0"', str(pid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _last_lines(output: bytes, lines: int = 5) -> str:
+    text = output.decode("utf-8", "replace").strip().splitlines()
+    return " | ".join(text[-lines:])

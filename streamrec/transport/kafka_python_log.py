@@ -1,0 +1,335 @@
+"""The Log on kafka-python: pure Python, the default."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from operator import itemgetter
+from typing import Any
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer
+from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from kafka.errors import (
+    AuthorizationError,
+    CorruptRecordError,
+    InconsistentGroupProtocolError,
+    InvalidGroupIdError,
+    InvalidSessionTimeoutError,
+    KafkaConfigurationError,
+    KafkaError,
+    KafkaTimeoutError,
+    LogTruncationError,
+    OffsetOutOfRangeError,
+    SaslAuthenticationFailedError,
+    UnsupportedVersionError,
+)
+from kafka.structs import OffsetAndMetadata, TopicPartition
+
+from streamrec.config import KafkaSettings
+from streamrec.errors import BrokerUnavailable, DeliveryFailed, LogError, OffsetGone, WrongTopic
+from streamrec.transport.assignment import Assignment, offset_gone
+from streamrec.transport.client_settings import (
+    CONNECT_SECONDS,
+    DELIVERY_SECONDS,
+    FETCH_BYTES,
+    MAX_MESSAGE_BYTES,
+    MAX_POLL_SECONDS,
+    PARTITION_FETCH_BYTES,
+    kafka_python_settings,
+    unreachable,
+)
+from streamrec.transport.log import Assigned, Message, Partition, Revoked
+from streamrec.transport.topics import admin_client, partition_counts
+
+# Waiting again does not help against these; every other error of a poll is tried again.
+FATAL = (
+    AuthorizationError,
+    CorruptRecordError,
+    InconsistentGroupProtocolError,
+    InvalidGroupIdError,
+    InvalidSessionTimeoutError,
+    KafkaConfigurationError,
+    SaslAuthenticationFailedError,
+    UnsupportedVersionError,
+)
+# A rebalance is settled between two polls of the client, so no poll of it lasts longer.
+SLICE_SECONDS = 0.1
+
+logger = logging.getLogger(__name__)
+
+# Both run in C: 0.25 us a message, a third of Message(record.offset, ...).
+_fields = itemgetter(3, 4, 6, 7)  # offset, timestamp, key, value of a ConsumerRecord
+_message = partial(tuple.__new__, Message)
+
+
+class KafkaPythonLog:
+    """See streamrec.transport.log.Log."""
+
+    def __init__(self, settings: KafkaSettings, group: str | None = None) -> None:
+        self._settings = settings
+        self._group = group
+        self._client_settings = kafka_python_settings(settings)
+        self._consumer: KafkaConsumer | None = None
+        self._producer: KafkaProducer | None = None
+        self._assignment: Assignment | None = None
+        self._failure: BaseException | None = None
+        self._names: dict[TopicPartition, Partition] = {}
+
+    def subscribe(self, topics: Sequence[str], on_assign: Assigned, on_revoke: Revoked) -> None:
+        """Join the consumer group."""
+        if self._group is None:
+            raise LogError("This Log was opened without a consumer group: it cannot subscribe.")
+        self._assignment = Assignment(on_assign, on_revoke)
+        consumer = self._open_consumer()
+        consumer.subscribe(list(topics), listener=_Rebalances(consumer, self._assignment))
+
+    def poll(
+        self, timeout_seconds: float, max_messages: int
+    ) -> Mapping[Partition, Sequence[Message]]:
+        """Return the next messages by partition."""
+        if self._assignment is None or self._consumer is None:
+            raise LogError("poll before subscribe.")
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            records = self._poll_client(self._consumer, min(left, SLICE_SECONDS), max_messages)
+            if self._assignment.pending:
+                self._settle(self._consumer, self._assignment)
+            if records or time.monotonic() >= deadline:
+                return self._messages(records, self._assignment)
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Continue an assigned partition at `offset`."""
+        if self._assignment is None or self._consumer is None:
+            raise LogError("seek before subscribe.")
+        self._assignment.seek(partition, offset)
+        self._consumer.seek(TopicPartition(*partition), offset)
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        partition: int | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        timestamp: int | None = None,
+    ) -> None:
+        """Queue one message; what goes wrong is raised by the next flush."""
+        if self._failure is not None:
+            return
+        try:
+            self._open_producer().send(
+                topic,
+                value,
+                key=key,
+                partition=partition,
+                headers=list(headers),
+                timestamp_ms=timestamp,
+            ).add_errback(self._failed)
+        except (KafkaError, ValueError) as error:
+            self._failed(error)
+
+    def flush(self, timeout_seconds: float = 30.0) -> None:
+        """Wait until all queued messages are acknowledged."""
+        if self._producer is not None:
+            try:
+                self._producer.flush(timeout_seconds)
+            except KafkaError as error:
+                self._failed(error)
+        if self._failure is None:
+            return
+        failure, self._failure = self._failure, None
+        self._drop_producer()
+        raise DeliveryFailed(
+            f"Kafka at {self._settings.brokers} did not acknowledge a message: {failure!r}. "
+            "Nothing after it is committed; it is sent again."
+        ) from failure
+
+    def high_watermark(self, partition: Partition) -> int | None:
+        """Return the offset after the partition's last message, if known."""
+        if self._consumer is None or self._assignment is None:
+            return None
+        if partition not in self._assignment.positions:
+            return None
+        where = TopicPartition(*partition)
+        try:
+            fetched: int | None = self._consumer.highwater(where)
+            # a partition that is fetched no more would show no lag for ever: ask
+            if self._assignment.quiet(partition, self._settings.stuck_seconds / 2):
+                asked = self._consumer.end_offsets([where], timeout_ms=1000)[where]
+                return max(asked, fetched or 0)
+        except KafkaError:
+            return None
+        return fetched
+
+    def log_start(self, partition: Partition) -> int:
+        """Return the first offset Kafka still has of the partition."""
+        where = TopicPartition(*partition)
+        try:
+            starts = self._open_consumer().beginning_offsets(
+                [where], timeout_ms=int(CONNECT_SECONDS * 1000)
+            )
+        except KafkaTimeoutError as error:
+            raise BrokerUnavailable(unreachable(self._settings, error)) from None
+        return int(starts[where])
+
+    def partitions(self, topic: str) -> int:
+        """Return how many partitions the topic has."""
+        with admin_client(self._settings) as admin:
+            counts = partition_counts(admin, [topic])
+        if topic not in counts:
+            raise WrongTopic(f"Topic {topic} does not exist. Run: streamrec topics create")
+        return counts[topic]
+
+    def commit(self, positions: Mapping[Partition, int]) -> None:
+        """Tell the group coordinator the positions, for lag display only."""
+        if self._consumer is None or not positions:
+            return
+        offsets = {
+            TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)
+            for partition, offset in positions.items()
+        }
+        try:
+            self._consumer.commit_async(offsets)
+        except KafkaError as error:
+            logger.debug("offsets not committed: %r", error)
+
+    def close(self) -> None:
+        """Leave the group and close all connections."""
+        consumer, self._consumer, self._assignment = self._consumer, None, None
+        if consumer is not None:
+            try:
+                consumer.close(autocommit=False, timeout_ms=5000)
+            except KafkaError as error:
+                logger.debug("consumer not closed cleanly: %r", error)
+        if self._producer is not None:
+            self._drop_producer(wait_seconds=5.0)
+
+    def _poll_client(
+        self, consumer: KafkaConsumer, timeout_seconds: float, max_messages: int
+    ) -> dict[TopicPartition, list[Any]]:
+        try:
+            records: dict[TopicPartition, list[Any]] = consumer.poll(
+                timeout_ms=timeout_seconds * 1000, max_records=max_messages
+            )
+        except (OffsetOutOfRangeError, LogTruncationError) as error:
+            raise self._offset_gone(error) from None
+        except FATAL as error:
+            raise LogError(f"Kafka at {self._settings.brokers} refused: {error!r}.") from error
+        except KafkaError as error:
+            logger.warning("kafka: %r; trying again", error)
+            time.sleep(timeout_seconds)
+            return {}
+        return records
+
+    def _offset_gone(self, error: KafkaError) -> OffsetGone:
+        offsets = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+        for where in offsets:
+            partition = Partition(where.topic, where.partition)
+            position = self._assignment.positions.get(partition) if self._assignment else None
+            return OffsetGone(offset_gone(partition, position))
+        return OffsetGone(f"Kafka no longer has an offset that the state stands at: {error}")
+
+    def _settle(self, consumer: KafkaConsumer, assignment: Assignment) -> None:
+        for partition, offset in assignment.settle().items():
+            where = TopicPartition(*partition)
+            if where in consumer.paused():
+                consumer.seek(where, offset)
+                consumer.resume(where)
+
+    def _messages(
+        self, records: dict[TopicPartition, list[Any]], assignment: Assignment
+    ) -> dict[Partition, list[Message]]:
+        found: dict[Partition, list[Message]] = {}
+        for where, batch in records.items():
+            partition = self._names.setdefault(where, Partition(where.topic, where.partition))
+            found[partition] = messages = list(map(_message, map(_fields, batch)))
+            assignment.advance(partition, messages[-1].offset + 1)
+        return found
+
+    def _failed(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+
+    def _open_consumer(self) -> KafkaConsumer:
+        if self._consumer is None:
+            settings = self._settings
+            session = int(settings.session_timeout_seconds * 1000)
+            self._consumer = self._connected(
+                KafkaConsumer,
+                group_id=self._group,
+                auto_offset_reset="none",
+                enable_auto_commit=False,
+                isolation_level="read_committed",
+                allow_auto_create_topics=False,
+                partition_assignment_strategy=[RoundRobinPartitionAssignor],
+                session_timeout_ms=session,
+                heartbeat_interval_ms=session // 3,
+                max_poll_interval_ms=int(MAX_POLL_SECONDS * 1000),
+                fetch_max_wait_ms=int(settings.fetch_wait_seconds * 1000),
+                fetch_max_bytes=FETCH_BYTES,
+                max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+                metrics_enabled=False,
+            )
+        return self._consumer
+
+    def _open_producer(self) -> KafkaProducer:
+        if self._producer is None:
+            self._producer = self._connected(
+                KafkaProducer,
+                enable_idempotence=True,
+                acks="all",
+                compression_type="lz4",
+                linger_ms=2,
+                batch_size=128 * 1024,
+                max_request_size=MAX_MESSAGE_BYTES,
+                delivery_timeout_ms=int(DELIVERY_SECONDS * 1000),
+                max_block_ms=int(DELIVERY_SECONDS * 1000),
+                allow_auto_create_topics=False,
+                metrics_enabled=False,
+            )
+        return self._producer
+
+    def _connected(self, client: Any, **arguments: Any) -> Any:
+        try:
+            return client(
+                bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000),
+                **arguments,
+                **self._client_settings,
+            )
+        except KafkaTimeoutError as error:
+            raise BrokerUnavailable(unreachable(self._settings, error)) from None
+        except (KafkaError, OSError) as error:
+            raise LogError(f"Kafka client: {error!r}.") from error
+
+    def _drop_producer(self, wait_seconds: float = 0.0) -> None:
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        try:
+            producer.close(timeout=wait_seconds)
+        except KafkaError:
+            # close gives up where messages are left, and its thread would go on sending them
+            producer._sender.force_close()  # noqa: SLF001
+
+
+class _Rebalances(ConsumerRebalanceListener):
+    """Notes what the group decides; kafka-python calls it on its network thread."""
+
+    def __init__(self, consumer: KafkaConsumer, assignment: Assignment) -> None:
+        self._consumer = consumer
+        self._assignment = assignment
+
+    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Wait for the assignment that follows: most partitions come back with it."""
+
+    def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
+        self._assignment.lost([Partition(*where) for where in lost])
+
+    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        for where in assigned:
+            self._consumer.pause(where)
+            # any position will do while it is paused; without one the client would look for
+            # the group's committed offset and start there
+            self._consumer.seek(where, 0)
+        self._assignment.assigned([Partition(*where) for where in assigned])

@@ -1,0 +1,173 @@
+"""The four topics: created with the right settings, refused with the wrong ones."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource
+from kafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+)
+
+from streamrec.config import KafkaSettings
+from streamrec.errors import BrokerUnavailable, LogError, WrongTopic
+from streamrec.transport.client_settings import (
+    CONNECT_SECONDS,
+    MAX_MESSAGE_BYTES,
+    kafka_python_settings,
+    unreachable,
+)
+
+RETENTION_MS = 7 * 24 * 3600 * 1000
+
+
+def wanted_configs(settings: KafkaSettings) -> dict[str, dict[str, str]]:
+    """Return the settings each topic is created with.
+
+    Messages get the broker's time (LogAppendTime): a replay of an old log whose messages kept
+    their own old timestamps would be past its retention, and be deleted as it arrives.
+    """
+    common = {"min.insync.replicas": "2"} if settings.replication_factor >= 3 else {}
+    kept = {
+        **common,
+        "cleanup.policy": "delete",
+        "retention.ms": str(RETENTION_MS),
+        "message.timestamp.type": "LogAppendTime",
+    }
+    # room for a long event with its reason, and for one batch's updates
+    large = {**kept, "max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    return {
+        settings.events_topic: kept,
+        settings.items_topic: {**common, "cleanup.policy": "compact"},
+        settings.updates_topic: large,
+        settings.dead_letters_topic: large,
+    }
+
+
+def create_topics(settings: KafkaSettings, partitions: int) -> list[str]:
+    """Create the topics that are missing and return their names.
+
+    Existing ones must fit; raises WrongTopic, before anything is created, where one does not.
+    """
+    if partitions < 1:
+        raise WrongTopic(f"A topic cannot have {partitions} partitions: ask for at least 1.")
+    wanted = wanted_configs(settings)
+    with admin_client(settings) as admin:
+        found = partition_counts(admin, wanted)
+        for topic, count in found.items():
+            if count != partitions:
+                raise WrongTopic(
+                    f"Topic {topic}: it has {count} partitions, wanted {partitions}. "
+                    f"Ask for {count} partitions, or delete the topic."
+                )
+        _refuse_wrong_configs(admin, {topic: wanted[topic] for topic in found})
+        missing = [topic for topic in wanted if topic not in found]
+        for topic in missing:
+            _create(admin, topic, partitions, settings.replication_factor, wanted[topic])
+        if missing:
+            admin.wait_for_topics(missing, timeout_ms=int(CONNECT_SECONDS * 1000))
+        return missing
+
+
+def check_topics(settings: KafkaSettings) -> dict[str, int]:
+    """Return the partition count of each topic; raises WrongTopic for a missing or unfit one."""
+    wanted = wanted_configs(settings)
+    with admin_client(settings) as admin:
+        found = partition_counts(admin, wanted)
+        missing = [topic for topic in wanted if topic not in found]
+        if missing:
+            raise WrongTopic(
+                f"Kafka at {settings.brokers} has no topic {', '.join(missing)}. "
+                "Run: streamrec topics create --partitions N"
+            )
+        _refuse_wrong_configs(admin, wanted)
+        return found
+
+
+@contextmanager
+def admin_client(settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
+    """Yield an admin client; Kafka's own errors leave the block as streamrec's."""
+    try:
+        admin = KafkaAdminClient(
+            bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000), **kafka_python_settings(settings)
+        )
+    except KafkaTimeoutError as error:
+        raise BrokerUnavailable(unreachable(settings, error)) from None
+    except (KafkaError, OSError) as error:
+        raise LogError(f"Kafka at {settings.brokers} refused the connection: {error}") from None
+    try:
+        yield admin
+    except KafkaError as error:
+        raise LogError(f"Kafka at {settings.brokers} refused: {error}") from error
+    finally:
+        admin.close()
+
+
+def partition_counts(admin: KafkaAdminClient, topics: Mapping[str, Any]) -> dict[str, int]:
+    """Return the partition counts of those of the topics that exist."""
+    described = admin.describe_topics(list(topics))
+    # a list of no topics means all of them, and an unknown one comes back with an error code
+    return {
+        topic["name"]: len(topic["partitions"])
+        for topic in described
+        if topic["error_code"] == 0 and topic["name"] in topics
+    }
+
+
+def _create(
+    admin: KafkaAdminClient, topic: str, partitions: int, replicas: int, configs: dict[str, str]
+) -> None:
+    wanted = {"num_partitions": partitions, "replication_factor": replicas, "configs": configs}
+    try:
+        admin.create_topics({topic: wanted})
+    except TopicAlreadyExistsError:
+        return  # another process was a moment faster, with the same settings
+    except KafkaError as error:
+        raise WrongTopic(f"Topic {topic}: Kafka would not create it: {error}") from None
+
+
+def _refuse_wrong_configs(admin: KafkaAdminClient, wanted: Mapping[str, Mapping[str, str]]) -> None:
+    if not wanted:
+        return
+    for topic, reported in describe_configs(admin, wanted).items():
+        for key, found in reported.items():
+            reason = _mismatch(key, found, wanted[topic].get(key))
+            if reason:
+                raise WrongTopic(
+                    f"Topic {topic}: {key} is {found}, wanted {reason}. Change it with: "
+                    f"kafka-configs.sh --alter --entity-type topics --entity-name {topic} "
+                    f"--add-config {key}={wanted[topic][key]}"
+                )
+
+
+def describe_configs(
+    admin: KafkaAdminClient, topics: Mapping[str, Any]
+) -> dict[str, dict[str, str]]:
+    """Return what the broker reports of each topic's settings; a lesser broker reports few."""
+    resources = [ConfigResource("topic", topic) for topic in topics]
+    try:
+        answer = admin.describe_configs(resources, config_filter="all").get("topic", {})
+    except UnknownTopicOrPartitionError:
+        return {}
+    return {
+        topic: {key: entry["value"] for key, entry in answer.get(topic, {}).items()}
+        for topic in topics
+    }
+
+
+def _mismatch(key: str, found: str | None, wanted: str | None) -> str:
+    """Return what would be right, or "" when the value found will do.
+
+    How long a topic is kept and how many replicas must answer are the operator's to choose.
+    """
+    if wanted is None or found is None:
+        return ""
+    if key == "max.message.bytes":
+        return f"at least {wanted}" if int(found) < int(wanted) else ""
+    if key in ("cleanup.policy", "message.timestamp.type"):
+        return wanted if found != wanted else ""
+    return ""

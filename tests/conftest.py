@@ -1,0 +1,92 @@
+"""Fixtures: one Kafka and one Redis a session, and names of its own for each test."""
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from servers import KafkaServer, RedisServer, Unavailable, start_kafka, start_redis
+
+from streamrec.config import KafkaSettings
+from streamrec.transport.topics import create_topics
+
+_used: dict[str, str] = {}
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[KafkaServer]:
+    """The session's broker. A test that stops it starts it again."""
+    try:
+        server = start_kafka()
+    except Unavailable as reason:
+        _missing(str(reason))
+    _used["Kafka"] = str(server)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The session's Redis, append-only; `clean_redis` is the same one, emptied."""
+    try:
+        server = start_redis()
+    except Unavailable as reason:
+        _missing(str(reason))
+    found = server.client().info("server")
+    name = found.get("server_name", "redis")
+    version = found.get("valkey_version", found["redis_version"])
+    _used["Redis"] = f"{name} {version} at {server.url}"
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def clean_redis(redis_server: RedisServer) -> RedisServer:
+    """The session's Redis, running and empty."""
+    redis_server.start()
+    redis_server.client().flushall()
+    return redis_server
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A name that no other test has used, for topics and groups."""
+    return f"t{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def kafka_settings(kafka: KafkaServer, prefix: str) -> KafkaSettings:
+    """Settings with topic and group names of this test's own; the topics are not made yet."""
+    return KafkaSettings(
+        brokers=kafka.address,
+        events_topic=f"{prefix}.events",
+        items_topic=f"{prefix}.items",
+        updates_topic=f"{prefix}.updates",
+        dead_letters_topic=f"{prefix}.dead-letters",
+        group=prefix,
+        session_timeout_seconds=2.0,
+        fetch_wait_seconds=0.02,
+    )
+
+
+@pytest.fixture
+def topics(kafka_settings: KafkaSettings) -> KafkaSettings:
+    """The same settings with the four topics made, of 4 partitions each."""
+    create_topics(kafka_settings, 4)
+    return kafka_settings
+
+
+def pytest_report_header() -> str:
+    wanted = os.environ.get("STREAMREC_TEST_KAFKA", "container, jars or embedded: the first here")
+    return f"streamrec: Kafka wanted: {wanted}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for name, server in _used.items():
+        terminalreporter.write_line(f"{name} of this run: {server}")
+
+
+def _missing(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)

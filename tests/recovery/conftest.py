@@ -1,0 +1,20 @@
+"""The fixture `site`: topics, an empty Redis, a configuration file and a fleet, for one test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from recovery.installation import Site
+from servers import RedisServer
+
+from streamrec.config import KafkaSettings
+
+
+@pytest.fixture
+def site(topics: KafkaSettings, clean_redis: RedisServer, tmp_path: Path) -> Iterator[Site]:
+    """Yield an installation with no process started."""
+    short = msgspec.structs.replace(topics, session_timeout_seconds=1.5)
+    site = Site(short, clean_redis.url, tmp_path)
+    with site.fleet:
+        yield site

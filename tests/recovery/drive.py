@@ -1,0 +1,234 @@
+"""Drives real processes: starts, kills, stops and continues them, feeds them, waits for the end."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import redis
+from kafka import KafkaProducer
+from recovery.events import Sent
+
+
+class Child:
+    """One process of streamrec; `start` after `kill` begins a new one with the same log file."""
+
+    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+        self.name = name
+        self._command = list(command)
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self.paused = False
+
+    def start(self, **environment: str) -> None:
+        """Start it; its output is appended to the log file."""
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            )
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive (a paused one is)."""
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """End it with SIGKILL; it may have ended before."""
+        self._end(signal.SIGKILL)
+
+    def terminate(self, seconds: float = 12.0) -> int:
+        """End it with SIGTERM and return its exit code; SIGKILL after `seconds`."""
+        return self._end(signal.SIGTERM, seconds)
+
+    def pause(self) -> None:
+        """Stop it with SIGSTOP: it keeps its sockets and knows nothing of the time that goes by."""
+        self._signal(signal.SIGSTOP)
+        self.paused = True
+
+    def resume(self) -> None:
+        """Let a paused process go on."""
+        self._signal(signal.SIGCONT)
+        self.paused = False
+
+    def output(self) -> str:
+        """Return all that it has printed so far."""
+        return self._log.read_text("utf-8", "replace") if self._log.exists() else ""
+
+    def tail(self, lines: int = 25) -> str:
+        """Return the end of its output."""
+        return "\n".join([f"--- {self.name}", *self.output().splitlines()[-lines:]])
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _end(self, number: int, seconds: float = 12.0) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        process.send_signal(number)
+        if self.paused:
+            process.send_signal(signal.SIGCONT)
+            self.paused = False
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+
+class Feeder(threading.Thread):
+    """Produces messages at a steady pace; `ends` has the end offset of each partition."""
+
+    def __init__(self, brokers: str, topic: str, sent: Iterable[Sent], per_second: float) -> None:
+        super().__init__(daemon=True)
+        self._brokers, self._topic = brokers, topic
+        self._sent, self._per_second = list(sent), per_second
+        self._failure: BaseException | None = None
+        self.ends: dict[int, int] = {}
+        self.start()
+
+    def run(self) -> None:
+        """Produce everything, then wait for all acknowledgements."""
+        try:
+            self._produce()
+        except BaseException as failure:
+            self._failure = failure
+
+    def _produce(self) -> None:
+        producer = KafkaProducer(bootstrap_servers=self._brokers, acks="all", linger_ms=2)
+        futures = []
+        for one in self._sent:
+            futures.append(producer.send(self._topic, one.value, key=one.key))
+            time.sleep(1 / self._per_second)
+        for future in futures:
+            found = future.get(timeout=60)
+            self.ends[found.partition] = max(self.ends.get(found.partition, 0), found.offset + 1)
+        producer.close()
+
+    def hurry(self) -> None:
+        """Send the rest as fast as it goes."""
+        self._per_second = 10_000.0
+
+    def finish(self) -> dict[int, int]:
+        """Wait for the end of the feed and return `ends`."""
+        self.join()
+        if self._failure is not None:
+            raise self._failure
+        return self.ends
+
+
+class State:
+    """Looks at what Redis has; sees nothing while Redis is down."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = redis.Redis.from_url(url, socket_timeout=5)
+
+    def offset(self, shard: str) -> int:
+        """Return the next offset that the shard will read; -1 while it does not exist."""
+        return int(self._field(shard, "offset") or -1)
+
+    def marks(self, shard: str) -> dict[str, int]:
+        """Return how far an item shard has each source's updates."""
+        marks: dict[str, int] = json.loads(self._field(shard, "marks") or "{}")
+        return marks
+
+    def due(self, users: int) -> int:
+        """Return how many users of all user shards wait for a new list."""
+        return sum(int(self._redis.zcard(f"sr:{{u{n}}}:due")) for n in range(users))
+
+    def unlearnt(self, ends: dict[int, int], items: int) -> list[str]:
+        """Return what has not reached `ends`: user shards, and then each of the item shards."""
+        left = []
+        for number, end in sorted(ends.items()):
+            reached = {f"u{number}": self.offset(f"u{number}")}
+            for item_shard in range(items):
+                name = f"i{item_shard}"
+                reached[f"{name} of u{number}"] = self.marks(name).get(f"u{number}", -1)
+            left += [f"{name} is at {at} of {end}" for name, at in reached.items() if at < end]
+        return left
+
+    def _field(self, shard: str, name: str) -> bytes | None:
+        try:
+            found: bytes | None = self._redis.hget(f"sr:{{{shard}}}:meta", name)
+        except redis.RedisError:
+            return None
+        return found
+
+
+class Fleet:
+    """The processes of one test; leaving it kills them all and prints the ends of their logs."""
+
+    def __init__(self, directory: Path, config: Path) -> None:
+        self._directory, self._config = directory, config
+        self.children: list[Child] = []
+
+    def __enter__(self) -> "Fleet":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self.children:
+            child.kill()
+        print("\n".join(child.tail() for child in self.children))
+
+    def add(self, role: str, script: Path | None = None, **environment: str) -> Child:
+        """Start one more process of a role; `script` stands in for the command line."""
+        name = f"{role}-{len(self.children)}"
+        child = Child(name, self._command(role, script=script), self._directory / f"{name}.log")
+        self.children.append(child)
+        child.start(**environment)
+        return child
+
+    def run(self, *arguments: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """Run a command of streamrec to its end."""
+        command = self._command(*arguments)
+        return subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+
+    def ended(self) -> list[str]:
+        """Return the names of processes that have ended by themselves."""
+        return [child.name for child in self.children if not child.running]
+
+    def _command(self, *arguments: str, script: Path | None = None) -> list[str]:
+        program = [str(script)] if script else ["-m", "streamrec.cli"]
+        return [sys.executable, *program, "--config", str(self._config), *arguments]
+
+
+def kill_at_random(
+    fleet: Fleet, victims: Sequence[Child], kills: int, rng: random.Random, moved: Callable[[], int]
+) -> None:
+    """Kill -9 one of `victims` and start it anew, `kills` times, each after something was learnt.
+
+    `moved` returns a number that grows with what is learnt: a process that is killed before it
+    has done anything proves little. The wait after that is random, so that kills hit all steps.
+    """
+    for _ in range(kills):
+        before = moved()
+        wait_until(lambda before=before: moved() > before, 60, "nothing was learnt")  # type: ignore[misc]
+        time.sleep(rng.uniform(0, 0.4))
+        assert not fleet.ended(), f"ended by themselves: {fleet.ended()}"
+        victim = rng.choice(list(victims))
+        victim.kill()
+        victim.start()
+
+
+def wait_until(
+    happened: Callable[[], bool], seconds: float, what: str | Callable[[], object]
+) -> None:
+    """Wait until `happened()`; raises TimeoutError that says what did not happen."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > deadline:
+            text = what if isinstance(what, str) else what()
+            raise TimeoutError(f"not within {seconds:g} s: {text}")
+        time.sleep(0.05)

@@ -1,0 +1,163 @@
+"""The oracle: counts again, in plain Python and with no code of streamrec, what must be stored.
+
+It reads the real log, partition by partition in offset order, and is slow and simple on purpose.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+POSITIVE = {"view", "click", "cart", "purchase", "like"}
+OTHER = {"dislike", "remove", "impression"}
+
+
+class Raw(NamedTuple):
+    """One message as Kafka has it; `timestamp` is the log's, in epoch milliseconds."""
+
+    offset: int
+    timestamp: int
+    value: bytes | None
+
+
+class Visit(NamedTuple):
+    """One entry of a user's history."""
+
+    ts: int
+    offset: int
+    item: str
+    type: str
+
+
+@dataclass
+class User:
+    """What is known of one user."""
+
+    events: int = 0
+    history: list[Visit] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+    last_offset: int = -1
+
+
+@dataclass
+class Recount:
+    """Everything that the stored state must equal."""
+
+    window: int = 5
+    recent_items: int = 50
+    duplicate_window: int = 100_000
+    users: dict[str, User] = field(default_factory=lambda: defaultdict(User))
+    item_events: Counter[str] = field(default_factory=Counter)
+    item_pairs: Counter[str] = field(default_factory=Counter)
+    pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    partitions: dict[int, dict[str, int]] = field(default_factory=dict)
+    rejected: dict[tuple[int, int], bytes] = field(default_factory=dict)
+
+    def partition(self, number: int, messages: Iterable[Raw]) -> None:
+        """Count one whole partition; a partition is counted once."""
+        counts: Counter[str] = Counter()
+        ids: list[tuple[str, str]] = []
+        known: Counter[tuple[str, str]] = Counter()
+        end = 0
+        for message in messages:
+            end = message.offset + 1
+            counts["consumed"] += 1
+            event = _read(message)
+            if event is None:
+                counts["rejected"] += 1
+                self.rejected[number, message.offset] = message.value or b""
+                continue
+            if "id" in event:
+                key = (event["user"], event["id"])
+                if known[key]:
+                    counts["duplicate"] += 1
+                    continue
+                ids.append(key)
+                known[key] += 1
+                if len(ids) > self.duplicate_window:
+                    known[ids.pop(0)] -= 1
+            counts["accepted"] += 1
+            self._accept(event, message.offset)
+        names = ("consumed", "accepted", "duplicate", "suppressed", "rejected", "control")
+        self.partitions[number] = {"offset": end} | {name: counts[name] for name in names}
+
+    def _accept(self, event: dict[str, Any], offset: int) -> None:
+        user, item, kind = self.users[event["user"]], event["item"], event["type"]
+        user.events += 1
+        self.item_events[item] += 1
+        if kind == "impression":
+            return
+        user.last_offset = offset
+        before = [visit for visit in user.history if visit.item != item]
+        if kind == "dislike":
+            user.seen.add(item)
+        elif kind == "remove":
+            user.seen.discard(item)
+        else:
+            user.seen.add(item)
+            now = Visit(event["ts"], offset, item, kind)
+            earlier = [visit for visit in before if visit[:2] < now[:2]]
+            for visit in earlier[-self.window :]:
+                self.item_pairs[visit.item] += 1
+                self.pairs[visit.item, item] += 1
+            # a late event does not move the item back
+            now = max([now, *(visit for visit in user.history if visit.item == item)])
+            before.append(now)
+        user.history = sorted(before)[-self.recent_items :]
+
+    def difference(self, other: "Recount") -> list[str]:
+        """Return what differs between the two, a line each; `other` need not know offsets."""
+        lines = []
+        for name in ("item_events", "item_pairs", "pairs", "partitions", "rejected"):
+            lines += _unequal(name, getattr(self, name), getattr(other, name))
+        return lines + _unequal("users", _plain(self.users), _plain(other.users))
+
+
+def _plain(users: dict[str, User]) -> dict[str, Any]:
+    return {
+        name: (user.events, [(visit.ts, visit.item, visit.type) for visit in user.history])
+        for name, user in users.items()
+    }
+
+
+def _unequal(name: str, mine: dict[Any, Any], theirs: dict[Any, Any]) -> list[str]:
+    return [
+        f"{name} {key}: counted {mine.get(key)}, stored {theirs.get(key)}"
+        for key in sorted(mine.keys() | theirs.keys(), key=str)
+        if (mine.get(key) or None) != (theirs.get(key) or None)
+    ]
+
+
+def _read(message: Raw) -> dict[str, Any] | None:
+    """Return user, item, type, ts and perhaps id, or None for a message that must be rejected."""
+    value = message.value
+    if value is None or len(value) > 65_536:
+        return None
+    try:
+        event = json.loads(value.decode("utf-8"))
+    except ValueError:
+        return None
+    if not isinstance(event, dict):
+        return None
+    user, item = _id(event.get("user")), _id(event.get("item"))
+    kind, ts = event.get("type"), event.get("ts", message.timestamp)
+    if not user or not item or kind not in POSITIVE | OTHER:
+        return None
+    if isinstance(ts, str):
+        try:
+            ts = round(datetime.fromisoformat(ts).timestamp() * 1000)
+        except ValueError:
+            return None
+    if not isinstance(ts, int) or ts < 0 or ts > message.timestamp + 300_000:
+        return None
+    read = {"user": user, "item": item, "type": kind, "ts": min(ts, message.timestamp)}
+    return read | ({"id": event["id"]} if "id" in event else {})
+
+
+def _id(raw: object) -> str:
+    text = str(raw) if isinstance(raw, int) else raw
+    if isinstance(text, str) and len(text.encode()) <= 128 and text.isprintable():
+        return text
+    return ""

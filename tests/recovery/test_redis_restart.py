@@ -1,0 +1,45 @@
+"""Redis is killed and started again under load, and may have lost what it wrote last."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from recovery.installation import Site
+from servers import RedisServer
+
+
+@pytest.mark.parametrize(
+    ("restarts", "events"),
+    [
+        pytest.param(3, 3_000),
+        pytest.param(12, 10_000, marks=[pytest.mark.long, pytest.mark.timeout(900)]),
+    ],
+)
+@pytest.mark.parametrize("lost_seconds", [0.0, 1.0], ids=["killed", "last second lost"])
+def test_redis_restart(
+    site: Site, clean_redis: RedisServer, restarts: int, events: int, lost_seconds: float
+) -> None:
+    site.fleet.add("learn")
+    site.fleet.add("learn")
+    log = _append_only_file(clean_redis)
+    feeder = site.feed(events, 150)
+    site.warm()
+    for _ in range(restarts):
+        time.sleep(site.random.uniform(0.5, 2.0))
+        size = log.stat().st_size
+        time.sleep(lost_seconds)
+        clean_redis.kill()
+        if lost_seconds:
+            os.truncate(log, size)
+        time.sleep(site.random.uniform(0.0, 1.0))
+        clean_redis.start()
+        site.wait_for_more_than(site.learnt())
+    feeder.hurry()
+    site.check(feeder.finish())
+
+
+def _append_only_file(server: RedisServer) -> Path:
+    where = server.client().config_get("dir") | server.client().config_get("appenddirname")
+    (found,) = Path(where["dir"], where["appenddirname"]).glob("*.incr.aof")
+    return found

@@ -1,0 +1,80 @@
+"""The health port over real sockets."""
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from streamrec.config import MetricsSettings
+from streamrec.errors import ConfigurationError
+from streamrec.metrics import Metrics
+from streamrec.transport.health import PORTS_TRIED, serve_health
+
+
+def get(port: int, path: str, method: str = "GET") -> tuple[int, str]:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_paths(taken: int) -> None:
+    reasons: list[str] = []
+    metrics = Metrics(CollectorRegistry())
+    port = serve_health(MetricsSettings(port=taken), metrics, lambda: [], lambda: reasons)
+    assert taken < port.port <= taken + PORTS_TRIED
+    try:
+        assert get(port.port, "/health/live") == (200, '{"status": "ok", "reasons": []}')
+        assert get(port.port, "/health/ready?full=1")[0] == 200
+        reasons.append("no partitions yet")
+        status, body = get(port.port, "/health/ready")
+        assert status == 503
+        assert json.loads(body) == {"status": "failing", "reasons": ["no partitions yet"]}
+        status, text = get(port.port, "/metrics")
+        assert status == 200 and "streamrec_dead_letters_total 0.0" in text
+        assert get(port.port, "/metrics", "HEAD") == (200, "")
+        assert get(port.port, "/else")[0] == 404
+        assert get(port.port, "/metrics", "POST")[0] == 501
+    finally:
+        port.close()
+    with pytest.raises(urllib.error.URLError):
+        get(port.port, "/metrics")
+
+
+def test_a_check_that_raises_is_a_reason(taken: int) -> None:
+    def broken() -> list[str]:
+        raise RuntimeError("with a secret")
+
+    port = serve_health(
+        MetricsSettings(port=taken), Metrics(CollectorRegistry()), broken, lambda: []
+    )
+    try:
+        status, body = get(port.port, "/health/live")
+        assert status == 503 and "RuntimeError" in body and "secret" not in body
+    finally:
+        port.close()
+
+
+def test_no_port() -> None:
+    port = serve_health(MetricsSettings(port=0), Metrics(CollectorRegistry()), list, list)
+    assert port.port == 0
+    port.close()
+
+
+def test_bad_host() -> None:
+    with pytest.raises(ConfigurationError, match="metrics.host"):
+        serve_health(MetricsSettings(host="host.invalid"), Metrics(CollectorRegistry()), list, list)

@@ -1,0 +1,64 @@
+"""Log lines: one line a record whatever the ids hold, in both forms."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from streamrec.config import LoggingSettings
+from streamrec.transport.logs import set_up_logs, without_password
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before
+
+
+def logged(form: str, level: str = "info", **values: object) -> str:
+    stream = io.StringIO()
+    set_up_logs(LoggingSettings(format=form, level=level), stream=stream)
+    logging.getLogger("streamrec.test").info("committed\nx", extra=values)
+    return stream.getvalue()
+
+
+def test_text() -> None:
+    line = logged("text", shard="u3", events=12, user='a"\n\u2028b', url="redis://h:1/0")
+    assert line.count("\n") == 1
+    assert " info streamrec.test: committed\\nx shard=u3 events=12 " in line
+    assert 'user="a\\"\\n\\u2028b" url=redis://h:1/0' in line
+
+
+def test_json() -> None:
+    line = logged("json", shard="u3", events=12, user='a"\n\u2028', time="own")
+    assert line.count("\n") == 1
+    entry = json.loads(line)
+    assert entry["message"] == "committed\nx" and entry["level"] == "info"
+    assert (entry["shard"], entry["events"], entry["user"]) == ("u3", 12, 'a"\n\u2028')
+    assert entry["time"].endswith("Z") and entry["time_"] == "own"
+
+
+def test_level() -> None:
+    assert logged("text", level="warning") == ""
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_traceback(form: str) -> None:
+    stream = io.StringIO()
+    set_up_logs(LoggingSettings(format=form), stream=stream)
+    try:
+        raise ValueError("cause")
+    except ValueError:
+        logging.getLogger("streamrec.test").exception("failed")
+    assert "ValueError: cause" in stream.getvalue()
+    assert stream.getvalue().count("\n") == 1 or form == "text"
+
+
+def test_without_password() -> None:
+    assert without_password("redis://u:p@h:1/0") == "redis://u:***@h:1/0"
+    assert without_password("redis://:p@h:1/0") == "redis://:***@h:1/0"
+    assert without_password("redis://h:1/0") == "redis://h:1/0"

@@ -1,0 +1,44 @@
+"""The generated files: up to date, complete, and the sample equals the defaults."""
+
+from pathlib import Path
+
+import pytest
+
+from streamrec import reference
+from streamrec.config import Settings
+from streamrec.configure import all_settings, load
+
+
+def test_sample_file_loads_and_equals_the_defaults(tmp_path: Path) -> None:
+    sample = tmp_path / "streamrec.toml"
+    sample.write_text(reference.sample_file())
+    assert load(sample, {}, {}) == Settings()
+
+
+def test_every_setting_is_in_the_page_and_has_a_meaning() -> None:
+    described = {
+        f"{section.name}.{key}": meaning
+        for section in reference.described_sections()
+        for key, meaning in section.fields.items()
+    }
+    assert set(described) == set(all_settings())
+    for name, meaning in described.items():
+        assert meaning.endswith(".") and "\n" not in meaning, name
+
+
+def test_files_are_not_stale() -> None:
+    assert reference.main(["--check"]) == 0
+
+
+def test_a_stale_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reference, "ROOT", tmp_path)
+    assert reference.main(["--check"]) == 1
+    assert not list(tmp_path.iterdir())
+    assert reference.main([]) == 0
+    assert reference.main(["--check"]) == 0
+    (tmp_path / "docs" / "metrics.md").write_text("old")
+    capsys.readouterr()
+    assert reference.main(["--check"]) == 1
+    assert "docs/metrics.md is stale" in capsys.readouterr().out
