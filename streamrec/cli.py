@@ -3,6 +3,7 @@
 Roles are imported inside their commands, so that --help answers at once.
 """
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -62,33 +63,76 @@ def score(ctx: typer.Context) -> None:
 
 
 @app.command()
-def up(ctx: typer.Context) -> None:
+def up(
+    ctx: typer.Context,
+    learners: Annotated[int, typer.Option("--learn", min=1, help="Learn processes.")] = 1,
+    scorers: Annotated[int, typer.Option("--score", min=1, help="Score processes.")] = 1,
+    partitions: Annotated[int, typer.Option(min=1, help="Of each topic; cannot change later.")] = 4,
+) -> None:
     """Run everything on this machine, with an embedded Kafka and Redis where none is given."""
     settings, kafka, redis = local_settings_of(ctx)
     from streamrec.roles.up import run
 
-    end(run(settings, kafka=kafka, redis=redis))
+    end(run(settings, kafka, redis, learn=learners, score=scorers, partitions=partitions))
+
+
+COLUMNS_HELP = "The file's names for user, item, type, ts, value: user=customer_id,item=sku"
 
 
 @app.command()
-def demo(ctx: typer.Context) -> None:
-    """Replay real shopping and watch the lists change."""
-    settings, kafka, redis = local_settings_of(ctx)
-    from streamrec.roles.demo import run
+def demo(
+    ctx: typer.Context,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, help="About how long; 0: the whole log.  [default: 120]")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Stay up after that, for you.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here.")
+    ] = None,
+    events: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Replay this: CSV, JSON lines or Parquet.")
+    ] = None,
+    columns: Annotated[str, typer.Option(metavar="FIELD=COLUMN,...", help=COLUMNS_HELP)] = "",
+    default_type: Annotated[
+        str, typer.Option("--as", metavar="TYPE", help="Type of events that have none.")
+    ] = "click",
+) -> None:
+    """Replay real shopping and watch the lists change; Kafka and Redis are always embedded ones."""
+    settings = settings_of(ctx)
+    from streamrec.roles.demo import Reading, run
+    from streamrec.roles.event_files import parse_columns
 
-    end(run(settings, kafka=kafka, redis=redis))
+    shown = {} if seconds is None else {"seconds": seconds or math.inf}
+    reading = Reading(events, parse_columns(columns), default_type)
+    end(run(settings, reading, keep=keep, json_file=json_file, **shown))
 
 
 @app.command()
 def replay(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet.")],
+    columns: Annotated[str, typer.Option(metavar="FIELD=COLUMN,...", help=COLUMNS_HELP)] = "",
+    default_type: Annotated[
+        str, typer.Option("--as", metavar="TYPE", help="Type of events that have none.")
+    ] = "click",
+    speed: Annotated[
+        float | None, typer.Option(help="Events a second, whether they are learnt or not.")
+    ] = None,
+    time_factor: Annotated[
+        float | None, typer.Option(help="Times the speed at which the events happened.")
+    ] = None,
+    ids: Annotated[
+        bool, typer.Option("--ids", help="Give ids, so that a second replay is dropped.")
+    ] = False,
 ) -> None:
     """Send a file's events to Kafka in time order, no faster than they are learnt."""
     settings = settings_of(ctx)
+    from streamrec.roles.event_files import parse_columns
     from streamrec.roles.replay import run
 
-    end(run(settings, file))
+    mapping = parse_columns(columns)
+    pace = {"speed": speed, "time_factor": time_factor}
+    end(run(settings, file, columns=mapping, default_type=default_type, ids=ids, **pace))
 
 
 @app.command()

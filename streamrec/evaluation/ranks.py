@@ -22,11 +22,13 @@ def ranks_in(shown: Sequence[bytes | None], keys: Sequence[int], sources: int) -
     A missing row, or one of another version or other sources, counts as a miss.
     """
     out = np.full((len(keys), sources), MISS, np.int64)
+    lists: dict[int, Array] = {}
     for n, (blob, wanted) in enumerate(zip(shown, keys, strict=True)):
         if blob and blob[0] == VERSION and blob[1] == sources:
-            lists = np.frombuffer(blob, "<u8", offset=3).reshape(sources, blob[2])
-            hit = lists == np.uint64(wanted)
-            out[n] = np.where(hit.any(axis=1), hit.argmax(axis=1), MISS)
+            if id(blob) not in lists:
+                lists[id(blob)] = np.frombuffer(blob, "<u8", offset=3).reshape(sources, blob[2])
+            source, place = np.nonzero(lists[id(blob)] == np.uint64(wanted))
+            out[n, source] = place
     return out
 
 

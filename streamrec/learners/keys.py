@@ -102,7 +102,7 @@ class KeyIndex:
 
 
 def grow(array: NDArray[np.generic], rows: int) -> NDArray[np.generic]:
-    """Return the array with room for `rows` rows: itself, or a copy of at least twice the length."""
+    """Return the array with room for `rows` rows: itself, or a copy at least twice as long."""
     if rows <= len(array):
         return array
     out = np.zeros((max(rows, 2 * len(array)), *array.shape[1:]), array.dtype)

@@ -1,8 +1,8 @@
 """Item similarity: directed, rank-weighted, decayed co-occurrence with bounded neighbour lists.
 
 Event i after history h_1 (newest), h_2, ...: P[h_b -> i] += 1/b and P[i -> h_b] += r/b.
-Score of j: sum_b d^(b-1) P[h_b -> j] / sum_x P[h_b -> x].  A list grows to twice its bound K, then
-the best K are kept: measured to lose nothing at K = 100, where replacing the smallest loses a tenth.
+Score of j: sum_b d^(b-1) P[h_b -> j] / sum_x P[h_b -> x].  A list grows to twice its bound K,
+then the best K are kept: at K = 100 that loses nothing, replacing the smallest loses a tenth.
 """
 
 import numpy as np

@@ -51,7 +51,7 @@ class Ranked(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def top(scores, servable, marks, keys, seen, seen_size, most, rows):  # type: ignore[no-untyped-def]
-    """Fill rows[:most] with the best allowed items, best first; return how many (float32 scores)."""
+    """Fill rows[:most] with the best allowed items, best first; return how many."""
     best = np.empty(most, np.float32)
     size = 0
     for j in range(len(scores)):
@@ -100,7 +100,21 @@ def _first(order, marks, keys, seen, seen_size, most, rows):  # type: ignore[no-
 
 
 @njit(cache=True, nogil=True)
-def rank(history, excluded, seen, seen_size, logits, table, catalogue, weights, window, decay, length, most, scratch):  # type: ignore[no-untyped-def]
+def rank(  # type: ignore[no-untyped-def]
+    history,
+    excluded,
+    seen,
+    seen_size,
+    logits,
+    table,
+    catalogue,
+    weights,
+    window,
+    decay,
+    length,
+    most,
+    scratch,
+):
     """Return (rows, scores, source, alone) of one user.
 
     history: int32[n] rows, newest first; excluded: int32[m] rows left out; logits: float32[items]
@@ -123,9 +137,7 @@ def rank(history, excluded, seen, seen_size, logits, table, catalogue, weights, 
         touched, dense, servable, marks, keys, seen, seen_size, most, pools[SIMILARITY]
     )
     if len(logits) > 0:
-        sizes[FACTORS] = top(
-            logits, servable, marks, keys, seen, seen_size, most, pools[FACTORS]
-        )
+        sizes[FACTORS] = top(logits, servable, marks, keys, seen, seen_size, most, pools[FACTORS])
     candidates = np.empty(len(weights) * most, np.int32)
     n = 0
     for m in range(len(weights)):

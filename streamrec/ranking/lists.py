@@ -16,7 +16,14 @@ from streamrec.shards.rows import UserRow
 
 Array = NDArray[Any]
 NOBODY = UserRow(
-    0, 0, 0, *(np.zeros(0, t) for t in (np.uint64, np.int64, np.uint8, np.uint8, np.uint32))
+    events=0,
+    offset=0,
+    clock=0,
+    keys=np.zeros(0, np.uint64),
+    ts=np.zeros(0, np.int64),
+    types=np.zeros(0, np.uint8),
+    takes=np.zeros(0, np.uint8),
+    seen=np.zeros(0, np.uint32),
 )
 """A stranger: no history."""
 
@@ -117,7 +124,7 @@ class ListMaker:
         )  # fmt: skip
         reasons = because(
             history[: factors.context], rows, source, table.arrays, factors.context_decay,
-            factors.context_decay, settings.lists.because,
+            settings.lists.because,
         )  # fmt: skip
         ids = table.ids
         items = [

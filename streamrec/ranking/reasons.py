@@ -7,8 +7,8 @@ from streamrec.ranking.blend import FACTORS, SIMILARITY
 
 
 @njit(cache=True, nogil=True)
-def because(history, rows, source, table, decay, similarity_decay, most):  # type: ignore[no-untyped-def]
-    """Return int32[len(rows), most] history rows that support each item, strongest first, -1 padded.
+def because(history, rows, source, table, decay, most):  # type: ignore[no-untyped-def]
+    """Return int32[len(rows), most] history rows that support each item, strongest first or -1.
 
     For similarity, by d^(b-1) P[h_b -> j]; for factors, by w_b c_{h_b}.t_j; popularity has none.
     """
@@ -26,7 +26,7 @@ def because(history, rows, source, table, decay, similarity_decay, most):  # typ
                 for n in range(table.sizes[h]):
                     if table.neighbours[h, n] == j:
                         support[b] = step * table.weights[h, n] / table.totals[h]
-                step *= similarity_decay
+                step *= decay
             else:
                 for k in range(table.targets.shape[1]):
                     support[b] += table.contexts[h, k] * table.targets[j, k]

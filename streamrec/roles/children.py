@@ -34,14 +34,19 @@ class Children:
         self._processes: dict[str, ChildProcess] = {}
 
     def start(self, name: str, arguments: Sequence[str], **environment: str) -> None:
-        """Start `streamrec ARGUMENTS`, logging to NAME.log."""
-        command = [sys.executable, "-m", "streamrec.cli", *arguments]
+        """Start `python ARGUMENTS`, logging to NAME.log."""
         self._processes[name] = child = ChildProcess(
-            ["/bin/sh", "-c", LAUNCH, "sh", str(self.log(name)), *command],
+            ["/bin/sh", "-c", LAUNCH, "sh", str(self.log(name)), sys.executable, *arguments],
             is_ready=lambda: True,
             environment={**self._environment, **environment},
         )
         child.start()
+
+    def wait(self, name: str) -> None:
+        """Wait until a child that is to end has ended, however it did."""
+        while self._processes[name].running:
+            time.sleep(0.02)
+        self._processes.pop(name).stop()
 
     def log(self, name: str) -> Path:
         """Return the path of a child's log."""

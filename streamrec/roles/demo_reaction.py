@@ -95,7 +95,7 @@ def wait_until_quiet(learnt: LearntEvents, sent: int, seconds: float = 10.0) -> 
     """Wait until all sent events are learnt and nobody waits for a list; False: gave up."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if learnt.count() >= sent and learnt.oldest_due_seconds() == 0.0:
+        if learnt.count() >= sent and learnt.due_users() == 0:
             return True
         time.sleep(0.02)
     return False

@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from streamrec.config import Settings
-from streamrec.ranking.lists import PublishedList
+from streamrec.ranking.lists import ListItem, PublishedList
 from streamrec.roles.demo_numbers import BLEND, POPULARITY, Span, best_popularity
+from streamrec.roles.event_table import EventTable
 
 LEARNT = "streamrec_click_to_learnt_seconds"
 LISTED = "streamrec_click_to_list_seconds"
@@ -27,24 +28,22 @@ Title = Callable[[str], str]
 class View:
     """What is known at one moment."""
 
-    name: str
-    title: Title
+    table: EventTable
     elapsed: float
     state: str
     sent: int
-    total: int
     learnt: int
     clock: int  # epoch ms of the last event sent
     whole: Span
     recent: Span
-    watched: PublishedList | None = None
+    watched: PublishedList | None
 
 
 def screen(view: View, settings: Settings) -> RenderableType:
     """Return the live table."""
     parts = [_head(view), Text(), _flow(view), Text(), _recall(view, settings)]
     if view.watched is not None:
-        parts += [Text(), _watched(view.watched, view.title)]
+        parts += [Text(), _watched(view.watched, view.table)]
     return Group(*parts)
 
 
@@ -53,7 +52,7 @@ def line(view: View) -> str:
     recall = view.whole.recall()
     parts = [
         f"{_clock(view.elapsed)} {view.state}",
-        f"sent {view.sent:,} ({view.recent.per_second("sent"):,.0f}/s)",
+        f"sent {view.sent:,} ({view.recent.per_second('sent'):,.0f}/s)",
         f"learnt {view.learnt:,}",
         f"lists {view.whole.grown('streamrec_lists_published_total'):,.0f}",
         f"click to learnt p50 {_ms(view, LEARNT, 0.5)} p99 {_ms(view, LEARNT, 0.99)}",
@@ -81,8 +80,8 @@ def _head(view: View) -> RenderableType:
     head = Table.grid(padding=(0, 2))
     head.add_row(
         Text(_clock(view.elapsed), "bold"),
-        ProgressBar(total=max(1, view.total), completed=view.sent, width=30),
-        f"{view.sent:,} of {view.total:,}",
+        ProgressBar(total=max(1, len(view.table)), completed=view.sent, width=30),
+        f"{view.sent:,} of {len(view.table):,}",
         f"[cyan]{when}[/]",
         view.state,
     )
@@ -95,7 +94,7 @@ def _flow(view: View) -> RenderableType:
         table.add_column(name, justify="left" if not name else "right", min_width=9)
     lists = "streamrec_lists_published_total"
     consumed = "streamrec_events_consumed_total"
-    table.add_row("events in", f"{view.recent.per_second("sent"):,.0f}", f"{view.sent:,}", "", "")
+    table.add_row("events in", f"{view.recent.per_second('sent'):,.0f}", f"{view.sent:,}", "", "")
     table.add_row(
         "events learnt",
         f"{view.recent.per_second(consumed):,.0f}",
@@ -131,19 +130,26 @@ def _recall(view: View, settings: Settings) -> RenderableType:
     return table
 
 
-def _watched(watched: PublishedList, title: Title) -> RenderableType:
-    table = _table()
-    table.add_column(f"being served to {watched.user}")
-    table.add_column("because of")
+def _watched(watched: PublishedList, events: EventTable) -> RenderableType:
+    table = listing()
+    who = f"{events.user_word} {escape(watched.user)}"
+    table.add_column(f"being served to {who}", ratio=3, no_wrap=True)
+    table.add_column("because of", style="dim", ratio=4, no_wrap=True)
     for item in watched.items[:WATCHED_ITEMS]:
-        reasons = " + ".join(title(reason) for reason in item.because)
-        table.add_row(cut(title(item.item), 44), Text(cut(reasons, 60), "dim"))
+        table.add_row(escape(events.title(item.item)), escape(reason(item, events.title)))
     return table
 
 
-def cut(text: str, width: int) -> str:
-    """Return the text, shortened to `width` characters, safe as markup."""
-    return escape(text if len(text) <= width else text[: width - 1] + "…")
+def listing() -> Table:
+    """Return an empty table as wide as the screen, whose long texts are cut."""
+    return Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False, expand=True)
+
+
+def reason(item: ListItem, title: Title) -> str:
+    """Return why an item is in a list, in words."""
+    if not item.because:
+        return "popular" if item.source.startswith(POPULARITY) else item.source
+    return " + ".join(title(past) for past in item.because)
 
 
 def _table() -> Table:
@@ -151,7 +157,7 @@ def _table() -> Table:
 
 
 def _ms(view: View, histogram: str, q: float) -> str:
-    labels = {"stage": "items"} if histogram == LEARNT else {}
+    labels = {"stage": "item"} if histogram == LEARNT else {}
     seconds = view.recent.quantile(q, histogram, **labels)
     return "" if math.isnan(seconds) else f"{1000 * seconds:,.0f} ms"
 

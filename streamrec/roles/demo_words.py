@@ -5,15 +5,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from streamrec.ranking.lists import ListItem, PublishedList
+from streamrec.ranking.lists import PublishedList
 from streamrec.roles.demo_reaction import Reaction
-from streamrec.roles.demo_table import Title, cut
+from streamrec.roles.demo_table import Title, listing, reason
 from streamrec.roles.event_table import EventTable
 
 SHOWN = 10
 LATEST = 5
-TITLE_WIDTH = 46
-REASON_WIDTH = 64
 
 
 def show_before(
@@ -29,7 +27,7 @@ def show_after(console: Console, table: EventTable, reaction: Reaction) -> None:
     """Print the click, the new list and what moved."""
     title = table.title
     console.print(
-        f"\n[bold]One click[/] on {cut(title(reaction.clicked), TITLE_WIDTH)}, and "
+        f"\n[bold]One click[/] on {escape(title(reaction.clicked))}, and "
         f"[bold green]{reaction.milliseconds:.0f} ms[/] later Redis has:"
     )
     places = {item.item: place for place, item in enumerate(reaction.before.items)}
@@ -50,17 +48,17 @@ def show_after(console: Console, table: EventTable, reaction: Reaction) -> None:
 def _list(
     published: PublishedList, title: Title, before: dict[str, int] | None, head: str
 ) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
-    table.add_column("", justify="right", width=4)
-    table.add_column(head, width=TITLE_WIDTH)
+    table = listing()
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column(head, ratio=3, no_wrap=True)
     if before is not None:
-        table.add_column("moved", width=6)
-    table.add_column("because of", style="dim")
+        table.add_column("moved", no_wrap=True)
+    table.add_column("because of", style="dim", ratio=4, no_wrap=True)
     for place, item in enumerate(published.items[:SHOWN]):
-        row: list[str | Text] = [str(place + 1), cut(title(item.item), TITLE_WIDTH)]
+        row: list[str | Text] = [str(place + 1), escape(title(item.item))]
         if before is not None:
             row.append(_moved(place, before.get(item.item)))
-        table.add_row(*row, cut(_reason(item, title), REASON_WIDTH))
+        table.add_row(*row, escape(reason(item, title)))
     return table
 
 
@@ -69,14 +67,12 @@ def _moved(place: int, before: int | None) -> Text:
         return Text("new", "bold green")
     if before == place:
         return Text("=", "dim")
-    return Text(f"▲ {before - place}", "green") if before > place else Text(f"▼ {place - before}", "red")
-
-
-def _reason(item: ListItem, title: Title) -> str:
-    if not item.because:
-        return "popular" if item.source.startswith("popularity") else item.source
-    return " + ".join(title(reason) for reason in item.because)
+    return (
+        Text(f"▲ {before - place}", "green")
+        if before > place
+        else Text(f"▼ {place - before}", "red")
+    )
 
 
 def _names(items: list[str], title: Title) -> str:
-    return ", ".join(cut(title(item), TITLE_WIDTH) for item in items) or "nothing"
+    return ", ".join(escape(title(item)) for item in items) or "nothing"

@@ -1,13 +1,11 @@
 """The item stage: update records in; item rows and the feed of changed keys out."""
 
-import time
 from collections.abc import Mapping
-
-import numpy as np
 
 from streamrec.config import Settings
 from streamrec.errors import CommitConflict, GapError, StreamrecError
 from streamrec.metrics import Metrics
+from streamrec.roles.live_metrics import observe_ages
 from streamrec.roles.stage import Batches
 from streamrec.shards import updates
 from streamrec.shards.item_shard import ItemShard
@@ -59,7 +57,7 @@ class ItemLearner:
         rows.labels("neighbours").set(sum(near))
 
     def _fold(self, shard: ItemShard, message: Message) -> list[int]:
-        """Apply one record; return the log times of its events, for freshness."""
+        """Apply one record; return the log times of the events that name an item here."""
         record = updates.decode(message.value or b"")
         try:
             with self._metrics.fold_seconds.labels(STAGE).time():
@@ -70,7 +68,7 @@ class ItemLearner:
         shard.offset = message.offset + 1
         self._metrics.channel_duplicates.inc(done.repeat)
         self._metrics.updates_unknown_item.inc(done.unknown)
-        times: list[int] = record["times"].tolist()
+        times: list[int] = record["times"][record["item_events"]].tolist()
         return [] if done.repeat else times
 
     def _store_rows(self, shard: ItemShard, first: int) -> None:
@@ -100,8 +98,4 @@ class ItemLearner:
     def _observe(self, times: list[int]) -> None:
         """Count what was stored."""
         self._metrics.batch_events.labels(STAGE).observe(len(times))
-        learnt = self._metrics.click_to_learnt_seconds.labels(STAGE)
-        ages = (time.time() * 1000.0 - np.array(times)) / 1000.0
-        for age, at in zip(ages.tolist(), times, strict=True):
-            if at >= 0:
-                learnt.observe(max(0.0, age))
+        observe_ages(self._metrics, STAGE, times)

@@ -6,11 +6,11 @@ import threading
 
 from streamrec.config import Settings
 from streamrec.errors import StreamrecError
-from streamrec.roles.warm import warm_up
 from streamrec.metrics import Metrics
 from streamrec.roles.item_learner import ItemLearner
 from streamrec.roles.stage import Stage
 from streamrec.roles.user_learner import UserLearner
+from streamrec.roles.warm import warm_up
 from streamrec.shards.item_table import ItemTable
 from streamrec.transport.health import serve_health
 from streamrec.transport.item_feed import ItemFeed
@@ -27,9 +27,7 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
     metrics = Metrics()
     warm_up(settings)
     stages = open_stages(settings, metrics)
-    health = serve_health(
-        settings.metrics, metrics, live=lambda: [], ready=lambda: unready(stages)
-    )
+    health = serve_health(settings.metrics, metrics, live=lambda: [], ready=lambda: unready(stages))
     threads = [threading.Thread(target=s.run, args=(stop,), name=s.name) for s in stages]
     for thread in threads:
         thread.start()

@@ -1,7 +1,6 @@
 """How far the learners are, as their stored offsets in Redis say; reads only."""
 
 import json
-import time
 
 from streamrec.config import RedisSettings
 from streamrec.transport.store import Store, key
@@ -38,12 +37,10 @@ class LearntEvents:
             for shard, offset in zip(self._users, found, strict=False)
         }
 
-    def oldest_due_seconds(self) -> float:
-        """Return for how long the longest waiting user has waited for a new list; 0: nobody."""
+    def due_users(self) -> int:
+        """Return how many users wait for a new list."""
         self._find_shards()
-        calls = [("ZRANGE", key(shard, "due"), 0, 0, "WITHSCORES") for shard in self._users]
-        since = [float(found[1]) for found in self._store.run(calls) if found]
-        return max(0.0, time.time() - min(since) / 1000) if since else 0.0
+        return self._store.due_count(self._users)
 
     def close(self) -> None:
         """Close the connection."""

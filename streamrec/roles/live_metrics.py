@@ -1,5 +1,7 @@
 """Live prequential metrics: each click is looked up in the lists its user was being served."""
 
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -22,14 +24,15 @@ class LiveMetrics:
         self._metrics = metrics
 
     def look_up(self, fold: Fold) -> NDArray[Any]:
-        """Return int[clicks, lists] ranks; call it before the users' next lists can know the clicks.
+        """Return int[clicks, lists] ranks; call it before the users' next lists know the clicks.
 
         A user without a list of their own is served the popular one.
         """
         clicks = [e for (_, e), yes in zip(fold.accepted, fold.scorable, strict=True) if yes]
-        users = [event.user for event in clicks]
+        users = list(dict.fromkeys(event.user for event in clicks))
         *shown, popular = self._store.shown([*users, POPULAR])
-        own = [blob or popular for blob in shown]
+        served = dict(zip(users, (blob or popular for blob in shown), strict=True))
+        own = [served[event.user] for event in clicks]
         return ranks.ranks_in(own, [key_of(e.item) for e in clicks], len(SHOWN))
 
     def count(self, found: NDArray[Any]) -> None:
@@ -42,3 +45,11 @@ class LiveMetrics:
                 self._metrics.prequential_hits.labels(source, k).inc(hit[:, m].sum())
             self._metrics.prequential_ndcg.labels(source).inc(gains[:, m].sum())
             self._metrics.prequential_reciprocal_rank.labels(source).inc(reciprocal[:, m].sum())
+
+
+def observe_ages(metrics: Metrics, stage: str, times: Sequence[int]) -> None:
+    """Observe how long ago the log got each event (-1: unknown)."""
+    histogram, now = metrics.click_to_learnt_seconds.labels(stage), time.time() * 1000.0
+    for at in times:
+        if at >= 0:
+            histogram.observe(max(0.0, now - at) / 1000.0)

@@ -26,6 +26,11 @@ from streamrec.transport.embedded import EmbeddedBroker, EmbeddedRedis
 from streamrec.transport.topics import create_topics
 
 LOOPBACK = "127.0.0.1"
+WARM = """
+from streamrec.config import Settings
+from streamrec.roles.warm import warm_up
+warm_up(Settings())
+"""
 READY_SECONDS = 120.0
 EMBEDDED_SESSION_SECONDS = 3.0
 EMBEDDED_FETCH_SECONDS = 0.02
@@ -70,14 +75,21 @@ class Local:
         create_topics(self.settings.kafka, partitions)
 
     def start_roles(self, learn: int, score: int) -> None:
-        """Start the processes; `wait_until_ready` says when they work."""
+        """Start the processes; `wait_until_ready` says when they work.
+
+        One process compiles the kernels first, if they are not in numba's cache yet: otherwise
+        every process would compile them, at the same time.
+        """
         self.children = Children(self.folder, environment_of(self.settings))
         self._open.callback(self.children.stop)
+        self.children.start("warm", ["-c", WARM])
+        self.children.wait("warm")
         for role, count in (("learn", learn), ("score", score)):
             for n in range(1, count + 1):
                 name = f"{role}-{n}" if count > 1 else role
-                self.ports[name] = free_port()
-                self.children.start(name, [role], STREAMREC_METRICS_PORT=str(self.ports[name]))
+                self.ports[name] = port = free_port()
+                arguments = ["-m", "streamrec.cli", role]
+                self.children.start(name, arguments, STREAMREC_METRICS_PORT=str(port))
 
     def wait_until_ready(self, while_waiting: Callable[[], None] = lambda: None) -> None:
         """Wait until all processes say that they are ready; raises StreamrecError after 120 s."""
@@ -123,8 +135,9 @@ def environment_of(settings: Settings) -> dict[str, str]:
     """Return variables that give a child these very settings."""
     values = {}
     for name in all_settings():
-        section, _, key = name.partition(".")
-        value = getattr(getattr(settings, section), key)
+        value: Any = settings
+        for part in name.split("."):
+            value = getattr(value, part)
         text = value if isinstance(value, str) else json.dumps(msgspec.to_builtins(value))
         values[variable_of(name)] = text
     return values

@@ -1,5 +1,6 @@
 """Parquet event files, and the shopping log of the demonstration; both need pyarrow."""
 
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,22 @@ from streamrec.errors import ConfigurationError
 from streamrec.roles.event_files import LATEST_MS, SECONDS_BELOW, choose_columns, missing_extra
 from streamrec.roles.event_files import to_milliseconds as milliseconds_of
 from streamrec.roles.event_table import EventTable
+
+SHORT_WORDS = {
+    "sft": "soft",
+    "drnk": "drink",
+    "drnks": "drinks",
+    "frzn": "frozen",
+    "btl": "bottle",
+    "carb": "carbonated",
+    "sngl": "single",
+    "srv": "serve",
+    "ss": "single-serve",
+    "dnrs": "dinners",
+    "mlt-pk": "multi-pack",
+}
+
+PLAIN_SIZE = re.compile(r"\d{1,4}(\.\d+)? ?[A-Z]").match
 
 Coded = tuple[NDArray[np.int32], list[str]]
 
@@ -83,14 +100,17 @@ def read_shopping() -> EventTable:
 def _products(pq: Any, file: Path, sold: set[str]) -> dict[str, dict[str, Any]]:
     names = ("product_id", "department", "brand", "product_category", "product_type")
     columns = pq.read_table(file, columns=[*names, "package_size"]).to_pydict().values()
-    catalogue = {}
+    catalogue = {item: {"item": item, "title": f"Product {item}"} for item in sold}
     for number, department, brand, category, kind, size in zip(*columns, strict=True):
         item = str(number)
         if item in sold:
             words = kind or category or department or f"product {item}"
+            if kind and category and " " not in kind and kind not in category:
+                # PREMIUM of ICE CREAM; but CELERY needs no "VEGETABLES - ALL OTHERS"
+                words = kind if department == "PRODUCE" else f"{category}: {kind}"
             catalogue[item] = {
                 "item": item,
-                "title": readable(words) + (f", {size.lower()}" if size else ""),
+                "title": readable(words) + (f", {size.lower()}" if PLAIN_SIZE(size or "") else ""),
                 "categories": [readable(word) for word in (department, category) if word],
                 "attributes": {"brand": brand} if brand else {},
             }
@@ -98,8 +118,9 @@ def _products(pq: Any, file: Path, sold: set[str]) -> dict[str, dict[str, Any]]:
 
 
 def readable(words: str) -> str:
-    """Return a till's capitals as a shopper writes them: FLUID MILK -> Fluid milk."""
-    text = " ".join(words.replace("/", " / ").split()).lower().replace(" / ", "/")
+    """Return a till's words as a shopper writes them: FRZN ICE CREAM -> Frozen ice cream."""
+    words = words if words.count("(") == words.count(")") else words[: words.rindex("(")]
+    text = " ".join(SHORT_WORDS.get(word, word) for word in words.lower().split())
     return text[:1].upper() + text[1:]
 
 

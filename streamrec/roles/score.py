@@ -30,9 +30,7 @@ Taken = Mapping[str, Sequence[tuple[str, float]]]
 class Scorer:
     """One loop: refresh the item table, take due users, score, publish, take them off."""
 
-    def __init__(
-        self, settings: Settings, store: Store, shards: Shards, metrics: Metrics
-    ) -> None:
+    def __init__(self, settings: Settings, store: Store, shards: Shards, metrics: Metrics) -> None:
         self._settings = settings
         self._store = store
         self._model = f"online-{shards.epoch}"

@@ -1,4 +1,4 @@
-"""What both stages of `learn` share: partitions come and go, and any doubt starts over from Redis."""
+"""What both stages of `learn` share: partitions come and go, any doubt starts over from Redis."""
 
 import logging
 import threading
@@ -30,7 +30,9 @@ class Shard(Protocol):
 class Learner(Protocol):
     """What a stage does with messages."""
 
-    topics: Sequence[str]
+    @property
+    def topics(self) -> Sequence[str]:
+        """The topics to subscribe to."""
 
     def open(self, partition: Partition) -> Any:
         """Restore a partition's shard from Redis, or start it at the log's beginning."""
@@ -102,7 +104,8 @@ class Stage:
         for partition in partitions:
             if self.shards.pop(partition, None) is not None:
                 logger.info(
-                    "partition released", extra={"stage": self.name, "partition": name_of(partition)}
+                    "partition released",
+                    extra={"stage": self.name, "partition": name_of(partition)},
                 )
             self._watchdog.forget(partition)
         self._count("revoked", len(partitions))
@@ -110,7 +113,7 @@ class Stage:
     def _start_over(self, doubt: BaseException, stop: threading.Event) -> None:
         """Drop what is cached and continue from what Redis has."""
         while not stop.is_set():
-            cause = fields(stage=self.name, cause=str(doubt))
+            cause = {"stage": self.name, "cause": str(doubt)}
             logger.warning("starting over from Redis", extra=cause)
             stop.wait(BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)])
             self._failures += 1

@@ -14,9 +14,9 @@ CHECK_SECONDS = 0.5
 
 def run(
     settings: Settings,
-    *,
     kafka: str | None = None,
     redis: str | None = None,
+    *,
     learn: int = 1,
     score: int = 1,
     partitions: int = 4,

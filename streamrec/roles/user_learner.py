@@ -3,6 +3,7 @@
 import logging
 import time
 import traceback
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from streamrec.config import Settings
 from streamrec.errors import CommitConflict, FoldFailed, StreamrecError
 from streamrec.events import Event, EventDecoder, Rejected, decode_item
 from streamrec.metrics import Metrics
-from streamrec.roles.live_metrics import LiveMetrics
+from streamrec.roles.live_metrics import LiveMetrics, observe_ages
 from streamrec.roles.stage import Batches
 from streamrec.shards.metadata_shard import MetadataShard
 from streamrec.shards.user_rows import longest_idle
@@ -237,12 +238,9 @@ class UserLearner:
         self._metrics.events_consumed.labels(work.shard.name[1:]).inc(counts.consumed)
         self._metrics.events_duplicate.inc(counts.duplicate)
         self._metrics.events_suppressed.labels("flood").inc(counts.suppressed)
-        now = time.time() * 1000.0
-        learnt = self._metrics.click_to_learnt_seconds.labels(STAGE)
-        for at, event in work.fold.accepted:
-            self._metrics.events_accepted.labels(event.type).inc()
-            if at >= 0:
-                learnt.observe(max(0.0, now - at) / 1000.0)
+        for kind, number in Counter(e.type for _, e in work.fold.accepted).items():
+            self._metrics.events_accepted.labels(kind).inc(number)
+        observe_ages(self._metrics, STAGE, [at for at, _ in work.fold.accepted])
 
 
 def _poison(partition: Partition, offset: int) -> Rejected:

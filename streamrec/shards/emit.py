@@ -100,7 +100,7 @@ def columns_for(
     window: int,
     reverse: float,
 ) -> tuple[dict[str, Array], list[tuple[int, int]]]:
-    """Return the columns of one partition's record, and (index in keys, table row) of named items."""
+    """Return one partition's columns, and (index in keys, table row) of the items named."""
     keys, events, item_u, item_rows, gain, sc_u, sc_f, sc_y, cx_u, cx_w, pa_u, pa_o, pa_w, pa_c = (
         split(part, parts, batch, weights, steps, item_keys, window, reverse)
     )

@@ -1,4 +1,4 @@
-"""A user's history: distinct items, oldest first by (event time, offset), bounded; older ones only seen."""
+"""A user's history: distinct items, oldest first by (event time, offset); older ones only seen."""
 
 import numpy as np
 from numba import njit

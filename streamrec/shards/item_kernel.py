@@ -35,6 +35,29 @@ class ItemArrays(NamedTuple):
     near_changed: Array  # bool[items]
 
 
+def empty(rows: int, size: int, near: int) -> ItemArrays:
+    """Return arrays for `rows` items of `size` factors and up to `near` neighbours."""
+    return ItemArrays(
+        targets=np.zeros((rows, size), np.float32),
+        offsets=np.zeros((rows, size), np.float32),
+        biases=np.zeros(rows, np.float32),
+        target_sums=np.zeros(rows, np.float32),
+        offset_sums=np.zeros(rows, np.float32),
+        bias_sums=np.zeros(rows, np.float32),
+        events=np.zeros(rows, np.uint32),
+        pairs=np.zeros(rows, np.uint32),
+        popularity=np.zeros((rows, 3), np.float32),
+        clocks=np.zeros(rows, np.int64),
+        near=np.zeros((rows, near), np.uint64),
+        near_weights=np.zeros((rows, near), np.float32),
+        near_counts=np.zeros((rows, near), np.uint32),
+        near_sizes=np.zeros(rows, np.int32),
+        near_clocks=np.zeros(rows, np.int64),
+        changed=np.zeros(rows, np.bool_),
+        near_changed=np.zeros(rows, np.bool_),
+    )
+
+
 class ItemRules(NamedTuple):
     """Settings the kernel needs."""
 
@@ -71,7 +94,7 @@ class Columns(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def fold(items, c, mark, rules):  # type: ignore[no-untyped-def]
-    """Apply all updates of events at offsets >= mark, in event order; return updates of unknown items."""
+    """Apply the updates of events at offsets >= mark, in order; return those of unknown items."""
     i = s = x = p = unknown = 0
     for e in range(len(c.offsets)):
         fresh = c.offsets[e] >= mark
@@ -81,7 +104,14 @@ def fold(items, c, mark, rules):  # type: ignore[no-untyped-def]
             if fresh and row >= 0:
                 items.events[row] += 1
                 if c.item_gains[i] != 0.0:
-                    add(items.popularity, items.clocks, row, c.item_gains[i], ts, rules.half_lives_ms)
+                    add(
+                        items.popularity,
+                        items.clocks,
+                        row,
+                        c.item_gains[i],
+                        ts,
+                        rules.half_lives_ms,
+                    )
                 items.changed[row] = True
             i += 1
         while s < len(c.scored_events) and c.scored_events[s] == e:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.config import Settings
-from streamrec.errors import GapError
+from streamrec.errors import GapError, UnknownVersion
 from streamrec.learners.factors import initial_vectors
 from streamrec.learners.keys import KeyIndex, grow, key_of
 from streamrec.shards import item_kernel, rows
@@ -46,15 +46,7 @@ class ItemShard:
     def _allocate(self, n: int) -> None:
         k, near = self.settings.factors.size, 2 * self.settings.similarity.neighbours
         self.index = KeyIndex(n)
-        f4, i8 = np.float32, np.int64
-        self.items = ItemArrays(
-            np.zeros((n, k), f4), np.zeros((n, k), f4),
-            *(np.zeros(n, f4) for _ in range(4)),
-            np.zeros(n, np.uint32), np.zeros(n, np.uint32),
-            np.zeros((n, 3), f4), np.zeros(n, i8),
-            np.zeros((n, near), np.uint64), np.zeros((n, near), f4), np.zeros((n, near), np.uint32),
-            np.zeros(n, np.int32), np.zeros(n, i8), np.zeros(n, np.bool_), np.zeros(n, np.bool_),
-        )  # fmt: skip
+        self.items = item_kernel.empty(n, k, near)
 
     def fold(self, record: Updates) -> Fold:
         """Apply one update record; raises GapError when one before it is missing."""
@@ -99,30 +91,41 @@ class ItemShard:
 
     def _name(self, header: Header, keys: NDArray[np.uint64]) -> None:
         """Make rows for items that events of this record name."""
-        for at, identifier in header.ids:
-            if self.index.rows(keys[at : at + 1])[0] < 0:
-                self._add(keys[at : at + 1])
-                self._catalogue[_field(int(keys[at]))] = json.dumps({"item": identifier}).encode()
+        named = keys[[at for at, _ in header.ids]]
+        for n in np.flatnonzero(self.index.rows(named) < 0).tolist():
+            entry = {"item": header.ids[n][1]}
+            self._catalogue[_field(int(named[n]))] = json.dumps(entry).encode()
+        self._add(named)
 
     def _add(self, keys: NDArray[np.uint64]) -> None:
         first = self.index.size
         self.index.add(keys)
         if self.index.size > first:
             self.items = ItemArrays._make(grow(a, self.index.size) for a in self.items)
-            initial_vectors(self.items.targets, self.index.keys[: self.index.size], first, self.settings.factors.seed)
+            initial_vectors(
+                self.items.targets,
+                self.index.keys[: self.index.size],
+                first,
+                self.settings.factors.seed,
+            )
             self.items.changed[first : self.index.size] = True
 
     def changes(self) -> tuple[dict[str, Rows], dict[str, list[bytes]], dict[str, str | int]]:
         """Return rows to store, fields to delete and meta fields since the last call; snapshots."""
         self._evict()
         n = self.index.size
-        factors, near = np.flatnonzero(self.items.changed[:n]), np.flatnonzero(self.items.near_changed[:n])
+        factors, near = (
+            np.flatnonzero(self.items.changed[:n]),
+            np.flatnonzero(self.items.near_changed[:n]),
+        )
         self.items.changed[:n] = False
         self.items.near_changed[:n] = False
         catalogue, self._catalogue = self._catalogue, {}
         deleted, self._deleted = self._deleted, []
         stored = {
-            "factors": dict(zip(self._fields(factors), rows.encode_factors(self._records(factors)), strict=True)),
+            "factors": dict(
+                zip(self._fields(factors), rows.encode_factors(self._records(factors)), strict=True)
+            ),
             "neighbours": dict(zip(self._fields(near), self._neighbour_rows(near), strict=True)),
             "catalogue": catalogue,
         }
@@ -183,7 +186,7 @@ class ItemShard:
     def _restore_neighbours(self, at: Array, blobs: Sequence[bytes]) -> None:
         headers = rows.headers_of(blobs, rows.NEIGHBOUR_HEADER, "neighbour")
         if int(headers["size"].max()) > self.items.near.shape[1]:
-            raise rows.UnknownVersion(
+            raise UnknownVersion(
                 "neighbour rows in Redis are longer than 2 x similarity.neighbours: raise the "
                 "setting to what it was, or start from an empty Redis"
             )

@@ -1,4 +1,4 @@
-"""The item table: one process's slightly old copy of all item rows, for the user stage and the scorer."""
+"""The item table: a slightly old copy of all item rows, for the user stage and the scorer."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

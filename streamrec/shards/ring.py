@@ -1,4 +1,4 @@
-"""A ring of the latest 64-bit keys, stored in chunks so that a commit rewrites only what it touched."""
+"""A ring of the latest 64-bit keys, stored in chunks: a commit rewrites only what it touched."""
 
 from collections.abc import Mapping, Sequence
 

@@ -117,7 +117,7 @@ def _unpack(blob, starts, columns, rows, lengths):  # type: ignore[no-untyped-de
 
 
 def pack(headers: Array, columns: Sequence[Array], rows: Array, sizes: Array) -> list[bytes]:
-    """Return the bytes of rows: header n, then the first sizes[n, c] entries of columns[c][rows[n]]."""
+    """Return each row's bytes: header n, then sizes[n, c] entries of columns[c][rows[n]]."""
     headers["version"] = VERSION
     widths = np.array([c.itemsize for c in columns])
     lengths = sizes.astype(np.int64) * widths
@@ -173,7 +173,13 @@ def decode_user(blob: bytes) -> UserRow:
     n = int(header["recent"])
     columns = []
     at = USER_HEADER.itemsize
-    for dtype, count in (("<u8", n), ("<i8", n), ("u1", n), ("u1", n), ("<u4", int(header["seen"]))):
+    for dtype, count in (
+        ("<u8", n),
+        ("<i8", n),
+        ("u1", n),
+        ("u1", n),
+        ("<u4", int(header["seen"])),
+    ):
         columns.append(np.frombuffer(blob, dtype, count, at))
         at += columns[-1].nbytes
     return UserRow(int(header["events"]), int(header["offset"]), int(header["clock"]), *columns)

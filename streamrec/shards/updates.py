@@ -2,7 +2,7 @@
 
 One record covers the source's offsets [first, next); each update carries its event's offset, so a
 receiver that has applied part of the range applies the rest. Columns, version first, no pickle:
-z and g are shared by all updates of one event (half floats), items are named by an index into `keys`.
+z and g are shared by all updates of one event (half floats); items are indexes into `keys`.
 """
 
 from typing import Any
@@ -34,7 +34,10 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("context_events", "<u4"),  # history items to step by w g
     ("context_keys", "<u4"),
     ("context_weights", "<f4"),
-    ("pair_events", "<u4"),  # neighbours: event, row's item, other item, weight, 1 forward 0 reverse
+    (
+        "pair_events",
+        "<u4",
+    ),  # neighbours: event, row's item, other item, weight, 1 forward 0 reverse
     ("pair_keys", "<u4"),
     ("pair_others", "<u8"),
     ("pair_weights", "<f4"),

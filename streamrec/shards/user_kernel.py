@@ -109,9 +109,7 @@ def _earlier(users, user, at, key, index, out):  # type: ignore[no-untyped-def]
 def _scorable(users, user, key, event_ts, rules):  # type: ignore[no-untyped-def]
     """Say whether a list could have held this item: earlier events, and the item not excluded."""
     size = users.recent[user]
-    first = history.excluded_from(
-        users.ts[user], size, event_ts, rules.exclude, rules.session_ms
-    )
+    first = history.excluded_from(users.ts[user], size, event_ts, rules.exclude, rules.session_ms)
     if size == 0 or (rules.exclude == 1 and first == size):
         return False
     if rules.exclude == 0 and history.is_seen(users.seen[user], users.seen_sizes[user], key):
@@ -150,7 +148,9 @@ def _apply(users, user, kind, key, event_ts, type_, type_weights):  # type: igno
 
 
 @njit(cache=True, nogil=True)
-def fold(users, batch, ring, type_weights, item_keys, index, targets, contexts, biases, rules, steps):  # type: ignore[no-untyped-def]
+def fold(  # type: ignore[no-untyped-def]
+    users, batch, ring, type_weights, item_keys, index, targets, contexts, biases, rules, steps
+):
     """Learn one batch: change the user rows and the ring, fill `steps`."""
     for n in range(len(batch.users)):
         user, item, kind = batch.users[n], batch.items[n], batch.kinds[n]
@@ -178,9 +178,7 @@ def fold(users, batch, ring, type_weights, item_keys, index, targets, contexts, 
                     item, len(item_keys), ring.rows, ring.state[0], ring.counts,
                     rules.uniform_share, state, scored, log_q,
                 )  # fmt: skip
-                gradient(
-                    targets, biases, scored, log_q, kind == POSITIVE, z, steps.rest[n], g
-                )
+                gradient(targets, biases, scored, log_q, kind == POSITIVE, z, steps.rest[n], g)
         steps.gains[n] -= _apply(users, user, kind, key, ts, batch.types[n], type_weights)
         if kind == POSITIVE:
             push(ring, item)

@@ -1,4 +1,4 @@
-"""The user rows a worker has in memory: loaded when needed, stored with each commit, dropped when many."""
+"""The user rows in a worker's memory: loaded when needed, stored with each commit."""
 
 from collections.abc import Container, Sequence
 from typing import Any
@@ -69,9 +69,7 @@ class UserRows:
         at = np.array(self._loaded, np.int64) if only_loaded else np.arange(len(self.row_of))
         self._loaded = []
         keys = self.arrays.keys[at]
-        used: NDArray[np.uint64] = keys[
-            np.arange(keys.shape[1]) < self.arrays.recent[at][:, None]
-        ]
+        used: NDArray[np.uint64] = keys[np.arange(keys.shape[1]) < self.arrays.recent[at][:, None]]
         return used
 
     def note_changed(self, users: Sequence[str]) -> None:
@@ -115,6 +113,6 @@ class UserRows:
 def longest_idle(
     sample: Sequence[tuple[bytes, bytes]], most: int, cached: Container[str]
 ) -> list[bytes]:
-    """Return up to `most` users of a sample of rows who are idle the longest, none of them cached."""
+    """Return up to `most` users of a sample, idle the longest, none of them cached."""
     idle = [(rows.decode_user(blob).clock, name) for name, blob in sample]
     return [name for _, name in sorted(idle) if name.decode() not in cached][:most]

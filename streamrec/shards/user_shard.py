@@ -50,7 +50,7 @@ class Fold(NamedTuple):
 
 
 class UserShard:
-    """State of one events partition. Bounds: users.cached_users rows, duplicate_window ids, ring."""
+    """State of one events partition. Bounds: users.cached_users, events.duplicate_window, ring."""
 
     def __init__(self, number: int, settings: Settings, item_partitions: int, start: int) -> None:
         self.name = f"u{number}"
@@ -78,7 +78,7 @@ class UserShard:
         self.users = UserRows(settings.users)
 
     def fold(self, decoded: Sequence[Decoded], next_offset: int, table: ItemTable) -> Fold:
-        """Learn one batch whose users are all loaded; offsets from self.offset up to next_offset."""
+        """Learn one batch whose users are all loaded: offsets self.offset to next_offset."""
         counts = Counters(consumed=len(decoded))
         accepted, rejected = self._admit(decoded, counts)
         batch = self._arrays(accepted, table)
@@ -178,7 +178,7 @@ class UserShard:
         return True
 
     def _floods(self, row: int, time: int) -> bool:
-        """Take a token from the user's bucket, filled by the log's time; say whether there was none."""
+        """Take a token of the user's bucket, filled by the log's time; say if there was none."""
         settings, users = self.settings.events, self.users.arrays
         gained = max(0, time - int(users.clocks[row])) * settings.flood_per_minute / 60_000
         tokens = min(float(settings.flood_burst), float(users.tokens[row]) + gained)
@@ -186,9 +186,7 @@ class UserShard:
         users.tokens[row] = max(0.0, tokens - 1.0)
         return tokens < 1.0
 
-    def _arrays(
-        self, accepted: Sequence[tuple[int, int, Event]], table: ItemTable
-    ) -> BatchArrays:
+    def _arrays(self, accepted: Sequence[tuple[int, int, Event]], table: ItemTable) -> BatchArrays:
         n = len(accepted)
         code = {name: number for number, name in enumerate(self.types)}
         weight = self.settings.events.weights

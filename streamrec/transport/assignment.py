@@ -1,10 +1,16 @@
 """Which partitions a member of a consumer group owns, and where it stands in each."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from streamrec.errors import LogError
+from streamrec.errors import LogError, OffsetGone
 from streamrec.transport.log import Assigned, Partition, Revoked
+
+# So long a position may lie past the end that fetches report before the end is asked for: after a
+# change of leader they lag behind for a moment.
+PAST_END_SECONDS = 3.0
+
+End = Callable[[Partition], int | None]
 
 
 class Assignment:
@@ -14,14 +20,21 @@ class Assignment:
     only note it here (`assigned`, `lost`) and deliver nothing of the new partitions until
     `settle`, run by `poll` in the owner's thread, has asked for the offsets to start at.
     A partition that a rebalance leaves where it is goes on undisturbed.
+
+    `fetched_end` gives the high watermark that the last fetch told, `asked_end` asks the broker.
     """
 
-    def __init__(self, on_assign: Assigned, on_revoke: Revoked) -> None:
+    def __init__(
+        self, on_assign: Assigned, on_revoke: Revoked, fetched_end: End, asked_end: End
+    ) -> None:
         self._on_assign = on_assign
         self._on_revoke = on_revoke
+        self._fetched_end = fetched_end
+        self._asked_end = asked_end
         self._events: list[tuple[bool, frozenset[Partition]]] = []
         self.positions: dict[Partition, int] = {}
         self._heard: dict[Partition, float] = {}
+        self._past_end_since: dict[Partition, float] = {}
 
     @property
     def pending(self) -> bool:
@@ -66,13 +79,37 @@ class Assignment:
             raise LogError(f"Partition {name_of(partition)} is not assigned to this process.")
         self.positions[partition] = offset
 
-    def quiet(self, partition: Partition, seconds: float) -> bool:
-        """Return whether nothing came for so long; then not again before it lasts once more."""
+    def end(self, partition: Partition, quiet_seconds: float) -> int | None:
+        """Return the partition's high watermark, if it is ours and was fetched.
+
+        One that delivered nothing for so long is asked for: a partition that the client fetches
+        no more would show no lag for ever.
+        """
+        if partition not in self.positions:
+            return None
+        fetched = self._fetched_end(partition)
         now = time.monotonic()
-        if now - self._heard.setdefault(partition, now) < seconds:
-            return False
+        if now - self._heard.setdefault(partition, now) < quiet_seconds:
+            return fetched
         self._heard[partition] = now
-        return True
+        asked = self._asked_end(partition)
+        return max((end for end in (fetched, asked) if end is not None), default=None)
+
+    def refuse_past_end(self) -> None:
+        """Raise OffsetGone where a position lies past the partition's end.
+
+        Kafka refuses such a fetch by itself. The embedded broker, whose topics are gone after a
+        restart, only has nothing to deliver, until the new messages have passed the position.
+        """
+        now = time.monotonic()
+        for partition, position in self.positions.items():
+            fetched = self._fetched_end(partition)
+            if fetched is None or position <= fetched:
+                self._past_end_since.pop(partition, None)
+            elif now - self._past_end_since.setdefault(partition, now) >= PAST_END_SECONDS:
+                asked = self._asked_end(partition)
+                if asked is not None and asked < position:
+                    raise OffsetGone(offset_gone(partition, position))
 
     def _starts(self, fresh: Sequence[Partition]) -> dict[Partition, int]:
         starts = self._on_assign(fresh)

@@ -16,6 +16,8 @@ PARTITION_FETCH_BYTES = 1024 * 1024
 CONNECT_SECONDS = 10.0
 # How long a message may stay unacknowledged before its delivery has failed.
 DELIVERY_SECONDS = 30.0
+# An error that a poll survives is logged at most this often.
+COMPLAIN_SECONDS = 10.0
 # How long one request may wait for its answer before it is sent again.
 REQUEST_SECONDS = 15.0
 # A worker that does not poll for this long is taken for dead, whatever its heartbeats say.
@@ -63,6 +65,7 @@ def confluent_settings(settings: KafkaSettings, own: dict[str, Any]) -> dict[str
     return {
         "socket.timeout.ms": int(REQUEST_SECONDS * 1000),
         "reconnect.backoff.max.ms": 1000,
+        "log_level": 2,  # its errors come back from poll and flush, and are logged there
         **settings.client_settings,
         **own,
         "bootstrap.servers": ",".join(bootstrap_servers(settings)),
@@ -86,6 +89,14 @@ def unreachable(settings: KafkaSettings, error: object) -> str:
     return (
         f"No Kafka broker answers at {settings.brokers} ({error}). "
         "Start it, or set STREAMREC_KAFKA=host:port; `streamrec doctor` checks the connection."
+    )
+
+
+def not_acknowledged(settings: KafkaSettings, reason: str) -> str:
+    """Return the text of DeliveryFailed."""
+    return (
+        f"Kafka at {settings.brokers} did not acknowledge a message: {reason}. "
+        "Nothing that came after it counts as sent."
     )
 
 

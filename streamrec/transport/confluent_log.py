@@ -5,29 +5,23 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streamrec.config import KafkaSettings
-from streamrec.errors import (
-    BrokerUnavailable,
-    ConfigurationError,
-    DeliveryFailed,
-    LogError,
-    OffsetGone,
-    WrongTopic,
-)
+from streamrec.errors import BrokerUnavailable, LogError, OffsetGone, WrongTopic
 from streamrec.transport.assignment import Assignment, offset_gone
 from streamrec.transport.client_settings import (
+    COMPLAIN_SECONDS,
     CONNECT_SECONDS,
-    DELIVERY_SECONDS,
     FETCH_BYTES,
-    MAX_MESSAGE_BYTES,
     MAX_POLL_SECONDS,
     PARTITION_FETCH_BYTES,
-    confluent_settings,
     unreachable,
 )
+from streamrec.transport.confluent_producer import ConfluentProducer, connected
 from streamrec.transport.log import Assigned, Message, Partition, Revoked
+
+# ruff: noqa: SLF001  (the codes of librdkafka itself begin with an underscore)
 
 # Waiting again does not help against these; every other error of a poll is tried again.
 FATAL = {
@@ -56,17 +50,18 @@ class ConfluentLog:
         self._settings = settings
         self._group = group
         self._consumer: Any = None
-        self._producer: Any = None
+        self._producer = ConfluentProducer(settings)
         self._assignment: Assignment | None = None
-        self._failure: object = None
         self._gone: dict[Partition, OffsetGone] = {}
+        self._silent_until = 0.0
         self._names: dict[tuple[str, int], Partition] = {}
 
     def subscribe(self, topics: Sequence[str], on_assign: Assigned, on_revoke: Revoked) -> None:
         """Join the consumer group."""
         if self._group is None:
             raise LogError("This Log was opened without a consumer group: it cannot subscribe.")
-        assignment = self._assignment = Assignment(on_assign, on_revoke)
+        assignment = Assignment(on_assign, on_revoke, self._fetched_end, self._asked_end)
+        self._assignment = assignment
 
         # librdkafka assigns by itself, at the group's committed offsets, where the callback does
         # not; an empty assignment holds everything back until `settle` knows the offsets
@@ -102,6 +97,7 @@ class ConfluentLog:
                 return found
             if self._gone:
                 raise next(iter(self._gone.values()))
+            self._assignment.refuse_past_end()
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Continue an assigned partition at `offset`."""
@@ -109,16 +105,13 @@ class ConfluentLog:
             raise LogError("seek before subscribe.")
         self._assignment.seek(partition, offset)
         self._gone.pop(partition, None)
-        deadline = time.monotonic() + CONNECT_SECONDS
-        while True:
-            try:
-                self._consumer.seek(TopicPartition(*partition, offset))
-                return
-            except KafkaException as error:
-                # a partition assigned a moment ago cannot be sought before its fetch began
-                if error.args[0].code() != KafkaError._STATE or time.monotonic() > deadline:
-                    raise LogError(f"Kafka client: {error}.") from error
-                time.sleep(0.01)
+        try:
+            self._consumer.seek(TopicPartition(*partition, offset))
+        except KafkaException as error:
+            # not fetched: its fetch has not begun, or ended with an error
+            if error.args[0].code() != KafkaError._STATE:
+                raise LogError(f"Kafka client: {error}.") from error
+            self._assign(self._consumer, self._assignment.positions)
 
     def produce(
         self,
@@ -131,70 +124,25 @@ class ConfluentLog:
         timestamp: int | None = None,
     ) -> None:
         """Queue one message; what goes wrong is raised by the next flush."""
-        if self._failure is not None:
-            return
-        producer = self._open_producer()
-        options: dict[str, Any] = {"headers": list(headers)} if headers else {}
-        if partition is not None:
-            options["partition"] = partition
-        if timestamp is not None:
-            options["timestamp"] = timestamp
-        deadline = time.monotonic() + DELIVERY_SECONDS
-        while self._failure is None:
-            try:
-                producer.produce(topic, value, key, on_delivery=self._delivered, **options)
-                return
-            except BufferError as error:  # its queue is full
-                if time.monotonic() > deadline:
-                    self._failure = error
-                producer.poll(SLICE_SECONDS)
-            except KafkaException as error:
-                self._failure = error.args[0]
+        self._producer.produce(topic, value, key, partition, headers, timestamp)
 
     def flush(self, timeout_seconds: float = 30.0) -> None:
         """Wait until all queued messages are acknowledged."""
-        if self._producer is not None and self._failure is None:
-            left = self._producer.flush(timeout_seconds)
-            if left and self._failure is None:
-                self._failure = f"{left} messages were not sent in {timeout_seconds:g} s"
-        if self._failure is None:
-            return
-        failure, self._failure = self._failure, None
-        self._drop_producer()
-        raise DeliveryFailed(
-            f"Kafka at {self._settings.brokers} did not acknowledge a message: {failure}. "
-            "Nothing after it is committed; it is sent again."
-        )
+        self._producer.flush(timeout_seconds)
 
     def high_watermark(self, partition: Partition) -> int | None:
         """Return the offset after the partition's last message, if known."""
-        if self._consumer is None or self._assignment is None:
+        if self._assignment is None:
             return None
-        if partition not in self._assignment.positions:
-            return None
-        where = TopicPartition(*partition)
-        # a partition that is fetched no more would show no lag for ever: ask
-        ask = self._assignment.quiet(partition, self._settings.stuck_seconds / 2)
-        try:
-            marks = [self._consumer.get_watermark_offsets(where, cached=True)]
-            if ask:
-                marks.append(self._consumer.get_watermark_offsets(where, timeout=1, cached=False))
-        except KafkaException:
-            return None
-        high: int = max(mark[1] for mark in marks if mark) if any(marks) else -1
-        return high if high >= 0 else None
+        return self._assignment.end(partition, self._settings.stuck_seconds / 2)
 
     def log_start(self, partition: Partition) -> int:
         """Return the first offset Kafka still has of the partition."""
         try:
-            marks = self._open_consumer().get_watermark_offsets(
-                TopicPartition(*partition), timeout=CONNECT_SECONDS, cached=False
-            )
+            marks = self._ask_offsets(partition, CONNECT_SECONDS)
         except KafkaException as error:
-            raise BrokerUnavailable(unreachable(self._settings, error)) from None
-        if marks is None:
-            raise BrokerUnavailable(unreachable(self._settings, "no answer"))
-        return int(marks[0])
+            raise BrokerUnavailable(unreachable(self._settings, error.args[0].str())) from None
+        return marks[0]
 
     def partitions(self, topic: str) -> int:
         """Return how many partitions the topic has."""
@@ -218,9 +166,7 @@ class ConfluentLog:
         consumer, self._consumer, self._assignment = self._consumer, None, None
         if consumer is not None:
             consumer.close()
-        if self._producer is not None:
-            self._producer.flush(5.0)
-            self._drop_producer()
+        self._producer.close()
 
     def _poll_client(self, consumer: Any, timeout_seconds: float, max_messages: int) -> list[Any]:
         # with a timeout, consume waits for all of max_messages: wait for the first one only
@@ -242,16 +188,20 @@ class ConfluentLog:
     def _failed_poll(self, error: Any) -> None:
         if error.fatal() or error.code() in FATAL:
             raise LogError(f"Kafka at {self._settings.brokers} refused: {error}.")
-        logger.warning("kafka: %s; trying again", error)
+        now = time.monotonic()
+        if now > self._silent_until:
+            logger.warning("Kafka: %s; trying again", error)
+            self._silent_until = now + COMPLAIN_SECONDS
 
     def _settle(self, consumer: Any, assignment: Assignment) -> None:
         positions = assignment.settle()
-        consumer.assign([TopicPartition(*where, offset) for where, offset in positions.items()])
+        self._assign(consumer, positions)
         self._gone = {where: gone for where, gone in self._gone.items() if where in positions}
 
-    def _messages(
-        self, batch: list[Any], assignment: Assignment
-    ) -> dict[Partition, list[Message]]:
+    def _assign(self, consumer: Any, positions: Mapping[Partition, int]) -> None:
+        consumer.assign([TopicPartition(*where, offset) for where, offset in positions.items()])
+
+    def _messages(self, batch: list[Any], assignment: Assignment) -> dict[Partition, list[Message]]:
         found: dict[tuple[str, int], list[Message]] = {}
         for raw in batch:
             if raw.error() is not None:
@@ -280,12 +230,28 @@ class ConfluentLog:
         else:
             self._failed_poll(error)
 
-    def _delivered(self, error: object, message: object) -> None:
-        if error is not None and self._failure is None:
-            self._failure = error
+    def _fetched_end(self, partition: Partition) -> int | None:
+        if self._consumer is None:
+            return None
+        marks = self._consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
+        return int(marks[1]) if marks and marks[1] >= 0 else None
+
+    def _asked_end(self, partition: Partition) -> int | None:
+        try:
+            return self._ask_offsets(partition, 1.0)[1]
+        except KafkaException:
+            return None
+
+    def _ask_offsets(self, partition: Partition, seconds: float) -> tuple[int, int]:
+        marks: tuple[int, int] | None = self._open_consumer().get_watermark_offsets(
+            TopicPartition(*partition), timeout=seconds, cached=False
+        )
+        if marks is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        return marks
 
     def _metadata(self, topic: str | None) -> Any:
-        client = self._consumer or self._producer or self._open_consumer()
+        client = self._open_consumer()
         try:
             return client.list_topics(topic, timeout=CONNECT_SECONDS)
         except KafkaException as error:
@@ -295,8 +261,9 @@ class ConfluentLog:
         if self._consumer is None:
             settings = self._settings
             session = int(settings.session_timeout_seconds * 1000)
-            self._consumer = self._connected(
+            self._consumer = connected(
                 Consumer,
+                settings,
                 {
                     "group.id": self._group or "streamrec-no-group",
                     "auto.offset.reset": "error",
@@ -316,34 +283,6 @@ class ConfluentLog:
                 },
             )
         return self._consumer
-
-    def _open_producer(self) -> Any:
-        if self._producer is None:
-            self._producer = self._connected(
-                Producer,
-                {
-                    "enable.idempotence": True,
-                    "acks": "all",
-                    "partitioner": "murmur2_random",
-                    "compression.type": "lz4",
-                    "linger.ms": 2,
-                    "message.max.bytes": MAX_MESSAGE_BYTES,
-                    "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
-                    "delivery.report.only.error": True,
-                },
-            )
-        return self._producer
-
-    def _connected(self, client: Any, own: dict[str, Any]) -> Any:
-        try:
-            return client(confluent_settings(self._settings, own), logger=logger)
-        except KafkaException as error:
-            raise ConfigurationError(f"kafka.client_settings: {error.args[0].str()}") from None
-
-    def _drop_producer(self) -> None:
-        producer, self._producer = self._producer, None
-        producer.purge()
-        producer.flush(0)
 
 
 def _partition(where: Any) -> Partition:

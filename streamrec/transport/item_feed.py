@@ -37,7 +37,7 @@ class ItemFeed:
         self.full_loads = 0
 
     def refresh(self, now: float) -> bool:
-        """Bring the table up to date if `refresh_seconds` have passed at `now`; say whether it did."""
+        """Bring the table up to date if refresh_seconds have passed; say whether it did."""
         if now - self.refreshed < self._every:
             return False
         if self._removed > MOST_REMOVED:

@@ -7,7 +7,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer
+from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.errors import (
     AuthorizationError,
@@ -26,18 +26,17 @@ from kafka.errors import (
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from streamrec.config import KafkaSettings
-from streamrec.errors import BrokerUnavailable, DeliveryFailed, LogError, OffsetGone, WrongTopic
+from streamrec.errors import BrokerUnavailable, LogError, OffsetGone, WrongTopic
 from streamrec.transport.assignment import Assignment, offset_gone
 from streamrec.transport.client_settings import (
+    COMPLAIN_SECONDS,
     CONNECT_SECONDS,
-    DELIVERY_SECONDS,
     FETCH_BYTES,
-    MAX_MESSAGE_BYTES,
     MAX_POLL_SECONDS,
     PARTITION_FETCH_BYTES,
-    kafka_python_settings,
     unreachable,
 )
+from streamrec.transport.kafka_python_producer import KafkaPythonProducer, connected
 from streamrec.transport.log import Assigned, Message, Partition, Revoked
 from streamrec.transport.topics import admin_client, partition_counts
 
@@ -68,18 +67,17 @@ class KafkaPythonLog:
     def __init__(self, settings: KafkaSettings, group: str | None = None) -> None:
         self._settings = settings
         self._group = group
-        self._client_settings = kafka_python_settings(settings)
         self._consumer: KafkaConsumer | None = None
-        self._producer: KafkaProducer | None = None
+        self._producer = KafkaPythonProducer(settings)
         self._assignment: Assignment | None = None
-        self._failure: BaseException | None = None
+        self._silent_until = 0.0
         self._names: dict[TopicPartition, Partition] = {}
 
     def subscribe(self, topics: Sequence[str], on_assign: Assigned, on_revoke: Revoked) -> None:
         """Join the consumer group."""
         if self._group is None:
             raise LogError("This Log was opened without a consumer group: it cannot subscribe.")
-        self._assignment = Assignment(on_assign, on_revoke)
+        self._assignment = Assignment(on_assign, on_revoke, self._fetched_end, self._asked_end)
         consumer = self._open_consumer()
         consumer.subscribe(list(topics), listener=_Rebalances(consumer, self._assignment))
 
@@ -95,6 +93,8 @@ class KafkaPythonLog:
             records = self._poll_client(self._consumer, min(left, SLICE_SECONDS), max_messages)
             if self._assignment.pending:
                 self._settle(self._consumer, self._assignment)
+            if not records:
+                self._assignment.refuse_past_end()
             if records or time.monotonic() >= deadline:
                 return self._messages(records, self._assignment)
 
@@ -116,52 +116,17 @@ class KafkaPythonLog:
         timestamp: int | None = None,
     ) -> None:
         """Queue one message; what goes wrong is raised by the next flush."""
-        if self._failure is not None:
-            return
-        try:
-            self._open_producer().send(
-                topic,
-                value,
-                key=key,
-                partition=partition,
-                headers=list(headers),
-                timestamp_ms=timestamp,
-            ).add_errback(self._failed)
-        except (KafkaError, ValueError) as error:
-            self._failed(error)
+        self._producer.produce(topic, value, key, partition, headers, timestamp)
 
     def flush(self, timeout_seconds: float = 30.0) -> None:
         """Wait until all queued messages are acknowledged."""
-        if self._producer is not None:
-            try:
-                self._producer.flush(timeout_seconds)
-            except KafkaError as error:
-                self._failed(error)
-        if self._failure is None:
-            return
-        failure, self._failure = self._failure, None
-        self._drop_producer()
-        raise DeliveryFailed(
-            f"Kafka at {self._settings.brokers} did not acknowledge a message: {failure!r}. "
-            "Nothing after it is committed; it is sent again."
-        ) from failure
+        self._producer.flush(timeout_seconds)
 
     def high_watermark(self, partition: Partition) -> int | None:
         """Return the offset after the partition's last message, if known."""
-        if self._consumer is None or self._assignment is None:
+        if self._assignment is None:
             return None
-        if partition not in self._assignment.positions:
-            return None
-        where = TopicPartition(*partition)
-        try:
-            fetched: int | None = self._consumer.highwater(where)
-            # a partition that is fetched no more would show no lag for ever: ask
-            if self._assignment.quiet(partition, self._settings.stuck_seconds / 2):
-                asked = self._consumer.end_offsets([where], timeout_ms=1000)[where]
-                return max(asked, fetched or 0)
-        except KafkaError:
-            return None
-        return fetched
+        return self._assignment.end(partition, self._settings.stuck_seconds / 2)
 
     def log_start(self, partition: Partition) -> int:
         """Return the first offset Kafka still has of the partition."""
@@ -203,8 +168,7 @@ class KafkaPythonLog:
                 consumer.close(autocommit=False, timeout_ms=5000)
             except KafkaError as error:
                 logger.debug("consumer not closed cleanly: %r", error)
-        if self._producer is not None:
-            self._drop_producer(wait_seconds=5.0)
+        self._producer.close()
 
     def _poll_client(
         self, consumer: KafkaConsumer, timeout_seconds: float, max_messages: int
@@ -218,7 +182,10 @@ class KafkaPythonLog:
         except FATAL as error:
             raise LogError(f"Kafka at {self._settings.brokers} refused: {error!r}.") from error
         except KafkaError as error:
-            logger.warning("kafka: %r; trying again", error)
+            now = time.monotonic()
+            if now > self._silent_until:
+                logger.warning("Kafka: %r; trying again", error)
+                self._silent_until = now + COMPLAIN_SECONDS
             time.sleep(timeout_seconds)
             return {}
         return records
@@ -248,15 +215,29 @@ class KafkaPythonLog:
             assignment.advance(partition, messages[-1].offset + 1)
         return found
 
-    def _failed(self, error: BaseException) -> None:
-        self._failure = self._failure or error
+    def _fetched_end(self, partition: Partition) -> int | None:
+        if self._consumer is None:
+            return None
+        try:
+            end: int | None = self._consumer.highwater(TopicPartition(*partition))
+        except KafkaError:  # the group has just taken it away
+            return None
+        return end
+
+    def _asked_end(self, partition: Partition) -> int | None:
+        where = TopicPartition(*partition)
+        try:
+            return int(self._open_consumer().end_offsets([where], timeout_ms=1000)[where])
+        except KafkaError:
+            return None
 
     def _open_consumer(self) -> KafkaConsumer:
         if self._consumer is None:
             settings = self._settings
             session = int(settings.session_timeout_seconds * 1000)
-            self._consumer = self._connected(
+            self._consumer = connected(
                 KafkaConsumer,
+                settings,
                 group_id=self._group,
                 auto_offset_reset="none",
                 enable_auto_commit=False,
@@ -273,47 +254,8 @@ class KafkaPythonLog:
             )
         return self._consumer
 
-    def _open_producer(self) -> KafkaProducer:
-        if self._producer is None:
-            self._producer = self._connected(
-                KafkaProducer,
-                enable_idempotence=True,
-                acks="all",
-                compression_type="lz4",
-                linger_ms=2,
-                batch_size=128 * 1024,
-                max_request_size=MAX_MESSAGE_BYTES,
-                delivery_timeout_ms=int(DELIVERY_SECONDS * 1000),
-                max_block_ms=int(DELIVERY_SECONDS * 1000),
-                allow_auto_create_topics=False,
-                metrics_enabled=False,
-            )
-        return self._producer
 
-    def _connected(self, client: Any, **arguments: Any) -> Any:
-        try:
-            return client(
-                bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000),
-                **arguments,
-                **self._client_settings,
-            )
-        except KafkaTimeoutError as error:
-            raise BrokerUnavailable(unreachable(self._settings, error)) from None
-        except (KafkaError, OSError) as error:
-            raise LogError(f"Kafka client: {error!r}.") from error
-
-    def _drop_producer(self, wait_seconds: float = 0.0) -> None:
-        producer, self._producer = self._producer, None
-        if producer is None:
-            return
-        try:
-            producer.close(timeout=wait_seconds)
-        except KafkaError:
-            # close gives up where messages are left, and its thread would go on sending them
-            producer._sender.force_close()  # noqa: SLF001
-
-
-class _Rebalances(ConsumerRebalanceListener):
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
     """Notes what the group decides; kafka-python calls it on its network thread."""
 
     def __init__(self, consumer: KafkaConsumer, assignment: Assignment) -> None:

@@ -27,10 +27,9 @@ def set_up_logs(
     output = logging.StreamHandler(stream if stream is not None else sys.stderr)
     output.setFormatter(JsonLines() if settings.format == "json" else TextLines())
     level = settings.level.upper()
-    quiet = quiet and level != "DEBUG"
-    level, noisy = (
-        ("ERROR", "CRITICAL") if quiet else (level, "WARNING" if level == "INFO" else level)
-    )
+    noisy = "WARNING" if level == "INFO" else level
+    if quiet and level != "DEBUG":
+        level, noisy = "ERROR", "CRITICAL"
     logging.basicConfig(level=level, handlers=[output], force=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(noisy)

@@ -113,7 +113,8 @@ class Store:
             raise ConfigurationError(f"redis.url {settings.url!r}: {error}") from None
         except redis.RedisError as error:
             raise StoreError(
-                f"no Redis Cluster at {settings.url}: {error}. Start it, or set redis.cluster = false"
+                f"no Redis Cluster at {settings.url}: {error}. Start it, or set "
+                "redis.cluster = false"
             ) from error
 
     def client(self, name: str) -> "redis.Redis":
@@ -121,10 +122,9 @@ class Store:
         if self._client is not None:
             return self._client
         assert self._cluster is not None
-        node = self._cluster.get_node_from_key(name)
-        if node is None or node.redis_connection is None:
-            return self._cluster.get_redis_connection(node)  # type: ignore[no-any-return]
-        return node.redis_connection  # type: ignore[no-any-return]
+        node: Any = self._cluster.get_node_from_key(name)  # type: ignore[no-untyped-call]
+        client: redis.Redis = self._cluster.get_redis_connection(node)
+        return client
 
     def run(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Execute (command, key, ...) calls, one round trip a node; replies in order.
@@ -137,7 +137,7 @@ class Store:
         replies: list[Any] = [None] * len(calls)
         with _as_store_errors("answer"):
             for client, numbers in groups.items():
-                pipe = client.pipeline(transaction=False)
+                pipe: Any = client.pipeline(transaction=False)
                 for n in numbers:
                     pipe.execute_command(*calls[n])
                 for n, reply in zip(numbers, self._execute(pipe), strict=True):
@@ -153,7 +153,7 @@ class Store:
             raise
 
     def declare(self, users: int, items: int, metadata: int, size: int) -> Shards:
-        """Write how the state is partitioned, or check it; raises ConfigurationError if it differs."""
+        """Write how the state is partitioned; raises ConfigurationError if it differs."""
         wanted = Shards(users, items, metadata, size, secrets.token_hex(4))
         self.run([("SET", SHARDS, msgspec.json.encode(wanted), "NX")])
         stored = self.shards()
@@ -200,10 +200,11 @@ class Store:
         A StoreError leaves open whether the commit happened: restore the shard to know.
         """
         meta = key(commit.shard, "meta")
+        pipe: Any
         with _as_store_errors("commit"), self.client(meta).pipeline(transaction=True) as pipe:
             pipe.watch(meta)
             stored = pipe.hget(meta, "offset")
-            if not offset_matches(stored, commit.expected):  # type: ignore[arg-type]
+            if not offset_matches(stored, commit.expected):
                 raise CommitConflict(
                     f"{commit.shard}: stored offset is {stored!r}, not {commit.expected}"
                 )
@@ -272,18 +273,27 @@ class Store:
 
     def lists(self, users: Sequence[str]) -> list[bytes | None]:
         """Return the published JSON lists."""
-        return self.run([("GET", f"rec:{user}") for user in users])
+        return self._values([f"rec:{user}" for user in users])
 
     def shown(self, users: Sequence[str]) -> list[bytes | None]:
         """Return what was shown to users, source by source, for the live metrics."""
-        return self.run([("GET", f"sr:shown:{user}") for user in users])
+        return self._values([f"sr:shown:{user}" for user in users])
+
+    def _values(self, names: Sequence[str]) -> list[bytes | None]:
+        if self._cluster is not None:
+            return self.run([("GET", name) for name in names])
+        found: list[bytes | None] = self.run([("MGET", *names)])[0] if names else []
+        return found
 
     def feed(
         self, positions: Mapping[str, bytes], most: int
     ) -> dict[str, list[tuple[bytes, dict[bytes, bytes]]]]:
         """Return the feed entries after each shard's position."""
         replies = self.run(
-            [("XRANGE", key(s, "feed"), b"(" + at, "+", "COUNT", most) for s, at in positions.items()]
+            [
+                ("XRANGE", key(s, "feed"), b"(" + at, "+", "COUNT", most)
+                for s, at in positions.items()
+            ]
         )
         return dict(zip(positions, replies, strict=True))
 
@@ -314,7 +324,9 @@ def item_shards(shards: Shards) -> list[str]:
     return [f"i{n}" for n in range(shards.items)]
 
 
-def feed_entry(first: int, next_: int, marks: str, changed: Mapping[str, bytes]) -> dict[str, bytes]:
+def feed_entry(
+    first: int, next_: int, marks: str, changed: Mapping[str, bytes]
+) -> dict[str, bytes]:
     """Return a feed entry: the update offsets it covers, the marks reached, the changed keys."""
     head = json.dumps({"first": first, "next": next_, "marks": json.loads(marks)}).encode()
     return {"head": head, **changed}

@@ -1,8 +1,7 @@
 """The four topics: created with the right settings, refused with the wrong ones."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
@@ -107,7 +106,7 @@ def admin_client(settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
         admin.close()
 
 
-def partition_counts(admin: KafkaAdminClient, topics: Mapping[str, Any]) -> dict[str, int]:
+def partition_counts(admin: KafkaAdminClient, topics: Collection[str]) -> dict[str, int]:
     """Return the partition counts of those of the topics that exist."""
     described = admin.describe_topics(list(topics))
     # a list of no topics means all of them, and an unknown one comes back with an error code
@@ -145,7 +144,7 @@ def _refuse_wrong_configs(admin: KafkaAdminClient, wanted: Mapping[str, Mapping[
 
 
 def describe_configs(
-    admin: KafkaAdminClient, topics: Mapping[str, Any]
+    admin: KafkaAdminClient, topics: Collection[str]
 ) -> dict[str, dict[str, str]]:
     """Return what the broker reports of each topic's settings; a lesser broker reports few."""
     resources = [ConfigResource("topic", topic) for topic in topics]

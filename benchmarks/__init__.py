@@ -1,0 +1,1 @@
+"""How fast and how large streamrec is: `python -m benchmarks [names]`, or `make bench`."""

@@ -1,0 +1,162 @@
+"""What Redis holds after ml-1m: the real learners and scorer, fed by hand, and MEMORY USAGE."""
+
+import time
+from typing import Any
+
+import redis
+
+from benchmarks.clicks import Clicks, message
+from benchmarks.figures import Sample
+from benchmarks.memory_log import MemoryLog
+from benchmarks.servers import start_redis
+from streamrec.config import RedisSettings, Settings
+from streamrec.learners.keys import key_of
+from streamrec.metrics import Metrics
+from streamrec.roles.item_learner import ItemLearner
+from streamrec.roles.score import Scorer
+from streamrec.roles.user_learner import UserLearner
+from streamrec.shards.item_table import ItemTable
+from streamrec.transport.item_feed import ItemFeed
+from streamrec.transport.log import Message, Partition
+from streamrec.transport.store import Shards, Store, item_shards
+
+PARTITIONS = 4
+TURN_EVENTS = 4_000
+HASHES = {
+    "users": "u",
+    "rings": "u",
+    "due": "u",
+    "factors": "i",
+    "neighbours": "i",
+    "catalogue": "i",
+    "feed": "i",
+}
+USER_STATE = ("users", "rings", "due")
+ITEM_STATE = ("factors", "neighbours", "catalogue")
+
+
+class Memory:
+    """Bytes in Redis by row type. Deterministic, so one repeat."""
+
+    repeats = 1
+
+    def __init__(self, clicks: Clicks, lists: int) -> None:
+        self._clicks = clicks
+        self._lists = lists
+        self._server = start_redis(appendonly=False)
+        self._client = redis.Redis.from_url(self._server.url)
+        settings = Settings(redis=RedisSettings(url=self._server.url))
+        self._learning = Learning(settings)
+        self._settings = settings
+        self._types: dict[str, dict[str, float]] = {}
+
+    def once(self) -> Sample:
+        """Learn everything, make some lists, measure."""
+        self._client.flushall()
+        self._learning = Learning(self._settings)
+        start = time.process_time()
+        for first in range(0, len(self._clicks), TURN_EVENTS):
+            self._learning.learn(self._clicks, first, first + TURN_EVENTS)
+        seconds = time.process_time() - start
+        self._types = {kind: self._hash(kind) for kind in HASHES}
+        self._types |= self._strings()
+        users, items = len(set(self._clicks.users)), len(set(self._clicks.items))
+        total = {kind: found["bytes"] for kind, found in self._types.items()}
+        return {
+            "redis_bytes_per_user": sum(total[kind] for kind in USER_STATE) / users,
+            "redis_bytes_per_item": sum(total[kind] for kind in ITEM_STATE) / items,
+            "redis_list_bytes_per_user": self._types["lists"]["bytes_each"]
+            + self._types["shown"]["bytes_each"],
+            "learn_without_kafka_events_per_second": len(self._clicks) / seconds,
+        }
+
+    def _hash(self, kind: str) -> dict[str, float]:
+        """Return rows and bytes of one kind over all shards."""
+        client: Any = self._client
+        count = {"due": client.zcard, "feed": client.xlen}.get(kind, client.hlen)
+        names = [f"sr:{{{HASHES[kind]}{n}}}:{kind}" for n in range(PARTITIONS)]
+        total = sum(client.memory_usage(name, samples=0) or 0 for name in names)
+        rows = sum(count(name) for name in names)
+        return {"rows": rows, "bytes": total, "bytes_each": total / max(1, rows)}
+
+    def _strings(self) -> dict[str, dict[str, float]]:
+        """Let the scorer serve some users; return the bytes of their lists."""
+        self._learning.score(self._lists)
+        out = {}
+        for kind, pattern in (("lists", "rec:*"), ("shown", "sr:shown:*")):
+            names = [n for n in self._client.scan_iter(pattern, 1000) if b"~popular" not in n]
+            sizes = [self._client.memory_usage(name) or 0 for name in names]
+            each = sum(sizes) / max(1, len(sizes))
+            out[kind] = {"rows": len(sizes), "bytes": float(sum(sizes)), "bytes_each": each}
+        return out
+
+    def notes(self) -> dict[str, object]:
+        """Return the bytes of every row type."""
+        return {
+            "events": self._clicks.name,
+            "events_learnt": len(self._clicks),
+            "users": len(set(self._clicks.users)),
+            "items": len(set(self._clicks.items)),
+            "row_types": self._types,
+            "user_state": USER_STATE,
+            "item_state": ITEM_STATE,
+            "all_users_due": True,
+        }
+
+    def close(self) -> None:
+        """Stop Redis."""
+        self._client.close()
+        self._server.stop()
+
+
+class Learning:
+    """The learners of both stages with a log in memory and a real Redis."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._kafka = kafka = settings.kafka
+        self._store = Store(settings.redis)
+        self._log = MemoryLog(PARTITIONS)
+        self._metrics = Metrics()
+        shards = Shards(PARTITIONS, PARTITIONS, PARTITIONS, settings.factors.size, "benchmark")
+        self._shards = shards
+        feed = ItemFeed(
+            self._store,
+            item_shards(shards),
+            lambda: ItemTable(
+                settings.factors, settings.popularity, settings.similarity, with_neighbours=False
+            ),
+            0.0,
+        )
+        self._users = UserLearner(settings, self._log, self._store, feed, self._metrics)
+        self._items = ItemLearner(settings, self._log, self._store, self._metrics)
+        self._sources = [Partition(kafka.events_topic, n) for n in range(PARTITIONS)]
+        self._owners = [Partition(kafka.updates_topic, n) for n in range(PARTITIONS)]
+        self._ends = [0] * PARTITIONS
+        self._user_shards: dict[Partition, Any] = {}
+        self._item_shards: dict[Partition, Any] = {}
+
+    def learn(self, clicks: Clicks, first: int, last: int) -> None:
+        """Learn the clicks from `first` up to `last`, one commit for each shard."""
+        if not self._user_shards:
+            self._user_shards = {p: self._users.open(p) for p in self._sources}
+            self._item_shards = {p: self._items.open(p) for p in self._owners}
+        batches: dict[Partition, list[Message]] = {}
+        for n in range(first, min(last, len(clicks))):
+            user = clicks.users[n]
+            number = key_of(user) % PARTITIONS
+            value = message(clicks, n, n)
+            offset, self._ends[number] = self._ends[number], self._ends[number] + 1
+            at = clicks.ts[n]
+            batches.setdefault(self._sources[number], []).append(
+                Message(offset, at, user.encode(), value)
+            )
+        self._users.learn(batches, self._user_shards)
+        self._items.learn(self._log.take(self._kafka.updates_topic), self._item_shards)
+
+    def score(self, lists: int) -> None:
+        """Let a scorer take at least so many due users."""
+        scorer = Scorer(self._settings, self._store, self._shards, self._metrics)
+        for _ in range(max(1, lists // (PARTITIONS * self._settings.lists.due_batch))):
+            scorer.step(time.monotonic())
+

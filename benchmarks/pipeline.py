@@ -1,0 +1,115 @@
+"""Both folds and the item table in one process: what `learn` does, without Kafka and Redis."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.clicks import Clicks, event
+from streamrec.config import Settings
+from streamrec.shards import updates
+from streamrec.shards.item_shard import ItemShard
+from streamrec.shards.item_table import ItemTable
+from streamrec.shards.user_shard import Decoded, Fold, UserShard
+
+PARTITIONS = 4
+BATCH = 500
+REFRESH_EVENTS = 2_000
+Rows = dict[str, dict[bytes, bytes]]
+
+
+class Pipeline:
+    """One user shard, an item shard for each partition, and their item table."""
+
+    def __init__(self, settings: Settings, *, with_neighbours: bool = False) -> None:
+        self.users = UserShard(0, settings, PARTITIONS, 0)
+        self.items = [ItemShard(n, settings, 0) for n in range(PARTITIONS)]
+        self.table = ItemTable(
+            settings.factors,
+            settings.popularity,
+            settings.similarity,
+            with_neighbours=with_neighbours,
+        )
+        self.user_rows: dict[bytes, bytes] = {}
+        self._since_refresh = 0
+
+    def load_users(self, batch: Sequence[Decoded]) -> None:
+        """Make sure that the rows of all users of a batch are in memory."""
+        missing = self.users.users.missing([e.user for _, _, e in batch])  # type: ignore[union-attr]
+        self.users.users.load(missing, [None] * len(missing))
+
+    def fold_users(self, batch: Sequence[Decoded]) -> Fold:
+        """Return what the user stage says about one batch."""
+        return self.users.fold(batch, batch[-1][0] + 1, self.table)
+
+    def fold_items(self, records: Sequence[bytes]) -> None:
+        """Let every owner learn its record."""
+        for shard, record in zip(self.items, records, strict=True):
+            shard.fold(updates.decode(record))
+
+    def user_changes(self) -> Rows:
+        """Return the changed user rows, as a commit does."""
+        rows, _ = self.users.changes()
+        self.users.committed()
+        return rows
+
+    def item_changes(self) -> list[Rows]:
+        """Return the changed rows of each item shard, as a commit does."""
+        return [shard.changes()[0] for shard in self.items]
+
+    def refresh(self, changes: Sequence[Rows]) -> None:
+        """Bring the table up to date with what the owners changed."""
+        for rows in changes:
+            for name, apply in (
+                ("factors", self.table.apply_factors),
+                ("neighbours", self.table.apply_neighbours),
+                ("catalogue", self.table.apply_catalogue),
+            ):
+                keys = np.frombuffer(b"".join(rows[name]), "<u8")
+                apply(keys, list(rows[name].values()))
+
+    def learn(self, batch: Sequence[Decoded]) -> None:
+        """Learn one batch wholly; the table follows every 2,000 events."""
+        self.load_users(batch)
+        self.fold_items(self.fold_users(batch).records)
+        self.user_rows.update(self.user_changes()["users"])
+        self._since_refresh += len(batch)
+        if self._since_refresh >= REFRESH_EVENTS:
+            self._since_refresh = 0
+            self.refresh(self.item_changes())
+
+
+class Feed:
+    """The clicks in decoded batches, over and over, each time with new ids and offsets."""
+
+    def __init__(self, clicks: Clicks) -> None:
+        self._clicks = clicks
+        self._next = 0
+
+    def batches(self, events: int) -> Iterator[list[Decoded]]:
+        """Return the next batches of up to 500 events, `events` in all."""
+        for first in range(0, events, BATCH):
+            yield [self._one() for _ in range(min(BATCH, events - first))]
+
+    def _one(self) -> Decoded:
+        offset, self._next = self._next, self._next + 1
+        one = event(self._clicks, offset % len(self._clicks), offset)
+        return offset, one.ts, one
+
+
+class Warmed(NamedTuple):
+    """A pipeline that has learnt something, and what comes next."""
+
+    pipeline: Pipeline
+    feed: Feed
+
+
+def warmed(
+    settings: Settings, clicks: Clicks, events: int, *, with_neighbours: bool = False
+) -> Warmed:
+    """Return a pipeline after its first `events` events."""
+    pipeline, feed = Pipeline(settings, with_neighbours=with_neighbours), Feed(clicks)
+    for batch in feed.batches(events):
+        pipeline.learn(batch)
+    pipeline.refresh(pipeline.item_changes())
+    return Warmed(pipeline, feed)

@@ -1,0 +1,118 @@
+"""The producing half of ConfluentLog."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer
+
+from streamrec.config import KafkaSettings
+from streamrec.errors import ConfigurationError, DeliveryFailed
+from streamrec.transport.client_settings import (
+    DELIVERY_SECONDS,
+    MAX_MESSAGE_BYTES,
+    confluent_settings,
+    not_acknowledged,
+)
+
+logger = logging.getLogger("confluent_kafka")
+
+
+class ConfluentProducer:
+    """An idempotent producer that is made anew after a delivery failed.
+
+    The old one cannot be kept: after a broker lost its memory, it has no valid producer id.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._client: Any = None
+        self._failures: list[object] = []  # of this client; the next one gets a new list
+        self._report: Callable[[object, object], None] | None = None
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int | None,
+        headers: Sequence[tuple[str, bytes]],
+        timestamp: int | None,
+    ) -> None:
+        """Queue one message; what goes wrong is raised by the next flush."""
+        if self._failures:
+            return
+        client = self._open()
+        options: dict[str, Any] = {"headers": list(headers)} if headers else {}
+        if partition is not None:
+            options["partition"] = partition
+        if timestamp is not None:
+            options["timestamp"] = timestamp
+        deadline = time.monotonic() + DELIVERY_SECONDS
+        while not self._failures:
+            try:
+                client.produce(topic, value, key, on_delivery=self._report, **options)
+                return
+            except BufferError as error:  # its queue is full
+                if time.monotonic() > deadline:
+                    self._failures.append(error)
+                client.poll(0.1)
+            except KafkaException as error:
+                self._failures.append(error.args[0])
+
+    def flush(self, timeout_seconds: float) -> None:
+        """Wait for all acknowledgements; raises DeliveryFailed."""
+        if self._client is not None and not self._failures:
+            left = self._client.flush(timeout_seconds)
+            if left:
+                self._failures.append(f"{left} messages were not sent in {timeout_seconds:g} s")
+        if self._failures:
+            failure = self._failures[0]
+            self._drop()
+            raise DeliveryFailed(not_acknowledged(self._settings, str(failure)))
+
+    def close(self) -> None:
+        """Send what is queued, for at most 5 s, and disconnect."""
+        if self._client is not None:
+            self._client.flush(5.0)
+        self._drop()
+
+    def _open(self) -> Any:
+        if self._client is None:
+            failures = self._failures
+
+            def report(error: object, message: object) -> None:
+                if error is not None:
+                    failures.append(error)
+
+            self._report = report
+            self._client = connected(
+                Producer,
+                self._settings,
+                {
+                    "enable.idempotence": True,
+                    "acks": "all",
+                    "partitioner": "murmur2_random",  # as Java; its own default is another
+                    "compression.type": "lz4",
+                    "linger.ms": 2,
+                    "message.max.bytes": MAX_MESSAGE_BYTES,
+                    "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
+                    "delivery.report.only.error": True,
+                },
+            )
+        return self._client
+
+    def _drop(self) -> None:
+        client, self._client, self._failures = self._client, None, []
+        if client is not None:
+            client.purge()
+            client.flush(0)
+
+
+def connected(client: Any, settings: KafkaSettings, own: dict[str, Any]) -> Any:
+    """Return a confluent client; raises ConfigurationError for a setting it refuses."""
+    try:
+        return client(confluent_settings(settings, own), logger=logger)
+    except KafkaException as error:
+        raise ConfigurationError(f"kafka.client_settings: {error.args[0].str()}") from None

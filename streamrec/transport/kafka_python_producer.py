@@ -1,0 +1,103 @@
+"""The producing half of KafkaPythonLog."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError, KafkaTimeoutError
+
+from streamrec.config import KafkaSettings
+from streamrec.errors import BrokerUnavailable, DeliveryFailed, LogError
+from streamrec.transport.client_settings import (
+    CONNECT_SECONDS,
+    DELIVERY_SECONDS,
+    MAX_MESSAGE_BYTES,
+    kafka_python_settings,
+    not_acknowledged,
+    unreachable,
+)
+
+
+class KafkaPythonProducer:
+    """An idempotent producer that is made anew after a delivery failed.
+
+    The old one cannot be kept: after a broker lost its memory, it has no valid producer id.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._client: KafkaProducer | None = None
+        self._failures: list[BaseException] = []  # of this client; the next one gets a new list
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int | None,
+        headers: Sequence[tuple[str, bytes]],
+        timestamp: int | None,
+    ) -> None:
+        """Queue one message; what goes wrong is raised by the next flush."""
+        if self._failures:
+            return
+        try:
+            sent = self._open().send(topic, value, key, list(headers), partition, timestamp)
+            sent.add_errback(self._failures.append)
+        except (KafkaError, ValueError) as error:
+            self._failures.append(error)
+
+    def flush(self, timeout_seconds: float) -> None:
+        """Wait for all acknowledgements; raises DeliveryFailed."""
+        if self._client is not None and not self._failures:
+            try:
+                self._client.flush(timeout_seconds)
+            except KafkaError as error:
+                self._failures.append(error)
+        if self._failures:
+            failure = self._failures[0]
+            self._drop(wait_seconds=0)
+            raise DeliveryFailed(not_acknowledged(self._settings, repr(failure))) from failure
+
+    def close(self) -> None:
+        """Send what is queued, for at most 5 s, and disconnect."""
+        self._drop(wait_seconds=5)
+
+    def _open(self) -> KafkaProducer:
+        if self._client is None:
+            self._client = connected(
+                KafkaProducer,
+                self._settings,
+                enable_idempotence=True,
+                acks="all",
+                compression_type="lz4",
+                linger_ms=2,
+                batch_size=128 * 1024,
+                max_request_size=MAX_MESSAGE_BYTES,
+                delivery_timeout_ms=int(DELIVERY_SECONDS * 1000),
+                max_block_ms=int(DELIVERY_SECONDS * 1000),
+                allow_auto_create_topics=False,
+                metrics_enabled=False,
+            )
+        return self._client
+
+    def _drop(self, wait_seconds: float) -> None:
+        client, self._client, self._failures = self._client, None, []
+        if client is None:
+            return
+        try:
+            client.close(timeout=wait_seconds)
+        except KafkaError:
+            # close gives up where messages are left, and its thread would go on sending them
+            client._sender.force_close()  # noqa: SLF001
+
+
+def connected(client: Any, settings: KafkaSettings, **arguments: Any) -> Any:
+    """Return a connected kafka-python client; raises BrokerUnavailable or LogError."""
+    arguments |= kafka_python_settings(settings)
+    try:
+        return client(bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000), **arguments)
+    except KafkaTimeoutError as error:
+        raise BrokerUnavailable(unreachable(settings, error)) from None
+    except (KafkaError, OSError) as error:
+        raise LogError(f"Kafka client: {error!r}.") from error

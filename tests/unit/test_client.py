@@ -1,0 +1,104 @@
+"""The client, against a Redis and against a Redis Cluster of one node."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import redis
+from servers import RedisServer
+
+from streamrec.client import Client
+from streamrec.config import RedisSettings
+from streamrec.errors import StoreError, UnknownVersion
+from streamrec.learners.keys import key_of
+from streamrec.shards.rows import NEIGHBOUR_HEADER
+from streamrec.transport.child import free_port
+from streamrec.transport.store import Store, key
+
+SHARDS = 3
+
+
+class ClusterServer(RedisServer):
+    """One node that owns all slots."""
+
+    def _command(self) -> list[str]:
+        bus = ["--cluster-port", str(free_port())]
+        return [*super()._command(), "--cluster-enabled", "yes", *bus]
+
+
+@pytest.fixture(scope="module", params=["redis", "cluster"])
+def settings(request: pytest.FixtureRequest) -> Iterator[RedisSettings]:
+    is_cluster = request.param == "cluster"
+    server = (ClusterServer if is_cluster else RedisServer)(appendonly=False).start()
+    if is_cluster:
+        server.client().execute_command("CLUSTER ADDSLOTSRANGE 0 16383")
+        while server.client().execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+            time.sleep(0.05)
+    yield RedisSettings(url=server.url, cluster=is_cluster)
+    server.stop()
+
+
+@pytest.fixture
+def store(settings: RedisSettings) -> Iterator[Store]:
+    with redis.Redis.from_url(settings.url) as client:
+        client.flushall()
+    store = Store(settings)
+    yield store
+    store.close()
+
+
+def neighbours(rows: dict[str, tuple[float, int]]) -> bytes:
+    header = np.zeros(1, NEIGHBOUR_HEADER)
+    header["version"], header["size"] = 1, len(rows)
+    keys = np.array([key_of(item) for item in rows], "<u8")
+    weights = np.array([weight for weight, _ in rows.values()], "<f4")
+    counts = np.array([count for _, count in rows.values()], "<u4")
+    return header.tobytes() + keys.tobytes() + weights.tobytes() + counts.tobytes()
+
+
+def put(store: Store, kind: str, item: str, row: bytes) -> None:
+    own = key_of(item)
+    store.run([("HSET", key(f"i{own % SHARDS}", kind), own.to_bytes(8, "little"), row)])
+
+
+def put_item(store: Store, item: str, **fields: object) -> None:
+    put(store, "catalogue", item, json.dumps({"item": item, **fields}).encode())
+
+
+def test_recommend(settings: RedisSettings, store: Store) -> None:
+    with Client(settings) as client:
+        found = client.recommend("u1")
+        assert (found.user, found.items, found.personal) == ("u1", [], False)
+        entry = {"item": "i9", "score": 0.5, "source": "similarity", "because": ["i1"], "new": 1}
+        popular = {"user": "~popular", "at": 5, "model": "m", "offset": 0, "items": [entry]}
+        store.run([("SET", "rec:~popular", json.dumps(popular))])
+        found = client.recommend("u1")
+        assert (found.user, found.personal, found.items[0].item) == ("u1", False, "i9")
+        store.run([("SET", "rec:u1", json.dumps({**popular, "user": "u1", "at": 7}))])
+        found = client.recommend("u1")
+        assert (found.personal, found.at, found.items[0].because) == (True, 7, ["i1"])
+        store.run([("SET", "rec:u1", b"\x01")])
+        with pytest.raises(UnknownVersion):
+            client.recommend("u1")
+
+
+def test_similar_and_titles(settings: RedisSettings, store: Store) -> None:
+    with Client(settings) as client:
+        with pytest.raises(StoreError, match="streamrec learn"):
+            client.similar("a")
+        store.declare(2, SHARDS, 1, 8)
+        assert client.similar("a") == []
+        known = {f"i{n}": (float(n), n) for n in range(1, 9)}
+        put(store, "neighbours", "a", neighbours({**known, "evicted": (9.0, 1)}))
+        for item in known:
+            put_item(store, item, title=f"title of {item}", available=item != "i8")
+        put_item(store, "untitled")
+        found = client.similar("a", 3)
+        assert [entry.item for entry in found] == ["i7", "i6", "i5"]
+        assert found[0].title == "title of i7" and found[0].count == 7
+        assert found[0].share == pytest.approx(7 / (36 + 9))
+        titles = client.titles(["i8", "i1", "untitled", "unknown"])
+        assert titles == {"i8": "title of i8", "i1": "title of i1"}
+        assert client.titles([]) == {}
