@@ -15,10 +15,12 @@ from streamrec.metrics import Metrics
 from streamrec.roles.item_learner import ItemLearner
 from streamrec.roles.score import Scorer
 from streamrec.roles.user_learner import UserLearner
+from streamrec.roles.warm import warm_up
 from streamrec.shards.item_table import ItemTable
 from streamrec.transport.item_feed import ItemFeed
+from streamrec.transport.layout import Shards, item_shards
 from streamrec.transport.log import Message, Partition
-from streamrec.transport.store import Shards, Store, item_shards
+from streamrec.transport.store import Store
 
 PARTITIONS = 4
 TURN_EVENTS = 4_000
@@ -46,6 +48,7 @@ class Memory:
         self._server = start_redis(appendonly=False)
         self._client = redis.Redis.from_url(self._server.url)
         settings = Settings(redis=RedisSettings(url=self._server.url))
+        warm_up(settings)
         self._learning = Learning(settings)
         self._settings = settings
         self._types: dict[str, dict[str, float]] = {}
@@ -54,10 +57,8 @@ class Memory:
         """Learn everything, make some lists, measure."""
         self._client.flushall()
         self._learning = Learning(self._settings)
-        start = time.process_time()
         for first in range(0, len(self._clicks), TURN_EVENTS):
             self._learning.learn(self._clicks, first, first + TURN_EVENTS)
-        seconds = time.process_time() - start
         self._types = {kind: self._hash(kind) for kind in HASHES}
         self._types |= self._strings()
         users, items = len(set(self._clicks.users)), len(set(self._clicks.items))
@@ -67,7 +68,7 @@ class Memory:
             "redis_bytes_per_item": sum(total[kind] for kind in ITEM_STATE) / items,
             "redis_list_bytes_per_user": self._types["lists"]["bytes_each"]
             + self._types["shown"]["bytes_each"],
-            "learn_without_kafka_events_per_second": len(self._clicks) / seconds,
+            "learn_without_kafka_events_per_second": len(self._clicks) / self._learning.seconds,
         }
 
     def _hash(self, kind: str) -> dict[str, float]:
@@ -133,6 +134,7 @@ class Learning:
         self._sources = [Partition(kafka.events_topic, n) for n in range(PARTITIONS)]
         self._owners = [Partition(kafka.updates_topic, n) for n in range(PARTITIONS)]
         self._ends = [0] * PARTITIONS
+        self.seconds = 0.0  # of CPU, in the learners
         self._user_shards: dict[Partition, Any] = {}
         self._item_shards: dict[Partition, Any] = {}
 
@@ -151,8 +153,10 @@ class Learning:
             batches.setdefault(self._sources[number], []).append(
                 Message(offset, at, user.encode(), value)
             )
+        start = time.process_time()
         self._users.learn(batches, self._user_shards)
         self._items.learn(self._log.take(self._kafka.updates_topic), self._item_shards)
+        self.seconds += time.process_time() - start
 
     def score(self, lists: int) -> None:
         """Let a scorer take at least so many due users."""

@@ -19,7 +19,6 @@ from streamrec.evaluation.ranks import encode_shown
 from streamrec.events import Event, EventDecoder
 from streamrec.ranking.lists import ListMaker, PublishedList
 from streamrec.shards.rows import decode_user
-from streamrec.shards.updates import decode
 
 
 class Stopwatch:
@@ -160,7 +159,7 @@ class Lists:
         at = int(time.time() * 1000)
         for (user, _), row, one in zip(stored, rows, made, strict=True):
             published = PublishedList(user, at, "online-benchmark", row.offset, one.items)
-            self._bytes = (len(msgspec.json.encode(published)), len(encode_shown(one.shown)))
+            self._bytes = (len(msgspec.json.encode(published)), len(encode_shown(0, one.shown)))
 
     def notes(self) -> dict[str, object]:
         """Return the size of what was ranked."""

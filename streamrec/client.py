@@ -14,7 +14,8 @@ import msgspec
 
 from streamrec.config import RedisSettings
 from streamrec.errors import StoreError, UnknownVersion
-from streamrec.transport.store import POPULAR, Store, key
+from streamrec.transport.layout import POPULAR, key
+from streamrec.transport.store import Store
 
 
 class Recommended(msgspec.Struct):

@@ -183,10 +183,10 @@ class BlendSettings(Section, frozen=True, kw_only=True):
     weights: dict[str, float] = msgspec.field(
         default_factory=lambda: {
             "popularity_short": 0.05,
-            "popularity_medium": 0.05,
-            "popularity_long": 0.1,
-            "similarity": 0.6,
-            "factors": 0.8,
+            "popularity_medium": 0.02,
+            "popularity_long": 0.03,
+            "similarity": 0.3,
+            "factors": 1.0,
         }
     )
     """Weight of each source's log share; 0 switches a source off."""

@@ -1,4 +1,4 @@
-"""Every error streamrec raises on purpose: one short tree, each with an exit code for the command line."""
+"""Every error streamrec raises on purpose: one short tree, each with its exit code."""
 
 
 class StreamrecError(Exception):
@@ -28,7 +28,7 @@ class DeliveryFailed(LogError):
 
 
 class OffsetGone(LogError):
-    """Kafka no longer has the offset that the stored state stands at; skipping would lose events."""
+    """Kafka no longer has the offset that the state stands at; skipping would lose events."""
 
     exit_code = 65
 
@@ -52,7 +52,7 @@ class StoreError(StreamrecError):
 
 
 class CommitConflict(StoreError):
-    """Another worker moved the shard's offset; drop what is cached and start over from the store."""
+    """Another worker moved the shard's offset: drop what is cached, start over from Redis."""
 
 
 class UnknownVersion(StreamrecError):

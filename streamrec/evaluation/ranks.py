@@ -11,9 +11,15 @@ VERSION = 1
 MISS = -1
 
 
-def encode_shown(lists: NDArray[np.uint64]) -> bytes:
-    """Return the bytes of uint64[sources, length] item keys, 0 where a list is shorter."""
-    return bytes((VERSION, lists.shape[0], lists.shape[1])) + lists.tobytes()
+def encode_shown(at: int, lists: NDArray[np.uint64]) -> bytes:
+    """Return the bytes of a time (ms) and uint64[sources, length] keys, 0 = none."""
+    head = bytes((VERSION, lists.shape[0], lists.shape[1]))
+    return head + at.to_bytes(8, "little") + lists.tobytes()
+
+
+def shown_at(blob: bytes) -> int:
+    """Return when the lists of a shown row were made, epoch ms."""
+    return int.from_bytes(blob[3:11], "little")
 
 
 def ranks_in(shown: Sequence[bytes | None], keys: Sequence[int], sources: int) -> Array:
@@ -26,7 +32,7 @@ def ranks_in(shown: Sequence[bytes | None], keys: Sequence[int], sources: int) -
     for n, (blob, wanted) in enumerate(zip(shown, keys, strict=True)):
         if blob and blob[0] == VERSION and blob[1] == sources:
             if id(blob) not in lists:
-                lists[id(blob)] = np.frombuffer(blob, "<u8", offset=3).reshape(sources, blob[2])
+                lists[id(blob)] = np.frombuffer(blob, "<u8", offset=11).reshape(sources, blob[2])
             source, place = np.nonzero(lists[id(blob)] == np.uint64(wanted))
             out[n, source] = place
     return out

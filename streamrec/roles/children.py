@@ -10,7 +10,6 @@ from pathlib import Path
 from streamrec.errors import StreamrecError
 from streamrec.transport.child import ChildProcess
 
-STOP_SECONDS = 10.0
 LAST_LINES = 15
 LAUNCH = 'log=$1; shift; exec "$@" >>"$log" 2>&1'
 
@@ -42,10 +41,8 @@ class Children:
         )
         child.start()
 
-    def wait(self, name: str) -> None:
-        """Wait until a child that is to end has ended, however it did."""
-        while self._processes[name].running:
-            time.sleep(0.02)
+    def drop(self, name: str) -> None:
+        """Forget a child that was to end, and has."""
         self._processes.pop(name).stop()
 
     def log(self, name: str) -> Path:
@@ -66,11 +63,11 @@ class Children:
                     f"The process {name} ended by itself. The end of its log:\n  {lines}"
                 )
 
-    def stop(self) -> None:
-        """Ask all children to end at once, wait up to 10 s, kill the rest."""
+    def stop(self, seconds: float) -> None:
+        """Ask all children to end at once, wait up to `seconds`, kill the rest."""
         for pid in self.pids().values():
             os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + seconds
         while self.pids() and time.monotonic() < deadline:
             time.sleep(0.02)
         for child in self._processes.values():

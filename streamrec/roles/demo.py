@@ -4,8 +4,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,7 +49,7 @@ def run(
     with ending_on_signals(), closing(local):
         finished = False
         try:
-            with closing(_start(local, Loading(reading), console, started)) as play:
+            with closing(_start(local, reading, console, started)) as play:
                 play.replay_until(seconds)
                 reaction = play.click()
                 if json_file is not None:
@@ -65,9 +65,10 @@ def run(
 class Loading(threading.Thread):
     """Reads the events while the servers start."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, say: Callable[[str], None]) -> None:
         super().__init__(daemon=True)
         self._reading = reading
+        self._say = say
         self._table: EventTable | None = None
         self._failure: Exception | None = None
         self.start()
@@ -84,6 +85,7 @@ class Loading(threading.Thread):
                 self._table = read_shopping()
             if not len(self._table):
                 raise ConfigurationError(f"{file} has no events.")
+            self._say(described(self._table))
         except Exception as error:  # raised again by result, in the main thread
             self._failure = error
 
@@ -101,24 +103,28 @@ class Loading(threading.Thread):
         return self._table
 
 
-def _start(local: Local, loading: Loading, console: Console, started: float) -> Play:
+def _start(local: Local, reading: Reading, console: Console, started: float) -> Play:
     """Start servers and processes; return the demonstration, ready to replay."""
 
     def say(text: str) -> None:
         console.print(f"[dim]{time.monotonic() - started:5.1f} s[/]  {text}")
 
-    with console.status("starting Kafka and Redis") if console.is_terminal else nullcontext():
+    loading = Loading(reading, say)
+    with console.status("starting Kafka and Redis"):
         local.start_servers(None, None, PARTITIONS)
         say(f"Kafka {local.settings.kafka.brokers} and Redis {local.settings.redis.url} (embedded)")
         loading.check()
     with console.status("starting learn and score; the first time they compile for a while"):
-        local.start_roles(learn=1, score=1)
+        local.start_roles(1, 1, while_waiting=loading.check)
         table = loading.result()
-        users = f"{len(table.user_names):,} {table.user_word}s"
-        say(f"{table.name}: {len(table):,} events of {users}, {len(table.item_names):,} items")
-        local.wait_until_ready()
         say("learn and score are ready; the replay starts")
     return Play(local, table, console, started)
+
+
+def described(table: EventTable) -> str:
+    """Return the size of a table in words."""
+    users, items = len(table.user_names), len(table.item_names)
+    return f"{table.name}: {len(table):,} events of {users:,} {table.user_word}s, {items:,} items"
 
 
 def process_start() -> float:

@@ -82,7 +82,11 @@ class Play:
                 "[yellow]Some events are still on their way; the click waits behind them.[/]"
             )
         self._replay_ended = time.monotonic()
+        self._replay.look(self._replay_ended)
+        self._look()
         self._local.check()
+        if self.first_list_seconds is None:
+            self._find_first_list()
         user, before = choose_user(self._table, sent, self._store)
         show_before(console, self._table, user, latest_items(self._table, sent, user), before)
         self._log.partitions(settings.kafka.events_topic)  # connect before the watch runs

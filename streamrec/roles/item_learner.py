@@ -9,8 +9,9 @@ from streamrec.roles.live_metrics import observe_ages
 from streamrec.roles.stage import Batches
 from streamrec.shards import updates
 from streamrec.shards.item_shard import ItemShard
+from streamrec.transport.layout import Commit, feed_entry
 from streamrec.transport.log import Log, Message, Partition
-from streamrec.transport.store import Commit, Store, feed_entry
+from streamrec.transport.store import Store
 
 STAGE = "item"
 

@@ -5,20 +5,23 @@ import signal
 import threading
 
 from streamrec.config import Settings
-from streamrec.errors import StreamrecError
+from streamrec.errors import ConfigurationError, StreamrecError
 from streamrec.metrics import Metrics
 from streamrec.roles.item_learner import ItemLearner
 from streamrec.roles.stage import Stage
 from streamrec.roles.user_learner import UserLearner
 from streamrec.roles.warm import warm_up
 from streamrec.shards.item_table import ItemTable
+from streamrec.transport.client_settings import MAX_MESSAGE_BYTES
 from streamrec.transport.health import serve_health
 from streamrec.transport.item_feed import ItemFeed
+from streamrec.transport.layout import item_shards
 from streamrec.transport.open_log import open_log
-from streamrec.transport.store import Store, item_shards
+from streamrec.transport.store import Store
 from streamrec.transport.topics import check_topics
 
 logger = logging.getLogger(__name__)
+RECORD_BYTES = MAX_MESSAGE_BYTES - 500_000
 
 
 def run(settings: Settings, stop: threading.Event | None = None) -> int:
@@ -27,7 +30,12 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
     metrics = Metrics()
     warm_up(settings)
     stages = open_stages(settings, metrics)
-    health = serve_health(settings.metrics, metrics, live=lambda: [], ready=lambda: unready(stages))
+    health = serve_health(
+        settings.metrics,
+        metrics,
+        live=lambda: [reason for stage in stages for reason in stage.dead()],
+        ready=lambda: [reason for stage in stages for reason in stage.unready()],
+    )
     threads = [threading.Thread(target=s.run, args=(stop,), name=s.name) for s in stages]
     for thread in threads:
         thread.start()
@@ -40,6 +48,7 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
 def open_stages(settings: Settings, metrics: Metrics) -> list[Stage]:
     """Connect both stages; raises when topics, Redis and settings do not fit together."""
     kafka = settings.kafka
+    check_record_size(settings)
     counts = check_topics(kafka)
     users_log = open_log(kafka, f"{kafka.group}-users")
     users_store, items_store = Store(settings.redis), Store(settings.redis)
@@ -66,9 +75,17 @@ def open_stages(settings: Settings, metrics: Metrics) -> list[Stage]:
     ]
 
 
-def unready(stages: list[Stage]) -> list[str]:
-    """Return why this process should not be counted on yet; empty when ready."""
-    return [f"{stage.name} stage has joined no group yet" for stage in stages if not stage.assigned]
+def check_record_size(settings: Settings) -> None:
+    """Raise ConfigurationError when one batch's update record could be refused by the broker."""
+    factors, window = settings.factors, settings.similarity.window
+    scored = 1 + factors.negatives
+    each = 4 * factors.size + 25 * scored + 12 * factors.context + 50 * window + 60
+    most = settings.batches.max_events * each
+    if most > RECORD_BYTES:
+        raise ConfigurationError(
+            f"batches.max_events = {settings.batches.max_events} can make update records of {most} "
+            f"bytes, the topic takes {RECORD_BYTES}: set it to {RECORD_BYTES // each} or less"
+        )
 
 
 def exit_code(stages: list[Stage], metrics: Metrics) -> int:

@@ -3,7 +3,8 @@
 import json
 
 from streamrec.config import RedisSettings
-from streamrec.transport.store import Store, key
+from streamrec.transport.layout import key
+from streamrec.transport.store import Store
 
 
 class LearntEvents:

@@ -11,7 +11,8 @@ from streamrec.learners.keys import key_of
 from streamrec.metrics import Metrics
 from streamrec.ranking.blend import SOURCES
 from streamrec.shards.user_shard import Fold
-from streamrec.transport.store import POPULAR, Store
+from streamrec.transport.layout import POPULAR
+from streamrec.transport.store import Store
 
 SHOWN = ("blend", *SOURCES)
 
@@ -33,6 +34,10 @@ class LiveMetrics:
         *shown, popular = self._store.shown([*users, POPULAR])
         served = dict(zip(users, (blob or popular for blob in shown), strict=True))
         own = [served[event.user] for event in clicks]
+        now = time.time() * 1000.0
+        for blob in filter(None, served.values()):
+            age = max(0.0, now - ranks.shown_at(blob)) / 1000.0
+            self._metrics.list_age_seconds.observe(age)
         return ranks.ranks_in(own, [key_of(e.item) for e in clicks], len(SHOWN))
 
     def count(self, found: NDArray[Any]) -> None:

@@ -20,7 +20,7 @@ import msgspec
 from streamrec.config import Settings
 from streamrec.configure import all_settings, variable_of
 from streamrec.errors import StreamrecError
-from streamrec.roles.children import Children
+from streamrec.roles.children import ChildDied, Children
 from streamrec.transport.child import free_port
 from streamrec.transport.embedded import EmbeddedBroker, EmbeddedRedis
 from streamrec.transport.topics import create_topics
@@ -32,6 +32,10 @@ from streamrec.roles.warm import warm_up
 warm_up(Settings())
 """
 READY_SECONDS = 120.0
+WAIT_SECONDS = 0.05
+DRAIN_SECONDS = 10.0
+LOST_ANYWAY_SECONDS = 2.0
+"""How long processes may drain when broker and Redis, and with them all state, end as well."""
 EMBEDDED_SESSION_SECONDS = 3.0
 EMBEDDED_FETCH_SECONDS = 0.02
 
@@ -47,6 +51,7 @@ class Local:
         self.folder = Path(tempfile.mkdtemp(prefix="streamrec-"))
         self.ports: dict[str, int] = {}
         self.keep_logs = False
+        self._drain_seconds = LOST_ANYWAY_SECONDS
         self._open = ExitStack()
         self._open.callback(self._remove_logs)
         self.children: Children | None = None
@@ -59,6 +64,8 @@ class Local:
         With `usual_ports` the embedded servers listen where the other commands look for them by
         default, if nothing else does.
         """
+        if kafka is not None or redis is not None:
+            self._drain_seconds = DRAIN_SECONDS
         if kafka is None:
             broker = EmbeddedBroker(_port(9092, usual_ports))
             self._open.callback(broker.stop)
@@ -74,25 +81,47 @@ class Local:
         self._use("metrics", host=LOOPBACK)
         create_topics(self.settings.kafka, partitions)
 
-    def start_roles(self, learn: int, score: int) -> None:
-        """Start the processes; `wait_until_ready` says when they work.
+    def start_roles(
+        self, learn: int, score: int, while_waiting: Callable[[], None] = lambda: None
+    ) -> None:
+        """Start the processes and wait until they are ready; raises StreamrecError after 120 s.
 
         One process compiles the kernels first, if they are not in numba's cache yet: otherwise
         every process would compile them, at the same time.
         """
         self.children = Children(self.folder, environment_of(self.settings))
-        self._open.callback(self.children.stop)
+        self._open.callback(self.children.stop, self._drain_seconds)
         self.children.start("warm", ["-c", WARM])
-        self.children.wait("warm")
+        while "warm" in self.children.pids():
+            while_waiting()
+            time.sleep(WAIT_SECONDS)
+        self.children.drop("warm")
         for role, count in (("learn", learn), ("score", score)):
             for n in range(1, count + 1):
                 name = f"{role}-{n}" if count > 1 else role
                 self.ports[name] = port = free_port()
                 arguments = ["-m", "streamrec.cli", role]
                 self.children.start(name, arguments, STREAMREC_METRICS_PORT=str(port))
+        self._wait_until_ready(while_waiting)
 
-    def wait_until_ready(self, while_waiting: Callable[[], None] = lambda: None) -> None:
-        """Wait until all processes say that they are ready; raises StreamrecError after 120 s."""
+    def check(self) -> None:
+        """Raise when a process has ended."""
+        if self.children is not None:
+            try:
+                self.children.check()
+            except ChildDied as death:
+                self.keep_logs = True
+                raise ChildDied(f"{death}\nAll logs are kept in {self.folder}.") from None
+
+    def metrics_addresses(self) -> list[str]:
+        """Return where the processes' metrics are."""
+        return [f"http://{LOOPBACK}:{port}/metrics" for port in self.ports.values()]
+
+    def close(self) -> None:
+        """End the processes, then the servers; the logs go too, unless a process had died."""
+        self._open.close()
+
+    def _wait_until_ready(self, while_waiting: Callable[[], None]) -> None:
         deadline = time.monotonic() + READY_SECONDS
         waiting = dict(self.ports)
         while waiting:
@@ -103,24 +132,7 @@ class Local:
                 why = "; ".join(f"{name}: {reasons[name]}" for name in waiting)
                 raise StreamrecError(f"Not ready after {READY_SECONDS:.0f} s: {why}.")
             while_waiting()
-            time.sleep(0.05 if waiting else 0.0)
-
-    def check(self) -> None:
-        """Raise when a process has ended."""
-        if self.children is not None:
-            try:
-                self.children.check()
-            except StreamrecError:
-                self.keep_logs = True
-                raise
-
-    def metrics_addresses(self) -> list[str]:
-        """Return where the processes' metrics are."""
-        return [f"http://{LOOPBACK}:{port}/metrics" for port in self.ports.values()]
-
-    def close(self) -> None:
-        """End the processes, then the servers; the logs go too, unless a process had died."""
-        self._open.close()
+            time.sleep(WAIT_SECONDS if waiting else 0.0)
 
     def _use(self, section: str, **values: Any) -> None:
         changed = msgspec.structs.replace(getattr(self.settings, section), **values)

@@ -19,7 +19,8 @@ from streamrec.shards.item_table import ItemTable
 from streamrec.shards.rows import decode_user
 from streamrec.transport.health import serve_health
 from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.store import POPULAR, Shards, Store, item_shards, user_shards
+from streamrec.transport.layout import POPULAR, Shards, item_shards, user_shards
+from streamrec.transport.store import Store
 
 logger = logging.getLogger(__name__)
 IDLE_SECONDS = 0.01
@@ -66,7 +67,7 @@ class Scorer:
 
     def step(self, now: float) -> bool:
         """Do one turn; say whether there may be more due users."""
-        if self._feed.refresh(now):
+        if self._feed.refresh(now, self._metrics):
             self._lists.prepare(self._feed.table)
             self.ready = True
         lists = self._settings.lists
@@ -75,8 +76,12 @@ class Scorer:
         lease = float(int(clock + lists.lease_seconds * 1000)) + secrets.randbelow(1024) / 1024
         taken = self._store.take_due(self._users, clock, lease, lists.due_batch)
         if taken:
-            with self._metrics.score_seconds.time():
-                self._serve(taken)
+            try:
+                with self._metrics.score_seconds.time():
+                    self._serve(taken)
+            except StoreError:  # their lease ends, and they are due again
+                self._metrics.lists_failed.inc(sum(map(len, taken.values())))
+                raise
             self._store.done({s: [u for u, _ in users] for s, users in taken.items()}, lease)
         if now - self._popular_at >= POPULAR_SECONDS:
             self._popular_at = now
@@ -100,7 +105,9 @@ class Scorer:
         out = []
         for n, row, one in zip(there, rows, made, strict=True):
             blob = PublishedList(names[n], at, self._model, row.offset, one.items)
-            out.append((names[n], row.offset, msgspec.json.encode(blob), encode_shown(one.shown)))
+            out.append(
+                (names[n], row.offset, msgspec.json.encode(blob), encode_shown(at, one.shown))
+            )
         published = self._store.publish(out, self._model, self._settings.lists.ttl_seconds)
         done = time.time() * 1000.0
         for n, ok in zip(there, published, strict=True):
@@ -116,7 +123,7 @@ class Scorer:
         made = self._lists.make([NOBODY], self._feed.table)[0]
         at = int(time.time() * 1000)
         blob = msgspec.json.encode(PublishedList(POPULAR, at, self._model, at, made.items))
-        shown = encode_shown(made.shown)
+        shown = encode_shown(at, made.shown)
         ttl = self._settings.lists.ttl_seconds
         self._store.publish([(POPULAR, at, blob, shown)], self._model, ttl)
 

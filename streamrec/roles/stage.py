@@ -7,7 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from streamrec.config import Settings
-from streamrec.errors import BrokerUnavailable, DeliveryFailed, FoldFailed, StoreError
+from streamrec.errors import (
+    BrokerUnavailable,
+    CommitConflict,
+    DeliveryFailed,
+    FoldFailed,
+    StoreError,
+)
 from streamrec.metrics import Metrics
 from streamrec.transport.assignment import name_of
 from streamrec.transport.log import Log, Message, Partition
@@ -17,6 +23,7 @@ logger = logging.getLogger(__name__)
 Batches = Mapping[Partition, Sequence[Message]]
 DOUBTS = (StoreError, DeliveryFailed, BrokerUnavailable, FoldFailed)
 REPORT_SECONDS = 1.0
+STILL_SECONDS = 120.0
 BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -61,6 +68,7 @@ class Stage:
         self._watchdog = Watchdog(settings.kafka.stuck_seconds)
         self._reported = 0.0
         self._failures = 0
+        self._turned = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
         """Learn until `stop` is set; sets it, and `failed`, on an error that needs a person."""
@@ -78,6 +86,17 @@ class Stage:
         finally:
             self._log.close()
 
+    def unready(self) -> list[str]:
+        """Return why this stage should not be counted on; empty when it can be."""
+        if not self.assigned:
+            return [f"the {self.name} stage has joined no group yet"]
+        return [f"the {self.name} stage is starting over"] if self._failures else []
+
+    def dead(self) -> list[str]:
+        """Return why this process should be restarted; empty while the loop turns."""
+        still = time.monotonic() - self._turned
+        return [f"the {self.name} stage stands still"] if still > STILL_SECONDS else []
+
     def step(self) -> None:
         """Poll, learn, report: one turn of the loop."""
         batches = self._log.poll(
@@ -86,7 +105,7 @@ class Stage:
         if batches:
             self._learner.learn(batches, self.shards)
             self._failures = 0
-        now = time.monotonic()
+        now = self._turned = time.monotonic()
         if now - self._reported >= REPORT_SECONDS:
             self._reported = now
             self._report(now)
@@ -114,9 +133,14 @@ class Stage:
         """Drop what is cached and continue from what Redis has."""
         while not stop.is_set():
             cause = {"stage": self.name, "cause": str(doubt)}
+            if isinstance(doubt, DeliveryFailed):
+                self._metrics.produce_errors.inc()
+            elif isinstance(doubt, StoreError) and not isinstance(doubt, CommitConflict):
+                self._metrics.redis_errors.labels(self.name).inc()
             logger.warning("starting over from Redis", extra=cause)
             stop.wait(BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)])
             self._failures += 1
+            self._turned = time.monotonic()
             try:
                 for partition in list(self.shards):
                     self.shards[partition] = self._learner.open(partition)

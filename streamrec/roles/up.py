@@ -32,7 +32,6 @@ def run(
             with console.status("starting"):
                 local.start_servers(kafka, redis, partitions, usual_ports=True)
                 local.start_roles(learn, score)
-                local.wait_until_ready()
             _print_addresses(console, local, kafka, redis)
             console.print(how_to(local.settings), soft_wrap=True)
             while True:

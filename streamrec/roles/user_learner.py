@@ -18,8 +18,9 @@ from streamrec.shards.metadata_shard import MetadataShard
 from streamrec.shards.user_rows import longest_idle
 from streamrec.shards.user_shard import Fold, UserShard
 from streamrec.transport.item_feed import ItemFeed
+from streamrec.transport.layout import Commit
 from streamrec.transport.log import Log, Message, Partition
-from streamrec.transport.store import Commit, Store
+from streamrec.transport.store import Store
 
 logger = logging.getLogger(__name__)
 STAGE = "user"
@@ -78,7 +79,7 @@ class UserLearner:
         self, batches: Batches, shards: Mapping[Partition, UserShard | MetadataShard]
     ) -> None:
         """Gather, decide, act: fold all batches, send what they say, then store them."""
-        self._feed.refresh(time.monotonic())
+        self._feed.refresh(time.monotonic(), self._metrics)
         works = [
             self._fold(partition, self._fresh(partition, messages, shards), shards[partition])
             for partition, messages in batches.items()

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrec.metrics import Metrics
 from streamrec.shards.item_table import ItemTable
-from streamrec.transport.store import Store, key
+from streamrec.transport.layout import key
+from streamrec.transport.store import Store
 
 KINDS = ("factors", "neighbours", "catalogue")
 MOST_ENTRIES = 1000
@@ -34,9 +36,8 @@ class ItemFeed:
         self.table = new_table()
         self.marks: dict[str, dict[str, int]] = {}
         self.refreshed = 0.0
-        self.full_loads = 0
 
-    def refresh(self, now: float) -> bool:
+    def refresh(self, now: float, metrics: Metrics) -> bool:
         """Bring the table up to date if refresh_seconds have passed; say whether it did."""
         if now - self.refreshed < self._every:
             return False
@@ -45,12 +46,15 @@ class ItemFeed:
         for shard in self._shards:
             if shard not in self._positions:
                 self._load_all(shard)
+                metrics.item_table_loads.labels("full").inc()
         feeds = self._store.feed(self._positions, MOST_ENTRIES)
         wanted: dict[str, dict[str, bytes]] = {}
         for shard, entries in feeds.items():
             if entries and not self._take(shard, entries, wanted):
                 self._load_all(shard)
+                metrics.item_table_loads.labels("full").inc()
         self._fetch(wanted)
+        metrics.item_table_loads.labels("feed").inc()
         self.refreshed = now
         return True
 
@@ -100,7 +104,6 @@ class ItemFeed:
         """Read all rows of a shard; what changes meanwhile comes through the feed."""
         self._positions[shard] = self._store.feed_end(shard)
         self._next[shard] = None
-        self.full_loads += 1
         for kind in KINDS[: 3 if self.table.with_neighbours else 1]:
             rows = self._store.all_rows(shard, kind)
             self._apply(kind, list(rows.items()))

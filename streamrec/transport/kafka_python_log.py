@@ -79,6 +79,12 @@ class KafkaPythonLog:
             raise LogError("This Log was opened without a consumer group: it cannot subscribe.")
         self._assignment = Assignment(on_assign, on_revoke, self._fetched_end, self._asked_end)
         consumer = self._open_consumer()
+        try:
+            # a leader that joins before it knows the topics assigns nothing, at times for good
+            for topic in topics:
+                consumer.partitions_for_topic(topic)
+        except KafkaTimeoutError as error:
+            raise BrokerUnavailable(unreachable(self._settings, error)) from None
         consumer.subscribe(list(topics), listener=_Rebalances(consumer, self._assignment))
 
     def poll(
@@ -103,7 +109,9 @@ class KafkaPythonLog:
         if self._assignment is None or self._consumer is None:
             raise LogError("seek before subscribe.")
         self._assignment.seek(partition, offset)
-        self._consumer.seek(TopicPartition(*partition), offset)
+        where = TopicPartition(*partition)
+        if where in self._consumer.assignment():  # else a rebalance waits for the next poll
+            self._consumer.seek(where, offset)
 
     def produce(
         self,

@@ -12,7 +12,7 @@ class Partition(NamedTuple):
 
 
 class Message(NamedTuple):
-    """One raw Kafka message; `timestamp` is the log's, in epoch milliseconds (-1 when it has none)."""
+    """One raw Kafka message; `timestamp` is the log's, in epoch ms (-1 when it has none)."""
 
     offset: int
     timestamp: int
@@ -33,7 +33,7 @@ class Log(Protocol):
     """
 
     def subscribe(self, topics: Sequence[str], on_assign: Assigned, on_revoke: Revoked) -> None:
-        """Join the consumer group; `on_assign` returns the offset to start at for each new partition."""
+        """Join the consumer group; `on_assign` returns where each new partition starts."""
 
     def poll(
         self, timeout_seconds: float, max_messages: int

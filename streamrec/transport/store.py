@@ -5,7 +5,6 @@ never retried here: after a doubtful one the caller restores the shard and sees 
 """
 
 import contextlib
-import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,59 +17,18 @@ from redis.retry import Retry
 
 from streamrec.config import RedisSettings
 from streamrec.errors import CommitConflict, ConfigurationError, StoreError
+from streamrec.transport.layout import (
+    DONE,
+    PUBLISH,
+    SHARDS,
+    TAKE_DUE,
+    Commit,
+    Shards,
+    key,
+)
+from streamrec.transport.logs import without_password
 
-SHARDS = "sr:shards"
-POPULAR = "~popular"
 SCAN_COUNT = 500
-
-_TAKE_DUE = """
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[3])
-for i = 1, #due, 2 do redis.call('ZADD', KEYS[1], ARGV[2], due[i]) end
-return due
-"""
-_DONE = """
-for i = 2, #ARGV do
-  if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i])) == tonumber(ARGV[1]) then
-    redis.call('ZREM', KEYS[1], ARGV[i])
-  end
-end
-"""
-_PUBLISH = """
-local old = redis.call('GETRANGE', KEYS[1], 0, 600)
-local model, offset = string.match(old, '"model":"([^"]*)","offset":(%d+)')
-if model == ARGV[3] and tonumber(offset) > tonumber(ARGV[4]) then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-return 1
-"""
-
-
-class Shards(msgspec.Struct):
-    """How the state is partitioned; written once, by the first learn process."""
-
-    users: int
-    items: int
-    metadata: int
-    size: int
-    epoch: str  # of this state: lists of another epoch may be overwritten
-    version: int = 1
-
-
-class Commit(msgspec.Struct):
-    """What one commit stores, all or nothing, only if the shard's stored offset is `expected`."""
-
-    shard: str
-    expected: int | None  # None: nothing is stored yet
-    meta: Mapping[str, str | int]
-    rows: Mapping[str, Mapping[bytes, bytes]]
-    deletes: Mapping[str, Sequence[bytes]] = {}
-    due: Mapping[str, float] = {}  # user -> time of the click, epoch ms
-    feed: Mapping[str, bytes] = {}
-    feed_entries: int = 200
-
-
-def key(shard: str, kind: str) -> str:
-    """Return the Redis key of one kind of rows of a shard."""
-    return f"sr:{{{shard}}}:{kind}"
 
 
 def offset_matches(stored: bytes | None, expected: int | None) -> bool:
@@ -110,10 +68,12 @@ class Store:
                     settings.url, retry=Retry(NoBackoff(), 0), **options
                 )
         except ValueError as error:
-            raise ConfigurationError(f"redis.url {settings.url!r}: {error}") from None
+            raise ConfigurationError(
+                f"redis.url {without_password(settings.url)!r}: {error}"
+            ) from None
         except redis.RedisError as error:
             raise StoreError(
-                f"no Redis Cluster at {settings.url}: {error}. Start it, or set "
+                f"no Redis Cluster at {without_password(settings.url)}: {error}. Start it, or set "
                 "redis.cluster = false"
             ) from error
 
@@ -236,7 +196,7 @@ class Store:
         """Lease due users until `lease` (epoch ms): {shard: [(user, due since)]}."""
         names = list(shards)
         replies = self.run(
-            [("EVAL", _TAKE_DUE, 1, key(name, "due"), now, repr(lease), most) for name in names]
+            [("EVAL", TAKE_DUE, 1, key(name, "due"), now, repr(lease), most) for name in names]
         )
         return {
             name: [(u.decode(), float(t)) for u, t in zip(r[::2], r[1::2], strict=True)]
@@ -247,7 +207,7 @@ class Store:
     def done(self, taken: Mapping[str, Sequence[str]], lease: float) -> None:
         """Take users off the due set unless they clicked, or were leased again, since."""
         self.run(
-            [("EVAL", _DONE, 1, key(s, "due"), repr(lease), *users) for s, users in taken.items()]
+            [("EVAL", DONE, 1, key(s, "due"), repr(lease), *users) for s, users in taken.items()]
         )
 
     def due_count(self, shards: Iterable[str]) -> int:
@@ -260,7 +220,7 @@ class Store:
         """Store (user, offset, list, shown row); False where a newer list is there already."""
         calls: list[tuple[Any, ...]] = []
         for user, offset, blob, _ in lists:
-            calls.append(("EVAL", _PUBLISH, 1, f"rec:{user}", blob, ttl, model, offset))
+            calls.append(("EVAL", PUBLISH, 1, f"rec:{user}", blob, ttl, model, offset))
         published = [bool(reply) for reply in self.run(calls)]
         self.run(
             [
@@ -312,21 +272,3 @@ class Store:
         client = self._client or self._cluster
         if client is not None:
             client.close()
-
-
-def user_shards(shards: Shards) -> list[str]:
-    """Return the names of all user shards."""
-    return [f"u{n}" for n in range(shards.users)]
-
-
-def item_shards(shards: Shards) -> list[str]:
-    """Return the names of all item shards."""
-    return [f"i{n}" for n in range(shards.items)]
-
-
-def feed_entry(
-    first: int, next_: int, marks: str, changed: Mapping[str, bytes]
-) -> dict[str, bytes]:
-    """Return a feed entry: the update offsets it covers, the marks reached, the changed keys."""
-    head = json.dumps({"first": first, "next": next_, "marks": json.loads(marks)}).encode()
-    return {"head": head, **changed}

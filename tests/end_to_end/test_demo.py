@@ -52,7 +52,7 @@ class Demo:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 cwd=folder,
-                env={**os.environ, name: value, "COLUMNS": "100"},
+                env={**os.environ, name: value, "COLUMNS": "100", "TMPDIR": str(folder)},
             )
 
     def alive(self) -> list[str]:

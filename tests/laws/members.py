@@ -23,6 +23,7 @@ class Member:
     ) -> None:
         self.log = log
         self.starts = dict(starts or {})
+        self.resumes = False  # go on behind the last message when a partition comes back
         self.owned: set[Partition] = set()
         self.assigned: list[list[Partition]] = []
         self.revoked: list[list[Partition]] = []
@@ -60,7 +61,12 @@ class Member:
         self.owned |= set(partitions)
         self.assigned.append(list(partitions))
         self._tell("assigned", partitions)
-        return {partition: self.starts.get(partition, 0) for partition in partitions}
+        return {partition: self._start(partition) for partition in partitions}
+
+    def _start(self, partition: Partition) -> int:
+        if self.resumes and self.messages[partition]:
+            return self.messages[partition][-1].offset + 1
+        return self.starts.get(partition, 0)
 
     def _on_revoke(self, partitions: Sequence[Partition]) -> None:
         assert set(partitions) <= self.owned

@@ -8,11 +8,20 @@ import pytest
 from recovery.installation import Site
 from servers import RedisServer
 
-from streamrec.config import KafkaSettings
+from streamrec.config import KafkaSettings, Settings
+from streamrec.roles.warm import warm_up
+
+
+@pytest.fixture(scope="session")
+def compiled() -> None:
+    """Compile the kernels once, as a first start of a fresh checkout does: that takes a while."""
+    warm_up(Settings())
 
 
 @pytest.fixture
-def site(topics: KafkaSettings, clean_redis: RedisServer, tmp_path: Path) -> Iterator[Site]:
+def site(
+    compiled: None, topics: KafkaSettings, clean_redis: RedisServer, tmp_path: Path
+) -> Iterator[Site]:
     """Yield an installation with no process started."""
     short = msgspec.structs.replace(topics, session_timeout_seconds=1.5)
     site = Site(short, clean_redis.url, tmp_path)

@@ -24,10 +24,9 @@ class Child:
         self._command = list(command)
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
-        self.paused = False
 
     def start(self, **environment: str) -> None:
-        """Start it; its output is appended to the log file."""
+        """Start it; its output is appended to the log file. It ends when the test run does."""
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,
@@ -37,6 +36,7 @@ class Child:
                 start_new_session=True,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
             )
+        self._watcher = _watch(self._process.pid)
 
     @property
     def running(self) -> bool:
@@ -45,21 +45,20 @@ class Child:
 
     def kill(self) -> None:
         """End it with SIGKILL; it may have ended before."""
-        self._end(signal.SIGKILL)
-
-    def terminate(self, seconds: float = 12.0) -> int:
-        """End it with SIGTERM and return its exit code; SIGKILL after `seconds`."""
-        return self._end(signal.SIGTERM, seconds)
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            self._watcher.kill()
+            self._watcher.communicate()
 
     def pause(self) -> None:
         """Stop it with SIGSTOP: it keeps its sockets and knows nothing of the time that goes by."""
         self._signal(signal.SIGSTOP)
-        self.paused = True
 
     def resume(self) -> None:
         """Let a paused process go on."""
         self._signal(signal.SIGCONT)
-        self.paused = False
 
     def output(self) -> str:
         """Return all that it has printed so far."""
@@ -73,19 +72,14 @@ class Child:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def _end(self, number: int, seconds: float = 12.0) -> int:
-        process, self._process = self._process, None
-        if process is None:
-            return 0
-        process.send_signal(number)
-        if self.paused:
-            process.send_signal(signal.SIGCONT)
-            self.paused = False
-        try:
-            return process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return process.wait()
+
+def _watch(pid: int) -> subprocess.Popen[bytes]:
+    """Kill the process when ours ends, however it ends: then the pipe that only we hold closes."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", 'read -r _; kill -9 "$0"', str(pid)],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 class Feeder(threading.Thread):
@@ -195,9 +189,26 @@ class Fleet:
         command = self._command(*arguments)
         return subprocess.run(command, capture_output=True, text=True, timeout=seconds)
 
-    def ended(self) -> list[str]:
-        """Return the names of processes that have ended by themselves."""
-        return [child.name for child in self.children if not child.running]
+    def check(self) -> None:
+        """Raise AssertionError if a process has ended by itself."""
+        ended = [child.name for child in self.children if not child.running]
+        assert not ended, f"ended by themselves: {', '.join(ended)}"
+
+    def wait_until(
+        self, happened: Callable[[], bool], seconds: float, what: str | Callable[[], object]
+    ) -> None:
+        """Wait until `happened()`; no process may end by itself meanwhile."""
+
+        def checked() -> bool:
+            self.check()
+            return happened()
+
+        wait_until(checked, seconds, what)
+
+    def wait_for_more(self, count: Callable[[], int], seconds: float = 60.0) -> None:
+        """Wait until a count has grown."""
+        before = count()
+        self.wait_until(lambda: count() > before, seconds, f"more than {before}")
 
     def _command(self, *arguments: str, script: Path | None = None) -> list[str]:
         program = [str(script)] if script else ["-m", "streamrec.cli"]
@@ -213,10 +224,8 @@ def kill_at_random(
     has done anything proves little. The wait after that is random, so that kills hit all steps.
     """
     for _ in range(kills):
-        before = moved()
-        wait_until(lambda before=before: moved() > before, 60, "nothing was learnt")  # type: ignore[misc]
+        fleet.wait_for_more(moved)
         time.sleep(rng.uniform(0, 0.4))
-        assert not fleet.ended(), f"ended by themselves: {fleet.ended()}"
         victim = rng.choice(list(victims))
         victim.kill()
         victim.start()

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from recovery.compare import read_dead_letters, read_export, recount_topic
-from recovery.drive import Feeder, Fleet, State, wait_until
+from recovery.drive import Feeder, Fleet, State
 from recovery.events import stream
 from recovery.recount import Recount
 
@@ -36,19 +36,15 @@ class Site:
 
     def warm(self) -> None:
         """Wait for the first commit: before it kernels are compiled and groups are joined."""
-        wait_until(lambda: self.learnt() > 0, WARM_SECONDS, "the first commit")
+        self.fleet.wait_until(lambda: self.learnt() > 0, WARM_SECONDS, "the first commit")
 
     def learnt(self) -> int:
         """Return how many events the user shards have behind them."""
         return sum(max(0, self.state.offset(f"u{n}")) for n in range(PARTITIONS))
 
-    def wait_for_more_than(self, learnt: int) -> None:
-        """Wait until learning has got on."""
-        wait_until(lambda: self.learnt() > learnt, 60, "learning goes on")
-
     def drain(self, ends: dict[int, int]) -> None:
         """Wait until both folds have learnt everything."""
-        wait_until(
+        self.fleet.wait_until(
             lambda: not self.state.unlearnt(ends, PARTITIONS),
             DRAIN_SECONDS,
             lambda: self.state.unlearnt(ends, PARTITIONS),
@@ -74,7 +70,6 @@ class Site:
         """Drain; the stored state must equal the recount, and a scorer then leaves no work."""
         difference = self.difference(ends)
         assert not difference, f"{len(difference)} differences: " + "\n".join(difference[:20])
-        assert not self.fleet.ended(), f"ended by themselves: {self.fleet.ended()}"
         if not any(child.name.startswith("score") for child in self.fleet.children):
             assert self.fleet.run("audit").returncode == 2  # users wait for lists
             self.fleet.add("score")

@@ -29,7 +29,6 @@ def test_broker_restart(site: Site, kafka: KafkaServer, restarts: int, events: i
             kafka.kill()
         time.sleep(site.random.uniform(0.0, 1.0))
         kafka.start()
-        before = site.learnt()
-        site.wait_for_more_than(before)
+        site.fleet.wait_for_more(site.learnt)
     feeder.hurry()
     site.check(feeder.finish())

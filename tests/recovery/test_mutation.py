@@ -30,7 +30,9 @@ def test_a_zombie_commits_late(site: Site, switched_off: str) -> None:
     feeder = site.feed(2_000, 150)
     shard, offset = _faulty_place(zombie)
     site.fleet.add("learn")
-    wait_until(lambda: site.state.offset(shard) > offset + 50, 60, "the other takes over")
+    site.fleet.wait_until(
+        lambda: site.state.offset(shard) > offset + 50, 60, "the other takes over"
+    )
     zombie.resume()
     feeder.hurry()
     _expect(site, feeder.finish(), switched_off)

@@ -34,7 +34,7 @@ def test_redis_restart(
             os.truncate(log, size)
         time.sleep(site.random.uniform(0.0, 1.0))
         clean_redis.start()
-        site.wait_for_more_than(site.learnt())
+        site.fleet.wait_for_more(site.learnt)
     feeder.hurry()
     site.check(feeder.finish())
 

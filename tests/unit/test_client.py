@@ -15,7 +15,8 @@ from streamrec.errors import StoreError, UnknownVersion
 from streamrec.learners.keys import key_of
 from streamrec.shards.rows import NEIGHBOUR_HEADER
 from streamrec.transport.child import free_port
-from streamrec.transport.store import Store, key
+from streamrec.transport.layout import key
+from streamrec.transport.store import Store
 
 SHARDS = 3
 

@@ -1,0 +1,76 @@
+"""How the state lies in Redis: key names, what a commit stores, and the scripts of the scorer."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+SHARDS = "sr:shards"
+POPULAR = "~popular"
+
+TAKE_DUE = """
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[3])
+for i = 1, #due, 2 do redis.call('ZADD', KEYS[1], ARGV[2], due[i]) end
+return due
+"""
+DONE = """
+for i = 2, #ARGV do
+  if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i])) == tonumber(ARGV[1]) then
+    redis.call('ZREM', KEYS[1], ARGV[i])
+  end
+end
+"""
+PUBLISH = """
+local old = redis.call('GETRANGE', KEYS[1], 0, 600)
+local model, offset = string.match(old, '"model":"([^"]*)","offset":(%d+)')
+if model == ARGV[3] and tonumber(offset) > tonumber(ARGV[4]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1
+"""
+
+
+class Shards(msgspec.Struct):
+    """How the state is partitioned; written once, by the first learn process."""
+
+    users: int
+    items: int
+    metadata: int
+    size: int
+    epoch: str  # of this state: lists of another epoch may be overwritten
+    version: int = 1
+
+
+class Commit(msgspec.Struct):
+    """What one commit stores, all or nothing, only if the shard's stored offset is `expected`."""
+
+    shard: str
+    expected: int | None  # None: nothing is stored yet
+    meta: Mapping[str, str | int]
+    rows: Mapping[str, Mapping[bytes, bytes]]
+    deletes: Mapping[str, Sequence[bytes]] = {}
+    due: Mapping[str, float] = {}  # user -> time of the click, epoch ms
+    feed: Mapping[str, bytes] = {}
+    feed_entries: int = 200
+
+
+def key(shard: str, kind: str) -> str:
+    """Return the Redis key of one kind of rows of a shard."""
+    return f"sr:{{{shard}}}:{kind}"
+
+
+def user_shards(shards: Shards) -> list[str]:
+    """Return the names of all user shards."""
+    return [f"u{n}" for n in range(shards.users)]
+
+
+def item_shards(shards: Shards) -> list[str]:
+    """Return the names of all item shards."""
+    return [f"i{n}" for n in range(shards.items)]
+
+
+def feed_entry(
+    first: int, next_: int, marks: str, changed: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """Return a feed entry: the update offsets it covers, the marks reached, the changed keys."""
+    head = json.dumps({"first": first, "next": next_, "marks": json.loads(marks)}).encode()
+    return {"head": head, **changed}

@@ -1,0 +1,72 @@
+"""The doctor finds what is wrong and says what to do."""
+
+import msgspec
+import pytest
+from servers import RedisServer
+
+from streamrec.config import KafkaSettings, RedisSettings, Settings
+from streamrec.roles import doctor
+from streamrec.transport.store import Store
+
+
+@pytest.fixture
+def settings(topics: KafkaSettings, clean_redis: RedisServer) -> Settings:
+    return Settings(kafka=topics, redis=RedisSettings(url=clean_redis.url))
+
+
+def test_a_sound_installation_passes(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Store(settings.redis).declare(4, 4, 4, 64)
+    assert doctor.run(settings) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.startswith("ok ") for line in lines)
+    assert any("crc32c" in line for line in lines)
+    assert any("append-only file on" in line for line in lines)
+
+
+def test_missing_topics_and_wrong_partition_counts_fail(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Store(settings.redis).declare(4, 3, 4, 32)
+    assert doctor.run(settings) == 1
+    out = capsys.readouterr().out
+    assert (
+        f"FAIL  state: learnt with partitions of {settings.kafka.updates_topic} = 3, now 4" in out
+    )
+    assert "FAIL  state: learnt with factors.size = 32, now 64" in out
+    kafka = msgspec.structs.replace(settings.kafka, updates_topic="no.such.topic")
+    assert doctor.run(msgspec.structs.replace(settings, kafka=kafka)) == 1
+    assert "has no topic no.such.topic. Run: streamrec topics create" in capsys.readouterr().out
+
+
+def test_an_evicting_redis_fails(
+    settings: Settings, clean_redis: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = clean_redis.client()
+    client.config_set("maxmemory", "200mb")
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        assert doctor.run(settings) == 1
+        assert "set maxmemory-policy noeviction" in capsys.readouterr().out
+        client.config_set("maxmemory-policy", "volatile-ttl")
+        assert doctor.run(settings) == 0
+    finally:
+        client.config_set("maxmemory", "0")
+        client.config_set("maxmemory-policy", "noeviction")
+
+
+def test_servers_that_are_away_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in ("kafka_python_log", "topics"):
+        monkeypatch.setattr(f"streamrec.transport.{module}.CONNECT_SECONDS", 0.3)
+    away = Settings(
+        kafka=KafkaSettings(brokers="127.0.0.1:1"),
+        redis=RedisSettings(url="redis://user:secret@127.0.0.1:1/0"),
+    )
+    assert doctor.run(away) == 1
+    out = capsys.readouterr().out
+    assert "FAIL  Kafka: No Kafka broker answers at 127.0.0.1:1" in out
+    assert "STREAMREC_REDIS" in out
+    assert "secret" not in out

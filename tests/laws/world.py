@@ -1,0 +1,223 @@
+"""Both folds in memory: dictionaries stand in for Redis, lists for the updates topic."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from hypothesis import strategies as st
+from recovery.recount import Raw, Recount, User, Visit
+
+from streamrec.config import Settings
+from streamrec.events import EventDecoder
+from streamrec.learners.keys import key_of
+from streamrec.shards import rows, updates
+from streamrec.shards.item_shard import ItemShard
+from streamrec.shards.item_table import ItemTable
+from streamrec.shards.user_shard import Fold, UserShard
+
+NOW = 1_700_000_000_000
+SMALL: dict[str, dict[str, Any]] = {
+    "users": {"recent_items": 5, "seen_items": 4},
+    "events": {"duplicate_window": 8},
+    "similarity": {"window": 3, "neighbours": 30, "half_life_seconds": 50.0},
+    "factors": {"size": 4, "negatives": 4, "context": 2, "ring": 7},
+}
+TYPES = ("click", "click", "click", "view", "purchase", "dislike", "remove", "impression")
+
+
+def small(**sections: dict[str, Any]) -> Settings:
+    """Return settings whose bounds are reached within a few events."""
+    names = SMALL.keys() | sections.keys()
+    merged = {name: SMALL.get(name, {}) | sections.get(name, {}) for name in names}
+    return msgspec.convert(merged, Settings)
+
+
+def event(user: str, item: str, kind: str = "click", ts: int = 0, **more: Any) -> dict[str, Any]:
+    """Return an event `ts` seconds after NOW - 1000 s."""
+    return {"user": user, "item": item, "type": kind, "ts": NOW + (ts - 1000) * 1000} | more
+
+
+def raws(events: Sequence[dict[str, Any] | bytes | None], every: int = 1) -> list[Raw]:
+    """Return the events as messages at every so many-th offset."""
+    values = [json.dumps(e).encode() if isinstance(e, dict) else e for e in events]
+    return [Raw(every * n, NOW + n, value) for n, value in enumerate(values)]
+
+
+def logs(most: int = 40, users: int = 3, items: int = 7) -> st.SearchStrategy[list[Raw]]:
+    """Logs of one partition: late events, repeated ids, garbage, holes in the offsets."""
+    one = st.builds(
+        event,
+        st.integers(0, users - 1).map(lambda n: f"u{n}"),
+        st.integers(0, items - 1).map(lambda n: f"i{n}"),
+        st.sampled_from(TYPES),
+        st.integers(0, 12),
+    )
+    named = st.tuples(one, st.integers(0, 9)).map(lambda e: e[0] | {"id": f"e{e[1]}"})
+    garbage = st.sampled_from([b"{", None, b'{"user": "u0"}'])
+    steps = st.lists(
+        st.tuples(st.one_of(one, named, one, garbage), st.integers(1, 2)), max_size=most
+    )
+    return steps.map(_with_holes)
+
+
+def _with_holes(steps: list[tuple[Any, int]]) -> list[Raw]:
+    at = np.cumsum([gap for _, gap in steps]).tolist()
+    found = raws([value for value, _ in steps])
+    return [raw._replace(offset=offset) for raw, offset in zip(found, at, strict=True)]
+
+
+class World:
+    """One or more events partitions, `parts` item partitions, and what is stored of them."""
+
+    def __init__(self, settings: Settings, parts: int = 1, sources: int = 1) -> None:
+        self.settings, self.parts = settings, parts
+        self.rows: dict[str, dict[str, dict[bytes, bytes]]] = {}
+        self.metas: dict[str, dict[bytes, bytes]] = {}
+        self.sent: list[list[bytes]] = [[] for _ in range(parts)]
+        self.unknown = 0
+        self.table = self.new_table()
+        self.users = [UserShard(n, settings, parts, 0) for n in range(sources)]
+        self.items = [ItemShard(n, settings, 0) for n in range(parts)]
+        self._decoder = EventDecoder(settings.events)
+
+    def new_table(self) -> ItemTable:
+        s = self.settings
+        return ItemTable(s.factors, s.popularity, s.similarity, with_neighbours=True)
+
+    def fold(self, log: Sequence[Raw], next_offset: int | None = None, source: int = 0) -> Fold:
+        """Fold a batch, as the user stage does, and neither send nor store it."""
+        decode = self._decoder.decode
+        decoded = [(m.offset, m.timestamp, decode(m.value, m.timestamp)) for m in log]
+        shard = self.users[source]
+        missing = shard.users.missing([e.user for _, _, e in decoded if hasattr(e, "user")])
+        stored = self.rows.get(shard.name, {}).get("users", {})
+        shard.users.load(missing, [stored.get(user.encode()) for user in missing])
+        if next_offset is None:
+            next_offset = log[-1].offset + 1 if log else shard.offset
+        return shard.fold(decoded, next_offset, self.table)
+
+    def send(self, fold: Fold) -> None:
+        """Append the batch's records to the updates topic."""
+        for sent, record in zip(self.sent, fold.records, strict=True):
+            sent.append(record)
+
+    def commit_users(self, source: int = 0) -> None:
+        shard = self.users[source]
+        changed, meta = shard.changes()
+        self._store(shard.name, changed, {"users": shard.evicted}, meta)
+        shard.committed()
+
+    def learn(self, log: Sequence[Raw], source: int = 0) -> Fold:
+        """Fold, send and store a batch; the owners learn it; the table is refreshed."""
+        fold = self.fold(log, source=source)
+        self.send(fold)
+        self.commit_users(source)
+        self.deliver()
+        return fold
+
+    def deliver(self, *, refresh: bool = True) -> None:
+        """Let the owners learn and store what was sent; bring the table up to date."""
+        for shard, sent in zip(self.items, self.sent, strict=True):
+            for record in sent[shard.offset :]:
+                self.unknown += shard.fold(updates.decode(record)).unknown
+                shard.offset += 1
+            changed, deleted, meta = shard.changes()
+            self._store(shard.name, changed, deleted, meta)
+            if refresh:
+                fill(self.table, changed, deleted["factors"])
+
+    def restart_users(self, source: int = 0, *, new_table: bool = True) -> None:
+        """Lose the user stage's memory; go on from what is stored."""
+        name = f"u{source}"
+        if new_table:
+            self.table = self.new_table()
+            for shard in self.items:
+                fill(self.table, self.rows.get(shard.name, {}), [])
+        self.users[source] = (
+            UserShard.restore(
+                source, self.settings, self.parts, self.metas[name], self.rows[name]["rings"]
+            )
+            if name in self.metas
+            else UserShard(source, self.settings, self.parts, 0)
+        )
+
+    def restart_items(self) -> None:
+        for n in range(self.parts):
+            name = f"i{n}"
+            if name in self.metas:
+                kept = self.rows[name]
+                self.items[n] = ItemShard.restore(
+                    n, self.settings, self.metas[name], kept["factors"], kept["neighbours"]
+                )
+
+    def _store(self, name: str, changed: Any, deleted: Any, meta: dict[str, Any]) -> None:
+        kept = self.rows.setdefault(name, {kind: {} for kind in changed})
+        for kind, fields in deleted.items():
+            for field in fields:
+                kept[kind].pop(field, None)
+        for kind, fields in changed.items():
+            assert all(type(blob) is bytes for blob in fields.values())
+            kept[kind] |= fields
+        self.metas[name] = {k.encode(): str(v).encode() for k, v in meta.items()}
+
+    def recount(self) -> Recount:
+        """Return what is stored in the form of the recount."""
+        names = {}
+        found = Recount()
+        for n in range(self.parts):
+            kept = self.rows.get(f"i{n}", {"catalogue": {}, "factors": {}, "neighbours": {}})
+            for blob in kept["catalogue"].values():
+                item = json.loads(blob)["item"]
+                names[key_of(item)] = item
+                assert key_of(item) % self.parts == n
+            for field, blob in kept["factors"].items():
+                record = rows.decode_factors([blob], self.settings.factors.size)[0]
+                item = names[int.from_bytes(field, "little")]
+                found.item_events[item], found.item_pairs[item] = record["events"], record["pairs"]
+        for n in range(self.parts):
+            for field, blob in self.rows.get(f"i{n}", {}).get("neighbours", {}).items():
+                keys, _, counts = rows.decode_neighbours(blob)
+                for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
+                    found.pairs[names[int.from_bytes(field, "little")], names[key]] = count
+        for shard in self.users:
+            self._recount_users(shard, names, found)
+        return found
+
+    def _recount_users(self, shard: UserShard, names: dict[int, str], found: Recount) -> None:
+        for user, blob in self.rows.get(shard.name, {}).get("users", {}).items():
+            row = rows.decode_user(blob)
+            visits = zip(row.ts.tolist(), row.keys.tolist(), row.types.tolist(), strict=True)
+            history = [Visit(ts, 0, names[k], shard.types[t]) for ts, k, t in visits]
+            assert len({visit.item for visit in history}) == len(history)
+            found.users[user.decode()] = User(row.events, history)
+        if shard.offset:
+            number = int(shard.name[1:])
+            counters = msgspec.structs.asdict(shard.counters)
+            found.partitions[number] = {"offset": shard.offset} | counters
+            assert shard.counters.consumed == shard.counters.explained
+
+
+def fill(table: ItemTable, changed: dict[str, dict[bytes, bytes]], deleted: list[bytes]) -> None:
+    """Bring a table up to date with the changes of one commit."""
+    if deleted:
+        table.remove(np.frombuffer(b"".join(deleted), "<u8"))
+    for kind, take in (
+        ("factors", table.apply_factors),
+        ("neighbours", table.apply_neighbours),
+        ("catalogue", table.apply_catalogue),
+    ):
+        stored = changed.get(kind, {})
+        take(np.frombuffer(b"".join(stored), "<u8"), list(stored.values()))
+
+
+def counted(settings: Settings, *partitions: Sequence[Raw]) -> Recount:
+    """Return the recount of the logs; messages without an effect on users leave none."""
+    users = settings.users.recent_items, settings.events.duplicate_window
+    count = Recount(settings.similarity.window, *users)
+    for number, log in enumerate(partitions):
+        count.partition(number, log)
+    count.rejected.clear()
+    count.partitions = {n: c for n, c in count.partitions.items() if c["offset"]}
+    return count
