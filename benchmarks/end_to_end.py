@@ -28,7 +28,7 @@ BACKLOG_EVENTS = 40_000
 CHUNK_EVENTS = 20_000
 MOST_EVENTS_A_SECOND = 15_000
 FAST, SLOW = 5_000, 500
-WATCH_EVERY = 5
+WATCH_EVERY = 7
 DRAIN_SECONDS = 120.0
 LEARNT, LISTED = "streamrec_click_to_learnt_seconds", "streamrec_click_to_list_seconds"
 
@@ -119,7 +119,7 @@ class EndToEnd:
         }
 
     def _slow(self) -> Sample:
-        """Send 500 events a second; watch the lists of every fifth click appear."""
+        """Send 500 events a second; watch the lists of every seventh click appear."""
         seconds = PHASE_SECONDS + SETTLE_SECONDS
         self._prepared(int(SLOW * seconds))
         self._producer.send(int(SLOW * seconds), SLOW, WATCH_EVERY)

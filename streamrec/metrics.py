@@ -133,7 +133,7 @@ class Metrics:
     def _make_freshness(self) -> None:
         self.click_to_learnt_seconds = self._histogram(
             "click_to_learnt_seconds",
-            "From the log's time of an event to its commit, by stage.",
+            "From the log's time of an event to its commit, by stage; of big batches a sample.",
             FRESHNESS_SECONDS,
             "stage",
         )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -22,19 +23,36 @@ def shown_at(blob: bytes) -> int:
     return int.from_bytes(blob[3:11], "little")
 
 
-def ranks_in(shown: Sequence[bytes | None], keys: Sequence[int], sources: int) -> Array:
-    """Return int[events, sources]: the place of each key in each source's list, MISS if absent.
+def ranks_in(
+    shown: Sequence[bytes | None], which: Array, keys: NDArray[np.uint64], sources: int
+) -> Array:
+    """Return int[events, sources]: the place of keys[n] in each list of shown[which[n]], or MISS.
 
     A missing row, or one of another version or other sources, counts as a miss.
     """
-    out = np.full((len(keys), sources), MISS, np.int64)
-    lists: dict[int, Array] = {}
-    for n, (blob, wanted) in enumerate(zip(shown, keys, strict=True)):
-        if blob and blob[0] == VERSION and blob[1] == sources:
-            if id(blob) not in lists:
-                lists[id(blob)] = np.frombuffer(blob, "<u8", offset=11).reshape(sources, blob[2])
-            source, place = np.nonzero(lists[id(blob)] == np.uint64(wanted))
-            out[n, source] = place
+    lists = [
+        np.frombuffer(blob, "<u8", offset=11).reshape(sources, blob[2])
+        if blob and blob[0] == VERSION and blob[1] == sources
+        else np.zeros((sources, 0), np.uint64)
+        for blob in shown
+    ]
+    width = max((one.shape[1] for one in lists), default=0)
+    table = np.zeros((len(lists), sources, width), np.uint64)
+    for n, one in enumerate(lists):
+        table[n, :, : one.shape[1]] = one
+    ranks: Array = _places(table, which, keys)
+    return ranks
+
+
+@njit(cache=True, nogil=True)
+def _places(table, which, keys):  # type: ignore[no-untyped-def]
+    out = np.full((len(keys), table.shape[1]), -1, np.int64)
+    for n in range(len(keys)):
+        for m in range(table.shape[1]):
+            for k in range(table.shape[2]):
+                if table[which[n], m, k] == keys[n]:
+                    out[n, m] = k
+                    break
     return out
 
 

@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 
 from streamrec.config import Settings
+from streamrec.evaluation import ranks
 from streamrec.events import Event
 from streamrec.ranking.lists import NOBODY, ListMaker
 from streamrec.shards import updates
@@ -44,4 +45,6 @@ def warm_up(settings: Settings) -> None:
     again.users.load(["warm"], [row])
     lists = ListMaker(settings)
     lists.prepare(table)
-    lists.make([decode_user(row), NOBODY], table)
+    made = lists.make([decode_user(row), NOBODY], table)
+    shown = ranks.encode_shown(0, made[0].shown)
+    ranks.ranks_in([shown], np.zeros(1, np.int64), table.keys[:1], len(made[0].shown))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import redis
-from servers import Unavailable, apache_jars
 
 from streamrec.config import KafkaSettings
 from streamrec.errors import ConfigurationError
@@ -109,12 +108,3 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     for server in (EmbeddedBroker, EmbeddedRedis):
         with pytest.raises(ConfigurationError, match=r"streamrec\[local\]"):
             server()
-
-
-def test_two_downloads_of_the_jars_do_not_disturb_each_other() -> None:
-    try:
-        jars = apache_jars()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    assert len(list(jars.glob("kafka_2.13-*.jar"))) == 1
-    assert not list(jars.parent.glob("download-*/jars/kafka_2.13-*.jar"))

@@ -162,6 +162,16 @@ class World:
             kept[kind] |= fields
         self.metas[name] = {k.encode(): str(v).encode() for k, v in meta.items()}
 
+    def factors(self) -> dict[str, np.void]:
+        """Return the stored factor records by item."""
+        found = {}
+        for n in range(self.parts):
+            kept = self.rows[f"i{n}"]
+            for field, blob in kept["factors"].items():
+                item = json.loads(kept["catalogue"][field])["item"]
+                found[item] = rows.decode_factors([blob], self.settings.factors.size)[0]
+        return found
+
     def recount(self) -> Recount:
         """Return what is stored in the form of the recount."""
         names = {}

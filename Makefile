@@ -1,0 +1,59 @@
+# Everything runs in .venv, which `make install` makes. Works with GNU make 3.81 (macOS) and newer.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+STAMP := .venv/installed
+
+.PHONY: help install demo test test-long bench lint format docs docs-check clean
+
+help:
+	@echo "make demo       a running system on real shopping data   (ARGS=\"--seconds 60 --keep ...\")"
+	@echo "make test       the tests, under 8 minutes               (ARGS=\"-k name\")"
+	@echo "make test-long  with the long forms of the fault tests"
+	@echo "make bench      the figures of README, printed and in build/bench.json"
+	@echo "make lint       ruff and mypy; make format repairs what ruff can"
+	@echo "make docs       write the generated pages anew; make docs-check only compares"
+	@echo "make install    .venv with everything; make clean removes it and all that was built"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "streamrec needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)."; \
+	  echo "Name another one: make $(or $(MAKECMDGOALS),install) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv .venv || { \
+	  echo "$(PYTHON) cannot make virtual environments (on Debian: apt install python3-venv)."; \
+	  exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(STAMP)
+
+demo: install
+	$(BIN)/streamrec demo $(ARGS)
+
+test: install
+	$(BIN)/python -m pytest -m "not long" $(ARGS)
+
+test-long: install
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: install
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: install
+	$(BIN)/python -m streamrec.reference
+
+docs-check: install
+	$(BIN)/python -m streamrec.reference --check
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

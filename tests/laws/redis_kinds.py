@@ -1,0 +1,126 @@
+"""The servers of the laws of the store: the session's Redis, a Redis Cluster, a line that breaks."""
+
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+
+import redis
+from servers import Unavailable
+
+from streamrec.errors import StreamrecError
+from streamrec.transport import embedded
+from streamrec.transport.child import ChildFailed, ChildProcess, accepts, free_port
+
+NODES = 3
+SLOTS = 16_384
+JOIN_SECONDS = 20.0
+
+
+@contextmanager
+def redis_cluster() -> Iterator[str]:
+    """Run three primaries that share the slots; yield the address of one. Raises Unavailable."""
+    folders = [tempfile.mkdtemp(prefix="streamrec-cluster-") for _ in range(NODES)]
+    ports = [free_port() for _ in range(2 * NODES)]
+    nodes = []
+    try:
+        for n, folder in enumerate(folders):
+            command = [embedded._redis_binary(), "--port", str(ports[n]), "--bind", "127.0.0.1"]
+            command += ["--cluster-enabled", "yes", "--cluster-port", str(ports[NODES + n])]
+            command += ["--dir", folder, "--save", "", "--appendonly", "no"]
+            nodes.append(ChildProcess(command, lambda port=ports[n]: accepts(port)))  # type: ignore[misc]
+            nodes[-1].start()
+        _join(ports)
+        yield f"redis://127.0.0.1:{ports[0]}"
+    except (ChildFailed, StreamrecError, redis.RedisError) as reason:
+        raise Unavailable(f"no Redis Cluster here: {reason}") from None
+    finally:
+        for node in nodes:
+            node.stop()
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _join(ports: list[int]) -> None:
+    """Share out the slots and introduce the nodes; wait until all of them agree."""
+    clients = [redis.Redis(port=port) for port in ports[:NODES]]
+    cuts = [SLOTS * n // NODES for n in range(NODES + 1)]
+    for n, client in enumerate(clients):
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", cuts[n], cuts[n + 1] - 1)
+        client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", n + 1)
+    for n in range(1, NODES):
+        clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", ports[n], ports[NODES + n])
+    deadline = time.monotonic() + JOIN_SECONDS
+    signs = (b"cluster_state:ok", b"cluster_slots_ok:16384", b"cluster_known_nodes:3")
+    while True:
+        states = [client.execute_command("CLUSTER", "INFO") for client in clients]
+        if all(sign in state for state in states for sign in signs):
+            break
+        if time.monotonic() > deadline:
+            raise Unavailable(f"the cluster did not come together: {states}")
+        time.sleep(0.05)
+    for client in clients:
+        client.close()
+
+
+class BrokenLine:
+    """A TCP proxy before a Redis that can be told to cut the line at the next EXEC."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.cut = ""  # "request" or "reply": what of the next EXEC is lost
+        self.cuts = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with closing(client), closing(socket.create_connection(("127.0.0.1", self._to))) as server:
+            mute = threading.Event()
+            back = threading.Thread(target=self._replies, args=(server, client, mute), daemon=True)
+            back.start()
+            while True:
+                try:
+                    request = client.recv(1 << 20)
+                except OSError:
+                    return
+                if not request:
+                    return
+                lost, self.cut = (self.cut, "") if b"EXEC\r\n" in request else ("", self.cut)
+                if lost:
+                    self.cuts += 1
+                if lost == "request":
+                    return
+                if lost == "reply":
+                    mute.set()
+                    server.sendall(request)
+                    server.recv(1)  # until it is done there
+                    return
+                server.sendall(request)
+
+    def _replies(
+        self, server: socket.socket, client: socket.socket, mute: threading.Event
+    ) -> None:
+        with suppress(OSError):
+            while not mute.is_set():
+                server.settimeout(0.02)
+                try:
+                    reply = server.recv(1 << 20)
+                except TimeoutError:
+                    continue
+                if not reply:
+                    return
+                if not mute.is_set():
+                    client.sendall(reply)

@@ -1,0 +1,272 @@
+"""The laws of the Redis store, on one server and on a cluster of three."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from laws.redis_kinds import redis_cluster
+from laws.world import World, event, raws, small
+from redis.cluster import RedisCluster
+from redis.crc import key_slot
+from servers import Unavailable
+
+from streamrec.config import RedisSettings
+from streamrec.errors import CommitConflict, ConfigurationError, StoreError
+from streamrec.shards.metadata_shard import MetadataShard
+from streamrec.transport.store import Commit, Store, feed_entry, key
+
+KINDS = ["server", "cluster"]
+NOW = 1_700_000_000_000.0
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a node of a real Redis Cluster."""
+    try:
+        with redis_cluster() as url:
+            yield url
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest) -> RedisSettings:
+    """An empty Redis of each kind."""
+    if request.param == "cluster":
+        settings = RedisSettings(url=request.getfixturevalue("cluster"), cluster=True)
+        RedisCluster.from_url(settings.url).flushall()
+        return settings
+    return RedisSettings(url=request.getfixturevalue("clean_redis").url)
+
+
+@pytest.fixture
+def store(place: RedisSettings) -> Iterator[Store]:
+    mine = Store(place)
+    yield mine
+    mine.close()
+
+
+@pytest.fixture
+def plain(place: RedisSettings) -> Any:
+    """A client of its own, to look at what the store did."""
+    return (RedisCluster if place.cluster else redis.Redis).from_url(place.url)
+
+
+def commit(offset: int, expected: int | None, shard: str = "u0", **more: Any) -> Commit:
+    """Return a commit whose one row is its offset."""
+    rows = {"users": {b"ann": b"row %d" % offset}, "rings": {b"ids:0": b"%d" % offset}}
+    return Commit(shard, expected, {"offset": offset, "version": 1}, rows, **more)
+
+
+def everything(plain: Any) -> dict[bytes, Any]:
+    """Return all that is stored."""
+    found: dict[bytes, Any] = {}
+    for name in plain.scan_iter("*"):
+        kind = plain.type(name)
+        if kind == b"hash":
+            found[name] = plain.hgetall(name)
+        elif kind == b"zset":
+            found[name] = plain.zrange(name, 0, -1, withscores=True)
+        else:
+            found[name] = plain.xrange(name) if kind == b"stream" else plain.get(name)
+    return found
+
+
+def test_a_commit_stores_rows_and_offset(store: Store) -> None:
+    assert store.meta("u0") == {}
+    assert store.rows("u0", "users", ["ann"]) == [None]
+    store.commit(commit(5, None))
+    assert store.meta("u0") == {b"offset": b"5", b"version": b"1"}
+    assert store.rows("u0", "users", ["bob", "ann"]) == [None, b"row 5"]
+    assert store.all_rows("u0", "rings") == {b"ids:0": b"5"}
+    store.commit(commit(9, 5, deletes={"rings": [b"ids:0", b"ids:7"], "users": []}))
+    assert store.rows("u0", "users", ["ann"]) == [b"row 9"]
+    assert store.all_rows("u0", "rings") == {b"ids:0": b"9"}  # deleted first, then written
+
+
+def test_many_rows_are_scanned(store: Store) -> None:
+    rows = {b"user %d" % n: b"x" * 100 for n in range(3000)}
+    store.commit(Commit("u0", None, {"offset": 1}, {"users": rows}))
+    assert store.all_rows("u0", "users") == rows
+    sample = store.sample_users("u0", 50)
+    assert len(dict(sample)) == 50 and all(rows[name] == row for name, row in sample)
+    assert store.sample_users("u1", 5) == []
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"), [(5, 4), (5, 6), (5, None), (0, None), (None, 0), (None, 5)]
+)
+def test_a_commit_from_another_offset_stores_nothing(
+    store: Store, plain: Any, stored: int | None, expected: int | None
+) -> None:
+    if stored is not None:
+        store.commit(commit(stored, None, due={"ann": NOW}, feed={"head": b"{}"}))
+    before = everything(plain)
+    late = commit(
+        9, expected, due={"bob": 1.0}, feed={"head": b"late"}, deletes={"rings": [b"ids:0"]}
+    )
+    with pytest.raises(CommitConflict, match="u0"):
+        store.commit(late)
+    assert everything(plain) == before
+    store.commit(commit(9, stored))  # the connection is as good as before
+
+
+def test_of_two_that_saw_the_same_offset_one_commits(
+    store: Store, plain: Any, place: RedisSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other commits between the look at the offset and the EXEC."""
+    store.commit(commit(5, None))
+    other = Store(place)
+    monkeypatch.setattr(
+        "streamrec.transport.store.offset_matches",
+        lambda stored, expected: not monkeypatch.undo() and not other.commit(commit(7, 5)),
+    )
+    with pytest.raises(CommitConflict):
+        store.commit(commit(9, 5, due={"bob": 1.0}))
+    other.close()
+    assert everything(plain) == {
+        b"sr:{u0}:meta": {b"offset": b"7", b"version": b"1"},
+        b"sr:{u0}:users": {b"ann": b"row 7"},
+        b"sr:{u0}:rings": {b"ids:0": b"7"},
+    }
+
+
+def test_the_keys_of_one_commit_share_a_slot(store: Store, plain: Any) -> None:
+    """All that real shards store, with due users and the feed."""
+    world = World(small(), 2)
+    world.learn(raws([event(f"u{n % 3}", f"i{n % 7}", ts=n, id=f"e{n}") for n in range(30)]))
+    metadata = MetadataShard(0, 4, 2, 0)
+    metadata.fold([], 3)
+    feed = {"head": b"{}", "factors": b"12345678"}
+    commits = [Commit("m0", None, metadata.changes()[1], metadata.changes()[0])]
+    for name, due, entry in (("u0", {"u1": NOW}, {}), ("i0", {}, feed), ("i1", {}, feed)):
+        meta = {k.decode(): v.decode() for k, v in world.metas[name].items()}
+        commits.append(Commit(name, None, meta, world.rows[name], due=due, feed=entry))
+    kinds = {"u0": "meta users rings due", "m0": "meta"}
+    kinds |= {name: "meta factors neighbours catalogue feed" for name in ("i0", "i1")}
+    for each in commits:
+        before = everything(plain).keys()
+        store.commit(each)
+        written = everything(plain).keys() - before
+        assert {k.decode() for k in written} == {key(each.shard, k) for k in kinds[each.shard].split()}
+        assert len({key_slot(k) for k in written}) == 1
+    assert len({key_slot(key(f"u{n}", "meta").encode()) for n in range(8)}) > 1
+
+
+def test_due_users_are_leased_oldest_first(store: Store) -> None:
+    store.commit(commit(1, None, due={"ann": NOW + 2, "bob": NOW + 1, "eve": NOW + 3}))
+    store.commit(commit(1, None, "u1", due={"zoe": NOW}))
+    taken = store.take_due(["u0", "u1", "u2"], NOW + 2, NOW + 1000, 10)
+    assert taken == {"u0": [("bob", NOW + 1), ("ann", NOW + 2)], "u1": [("zoe", NOW)]}
+    assert store.take_due(["u0", "u1"], NOW + 2, NOW + 1000, 10) == {}
+    assert store.due_count(["u0", "u1", "u2"]) == 4
+    store.done({"u0": ["bob", "ann"], "u1": ["zoe"]}, NOW + 1000)
+    assert store.due_count(["u0", "u1"]) == 1
+    assert store.take_due(["u0"], NOW + 9, NOW + 1000, 10) == {"u0": [("eve", NOW + 3)]}
+
+
+def test_no_more_are_leased_than_asked_for(store: Store) -> None:
+    store.commit(commit(1, None, due={f"user {n}": NOW + n for n in range(10)}))
+    first = store.take_due(["u0"], NOW + 99, NOW + 1000, 3)
+    assert [user for user, _ in first["u0"]] == ["user 0", "user 1", "user 2"]
+    again = store.take_due(["u0"], NOW + 99, NOW + 1000, 30)
+    assert len(again["u0"]) == 7
+
+
+def test_the_oldest_click_counts(store: Store) -> None:
+    store.commit(commit(1, None, due={"ann": NOW}))
+    store.commit(commit(2, 1, due={"ann": NOW + 50}))
+    assert store.take_due(["u0"], NOW + 99, NOW + 1000, 3) == {"u0": [("ann", NOW)]}
+
+
+def test_a_click_during_the_lease_keeps_the_user_due(store: Store) -> None:
+    store.commit(commit(1, None, due={"ann": NOW, "bob": NOW}))
+    store.take_due(["u0"], NOW, NOW + 1000, 10)
+    store.commit(commit(2, 1, due={"ann": NOW + 50}))
+    store.done({"u0": ["ann", "bob"]}, NOW + 1000)
+    assert store.take_due(["u0"], NOW + 60, NOW + 2000, 10) == {"u0": [("ann", NOW + 50)]}
+
+
+def test_an_expired_lease_makes_due_again_and_its_owner_takes_nothing_off(store: Store) -> None:
+    store.commit(commit(1, None, due={"ann": NOW}))
+    store.take_due(["u0"], NOW, NOW + 1000.25, 10)  # and this scorer sleeps
+    assert store.take_due(["u0"], NOW + 1000, NOW + 3000, 10) == {}
+    assert list(store.take_due(["u0"], NOW + 1001, NOW + 2000.5, 10)["u0"][0])[0] == "ann"
+    store.done({"u0": ["ann"]}, NOW + 1000.25)
+    assert store.due_count(["u0"]) == 1
+    store.done({"u0": ["ann", "nobody"]}, NOW + 2000.5)
+    assert store.due_count(["u0"]) == 0
+
+
+def rec(offset: int, model: str, user: str = "ann") -> bytes:
+    head = b'{"user":"%s","at":1,"model":"%s","offset":%d,"items":[]}'
+    return head % (user.encode(), model.encode(), offset)
+
+
+def test_an_older_list_of_the_same_model_is_refused(store: Store, plain: Any) -> None:
+    def publish(offset: int, model: str) -> bool:
+        row = ("ann", offset, rec(offset, model), b"shown %d" % offset)
+        [done] = store.publish([row], model, 60)
+        return done
+
+    assert publish(10, "a")
+    assert publish(10, "a") and publish(12, "a")
+    assert not publish(11, "a") and not publish(9, "a")
+    assert store.lists(["ann", "bob"]) == [rec(12, "a"), None]
+    assert store.shown(["bob", "ann"]) == [None, b"shown 12"]
+    assert publish(3, "b")  # another state: its offsets begin anew
+    assert store.lists(["ann"]) == [rec(3, "b")]
+    assert 0 < plain.ttl("rec:ann") <= 60 and 0 < plain.ttl("sr:shown:ann") <= 60
+
+
+def test_a_name_cannot_pretend_to_be_an_offset(store: Store) -> None:
+    import msgspec
+
+    from streamrec.ranking.lists import PublishedList
+
+    for user in ('x","model":"a","offset":99,"', "é" * 64, '"' * 128, "{a}{b}"):
+        for offset, wanted in ((5, True), (4, False), (6, True)):
+            blob = msgspec.json.encode(PublishedList(user, 1, "a", offset, []))
+            assert store.publish([(user, offset, blob, b"")], "a", 60) == [wanted], user
+
+
+def test_the_feed_is_trimmed_and_read_from_a_position(store: Store) -> None:
+    assert store.feed_end("i0") == b"0-0"
+    for n in range(8):
+        entry = feed_entry(n, n + 1, '{"u0": 5}', {"factors": b"%d" % n})
+        store.commit(commit(n + 1, n or None, "i0", feed=entry, feed_entries=3))
+    entries = store.feed({"i0": b"0-0", "i1": b"0-0"}, 10)
+    assert entries["i1"] == []
+    assert [fields[b"factors"] for _, fields in entries["i0"]] == [b"5", b"6", b"7"]
+    head = b'{"first": 5, "next": 6, "marks": {"u0": 5}}'
+    assert entries["i0"][0][1][b"head"] == head
+    assert store.feed_end("i0") == entries["i0"][-1][0]
+    after = store.feed({"i0": entries["i0"][0][0]}, 1)["i0"]
+    assert [fields[b"factors"] for _, fields in after] == [b"6"]
+
+
+def test_the_shards_are_declared_once(store: Store, place: RedisSettings) -> None:
+    assert store.shards() is None
+    first = store.declare(4, 2, 1, 64)
+    other = Store(place)
+    assert other.declare(4, 2, 1, 64) == first == store.shards()
+    with pytest.raises(ConfigurationError, match="items = 2.*say 3"):
+        other.declare(4, 3, 1, 64)
+    other.close()
+
+
+def test_a_row_of_another_type_is_an_error_of_ours(store: Store, plain: Any) -> None:
+    plain.set(key("u0", "users"), "no hash")
+    with pytest.raises(StoreError, match="WRONGTYPE"):
+        store.rows("u0", "users", ["ann"])
+    with pytest.raises(StoreError):
+        store.commit(commit(5, None))
+
+
+@pytest.mark.parametrize("cluster", [False, True])
+def test_a_redis_that_is_not_there_is_an_error_of_ours(cluster: bool) -> None:
+    with pytest.raises((StoreError, ConfigurationError)):
+        Store(RedisSettings(url="redis://127.0.0.1:1", cluster=cluster)).meta("u0")
+    with pytest.raises(ConfigurationError):
+        Store(RedisSettings(url="redis://127.0.0.1:port", cluster=cluster))
