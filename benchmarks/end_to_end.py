@@ -47,8 +47,6 @@ class EndToEnd:
             raise
 
     def _start(self, client: str, broker: str | None) -> None:
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:2]))
         self._kafka = start_kafka(broker)
         self._open.callback(self._kafka.close)
         self._redis = start_redis(appendonly=True)
@@ -78,7 +76,7 @@ class EndToEnd:
         """Keep a backlog of 40,000 events and measure the rate learnt over 20 s."""
         most = int(MOST_EVENTS_A_SECOND * (PHASE_SECONDS + SETTLE_SECONDS)) + BACKLOG_EVENTS
         self._prepared(most)
-        rate, lowest = 0.0, 0
+        lowest = 0
         with _Phase(self, "backlog"):
             start, counts = time.monotonic(), [(0.0, self._learnt.count())]
             while counts[-1][0] < PHASE_SECONDS + SETTLE_SECONDS:

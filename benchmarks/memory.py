@@ -66,6 +66,7 @@ class Memory:
         return {
             "redis_bytes_per_user": sum(total[kind] for kind in USER_STATE) / users,
             "redis_bytes_per_item": sum(total[kind] for kind in ITEM_STATE) / items,
+            "redis_user_rows_bytes_per_user": total["users"] / users,
             "redis_list_bytes_per_user": self._types["lists"]["bytes_each"]
             + self._types["shown"]["bytes_each"],
             "learn_without_kafka_events_per_second": len(self._clicks) / self._learning.seconds,
@@ -163,4 +164,3 @@ class Learning:
         scorer = Scorer(self._settings, self._store, self._shards, self._metrics)
         for _ in range(max(1, lists // (PARTITIONS * self._settings.lists.due_batch))):
             scorer.step(time.monotonic())
-

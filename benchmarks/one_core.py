@@ -42,7 +42,9 @@ class Decode:
         self.repeats = repeats
         self._messages = [message(clicks, n % len(clicks), n) for n in range(events)]
         self._decoder = EventDecoder(Settings().events)
-        assert all(isinstance(self._decoder.decode(m, 0x1FFFFFFFFFF), Event) for m in self._messages)
+        assert all(
+            isinstance(self._decoder.decode(m, 0x1FFFFFFFFFF), Event) for m in self._messages
+        )
 
     def once(self) -> Sample:
         """Return events a second."""

@@ -1,4 +1,4 @@
-"""Matrix factorisation alone against river's BiasedMF: same K, same events, same run, alternated."""
+"""Matrix factorisation alone against river's BiasedMF: same K, events and run, alternated."""
 
 import time
 from typing import Any
@@ -21,7 +21,7 @@ from streamrec.learners.keys import mix
 
 
 class River:
-    """Our kernels learn 20 negatives and 8 context items an event, river makes one regression step."""
+    """Ours learns 20 negatives and 8 context items an event, river makes one regression step."""
 
     def __init__(self, clicks: Clicks, warm: int, events: int, repeats: int) -> None:
         from river.reco import BiasedMF
@@ -116,7 +116,8 @@ def _learn(users, items, arrays, rules):  # type: ignore[no-untyped-def]
         found = 0
         while found < width and history[user, found] >= 0:
             h = history[user, found]
-            contexts[found] = targets[h] + offsets[h]
+            for k in range(size):
+                contexts[found, k] = targets[h, k] + offsets[h, k]
             found += 1
         if found > 0:
             user_vector(contexts, own[:found], decay, weights[:found], z)

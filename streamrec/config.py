@@ -98,7 +98,7 @@ class EventSettings(Section, frozen=True, kw_only=True):
     """Type of an event that names none; empty: such an event is rejected."""
     mapping: FieldMapping = FieldMapping()
     """Where the fields are in the JSON, for topics that exist already."""
-    duplicate_window: Count = 100_000
+    duplicate_window: Count = 65_536
     """Latest event ids a partition remembers; an event whose (user, id) is in them is dropped."""
     max_ahead_seconds: NonNegative = 300.0
     """Events up to this far ahead of the log's time are set to it; further ahead is rejected."""
@@ -219,7 +219,7 @@ class BatchSettings(Section, frozen=True, kw_only=True):
     max_events: Size = 2000
     """Most events in one commit: the bound on work lost by a crash."""
     linger_seconds: NonNegative = 0.005
-    """Shortest time between two polls: trades freshness for fewer commits."""
+    """Shortest pause between two turns: trades freshness for fewer commits."""
 
 
 class MetricsSettings(Section, frozen=True, kw_only=True):

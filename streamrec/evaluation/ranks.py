@@ -14,13 +14,13 @@ MISS = -1
 
 def encode_shown(at: int, lists: NDArray[np.uint64]) -> bytes:
     """Return the bytes of a time (ms) and uint64[sources, length] keys, 0 = none."""
-    head = bytes((VERSION, lists.shape[0], lists.shape[1]))
-    return head + at.to_bytes(8, "little") + lists.tobytes()
+    head = bytes((VERSION, lists.shape[0])) + lists.shape[1].to_bytes(2, "little")
+    return b"".join((head, at.to_bytes(8, "little"), lists.tobytes()))
 
 
 def shown_at(blob: bytes) -> int:
     """Return when the lists of a shown row were made, epoch ms."""
-    return int.from_bytes(blob[3:11], "little")
+    return int.from_bytes(blob[4:12], "little")
 
 
 def ranks_in(
@@ -28,11 +28,11 @@ def ranks_in(
 ) -> Array:
     """Return int[events, sources]: the place of keys[n] in each list of shown[which[n]], or MISS.
 
-    A missing row, or one of another version or other sources, counts as a miss.
+    A missing or damaged row, or one of another version or other sources, counts as a miss.
     """
     lists = [
-        np.frombuffer(blob, "<u8", offset=11).reshape(sources, blob[2])
-        if blob and blob[0] == VERSION and blob[1] == sources
+        np.frombuffer(blob, "<u8", offset=12).reshape(sources, -1)
+        if blob and _fits(blob, sources)
         else np.zeros((sources, 0), np.uint64)
         for blob in shown
     ]
@@ -42,6 +42,11 @@ def ranks_in(
         table[n, :, : one.shape[1]] = one
     ranks: Array = _places(table, which, keys)
     return ranks
+
+
+def _fits(blob: bytes, sources: int) -> bool:
+    length = int.from_bytes(blob[2:4], "little")
+    return (blob[0], *blob[1:2], len(blob)) == (VERSION, sources, 12 + 8 * sources * length)
 
 
 @njit(cache=True, nogil=True)

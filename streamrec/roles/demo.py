@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from rich.console import Console
 
 from streamrec.config import Settings
@@ -45,7 +47,7 @@ def run(
     """
     console = Console(highlight=False)
     started = process_start()
-    local = Local(settings)
+    local = Local(with_fast_client(settings))
     with ending_on_signals(), closing(local):
         finished = False
         try:
@@ -125,6 +127,15 @@ def described(table: EventTable) -> str:
     """Return the size of a table in words."""
     users, items = len(table.user_names), len(table.item_names)
     return f"{table.name}: {len(table):,} events of {users:,} {table.user_word}s, {items:,} items"
+
+
+def with_fast_client(settings: Settings) -> Settings:
+    """Return settings that ask for confluent-kafka where it is installed: it takes less CPU."""
+    if find_spec("confluent_kafka") is None:
+        return settings
+    return msgspec.structs.replace(
+        settings, kafka=msgspec.structs.replace(settings.kafka, client="confluent")
+    )
 
 
 def process_start() -> float:

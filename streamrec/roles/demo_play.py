@@ -23,12 +23,12 @@ from streamrec.roles.demo_reaction import (
 from streamrec.roles.demo_table import LISTED, View, line, screen
 from streamrec.roles.demo_words import show_after, show_before
 from streamrec.roles.event_table import EventTable
+from streamrec.roles.kcat import how_to
 from streamrec.roles.learnt import LearntEvents
 from streamrec.roles.local import Local
 from streamrec.roles.pace import KeepUpPace
 from streamrec.roles.replay import TARGET_SECONDS, Replay
 from streamrec.roles.replay_screen import Sender, state_of
-from streamrec.roles.up import how_to
 from streamrec.transport.log import Log
 from streamrec.transport.open_log import open_log
 from streamrec.transport.store import Store
@@ -51,11 +51,11 @@ class Play:
         self._local, self._table, self._console = local, table, console
         self._started = started
         self._store = Store(local.settings.redis)
-        self._log: Log = open_log(local.settings.kafka)
+        self._log: Log = open_log(local.settings.kafka)  # of the replay, and after it of the click
         self._learnt = LearntEvents(local.settings.redis)
         kafka = local.settings.kafka
         pace = KeepUpPace(TARGET_SECONDS)
-        self._replay = Replay(table, open_log(kafka), kafka, pace, self._learnt)
+        self._replay = Replay(table, self._log, kafka, pace, self._learnt)
         self._sender = Sender(self._replay)
         self._numbers = Numbers(WINDOW_SECONDS)
         self._replay_started = self._replay_ended = time.monotonic()
@@ -89,7 +89,6 @@ class Play:
             self._find_first_list()
         user, before = choose_user(self._table, sent, self._store)
         show_before(console, self._table, user, latest_items(self._table, sent, user), before)
-        self._log.partitions(settings.kafka.events_topic)  # connect before the watch runs
         reaction = react(settings, user, before, self._click_time(1), self._log, self._store)
         show_after(console, self._table, reaction)
         return reaction
@@ -122,7 +121,7 @@ class Play:
         self._console.print("\n[bold]Everything is still running[/]; Ctrl-C ends it.")
         item, ts = reaction.after.items[0].item, self._click_time(2)
         lines = how_to(self._local.settings, reaction.user, item, ts)
-        self._console.print(lines, soft_wrap=True)
+        self._console.print(lines, soft_wrap=True, markup=False)
         if ts < (time.time() - 86_400) * 1000:
             self._console.print(
                 "The events are old, so a new one has a time just after them: to a click of today, "

@@ -43,11 +43,10 @@ class ItemLearner:
         for partition, messages in batches.items():
             shard = shards.get(partition)
             if shard is not None:
-                first = shard.offset
-                fresh = [m for m in messages if m.offset >= first]
+                fresh = [m for m in messages if m.offset >= shard.offset]
                 times = [t for message in fresh for t in self._fold(shard, message)]
                 if fresh:
-                    self._store_rows(shard, first)
+                    self._store_rows(shard)
                     self._observe(times)
 
     def report(self, shards: Mapping[Partition, ItemShard]) -> None:
@@ -72,7 +71,7 @@ class ItemLearner:
         times: list[int] = record["times"][record["item_events"]].tolist()
         return [] if done.repeat else times
 
-    def _store_rows(self, shard: ItemShard, first: int) -> None:
+    def _store_rows(self, shard: ItemShard) -> None:
         """Commit rows, feed entry and offset together, only from the expected offset."""
         rows, deletes, meta = shard.changes()
         changed = {kind: b"".join(fields) for kind, fields in rows.items()}
@@ -83,7 +82,7 @@ class ItemLearner:
             meta,
             rows,
             deletes,
-            feed=feed_entry(first, shard.offset, str(meta["marks"]), changed),
+            feed=feed_entry(shard.commits, str(meta["marks"]), changed),
             feed_entries=self._settings.items.feed_entries,
         )
         try:

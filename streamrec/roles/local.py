@@ -51,6 +51,8 @@ class Local:
         self.folder = Path(tempfile.mkdtemp(prefix="streamrec-"))
         self.ports: dict[str, int] = {}
         self.keep_logs = False
+        self._servers: list[EmbeddedBroker | EmbeddedRedis] = []
+        self._usual_ports = False
         self._drain_seconds = LOST_ANYWAY_SECONDS
         self._open = ExitStack()
         self._open.callback(self._remove_logs)
@@ -64,21 +66,23 @@ class Local:
         With `usual_ports` the embedded servers listen where the other commands look for them by
         default, if nothing else does.
         """
+        self._usual_ports = usual_ports
         if kafka is not None or redis is not None:
             self._drain_seconds = DRAIN_SECONDS
         if kafka is None:
             broker = EmbeddedBroker(_port(9092, usual_ports))
+            self._servers.append(broker)
             self._open.callback(broker.stop)
             kafka = broker.start().address
             self._use("kafka", session_timeout_seconds=EMBEDDED_SESSION_SECONDS)
             self._use("kafka", fetch_wait_seconds=EMBEDDED_FETCH_SECONDS)
         if redis is None:
             server = EmbeddedRedis(_port(6379, usual_ports))
+            self._servers.append(server)
             self._open.callback(server.stop)
             redis = server.start().url
         self._use("kafka", brokers=kafka)
         self._use("redis", url=redis)
-        self._use("metrics", host=LOOPBACK)
         create_topics(self.settings.kafka, partitions)
 
     def start_roles(
@@ -99,13 +103,17 @@ class Local:
         for role, count in (("learn", learn), ("score", score)):
             for n in range(1, count + 1):
                 name = f"{role}-{n}" if count > 1 else role
-                self.ports[name] = port = free_port()
+                port = _port(self.settings.metrics.port + len(self.ports), self._usual_ports)
+                self.ports[name] = port
                 arguments = ["-m", "streamrec.cli", role]
                 self.children.start(name, arguments, STREAMREC_METRICS_PORT=str(port))
         self._wait_until_ready(while_waiting)
 
     def check(self) -> None:
-        """Raise when a process has ended."""
+        """Raise when a process, the broker or Redis has ended."""
+        for server in self._servers:
+            if server.pid is None:
+                raise ChildDied(f"The {type(server).__name__} ended by itself.")
         if self.children is not None:
             try:
                 self.children.check()
@@ -115,7 +123,8 @@ class Local:
 
     def metrics_addresses(self) -> list[str]:
         """Return where the processes' metrics are."""
-        return [f"http://{LOOPBACK}:{port}/metrics" for port in self.ports.values()]
+        host = reachable(self.settings.metrics.host)
+        return [f"http://{host}:{port}/metrics" for port in self.ports.values()]
 
     def close(self) -> None:
         """End the processes, then the servers; the logs go too, unless a process had died."""
@@ -126,7 +135,8 @@ class Local:
         waiting = dict(self.ports)
         while waiting:
             self.check()
-            reasons = {name: not_ready(port) for name, port in waiting.items()}
+            host = reachable(self.settings.metrics.host)
+            reasons = {name: not_ready(host, port) for name, port in waiting.items()}
             waiting = {name: port for name, port in waiting.items() if reasons[name]}
             if waiting and time.monotonic() > deadline:
                 why = "; ".join(f"{name}: {reasons[name]}" for name in waiting)
@@ -155,10 +165,15 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return values
 
 
-def not_ready(port: int) -> str:
+def reachable(host: str) -> str:
+    """Return the address at which a server that listens on `host` is reached from here."""
+    return {"0.0.0.0": LOOPBACK, "::": "[::1]"}.get(host, host)
+
+
+def not_ready(host: str, port: int) -> str:
     """Return why a process is not ready; "" when it is."""
     try:
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/health/ready", timeout=1):
+        with urllib.request.urlopen(f"http://{host}:{port}/health/ready", timeout=1):
             return ""
     except urllib.error.HTTPError as error:
         with error:

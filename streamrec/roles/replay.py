@@ -20,6 +20,7 @@ TARGET_SECONDS = 0.3
 """How long an event may wait to be learnt before the replay slows down."""
 CHUNK = 500
 LOOK_SECONDS = 0.05
+FLUSH_SECONDS = 1.0
 
 
 class Replay:
@@ -46,10 +47,17 @@ class Replay:
         self._looked_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
-        """Send until the table ends or `stop` is set; all that was sent is acknowledged then."""
+        """Send until the table ends or `stop` is set; all that was sent is acknowledged then.
+
+        Raises DeliveryFailed at most a second after Kafka failed to acknowledge an event.
+        """
+        flushed_at = time.monotonic()
         while self.sent < len(self.table) and not stop.is_set():
             now = time.monotonic()
             self.look(now)
+            if now - flushed_at >= FLUSH_SECONDS:
+                flushed_at = now
+                self._log.flush()
             room = min(self._pace.allowed(now, self.sent), CHUNK, len(self.table) - self.sent)
             if room > 0:
                 self._send(room)

@@ -63,8 +63,9 @@ def show_progress(replay: "Replay", wait: bool, console: Console | None = None) 
         sender.stop()
         seconds = time.monotonic() - start
         console.print(
-            f"{replay.sent:,} of {len(replay.table):,} events of {replay.table.name} sent "
-            f"in {seconds:.1f} s ({replay.sent / seconds:,.0f} a second), {replay.learnt:,} learnt."
+            f"{replay.sent:,} of {len(replay.table):,} events of {replay.table.name} sent in "
+            f"{seconds:.1f} s ({replay.sent / seconds:,.0f} a second), {replay.learnt:,} learnt.",
+            soft_wrap=True,
         )
     sender.check()
 
@@ -109,7 +110,8 @@ class _Lines:
         if time.monotonic() - self._shown_at >= PLAIN_SECONDS:
             self._shown_at = time.monotonic()
             sent, total = self._replay.sent, len(self._replay.table)
-            self._console.print(f"{sent:,} of {total:,} sent, {state_of(self._replay)}")
+            text = f"{sent:,} of {total:,} sent, {state_of(self._replay)}"
+            self._console.print(text, soft_wrap=True)
 
     def close(self) -> None:
         pass

@@ -1,9 +1,10 @@
 """What both stages of `learn` share: partitions come and go, any doubt starts over from Redis."""
 
+import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from streamrec.config import Settings
@@ -24,6 +25,7 @@ Batches = Mapping[Partition, Sequence[Message]]
 DOUBTS = (StoreError, DeliveryFailed, BrokerUnavailable, FoldFailed)
 REPORT_SECONDS = 1.0
 STILL_SECONDS = 120.0
+LONGEST_LINGER = 0.1
 BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -69,15 +71,16 @@ class Stage:
         self._reported = 0.0
         self._failures = 0
         self._turned = time.monotonic()
+        self._stop = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
         """Learn until `stop` is set; sets it, and `failed`, on an error that needs a person."""
+        self._stop = stop
         try:
             self._log.subscribe(self._learner.topics, self._take, self._release)
             while not stop.is_set():
                 try:
-                    self.step()
-                    stop.wait(self._settings.batches.linger_seconds)
+                    stop.wait(self.step())
                 except DOUBTS as doubt:
                     self._start_over(doubt, stop)
         except Exception as error:
@@ -97,11 +100,15 @@ class Stage:
         still = time.monotonic() - self._turned
         return [f"the {self.name} stage stands still"] if still > STILL_SECONDS else []
 
-    def step(self) -> None:
-        """Poll, learn, report: one turn of the loop."""
+    def step(self) -> float:
+        """Poll, learn, report: one turn of the loop; return how long to linger before the next.
+
+        Lingering as long as learning took halves the cost of many small turns; behind, it is 0.
+        """
         batches = self._log.poll(
             self._settings.kafka.fetch_wait_seconds, self._settings.batches.max_events
         )
+        polled = time.monotonic()
         if batches:
             self._learner.learn(batches, self.shards)
             self._failures = 0
@@ -109,11 +116,15 @@ class Stage:
         if now - self._reported >= REPORT_SECONDS:
             self._reported = now
             self._report(now)
+        if sum(map(len, batches.values())) >= self._settings.batches.max_events // 2:
+            return 0.0
+        return max(self._settings.batches.linger_seconds, min(now - polled, LONGEST_LINGER))
 
     def _take(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """Restore the shards of new partitions; return where they continue."""
-        for partition in partitions:
-            self.shards[partition] = self._retry(lambda p=partition: self._learner.open(p))  # type: ignore[misc]
+        taken = {partition: self._open(partition) for partition in partitions}
+        self.shards.update(taken)
+        for partition in taken:
             logger.info("partition taken", extra=self._fields(partition))
         self.assigned = True
         self._count("assigned", len(partitions))
@@ -149,22 +160,26 @@ class Stage:
             except DOUBTS as again:
                 doubt = again
 
-    def _retry(self, action: Callable[[], Shard]) -> Shard:
-        """Try until Redis answers: a partition is not given up because Redis restarts."""
-        for wait in (*BACKOFF_SECONDS, *[2.0] * 30):
+    def _open(self, partition: Partition) -> Shard:
+        """Open a shard; a partition is not given up because Redis or Kafka restarts."""
+        for wait in itertools.chain(BACKOFF_SECONDS, itertools.repeat(BACKOFF_SECONDS[-1])):
             try:
-                return action()
-            except StoreError as error:
-                logger.warning("waiting for Redis", extra={"stage": self.name, "cause": str(error)})
-                time.sleep(wait)
-        return action()
+                shard: Shard = self._learner.open(partition)
+                return shard
+            except DOUBTS as error:
+                cause = {"stage": self.name, "cause": str(error)}
+                logger.warning("a shard cannot be restored yet", extra=cause)
+                self._turned = time.monotonic()
+                if self._stop.wait(wait):
+                    raise
+        raise AssertionError("the waits never end")
 
     def _report(self, now: float) -> None:
         positions = {p: shard.offset for p, shard in self.shards.items()}
         for partition, position in positions.items():
             high = self._log.high_watermark(partition)
+            self._watchdog.seen(partition, position, high, now)
             if high is not None:
-                self._watchdog.seen(partition, position, high, now)
                 labels = (self.name, f"{partition.topic}/{partition.number}")
                 self._metrics.lag_messages.labels(*labels).set(max(0, high - position))
         stuck = self._watchdog.stuck(now)

@@ -85,15 +85,16 @@ class UserLearner:
             for partition, messages in batches.items()
             if partition in shards
         ]
+        self._check_offsets(works)
+        found = [self._live.look_up(work.fold) for work in works if work.fold]
         for work in works:
             self._send(work)
         self._log.flush()
         for work in works:
-            found = self._live.look_up(work.fold) if work.fold else None
             self._store_rows(work)
             self._observe(work)
-            if found is not None:
-                self._live.count(found)
+        for ranks in found:
+            self._live.count(ranks)
 
     def report(self, shards: Mapping[Partition, UserShard | MetadataShard]) -> None:
         """Set the gauges."""
@@ -178,6 +179,18 @@ class UserLearner:
             at = (partition, messages[0].offset)
             self._tries[at] = self._tries.get(at, 0) + 1
         logger.exception("the fold raised; trying its messages one by one")
+
+    def _check_offsets(self, works: Sequence[Work]) -> None:
+        """Raise CommitConflict if rows may have been read after another worker's commit.
+
+        Such a batch could not be committed anyway, but its records must not be sent either: they
+        would say what a history with some events twice says.
+        """
+        try:
+            self._store.check_offsets({work.shard.name: work.expected for work in works})
+        except CommitConflict:
+            self._metrics.commits.labels(STAGE, "conflict").inc()
+            raise
 
     def _send(self, work: Work) -> None:
         """Queue the update records and dead letters of one batch."""

@@ -109,11 +109,16 @@ def mark_seen(seen, size, next_, key):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def forget_seen(seen, size, key):  # type: ignore[no-untyped-def]
-    """Take a key out of the seen ones; return the new size."""
+def forget_seen(seen, size, next_, key):  # type: ignore[no-untyped-def]
+    """Take a key out of the seen ones, the others in their order; return (size, next)."""
     short = np.uint32(key & np.uint64(0xFFFFFFFF))
+    first = next_ if size == len(seen) else 0
+    order = np.empty(size, np.uint32)
+    kept = 0
     for n in range(size):
-        if seen[n] == short:
-            seen[n] = seen[size - 1]
-            return size - 1
-    return size
+        one = seen[(first + n) % size]
+        if one != short:
+            order[kept] = one
+            kept += 1
+    seen[:kept] = order[:kept]
+    return kept, 0

@@ -33,6 +33,7 @@ class ItemShard:
         self.name = f"i{number}"
         self.settings = settings
         self.offset = offset
+        self.commits = 0
         self.marks: dict[str, int] = {}
         self.rules = ItemRules(
             settings.factors.learning_rate,
@@ -113,6 +114,7 @@ class ItemShard:
     def changes(self) -> tuple[dict[str, Rows], dict[str, list[bytes]], dict[str, str | int]]:
         """Return rows to store, fields to delete and meta fields since the last call; snapshots."""
         self._evict()
+        self.commits += 1
         n = self.index.size
         factors, near = (
             np.flatnonzero(self.items.changed[:n]),
@@ -132,6 +134,7 @@ class ItemShard:
         meta: dict[str, str | int] = {
             "version": rows.VERSION,
             "offset": self.offset,
+            "commits": self.commits,
             "items": n,
             "marks": json.dumps(self.marks),
         }
@@ -149,6 +152,7 @@ class ItemShard:
         """Return the shard as its last commit left it."""
         rows.check_version(np.array([int(meta[b"version"])]), f"item shard {number}")
         shard = cls(number, settings, int(meta[b"offset"]))
+        shard.commits = int(meta[b"commits"])
         shard.marks = json.loads(meta[b"marks"])
         shard._add(np.frombuffer(b"".join(factors), "<u8"))
         shard._restore_factors(list(factors.values()))
@@ -209,7 +213,8 @@ class ItemShard:
         age = (self.items.clocks[:n] - newest).astype(np.float64)
         worth = self.items.popularity[:n, 2] * np.exp2(age / self.rules.half_lives_ms[2])
         order = np.argsort(-worth, kind="stable")
-        keep, gone = np.sort(order[: int(0.95 * bound)]), order[int(0.95 * bound) :]
+        most = max(1, int(0.95 * bound))
+        keep, gone = np.sort(order[:most]), order[most:]
         self._deleted.extend(self._fields(gone))
         for field in self._deleted:
             self._catalogue.pop(field, None)

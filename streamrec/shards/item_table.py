@@ -76,7 +76,6 @@ class ItemTable:
             np.zeros(1024, np.int32),
             np.zeros(1024, np.float32),
         )
-        self.version = 0
 
     def __len__(self) -> int:
         return self.index.size
@@ -120,7 +119,6 @@ class ItemTable:
         arrays.popularity[at] = records["popularity"]
         arrays.clocks[at] = records["clock"]
         arrays.stored[at] = True
-        self.version += 1
 
     def apply_neighbours(self, keys: NDArray[np.uint64], blobs: Sequence[bytes]) -> None:
         """Take over stored neighbour rows; neighbours become rows of this table."""
@@ -153,14 +151,15 @@ class ItemTable:
             self._name(row, entry.item)
             self.arrays.available[row] = entry.available
 
-    def remove(self, keys: NDArray[np.uint64]) -> None:
-        """Forget rows that their owner evicted; their places stay until the next full load."""
+    def remove(self, keys: NDArray[np.uint64]) -> int:
+        """Forget rows that their owner evicted; return how many. Their places stay."""
         at = self.index.rows(keys)
         at = at[at >= 0]
+        at = at[self.arrays.stored[at]]
         self.arrays.stored[at] = False
         self.arrays.sizes[at] = 0
         self.arrays.popularity[at] = 0.0
-        self.version += 1
+        return len(at)
 
     def shares(self) -> NDArray[np.float32]:
         """Return float32[items, 3]: popularity shares at the newest event time of the table."""

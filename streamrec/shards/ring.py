@@ -40,7 +40,7 @@ class Ring:
 
     def latest(self) -> NDArray[np.uint64]:
         """Return uint64[size], oldest first."""
-        if self.total <= len(self.keys):
+        if self.total <= len(self.keys) or not len(self.keys):
             return self.keys[: self.total].copy()
         return np.roll(self.keys, -(self.total % len(self.keys)))
 

@@ -131,6 +131,8 @@ def pack(headers: Array, columns: Sequence[Array], rows: Array, sizes: Array) ->
 def headers_of(blobs: Sequence[bytes], dtype: np.dtype[np.void], what: str) -> Array:
     """Return the headers of many rows, their version checked."""
     width = dtype.itemsize
+    if any(len(b) < width for b in blobs):
+        raise UnknownVersion(f"a {what} row in Redis is shorter than its header")
     headers = np.frombuffer(b"".join([b[:width] for b in blobs]), dtype)
     check_version(headers["version"], what)
     return headers
@@ -154,6 +156,11 @@ def _views(columns: Sequence[Array]) -> tuple[Array, ...]:
     return tuple(c.view(np.uint8).reshape(len(c), -1) for c in columns)
 
 
+def _check_length(blob: bytes, length: int, what: str) -> None:
+    if len(blob) != length:
+        raise UnknownVersion(f"a {what} row in Redis is {len(blob)} bytes long, not {length}")
+
+
 class UserRow(NamedTuple):
     """One user's row; arrays are oldest first."""
 
@@ -171,6 +178,7 @@ def decode_user(blob: bytes) -> UserRow:
     """Return one user row; raises UnknownVersion."""
     header = headers_of([blob], USER_HEADER, "user")[0]
     n = int(header["recent"])
+    _check_length(blob, USER_HEADER.itemsize + 18 * n + 4 * int(header["seen"]), "user")
     columns = []
     at = USER_HEADER.itemsize
     for dtype, count in (
@@ -189,6 +197,7 @@ def decode_neighbours(blob: bytes) -> tuple[Array, Array, Array]:
     """Return keys u64, weights f32 and counts u32 of one neighbour row; raises UnknownVersion."""
     n = int(headers_of([blob], NEIGHBOUR_HEADER, "neighbour")[0]["size"])
     at = NEIGHBOUR_HEADER.itemsize
+    _check_length(blob, at + 16 * n, "neighbour")
     return (
         np.frombuffer(blob, "<u8", n, at),
         np.frombuffer(blob, "<f4", n, at + 8 * n),

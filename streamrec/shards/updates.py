@@ -43,6 +43,7 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("pair_weights", "<f4"),
     ("pair_counts", "u1"),
 )
+GROUPS = ("item_", "scored_", "context_", "pair_")
 
 
 class Header(msgspec.Struct, array_like=True, gc=False):
@@ -97,18 +98,52 @@ def encode(
 
 
 def decode(value: bytes) -> Updates:
-    """Return the record; raises UnknownVersion when it is not one of ours."""
+    """Return the record; raises UnknownVersion when it is not one of ours, or damaged."""
     if not value or value[0] != VERSION:
         raise UnknownVersion(
             f"an update record of version {value[0] if value else 'none'}, this code reads "
             f"{VERSION}: upgrade all learn processes, or point kafka.updates_topic at our own topic"
         )
+    try:
+        record = _read(value)
+        _check(record)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise UnknownVersion(
+            f"a damaged update record ({error}): something else writes to kafka.updates_topic, or "
+            "the log was changed; only streamrec may write there"
+        ) from None
+    return record
+
+
+def _read(value: bytes) -> Updates:
     end = 5 + int.from_bytes(value[1:5], "little")
     header = _decoder.decode(value[5:end])
     columns = {}
     for (name, dtype), length in zip(COLUMNS, header.lengths, strict=True):
         columns[name] = np.frombuffer(value, dtype, length // np.dtype(dtype).itemsize, end)
         end += length
+    if end != len(value):
+        raise ValueError("its length is not what the header says")
     for name in ("z", "g"):
         columns[name] = columns[name].astype(np.float32).reshape(-1, header.size)
     return Updates(header, columns)
+
+
+def _check(record: Updates) -> None:
+    """Raise ValueError unless columns have one length a group and indexes point into it."""
+    events, keys = len(record["offsets"]), len(record["keys"])
+    for group in GROUPS:
+        names = [name for name, _ in COLUMNS if name.startswith(group)]
+        lengths = {len(record[name]) for name in names}
+        if len(lengths) != 1:
+            raise ValueError(f"columns {group} differ in length")
+        for index, bound in ((f"{group}events", events), (f"{group}keys", keys)):
+            if len(record[index]) and int(record[index].max()) >= bound:
+                raise ValueError(f"{index} points outside")
+        if (np.diff(record[f"{group}events"].astype(np.int64)) < 0).any():
+            raise ValueError(f"{group}events is not in order")
+    for name in ("ts", "times", "weights", "z", "g"):
+        if len(record[name]) != events:
+            raise ValueError(f"{name} is not one an event")
+    if any(at >= keys for at, _ in record.header.ids):
+        raise ValueError("ids points outside")

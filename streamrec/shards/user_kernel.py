@@ -141,8 +141,9 @@ def _apply(users, user, kind, key, event_ts, type_, type_weights):  # type: igno
                 seen, users.seen_sizes[user], users.seen_next[user], key
             )
         elif history.is_seen(seen, users.seen_sizes[user], key):
-            users.seen_sizes[user] = history.forget_seen(seen, users.seen_sizes[user], key)
-            users.seen_next[user] = 0
+            users.seen_sizes[user], users.seen_next[user] = history.forget_seen(
+                seen, users.seen_sizes[user], users.seen_next[user], key
+            )
     users.recent[user] = size
     return back
 

@@ -25,7 +25,7 @@ class UserRows:
     def _clear(self) -> None:
         width, seen, n = self.settings.recent_items, self.settings.seen_items, 256
         self.row_of: dict[str, int] = {}
-        self.created = 0
+        self._new: set[str] = set()
         self._changed: dict[str, int] = {}
         self._loaded: list[int] = []
         self.arrays = UserArrays(
@@ -47,7 +47,7 @@ class UserRows:
         first = len(self.row_of)
         self.row_of.update(zip(users, range(first, first + len(users)), strict=True))
         self.arrays = UserArrays._make(grow(a, len(self.row_of)) for a in self.arrays)
-        self.created += sum(blob is None for blob in blobs)
+        self._new.update(u for u, blob in zip(users, blobs, strict=True) if blob is None)
         at = np.array([first + n for n, blob in enumerate(blobs) if blob is not None])
         stored = [blob for blob in blobs if blob is not None]
         if not stored:
@@ -76,6 +76,11 @@ class UserRows:
         """Mark rows for the next commit."""
         self._changed.update((user, self.row_of[user]) for user in users)
 
+    @property
+    def created(self) -> int:
+        """How many marked rows are not stored yet."""
+        return len(self._new & self._changed.keys())
+
     def changed(self) -> dict[bytes, bytes]:
         """Return the marked rows' bytes by user."""
         at = np.fromiter(self._changed.values(), np.int64, len(self._changed))
@@ -88,7 +93,7 @@ class UserRows:
 
     def committed(self) -> None:
         """Note that the marked rows are stored; empty the cache when it is over its bound."""
-        self.created = 0
+        self._new -= self._changed.keys()
         self._changed = {}
         if len(self.row_of) > self.settings.cached_users:
             self._clear()

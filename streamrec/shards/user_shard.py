@@ -84,10 +84,11 @@ class UserShard:
         batch = self._arrays(accepted, table)
         steps = self._learn(batch, table)
         weights = np.abs(self._type_weights()[batch.types])
+        halves = steps.z.astype(np.float16), steps.g.astype(np.float16)
         records = []
         for part in range(self.item_partitions):
             columns, named = emit.columns_for(
-                part, self.item_partitions, batch, weights, steps, table.keys,
+                part, self.item_partitions, batch, weights, steps, halves, table.keys,
                 self.settings.similarity.window, self.settings.similarity.reverse_weight,
             )  # fmt: skip
             ids = {index: table.ids[row] or "" for index, row in named}
@@ -160,6 +161,7 @@ class UserShard:
                 counts.duplicate += 1
             elif flood and self._floods(self.users.row_of[event.user], time):
                 counts.suppressed += 1
+                self.users.note_changed([event.user])
             else:
                 accepted.append((offset, time, event))
         counts.accepted, counts.rejected = len(accepted), len(rejected)
@@ -182,8 +184,8 @@ class UserShard:
         settings, users = self.settings.events, self.users.arrays
         gained = max(0, time - int(users.clocks[row])) * settings.flood_per_minute / 60_000
         tokens = min(float(settings.flood_burst), float(users.tokens[row]) + gained)
-        users.clocks[row] = time
-        users.tokens[row] = max(0.0, tokens - 1.0)
+        users.clocks[row] = max(time, users.clocks[row])
+        users.tokens[row] = tokens if tokens < 1.0 else tokens - 1.0
         return tokens < 1.0
 
     def _arrays(self, accepted: Sequence[tuple[int, int, Event]], table: ItemTable) -> BatchArrays:
@@ -193,7 +195,7 @@ class UserShard:
         kind = {name: kind_of(name, weight.get(name, 0.0)) for name in self.types}
         users = np.fromiter((self.users.row_of[e.user] for _, _, e in accepted), np.int32, n)
         times = np.fromiter((time for _, time, _ in accepted), np.int64, n)
-        self.users.arrays.clocks[users] = times
+        np.maximum.at(self.users.arrays.clocks, users, times)
         return BatchArrays(
             users,
             np.fromiter((table.row(e.item) for _, _, e in accepted), np.int32, n),
@@ -235,10 +237,10 @@ class UserShard:
         # every item of the histories gets a table row before the kernel looks for it
         table.rows(self.users.history_keys(only_loaded=self._ring_table is table))
         if ring is None or self._ring_table is not table:
-            known = table.rows(self.latest.latest())
+            known = table.rows(self.latest.keys[: self.latest.size])
             placed = np.zeros(len(self.latest.keys), np.int32)
             placed[: len(known)] = known
-            size = np.array([len(known), len(known) % max(1, len(placed))])
+            size = np.array([len(known), self.latest.total % max(1, len(placed))])
             counts = np.bincount(known, minlength=len(table)).astype(np.int32)
             ring, self._ring_table = RingArrays(placed, counts, size), table
         ring = ring._replace(counts=grow(ring.counts, len(table)))

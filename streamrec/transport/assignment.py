@@ -31,7 +31,7 @@ class Assignment:
         self._on_revoke = on_revoke
         self._fetched_end = fetched_end
         self._asked_end = asked_end
-        self._events: list[tuple[bool, frozenset[Partition]]] = []
+        self._events: list[frozenset[Partition] | None] = []  # None: all was lost
         self.positions: dict[Partition, int] = {}
         self._heard: dict[Partition, float] = {}
         self._past_end_since: dict[Partition, float] = {}
@@ -43,11 +43,11 @@ class Assignment:
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         """Note that the group gave this member exactly these partitions."""
-        self._events.append((True, frozenset(partitions)))
+        self._events.append(frozenset(partitions))
 
-    def lost(self, partitions: Sequence[Partition]) -> None:
-        """Note that the group gave these partitions away while this member was silent."""
-        self._events.append((False, frozenset(partitions)))
+    def lost(self) -> None:
+        """Note that others may have had all partitions while this member was silent."""
+        self._events.append(None)
 
     def settle(self) -> Mapping[Partition, int]:
         """Run the callbacks that the noted events call for, and return where to continue.
@@ -55,13 +55,13 @@ class Assignment:
         What a callback raises leaves its event in place: the next call tries it again.
         """
         while self._events:
-            is_assignment, named = self._events[0]
-            gone = set(self.positions) - named if is_assignment else set(self.positions) & named
+            owned = self._events[0] or frozenset()
+            gone = sorted(set(self.positions) - owned)
             if gone:
-                self._on_revoke(sorted(gone))
+                self._on_revoke(gone)
                 for partition in gone:
                     del self.positions[partition]
-            fresh = sorted(named - set(self.positions)) if is_assignment else []
+            fresh = sorted(owned - set(self.positions))
             if fresh:
                 self.positions.update(self._starts(fresh))
             del self._events[0]

@@ -52,6 +52,7 @@ class ConfluentLog:
         self._consumer: Any = None
         self._producer = ConfluentProducer(settings)
         self._assignment: Assignment | None = None
+        self._member = ""
         self._gone: dict[Partition, OffsetGone] = {}
         self._silent_until = 0.0
         self._names: dict[tuple[str, int], Partition] = {}
@@ -66,6 +67,9 @@ class ConfluentLog:
         # librdkafka assigns by itself, at the group's committed offsets, where the callback does
         # not; an empty assignment holds everything back until `settle` knows the offsets
         def assigned(consumer: Any, partitions: list[Any]) -> None:
+            if consumer.memberid() != self._member:  # the group had forgotten this member
+                self._member = consumer.memberid()
+                assignment.lost()
             assignment.assigned([_partition(where) for where in partitions])
             consumer.assign([])
 
@@ -73,7 +77,7 @@ class ConfluentLog:
             consumer.unassign()
 
         def lost(consumer: Any, partitions: list[Any]) -> None:
-            assignment.lost([_partition(where) for where in partitions])
+            assignment.lost()
             consumer.unassign()
 
         consumer = self._open_consumer()

@@ -1,7 +1,7 @@
 """Keeps a process's item table up to date from the owners' feeds of changed keys."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from streamrec.transport.store import Store
 KINDS = ("factors", "neighbours", "catalogue")
 MOST_ENTRIES = 1000
 MOST_REMOVED = 100_000
+Entries = list[tuple[bytes, dict[bytes, bytes]]]  # stream position, fields
 
 
 class ItemFeed:
@@ -31,9 +32,10 @@ class ItemFeed:
         self._new_table = new_table
         self._every = every
         self._positions: dict[str, bytes] = {}
-        self._next: dict[str, int | None] = {}
+        self._commits: dict[str, int] = {}
         self._removed = 0
         self.table = new_table()
+        self._kinds = KINDS if self.table.with_neighbours else KINDS[:1]
         self.marks: dict[str, dict[str, int]] = {}
         self.refreshed = 0.0
 
@@ -47,13 +49,10 @@ class ItemFeed:
             if shard not in self._positions:
                 self._load_all(shard)
                 metrics.item_table_loads.labels("full").inc()
-        feeds = self._store.feed(self._positions, MOST_ENTRIES)
-        wanted: dict[str, dict[str, bytes]] = {}
-        for shard, entries in feeds.items():
-            if entries and not self._take(shard, entries, wanted):
-                self._load_all(shard)
-                metrics.item_table_loads.labels("full").inc()
-        self._fetch(wanted)
+        behind = self._follow(self._store.feed(self._positions, MOST_ENTRIES))
+        for shard in behind:
+            self._load_all(shard)
+            metrics.item_table_loads.labels("full").inc()
         metrics.item_table_loads.labels("feed").inc()
         self.refreshed = now
         return True
@@ -62,53 +61,45 @@ class ItemFeed:
         """Return how many events of a source, now at `offset`, the table has not learnt yet."""
         return max((offset - m.get(source, 0) for m in self.marks.values()), default=0)
 
-    def _take(
-        self,
-        shard: str,
-        entries: list[tuple[bytes, dict[bytes, bytes]]],
-        wanted: dict[str, dict[str, bytes]],
-    ) -> bool:
-        """Collect the changed keys; False when entries before these were trimmed away."""
-        changed: dict[str, list[bytes]] = {kind: [] for kind in KINDS}
-        for position, fields in entries:
-            head = json.loads(fields[b"head"])
-            expected = self._next.get(shard)
-            if expected is not None and head["first"] > expected:
-                return False
-            self._next[shard] = head["next"]
-            self._positions[shard] = position
-            self.marks[shard] = head["marks"]
-            for kind in KINDS:
-                changed[kind].append(fields.get(kind.encode(), b""))
-            gone = fields.get(b"deleted", b"")
-            if gone:
-                self.table.remove(np.frombuffer(gone, "<u8"))
-                self._removed += len(gone) // 8
-        wanted[shard] = {kind: b"".join(parts) for kind, parts in changed.items()}
-        return True
-
-    def _fetch(self, wanted: dict[str, dict[str, bytes]]) -> None:
+    def _follow(self, feeds: Mapping[str, Entries]) -> list[str]:
+        """Apply what changed; return the shards whose entries before these were trimmed away."""
+        heads = {s: [json.loads(f[b"head"]) for _, f in feed] for s, feed in feeds.items() if feed}
+        behind = [s for s, h in heads.items() if h[0]["commit"] > self._commits[s] + 1]
         calls: list[tuple[Any, ...]] = []
-        targets: list[tuple[str, list[bytes]]] = []
-        for shard, kinds in wanted.items():
-            for kind in KINDS[: 3 if self.table.with_neighbours else 1]:
-                fields = [k.tobytes() for k in np.unique(np.frombuffer(kinds[kind], "<u8"))]
-                if fields:
-                    calls.append(("HMGET", key(shard, kind), *fields))
-                    targets.append((kind, fields))
-        for (kind, fields), blobs in zip(targets, self._store.run(calls), strict=True):
-            there = [(f, b) for f, b in zip(fields, blobs, strict=True) if b is not None]
+        wanted: list[tuple[str, list[bytes]]] = []
+        for shard in heads.keys() - set(behind):
+            for kind in self._kinds:
+                changed = b"".join(fields[kind.encode()] for _, fields in feeds[shard])
+                names = [k.tobytes() for k in np.unique(np.frombuffer(changed, "<u8"))]
+                if names:
+                    calls.append(("HMGET", key(shard, kind), *names))
+                    wanted.append((kind, names))
+        found = self._store.run(calls)
+        gone = {k for s in heads for _, fields in feeds[s] for k in _keys(fields[b"deleted"])}
+        for (kind, names), blobs in zip(wanted, found, strict=True):
+            there = [(k, b) for k, b in zip(names, blobs, strict=True) if b is not None]
             self._apply(kind, there)
+            if kind == "factors":
+                gone -= {k for k, _ in there}
+        self._removed += self.table.remove(np.frombuffer(b"".join(gone), "<u8"))
+        for shard in heads.keys() - set(behind):
+            self._positions[shard] = feeds[shard][-1][0]
+            self._commits[shard] = heads[shard][-1]["commit"]
+            self.marks[shard] = heads[shard][-1]["marks"]
+        return behind
 
     def _load_all(self, shard: str) -> None:
         """Read all rows of a shard; what changes meanwhile comes through the feed."""
-        self._positions[shard] = self._store.feed_end(shard)
-        self._next[shard] = None
-        for kind in KINDS[: 3 if self.table.with_neighbours else 1]:
-            rows = self._store.all_rows(shard, kind)
+        position, meta = self._store.feed_end(shard), self._store.meta(shard)
+        stored = {kind: self._store.all_rows(shard, kind) for kind in self._kinds}
+        for kind, rows in stored.items():
             self._apply(kind, list(rows.items()))
-        marks = self._store.meta(shard).get(b"marks")
-        self.marks[shard] = json.loads(marks) if marks else {}
+        mine = self.table.keys % np.uint64(len(self._shards)) == self._shards.index(shard)
+        here = np.frombuffer(b"".join(stored["factors"]), "<u8")
+        self._removed += self.table.remove(np.setdiff1d(self.table.keys[mine], here))
+        self._positions[shard] = position
+        self._commits[shard] = int(meta.get(b"commits", 0))
+        self.marks[shard] = json.loads(meta.get(b"marks", b"{}"))
 
     def _apply(self, kind: str, rows: list[tuple[bytes, bytes]]) -> None:
         if not rows:
@@ -121,3 +112,7 @@ class ItemFeed:
             self.table.apply_neighbours(keys, blobs)
         else:
             self.table.apply_catalogue(keys, blobs)
+
+
+def _keys(packed: bytes) -> list[bytes]:
+    return [packed[n : n + 8] for n in range(0, len(packed), 8)]

@@ -7,7 +7,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer
+from kafka import KafkaConsumer
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.errors import (
     AuthorizationError,
@@ -36,6 +36,7 @@ from streamrec.transport.client_settings import (
     PARTITION_FETCH_BYTES,
     unreachable,
 )
+from streamrec.transport.kafka_python_group import Rebalances
 from streamrec.transport.kafka_python_producer import KafkaPythonProducer, connected
 from streamrec.transport.log import Assigned, Message, Partition, Revoked
 from streamrec.transport.topics import admin_client, partition_counts
@@ -85,7 +86,7 @@ class KafkaPythonLog:
                 consumer.partitions_for_topic(topic)
         except KafkaTimeoutError as error:
             raise BrokerUnavailable(unreachable(self._settings, error)) from None
-        consumer.subscribe(list(topics), listener=_Rebalances(consumer, self._assignment))
+        consumer.subscribe(list(topics), listener=Rebalances(consumer, self._assignment))
 
     def poll(
         self, timeout_seconds: float, max_messages: int
@@ -261,25 +262,3 @@ class KafkaPythonLog:
                 metrics_enabled=False,
             )
         return self._consumer
-
-
-class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Notes what the group decides; kafka-python calls it on its network thread."""
-
-    def __init__(self, consumer: KafkaConsumer, assignment: Assignment) -> None:
-        self._consumer = consumer
-        self._assignment = assignment
-
-    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        """Wait for the assignment that follows: most partitions come back with it."""
-
-    def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
-        self._assignment.lost([Partition(*where) for where in lost])
-
-    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        for where in assigned:
-            self._consumer.pause(where)
-            # any position will do while it is paused; without one the client would look for
-            # the group's committed offset and start there
-            self._consumer.seek(where, 0)
-        self._assignment.assigned([Partition(*where) for where in assigned])

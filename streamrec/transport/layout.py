@@ -68,9 +68,6 @@ def item_shards(shards: Shards) -> list[str]:
     return [f"i{n}" for n in range(shards.items)]
 
 
-def feed_entry(
-    first: int, next_: int, marks: str, changed: Mapping[str, bytes]
-) -> dict[str, bytes]:
-    """Return a feed entry: the update offsets it covers, the marks reached, the changed keys."""
-    head = json.dumps({"first": first, "next": next_, "marks": json.loads(marks)}).encode()
-    return {"head": head, **changed}
+def feed_entry(number: int, marks: str, changed: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return a feed entry: the commit's number, the marks reached, the changed keys."""
+    return {"head": json.dumps({"commit": number, "marks": json.loads(marks)}).encode(), **changed}

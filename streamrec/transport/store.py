@@ -13,6 +13,7 @@ import msgspec
 import redis
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.cluster import RedisCluster
+from redis.exceptions import RedisClusterException
 from redis.retry import Retry
 
 from streamrec.config import RedisSettings
@@ -36,11 +37,16 @@ def offset_matches(stored: bytes | None, expected: int | None) -> bool:
     return (None if stored is None else int(stored)) == expected
 
 
+def _check_offset(shard: str, stored: bytes | None, expected: int | None) -> None:
+    if not offset_matches(stored, expected):
+        raise CommitConflict(f"{shard}: stored offset is {stored!r}, not {expected}")
+
+
 @contextlib.contextmanager
 def _as_store_errors(what: str) -> Iterator[None]:
     try:
         yield
-    except redis.RedisError as error:
+    except (redis.RedisError, RedisClusterException) as error:
         raise StoreError(
             f"Redis did not {what}: {type(error).__name__}: {error}. "
             "Check redis.url and the server (`streamrec doctor`)"
@@ -71,7 +77,7 @@ class Store:
             raise ConfigurationError(
                 f"redis.url {without_password(settings.url)!r}: {error}"
             ) from None
-        except redis.RedisError as error:
+        except (redis.RedisError, RedisClusterException) as error:
             raise StoreError(
                 f"no Redis Cluster at {without_password(settings.url)}: {error}. Start it, or set "
                 "redis.cluster = false"
@@ -137,6 +143,12 @@ class Store:
         found: dict[bytes, bytes] = self.run([("HGETALL", key(shard, "meta"))])[0]
         return found
 
+    def check_offsets(self, expected: Mapping[str, int | None]) -> None:
+        """Raise CommitConflict unless each shard's stored offset is the expected one."""
+        stored = self.run([("HGET", key(shard, "meta"), "offset") for shard in expected])
+        for (shard, offset), found in zip(expected.items(), stored, strict=True):
+            _check_offset(shard, found, offset)
+
     def rows(self, shard: str, kind: str, fields: Sequence[bytes | str]) -> list[bytes | None]:
         """Return rows by field, None where absent."""
         if not fields:
@@ -164,10 +176,7 @@ class Store:
         with _as_store_errors("commit"), self.client(meta).pipeline(transaction=True) as pipe:
             pipe.watch(meta)
             stored = pipe.hget(meta, "offset")
-            if not offset_matches(stored, commit.expected):
-                raise CommitConflict(
-                    f"{commit.shard}: stored offset is {stored!r}, not {commit.expected}"
-                )
+            _check_offset(commit.shard, stored, commit.expected)
             pipe.multi()
             for kind, fields in commit.deletes.items():
                 if fields:

@@ -143,9 +143,7 @@ def _refuse_wrong_configs(admin: KafkaAdminClient, wanted: Mapping[str, Mapping[
                 )
 
 
-def describe_configs(
-    admin: KafkaAdminClient, topics: Collection[str]
-) -> dict[str, dict[str, str]]:
+def describe_configs(admin: KafkaAdminClient, topics: Collection[str]) -> dict[str, dict[str, str]]:
     """Return what the broker reports of each topic's settings; a lesser broker reports few."""
     resources = [ConfigResource("topic", topic) for topic in topics]
     try:

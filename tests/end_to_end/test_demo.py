@@ -1,17 +1,17 @@
 """`streamrec demo` as a person runs it: a subprocess, its JSON, its children, its Ctrl-C."""
 
 import json
-import os
 import random
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.end_to_end.commands import Command, shell
 
 USERS, ITEMS, EVENTS = 300, 400, 60_000
 STOP_SECONDS = 10.0
@@ -32,65 +32,17 @@ def log_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def seen_by(log_file: Path, user: str) -> set[str]:
-    rows = (line.split(",") for line in log_file.read_text().splitlines())
+def seen_by(log_file: Path, user: str, events: int) -> set[str]:
+    rows = (line.split(",") for line in log_file.read_text().splitlines()[1 : 1 + events])
     return {row[1] for row in rows if row[0] == user}
-
-
-class Demo:
-    """A running demonstration; every process of it carries a mark in its environment."""
-
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self.output = folder / "output.txt"
-        self._mark = f"STREAMREC_TEST_MARK={folder.name}-{os.getpid()}"
-        name, _, value = self._mark.partition("=")
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "streamrec.cli", "demo", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                cwd=folder,
-                env={**os.environ, name: value, "COLUMNS": "100", "TMPDIR": str(folder)},
-            )
-
-    def alive(self) -> list[str]:
-        """Return the command lines of all processes that descend from the demonstration."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if self._mark.encode() in (folder / "environ").read_bytes().split(b"\0"):
-                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-            except OSError:
-                continue
-        return found
-
-    def wait_for(self, text: str, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while text not in self.output.read_text():
-            assert self.process.poll() is None, self.output.read_text()
-            assert time.monotonic() < deadline, self.output.read_text()
-            time.sleep(0.05)
-
-    def all_gone(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while self.alive() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return not self.alive()
-
-    def kill(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
 
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Any]:
-    running: list[Demo] = []
+    running: list[Command] = []
 
-    def start(*arguments: str) -> Demo:
-        running.append(Demo(tmp_path, *arguments))
+    def start(*arguments: str) -> Command:
+        running.append(Command(tmp_path, "demo", *arguments))
         return running[-1]
 
     yield start
@@ -117,25 +69,13 @@ def test_it_replays_a_file_and_one_click_changes_a_list(
     reaction = result["reaction"]
     assert reaction["before"] != reaction["after"]
     assert reaction["clicked"] in reaction["before"]
-    assert reaction["clicked"] not in reaction["after"]
+    seen = seen_by(log_file, reaction["user"], result["events"])
+    assert not seen & set(reaction["before"])
+    assert not (seen | {reaction["clicked"]}) & set(reaction["after"])
     assert 0 < reaction["milliseconds"] < 10_000
     output = run.output.read_text()
     assert "Traceback" not in output
     assert "One click" in output
-
-
-def test_a_reaction_has_no_seen_items(demo: Any, log_file: Path, tmp_path: Path) -> None:
-    figures = tmp_path / "figures.json"
-    short = tmp_path / "short.csv"
-    short.write_text("\n".join(log_file.read_text().splitlines()[:3000]) + "\n")
-    run = demo("--seconds", "25", "--json", str(figures), "--events", str(short))
-    assert run.process.wait(150) == 0, run.output.read_text()
-    result = json.loads(figures.read_text())
-    assert result["events"] == 2999, "the file has ended, so all of it was learnt"
-    reaction = result["reaction"]
-    seen = seen_by(short, reaction["user"])
-    assert not seen & set(reaction["before"])
-    assert not (seen | {reaction["clicked"]}) & set(reaction["after"])
 
 
 @pytest.mark.parametrize("moment", ["(embedded)", "the replay starts"])
@@ -147,6 +87,29 @@ def test_ctrl_c_ends_everything(demo: Any, log_file: Path, moment: str) -> None:
     assert run.process.wait(STOP_SECONDS) == 130
     assert run.all_gone(STOP_SECONDS), run.alive()
     assert "Traceback" not in run.output.read_text()
+
+
+def test_the_printed_lines_work(demo: Any, log_file: Path) -> None:
+    for program in ("kcat", "redis-cli"):
+        if shutil.which(program) is None:
+            pytest.skip(f"there is no {program} here")
+    run = demo("--events", str(log_file), "--seconds", "12", "--keep")
+    run.wait_for("streamrec recommend", 100)
+    lines = run.output.read_text().splitlines()
+    produce = next(line for line in lines if "| LD_PRELOAD=" in line or "| kcat" in line)
+    read = next(line for line in lines if "redis-cli" in line)
+    before = shell(read)
+    shell(produce)
+    deadline = time.monotonic() + STOP_SECONDS
+    while shell(read) == before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert shell(read) != before
+    clicked = json.loads(produce.split("|")[1].split("'")[0])["item"]
+    assert clicked in [item["item"] for item in json.loads(before)["items"]]
+    assert clicked not in [item["item"] for item in json.loads(shell(read))["items"]]
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait(STOP_SECONDS) == 0
+    assert run.all_gone(STOP_SECONDS), run.alive()
 
 
 def test_a_killed_demonstration_leaves_no_child(demo: Any, log_file: Path) -> None:

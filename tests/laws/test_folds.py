@@ -135,7 +135,6 @@ def test_an_owner_that_restarts_learns_the_same_bytes(
     assert restarted.rows == going_on.rows
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a restored ring of latest items is rotated")
 def test_a_user_stage_that_restarts_beside_the_same_table_draws_the_same() -> None:
     log = raws([event(f"u{n % 3}", f"i{n % 7}", ts=n) for n in range(40)])
     going_on, restarted = World(small()), World(small())

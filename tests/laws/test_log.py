@@ -275,6 +275,16 @@ def test_two_members_share_and_hand_over(
     assert first.count == 20
 
 
+def test_a_join_that_ends_between_two_polls_counts(log: Log, topics: KafkaSettings) -> None:
+    member = Member(log, [topics.events_topic])
+    deadline = time.monotonic() + 5
+    while len(member.owned) < 4:
+        assert time.monotonic() < deadline
+        member.poll(0.01)
+        time.sleep(0.3)
+    assert len(member.assigned) == 1
+
+
 def test_a_failing_on_assign_is_called_again(log: Log, topics: KafkaSettings) -> None:
     fill(log, topics.events_topic, 1)
     calls = []
@@ -366,7 +376,7 @@ def test_an_aborted_transaction_is_not_read(
 def test_a_broker_that_does_not_answer_is_named(
     client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("kafka_python_log", "confluent_log", "topics"):
+    for module in ("kafka_python_log", "kafka_python_producer", "confluent_log", "topics"):
         monkeypatch.setattr(f"streamrec.transport.{module}.CONNECT_SECONDS", 0.5)
     log = open_log(KafkaSettings(brokers="127.0.0.1:1", client=client), "g")
     for use in (

@@ -1,11 +1,12 @@
 """The laws of the Redis store, on one server and on a cluster of three."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
-from laws.redis_kinds import redis_cluster
+from laws.redis_kinds import Cluster, redis_cluster
 from laws.world import World, event, raws, small
 from redis.cluster import RedisCluster
 from redis.crc import key_slot
@@ -14,18 +15,19 @@ from servers import Unavailable
 from streamrec.config import RedisSettings
 from streamrec.errors import CommitConflict, ConfigurationError, StoreError
 from streamrec.shards.metadata_shard import MetadataShard
-from streamrec.transport.store import Commit, Store, feed_entry, key
+from streamrec.transport.layout import Commit, feed_entry, key
+from streamrec.transport.store import Store
 
 KINDS = ["server", "cluster"]
 NOW = 1_700_000_000_000.0
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """The address of a node of a real Redis Cluster."""
+def cluster() -> Iterator[Cluster]:
+    """A real Redis Cluster."""
     try:
-        with redis_cluster() as url:
-            yield url
+        with redis_cluster() as nodes:
+            yield nodes
     except Unavailable as reason:
         pytest.skip(str(reason))
 
@@ -34,7 +36,7 @@ def cluster() -> Iterator[str]:
 def place(request: pytest.FixtureRequest) -> RedisSettings:
     """An empty Redis of each kind."""
     if request.param == "cluster":
-        settings = RedisSettings(url=request.getfixturevalue("cluster"), cluster=True)
+        settings = RedisSettings(url=request.getfixturevalue("cluster").url, cluster=True)
         RedisCluster.from_url(settings.url).flushall()
         return settings
     return RedisSettings(url=request.getfixturevalue("clean_redis").url)
@@ -149,7 +151,9 @@ def test_the_keys_of_one_commit_share_a_slot(store: Store, plain: Any) -> None:
         before = everything(plain).keys()
         store.commit(each)
         written = everything(plain).keys() - before
-        assert {k.decode() for k in written} == {key(each.shard, k) for k in kinds[each.shard].split()}
+        assert {k.decode() for k in written} == {
+            key(each.shard, k) for k in kinds[each.shard].split()
+        }
         assert len({key_slot(k) for k in written}) == 1
     assert len({key_slot(key(f"u{n}", "meta").encode()) for n in range(8)}) > 1
 
@@ -234,12 +238,12 @@ def test_a_name_cannot_pretend_to_be_an_offset(store: Store) -> None:
 def test_the_feed_is_trimmed_and_read_from_a_position(store: Store) -> None:
     assert store.feed_end("i0") == b"0-0"
     for n in range(8):
-        entry = feed_entry(n, n + 1, '{"u0": 5}', {"factors": b"%d" % n})
+        entry = feed_entry(n, '{"u0": 5}', {"factors": b"%d" % n})
         store.commit(commit(n + 1, n or None, "i0", feed=entry, feed_entries=3))
     entries = store.feed({"i0": b"0-0", "i1": b"0-0"}, 10)
     assert entries["i1"] == []
     assert [fields[b"factors"] for _, fields in entries["i0"]] == [b"5", b"6", b"7"]
-    head = b'{"first": 5, "next": 6, "marks": {"u0": 5}}'
+    head = b'{"commit": 5, "marks": {"u0": 5}}'
     assert entries["i0"][0][1][b"head"] == head
     assert store.feed_end("i0") == entries["i0"][-1][0]
     after = store.feed({"i0": entries["i0"][0][0]}, 1)["i0"]
@@ -264,9 +268,55 @@ def test_a_row_of_another_type_is_an_error_of_ours(store: Store, plain: Any) -> 
         store.commit(commit(5, None))
 
 
-@pytest.mark.parametrize("cluster", [False, True])
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        False,
+        True,
+    ],
+)
 def test_a_redis_that_is_not_there_is_an_error_of_ours(cluster: bool) -> None:
     with pytest.raises((StoreError, ConfigurationError)):
         Store(RedisSettings(url="redis://127.0.0.1:1", cluster=cluster)).meta("u0")
     with pytest.raises(ConfigurationError):
         Store(RedisSettings(url="redis://127.0.0.1:port", cluster=cluster))
+
+
+def test_a_slot_that_moves_is_found_again(cluster: Cluster) -> None:
+    """The first call after the move fails, and asks where the slots are now."""
+    store = Store(RedisSettings(url=cluster.url, cluster=True))
+    assert store.meta("u7") == {}
+    slot = key_slot(key("u7", "meta").encode())
+    clients = [redis.Redis(port=port) for port in cluster.ports]
+    owner = next(n for n, port in enumerate(cluster.ports) if _port_of(store, "u7") == port)
+    other = (owner + 1) % len(clients)
+    name = clients[other].execute_command("CLUSTER", "MYID")
+    for client in (clients[other], clients[owner], clients[3 - owner - other]):
+        client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", name)
+    for attempt in (lambda: store.commit(commit(1, None, "u7")), lambda: store.meta("u7")):
+        with contextlib.suppress(StoreError):
+            attempt()
+    assert _port_of(store, "u7") == cluster.ports[other]
+    assert not store.meta("u7")
+    store.commit(commit(1, None, "u7"))
+    assert store.meta("u7")[b"offset"] == b"1"
+    for client in clients:
+        client.close()
+    store.close()
+
+
+def _port_of(store: Store, shard: str) -> int:
+    return int(store.client(key(shard, "meta")).connection_pool.connection_kwargs["port"])
+
+
+def test_a_cluster_that_goes_away_is_an_error_of_ours(cluster: Cluster) -> None:
+    """The last test of the module: it ends the nodes. A bare error would end the stage for good."""
+    store = Store(RedisSettings(url=cluster.url, cluster=True, timeout_seconds=0.5))
+    store.meta("u0")
+    for node in cluster.nodes:
+        node.kill()
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            store.meta("u0")
+        with pytest.raises(StoreError):
+            store.commit(commit(1, None))

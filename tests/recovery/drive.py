@@ -101,7 +101,12 @@ class Feeder(threading.Thread):
             self._failure = failure
 
     def _produce(self) -> None:
-        producer = KafkaProducer(bootstrap_servers=self._brokers, acks="all", linger_ms=2)
+        producer = KafkaProducer(
+            bootstrap_servers=self._brokers,
+            acks="all",
+            linger_ms=2,
+            reconnect_backoff_max_ms=500,  # not 30 s: brokers are restarted in these tests
+        )
         futures = []
         for one in self._sent:
             futures.append(producer.send(self._topic, one.value, key=one.key))

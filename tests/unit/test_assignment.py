@@ -58,7 +58,7 @@ def test_what_was_lost_is_taken_anew() -> None:
     calls.assignment.assigned(P)
     calls.assignment.settle()
     calls.assignment.advance(P[0], 15)
-    calls.assignment.lost(P)
+    calls.assignment.lost()
     calls.assignment.assigned(P[:2])
     assert calls.assignment.settle() == {P[0]: 10, P[1]: 10}
     assert calls.calls == [("assign", P), ("revoke", P), ("assign", P[:2])]

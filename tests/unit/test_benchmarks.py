@@ -83,7 +83,9 @@ def test_mixed_users_keep_their_own_order() -> None:
     for user in set(sittings.users):
         own = [i for u, i in zip(sittings.users, sittings.items, strict=True) if u == user]
         assert [i for u, i in zip(mixed.users, mixed.items, strict=True) if u == user] == own
-    runs = [sum(a == b for a, b in zip(c.users, c.users[1:], strict=False)) for c in (sittings, mixed)]
+    runs = [
+        sum(a == b for a, b in zip(c.users, c.users[1:], strict=False)) for c in (sittings, mixed)
+    ]
     assert runs[1] < runs[0] / 3
 
 

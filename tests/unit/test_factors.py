@@ -105,7 +105,7 @@ def test_owners_with_a_fresh_copy_step_like_the_joint_softmax(seed: int) -> None
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_target_step_goes_down_the_slope_of_the_loss(seed: int) -> None:
-    """Finite differences in t_i and b_i give (y - p) z and y - p, up to Adagrad's positive scale."""
+    """Finite differences in t_j give (y - p) z, which Adagrad only scales."""
     example = Example(seed)
     p = example.softmax()
     for n in (0, 1):

@@ -177,14 +177,7 @@ def test_another_version_is_refused(reader: str) -> None:
 
 @pytest.mark.parametrize(
     "reader",
-    [
-        pytest.param(
-            reader,
-            marks=[pytest.mark.xfail(strict=True, reason="bug: a bare ValueError, or no error")]
-            * (reader != "factors"),
-        )
-        for reader in READERS
-    ],
+    READERS,
 )
 def test_a_truncated_or_longer_row_is_refused(reader: str) -> None:
     blob = written(reader)

@@ -1,4 +1,4 @@
-"""The test servers: what is asked for is taken, and two processes may fetch Kafka's jars at once."""
+"""The test servers: what is asked for is taken; two processes may fetch the jars at once."""
 
 import os
 import subprocess

@@ -71,21 +71,18 @@ def test_another_version_is_named(value: bytes) -> None:
         decode(value)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: errors of msgspec and numpy come out bare")
 def test_a_cut_record_is_refused() -> None:
     whole = record()
     assert [n for n in range(len(whole)) if not refused(whole[:n])] == []
     assert refused(whole + b"\0")
 
 
-@pytest.mark.xfail(strict=True, reason="bug: errors of msgspec and numpy come out bare")
 @settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_foreign_bytes_are_refused(tail: bytes) -> None:
     assert refused(bytes((updates.VERSION,)) + tail)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: errors of msgspec and numpy come out bare")
 @settings(deadline=None)
 @given(st.integers(0, len(record()) - 1), st.integers(0, 255))
 def test_a_changed_byte_gives_a_record_or_an_error_of_ours(at: int, byte: int) -> None:
@@ -97,7 +94,6 @@ def test_a_changed_byte_gives_a_record_or_an_error_of_ours(at: int, byte: int) -
         pass
 
 
-@pytest.mark.xfail(strict=True, reason="bug: columns are not checked against each other")
 @pytest.mark.parametrize("shorter", ["z", "g", "ts", "weights", "scored_rest", "pair_others"])
 def test_columns_that_do_not_fit_each_other_are_refused(shorter: str) -> None:
     """The kernels do not check bounds: a short column would make them read foreign memory."""
@@ -106,7 +102,6 @@ def test_columns_that_do_not_fit_each_other_are_refused(shorter: str) -> None:
     assert refused(encode("u0", 0, 0, 3, SIZE, sent, [], []))
 
 
-@pytest.mark.xfail(strict=True, reason="bug: columns are not checked against each other")
 def test_indexes_outside_their_column_are_refused() -> None:
     for name in ("item_keys", "scored_events"):
         sent = columns(3)

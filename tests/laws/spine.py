@@ -1,0 +1,99 @@
+"""Both stages over a Kafka of lists and a real Redis, one turn at a time."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from memory_log import MemoryBroker, MemoryLog
+from prometheus_client import CollectorRegistry
+
+from streamrec.config import KafkaSettings, Settings
+from streamrec.metrics import Metrics
+from streamrec.roles.item_learner import ItemLearner
+from streamrec.roles.stage import Stage
+from streamrec.roles.user_learner import UserLearner
+from streamrec.shards.item_table import ItemTable
+from streamrec.transport.item_feed import ItemFeed
+from streamrec.transport.layout import Shards
+from streamrec.transport.log import Partition
+from streamrec.transport.store import Store
+
+KAFKA = KafkaSettings(
+    events_topic="events", items_topic="items", updates_topic="updates", dead_letters_topic="dead"
+)
+EVENTS, ITEMS, DEAD = Partition("events", 0), Partition("items", 0), Partition("dead", 0)
+
+
+class Spine:
+    """One events partition, one items partition, `parts` of updates; `turn` does some of both."""
+
+    def __init__(self, settings: Settings, url: str, parts: int = 1) -> None:
+        self.settings = msgspec.structs.replace(
+            settings,
+            kafka=KAFKA,
+            redis=msgspec.structs.replace(settings.redis, url=url),
+            items=msgspec.structs.replace(settings.items, refresh_seconds=0.0),
+        )
+        self.parts = parts
+        self.broker = MemoryBroker(events=1, items=1, updates=parts, dead=1)
+        self.metrics = Metrics(CollectorRegistry())
+        self.store = Store(self.settings.redis)
+        self.shards: Shards = self.store.declare(1, parts, 1, self.settings.factors.size)
+        self.start()
+
+    def start(self) -> None:
+        """Begin as a new process does; what was in memory is lost."""
+        self.feed = self.new_feed(with_neighbours=False)
+        self.users_log, self.items_log = MemoryLog(self.broker), MemoryLog(self.broker)
+        self.learner = UserLearner(
+            self.settings, self.users_log, self.store, self.feed, self.metrics
+        )
+        items = ItemLearner(self.settings, self.items_log, self.store, self.metrics)
+        self.users = Stage("user", self.users_log, self.learner, self.settings, self.metrics)
+        self.items = Stage("item", self.items_log, items, self.settings, self.metrics)
+        for stage, log, learner in (
+            (self.users, self.users_log, self.learner),
+            (self.items, self.items_log, items),
+        ):
+            log.subscribe(learner.topics, stage._take, stage._release)
+        self.users_log.give(EVENTS, ITEMS)
+        self.items_log.give(*(Partition("updates", n) for n in range(self.parts)))
+
+    def new_feed(self, *, with_neighbours: bool = True, store: Store | None = None) -> ItemFeed:
+        s = self.settings
+        return ItemFeed(
+            store or self.store,
+            [f"i{n}" for n in range(self.parts)],
+            lambda: ItemTable(
+                s.factors, s.popularity, s.similarity, with_neighbours=with_neighbours
+            ),
+            0.0,
+        )
+
+    def send(self, events: Sequence[dict[str, Any] | bytes | None]) -> None:
+        """Append events."""
+        for one in events:
+            self.broker.append(EVENTS, json.dumps(one).encode() if isinstance(one, dict) else one)
+
+    def describe(self, **item: Any) -> None:
+        """Append metadata of an item."""
+        self.broker.append(ITEMS, json.dumps(item).encode(), item["item"].encode())
+
+    def turn(self) -> None:
+        """Let each stage poll once."""
+        self.users.step()
+        self.items.step()
+
+    def learn(self, events: Sequence[dict[str, Any] | bytes | None], batch: int = 0) -> None:
+        """Append the events, and let both stages learn them, in batches of so many."""
+        for n in range(0, len(events), batch or max(1, len(events))):
+            self.send(events[n : n + (batch or len(events))])
+            self.turn()
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return one sample of a metric, 0 where there is none."""
+        return self.metrics.registry.get_sample_value(f"streamrec_{name}", labels) or 0.0
+
+    def close(self) -> None:
+        self.store.close()

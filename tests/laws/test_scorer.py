@@ -1,0 +1,125 @@
+"""The scorer and the live metrics, after both stages over a Kafka of lists and a real Redis."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from laws.spine import Spine
+from laws.world import event, small
+
+from streamrec.config import Settings
+from streamrec.learners.keys import key_of
+from streamrec.roles.score import Scorer
+from streamrec.shards import rows
+from streamrec.transport.layout import POPULAR
+
+Make = Callable[..., Spine]
+
+
+@pytest.fixture
+def make(make_spine: Callable[[Settings, int], Spine]) -> Make:
+    return lambda: make_spine(small(users={"cached_users": 2}), 2)
+
+
+def clicks(count: int) -> list[dict[str, Any]]:
+    return [event(f"u{n % 4}", f"i{n * 7 % 11}", ts=n) for n in range(count)]
+
+
+def scorer(spine: Spine) -> Scorer:
+    lists = msgspec.structs.replace(spine.settings.lists, length=5)
+    settings = msgspec.structs.replace(spine.settings, lists=lists)
+    return Scorer(settings, spine.store, spine.shards, spine.metrics)
+
+
+def served(spine: Spine, user: str) -> dict[str, Any]:
+    [blob] = spine.store.lists([user])
+    found: dict[str, Any] = json.loads(blob or b"{}")
+    return found
+
+
+def test_a_scorer_serves_the_due_and_the_strangers(make: Make) -> None:
+    spine = make()
+    spine.learn(clicks(60), batch=10)
+    mine = scorer(spine)
+    while mine.step(10.0):
+        pass
+    assert mine.ready and spine.store.due_count(["u0"]) == 0
+    for n in range(4):
+        row = rows.decode_user(spine.store.all_rows("u0", "users")[b"u%d" % n])
+        found = served(spine, f"u{n}")
+        assert (found["user"], found["offset"]) == (f"u{n}", row.offset)
+        listed = {key_of(entry["item"]) for entry in found["items"]}
+        assert listed and not listed & set(row.keys.tolist())
+    assert len(served(spine, POPULAR)["items"]) == 5
+    assert spine.value("lists_published_total") == 4
+    assert spine.value("click_to_list_seconds_count") == 4
+
+
+def test_the_first_lists_are_not_empty_for_good(make: Make) -> None:
+    """The scorer is quicker than the owners of the items: nothing can be recommended yet."""
+    spine = make()
+    mine = scorer(spine)
+    spine.send(clicks(20))
+    spine.users.step()
+    mine.step(10.0)
+    spine.items.step()
+    for now in (20.0, 30.0):
+        mine.step(now)
+    assert served(spine, "u1")["items"]
+
+
+def test_a_scorer_that_dies_leaves_its_users_due(make: Make) -> None:
+    spine = make()
+    spine.learn(clicks(20))
+    spine.store.take_due(["u0"], 9e12, 1.0, 64)  # its lease is over
+    mine = scorer(spine)
+    mine.step(10.0)
+    assert served(spine, "u1") and spine.store.due_count(["u0"]) == 0
+
+
+def test_an_evicted_user_is_due_no_more(make: Make) -> None:
+    spine = make()
+    spine.learn(clicks(20))
+    spine.store.run([("HDEL", "sr:{u0}:users", "u1")])
+    scorer(spine).step(10.0)
+    assert served(spine, "u1") == {} and served(spine, "u2")
+    assert spine.store.due_count(["u0"]) == 0
+
+
+def test_live_metrics_look_at_the_list_that_was_served(make: Make) -> None:
+    spine = make()
+    spine.learn(clicks(60), batch=10)
+    scorer(spine).step(10.0)
+    wanted = served(spine, "u1")["items"][0]["item"]
+    before = spine.value("prequential_events_total")
+    hits = spine.value("prequential_hits_total", source="blend", k="10")
+    spine.learn([event("u1", wanted, ts=99), event("u1", "no such item", ts=99)])
+    assert spine.value("prequential_events_total") == before + 2
+    assert spine.value("prequential_hits_total", source="blend", k="10") == hits + 1
+    spine.learn([event("new here", served(spine, POPULAR)["items"][0]["item"], ts=99)])
+    assert spine.value("prequential_events_total") == before + 2  # no event before it
+
+
+def test_live_metrics_do_not_look_at_a_list_that_knows_the_click(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the user stage waits for the flush, the owners learn and a scorer makes a list."""
+    spine = make()
+    spine.learn(clicks(60), batch=10)
+    mine = scorer(spine)
+    mine.step(10.0)
+    spine.learn([event("u1", "i0", ts=98)])  # u1 is due
+    flush = spine.users_log.flush
+
+    def flush_slowly(*arguments: Any) -> None:
+        flush(*arguments)
+        spine.items.step()
+        mine.step(20.0)
+
+    monkeypatch.setattr(spine.users_log, "flush", flush_slowly)
+    hits = spine.value("prequential_hits_total", source="similarity", k="10")
+    spine.send([event("u1", "brand new", ts=99)])
+    spine.users.step()
+    assert spine.value("prequential_hits_total", source="similarity", k="10") == hits

@@ -1,0 +1,74 @@
+"""Ranking metrics against values worked out by hand."""
+
+import numpy as np
+import pytest
+
+from streamrec.evaluation import ranks
+from streamrec.evaluation.ranks import encode_shown, ranks_in, shown_at
+
+RANKS = np.array([[0, 4, -1], [9, 10, 19], [20, 1, 2]])
+NOW = 1_700_000_000_000
+
+
+def lists(*rows: list[int]) -> np.ndarray:
+    return np.array(rows, np.uint64)
+
+
+def look(shown: list[bytes | None], keys: list[int], sources: int) -> list[list[int]]:
+    which, wanted = np.arange(len(keys)), np.array(keys, np.uint64)
+    return ranks_in(shown, which, wanted, sources).tolist()
+
+
+def test_recall() -> None:
+    assert ranks.hits(RANKS, 10).tolist() == [[1, 1, 0], [1, 0, 0], [0, 1, 1]]
+    assert ranks.hits(RANKS, 20).tolist() == [[1, 1, 0], [1, 1, 1], [0, 1, 1]]
+
+
+def test_ndcg() -> None:
+    found = ranks.ndcg(RANKS, 20)
+    # 1 / log2(1 + place), places counted from 1
+    assert found[0] == pytest.approx([1.0, 0.386853, 0.0], abs=1e-6)
+    assert found[1] == pytest.approx([0.289065, 0.278943, 0.227670], abs=1e-6)
+    assert found[2] == pytest.approx([0.0, 0.630930, 0.5], abs=1e-6)
+    assert ranks.ndcg(RANKS, 2)[2].tolist() == pytest.approx([0.0, 0.630930, 0.0], abs=1e-6)
+
+
+def test_reciprocal_rank() -> None:
+    found = ranks.reciprocal(RANKS, 20)
+    expected = np.array([[1, 0.2, 0], [0.1, 1 / 11, 0.05], [0, 0.5, 1 / 3]])
+    assert found == pytest.approx(expected)
+
+
+def test_places_are_found_in_each_list() -> None:
+    blob = encode_shown(NOW, lists([7, 8, 9], [9, 7, 0], [0, 0, 0]))
+    assert shown_at(blob) == NOW
+    assert look([blob, blob, blob], [9, 7, 5], 3) == [[2, 0, -1], [0, 1, -1], [-1, -1, -1]]
+
+
+def test_several_events_share_a_row_and_rows_may_differ_in_length() -> None:
+    short, long = encode_shown(NOW, lists([5])), encode_shown(NOW, lists([4, 3, 5]))
+    which, keys = np.array([1, 0, 1, 1]), np.array([5, 5, 3, 9], np.uint64)
+    assert ranks_in([short, long], which, keys, 1).tolist() == [[2], [0], [1], [-1]]
+
+
+def test_no_list_is_a_miss() -> None:
+    other = bytes((9,)) + encode_shown(NOW, lists([5]))[1:]
+    fewer = encode_shown(NOW, lists([5]))
+    assert look([None, b"", other], [5, 5, 5], 1) == [[-1], [-1], [-1]]
+    assert look([fewer], [5], 2) == [[-1, -1]]
+    assert ranks_in([], np.zeros(0, np.int64), np.zeros(0, np.uint64), 2).shape == (0, 2)
+
+
+def test_sums_of_nothing_are_zero() -> None:
+    none = np.zeros((0, 6), np.int64)
+    assert ranks.hits(none, 10).sum() == ranks.ndcg(none, 20).sum() == 0
+
+
+def test_a_list_may_be_longer_than_255() -> None:
+    blob = encode_shown(NOW, lists(list(range(1, 301))))
+    assert look([blob], [300], 1) == [[299]]
+
+
+def test_a_damaged_row_is_a_miss() -> None:
+    blob = encode_shown(NOW, lists([7, 8, 9]))
+    assert look([blob[:-4]], [7], 1) == [[-1]]
