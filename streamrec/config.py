@@ -12,6 +12,7 @@ Name = Annotated[str, Meta(min_length=1)]
 Topic = Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9._-]{1,249}\Z")]
 Size = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
+Length = Annotated[int, Meta(ge=1, le=1000)]
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -115,9 +116,9 @@ class EventSettings(Section, frozen=True, kw_only=True):
 class UserSettings(Section, frozen=True, kw_only=True):
     """Bounds of the rows kept for users."""
 
-    recent_items: Size = 50
+    recent_items: Length = 50
     """Distinct items kept in a user's history, newest last."""
-    seen_items: Count = 1000
+    seen_items: Annotated[int, Meta(ge=0, le=60_000)] = 1000
     """Older items remembered only as seen, by a 32-bit hash."""
     max_users: Size = 1_000_000
     """User rows a partition keeps in Redis; beyond, the longest idle of a sample are dropped."""
@@ -150,7 +151,7 @@ class SimilaritySettings(Section, frozen=True, kw_only=True):
     """Earlier items of the user that are paired with a new one; the b-th newest gets weight 1/b."""
     reverse_weight: NonNegative = 0.5
     """Weight of the pair in the other direction."""
-    neighbours: Size = 100
+    neighbours: Length = 100
     """Neighbours kept for an item; a list grows to twice that before it is pruned."""
     half_life_seconds: NonNegative = 604_800.0
     """Half-life of the counts; 0: none."""
@@ -197,7 +198,7 @@ class BlendSettings(Section, frozen=True, kw_only=True):
 class ListSettings(Section, frozen=True, kw_only=True):
     """The published lists."""
 
-    length: Size = 20
+    length: Length = 20
     """Items in a list."""
     exclude: Literal["user", "session", "none"] = "user"
     """Left out: `user`, all the user has seen; `session`, what this session has seen; `none`."""

@@ -55,6 +55,12 @@ class CommitConflict(StoreError):
     """Another worker moved the shard's offset: drop what is cached, start over from Redis."""
 
 
+class DamagedState(StreamrecError):
+    """Redis holds a part of a shard's state: what is missing cannot be told."""
+
+    exit_code = 65
+
+
 class UnknownVersion(StreamrecError):
     """Stored bytes carry a version that this code does not read."""
 

@@ -126,6 +126,8 @@ def dig(document: Mapping[str, Any], path: list[str]) -> Any:
 
 def checked_id(raw: Any, field: str) -> str:
     """Return an id as a string: a string of 1..128 bytes, or an integer from 0 to 2^63 - 1."""
+    if field == "user" and type(raw) is str and raw.startswith("~"):
+        refuse("bad_id", f"user is {quote(raw)}: ids that begin with ~ are streamrec's own")
     if type(raw) is str and 0 < len(raw) <= ID_BYTES and not _FORBIDDEN.search(raw):
         if raw.isascii() or len(raw.encode()) <= ID_BYTES:
             return raw

@@ -129,6 +129,7 @@ class EventDecoder:
             and value.isascii()
             and _BACKSLASH not in value
             and _DELETE not in value
+            and _TILDE not in value
             and value.rfind(b"{") == 0
             and value.find(b"}") == length - 1
             and (_BRACKET not in value or value.count(_BRACKET) < MAX_DEPTH)
@@ -212,4 +213,5 @@ def decode_item(key: bytes | None, value: bytes | None) -> Item | Rejected:
 _ITEM_FIELDS = ("title", "categories", "text", "available", "attributes")
 _BACKSLASH = ord("\\")
 _DELETE = 0x7F
+_TILDE = ord("~")  # a user id may not begin with it
 _BRACKET = ord("[")

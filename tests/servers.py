@@ -201,7 +201,10 @@ def _apache() -> KafkaServer:
         storage = [*java, "kafka.tools.StorageTool", "format", "-t", cluster]
         _run([*storage, "-c", str(properties)])
         broker = ChildProcess(
-            [*java, "kafka.Kafka", str(properties)], lambda: accepts(port), ready_seconds=60
+            [*java, "kafka.Kafka", str(properties)],
+            lambda: accepts(port),
+            ready_seconds=60,
+            scratch=str(folder),
         )
         broker.start()
     except BaseException:

@@ -186,6 +186,7 @@ def blend(features, weights):  # type: ignore[no-untyped-def]
     s_j = sum_m w_m f_m(j), where NaN counts as log TINY (for a share) or the lowest logit given.
     """
     n, sources = features.shape
+    silent = np.isnan(features)
     scores = np.zeros(n, np.float64)
     best = np.full(n, -1e300)
     source = np.zeros(n, np.int8)
@@ -207,7 +208,7 @@ def blend(features, weights):  # type: ignore[no-untyped-def]
             part = weights[m] * features[j, m]
             scores[j] += part
             above = part - weights[m] * total / n
-            if above > best[j]:
+            if above > best[j] and not silent[j, m]:
                 best[j] = above
                 source[j] = m
     return scores, source

@@ -69,7 +69,9 @@ class ListMaker:
         servable = arrays.stored[:n] & arrays.available[:n]
         shares = table.shares()
         ranked = np.where(servable[:, None], shares, -1.0)
-        most = min(n, self.settings.blend.candidates + self.settings.users.recent_items)
+        # enough that who has seen the most popular items gets the next ones
+        users = self.settings.users
+        most = min(n, self.settings.blend.candidates + users.recent_items + users.seen_items)
         popular = np.full((3, most), -1, np.int32)
         for m in range(3 if most else 0):
             part = np.argpartition(-ranked[:, m], most - 1)[:most]
@@ -83,6 +85,11 @@ class ListMaker:
             self._scratch = Scratch(
                 np.zeros(room), np.zeros(room, np.uint8), np.zeros(width + 1, np.int32)
             )
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is any item to recommend."""
+        return self._catalogue is not None and bool(self._catalogue.servable.any())
 
     def make(self, users: Sequence[UserRow], table: ItemTable) -> list[Made]:
         """Return the users' lists, best first; shorter where the catalogue is small."""
@@ -123,8 +130,8 @@ class ListMaker:
             settings.lists.length, settings.blend.candidates, self._scratch,
         )  # fmt: skip
         reasons = because(
-            history[: factors.context], rows, source, table.arrays, factors.context_decay,
-            settings.lists.because,
+            history[: factors.context], rows, source, table.arrays, similarity.window,
+            factors.context_decay, settings.lists.because,
         )  # fmt: skip
         ids = table.ids
         items = [
@@ -146,4 +153,4 @@ class ListMaker:
         session_ms = int(self.settings.lists.session_seconds * 1000)
         first = excluded_from(user.ts, len(user.ts), newest, rule, session_ms)
         excluded = table.index.rows(user.keys[first:].copy())
-        return excluded[excluded >= 0], user.seen if rule == 0 else user.seen[:0]
+        return excluded[excluded >= 0], user.seen

@@ -7,7 +7,7 @@ from streamrec.ranking.blend import FACTORS, SIMILARITY
 
 
 @njit(cache=True, nogil=True)
-def because(history, rows, source, table, decay, most):  # type: ignore[no-untyped-def]
+def because(history, rows, source, table, window, decay, most):  # type: ignore[no-untyped-def]
     """Return int32[len(rows), most] history rows that support each item, strongest first or -1.
 
     For similarity, by d^(b-1) P[h_b -> j]; for factors, by w_b c_{h_b}.t_j; popularity has none.
@@ -23,6 +23,8 @@ def because(history, rows, source, table, decay, most):  # type: ignore[no-untyp
             h = history[b]
             support[b] = 0.0
             if source[r] == SIMILARITY:
+                if b >= window:
+                    continue
                 for n in range(table.sizes[h]):
                     if table.neighbours[h, n] == j:
                         support[b] = step * table.weights[h, n] / table.totals[h]

@@ -40,6 +40,7 @@ LOOK_SECONDS = 0.05
 REFRESH_SECONDS = 0.25
 SCRAPE_SECONDS = 1.0
 PLAIN_SECONDS = 5.0
+WATCHED_SECONDS = 3.0
 FIRST_EVENTS = 2000
 FIRST_LIST_SECONDS = 60.0
 
@@ -59,6 +60,8 @@ class Play:
         self._sender = Sender(self._replay)
         self._numbers = Numbers(WINDOW_SECONDS)
         self._replay_started = self._replay_ended = time.monotonic()
+        self._watched_user = ""
+        self._watched_since = 0.0
         self.first_list_seconds: float | None = None
 
     def replay_until(self, seconds: float) -> None:
@@ -203,11 +206,13 @@ class Play:
         )
 
     def _watched(self) -> PublishedList | None:
-        """Return the list of whoever was sent last."""
-        if not self._replay.sent:
-            return None
-        code = int(self._table.users[self._replay.sent - 1])
-        return read_lists(self._store, [self._table.user_names[code]])[0]
+        """Return somebody's list: for some seconds that of whoever was sent last."""
+        now = time.monotonic()
+        if self._replay.sent and now - self._watched_since >= WATCHED_SECONDS:
+            self._watched_since = now
+            code = int(self._table.users[self._replay.sent - 1])
+            self._watched_user = self._table.user_names[code]
+        return read_lists(self._store, [self._watched_user])[0]
 
     def _click_time(self, minutes: int) -> int:
         return self._replay.clock + minutes * 60_000

@@ -90,7 +90,7 @@ def _head(view: View) -> RenderableType:
 
 def _flow(view: View) -> RenderableType:
     table = _table()
-    for name in ("", "a second", "in all", "waited  p50", "p99"):
+    for name in ("", "a second", "in all", "freshness p50", "p99"):
         table.add_column(name, justify="left" if not name else "right", min_width=9)
     lists = "streamrec_lists_published_total"
     consumed = "streamrec_events_consumed_total"
@@ -124,7 +124,7 @@ def _recall(view: View, settings: Settings) -> RenderableType:
             Text(source_name(source, settings), style),
             Text(f"{100 * value:.2f} %", style),
             f"{100 * recent.get(source, math.nan):.2f} %" if source in recent else "",
-            f"x {value / best:.2f}" if best > 0 else "",
+            f"× {value / best:.2f}" if best > 0 else "",
             Text("█" * round(BAR * value / most) if most > 0 else "", style or "cyan"),
         )
     return table

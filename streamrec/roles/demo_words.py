@@ -32,12 +32,8 @@ def show_after(console: Console, table: EventTable, reaction: Reaction) -> None:
     )
     places = {item.item: place for place, item in enumerate(reaction.before.items)}
     console.print(_list(reaction.after, title, places, "is being served now"))
-    after = {item.item for item in reaction.after.items}
-    gone = [item.item for item in reaction.before.items if item.item not in after]
     new = sum(item.item not in places for item in reaction.after.items)
-    console.print(
-        f"{new} of {len(reaction.after.items)} are new. Gone: {_names(gone, title)}.", style="dim"
-    )
+    console.print(f"{new} of its {len(reaction.after.items)} items are new.", style="dim")
     console.print(
         "Timed from producing the click to reading the new list, with the replay paused before it "
         "so that no backlog is in the way; the table's p50 and p99 are those under load.",

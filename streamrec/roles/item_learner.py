@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from streamrec.config import Settings
-from streamrec.errors import CommitConflict, GapError, StreamrecError
+from streamrec.errors import CommitConflict, GapError, StreamrecError, UnknownVersion
 from streamrec.metrics import Metrics
 from streamrec.roles.live_metrics import observe_ages
 from streamrec.roles.stage import Batches
@@ -58,7 +58,10 @@ class ItemLearner:
 
     def _fold(self, shard: ItemShard, message: Message) -> list[int]:
         """Apply one record; return the log times of the events that name an item here."""
-        record = updates.decode(message.value or b"")
+        try:
+            record = updates.decode(message.value or b"")
+        except UnknownVersion as error:
+            raise UnknownVersion(f"{shard.name} offset {message.offset}: {error}") from None
         try:
             with self._metrics.fold_seconds.labels(STAGE).time():
                 done = shard.fold(record)

@@ -42,7 +42,7 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
     for thread in threads:
         thread.join()
     health.close()
-    return exit_code(stages, metrics)
+    return exit_code(stages)
 
 
 def open_stages(settings: Settings, metrics: Metrics) -> list[Stage]:
@@ -88,13 +88,12 @@ def check_record_size(settings: Settings) -> None:
         )
 
 
-def exit_code(stages: list[Stage], metrics: Metrics) -> int:
+def exit_code(stages: list[Stage]) -> int:
     """Report what stopped a stage; a stop on request is 0."""
     code = 0
     for stage in stages:
         error = stage.failed
         if error is not None:
-            metrics.fold_stopped.labels(type(error).__name__).set(1)
             expected = isinstance(error, StreamrecError)
             logger.error(
                 "stage stopped",

@@ -100,6 +100,7 @@ def read_shopping() -> EventTable:
 def _products(pq: Any, file: Path, sold: set[str]) -> dict[str, dict[str, Any]]:
     names = ("product_id", "department", "brand", "product_category", "product_type")
     columns = pq.read_table(file, columns=[*names, "package_size"]).to_pydict().values()
+    catalogue: dict[str, dict[str, Any]]
     catalogue = {item: {"item": item, "title": f"Product {item}"} for item in sold}
     for number, department, brand, category, kind, size in zip(*columns, strict=True):
         item = str(number)

@@ -74,6 +74,8 @@ class Scorer:
         clock = time.time() * 1000.0
         # the fraction makes the leases of two scorers differ
         lease = float(int(clock + lists.lease_seconds * 1000)) + secrets.randbelow(1024) / 1024
+        if not self._lists.ready:  # no item is known yet: they stay due
+            return False
         taken = self._store.take_due(self._users, clock, lease, lists.due_batch)
         if taken:
             try:

@@ -85,6 +85,7 @@ class Stage:
                     self._start_over(doubt, stop)
         except Exception as error:
             self.failed = error
+            self._metrics.fold_stopped.labels(type(error).__name__).set(1)
             stop.set()
         finally:
             self._log.close()
@@ -111,7 +112,7 @@ class Stage:
         polled = time.monotonic()
         if batches:
             self._learner.learn(batches, self.shards)
-            self._failures = 0
+        self._failures = 0
         now = self._turned = time.monotonic()
         if now - self._reported >= REPORT_SECONDS:
             self._reported = now

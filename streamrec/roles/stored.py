@@ -7,6 +7,7 @@ import msgspec
 
 from streamrec.config import RedisSettings
 from streamrec.errors import StoreError
+from streamrec.transport.logs import without_password
 from streamrec.transport.store import Store
 
 
@@ -29,8 +30,8 @@ class Stored:
         if shards is None:
             self.close()
             raise StoreError(
-                f"Redis at {settings.url} holds no streamrec state: start `streamrec learn` first, "
-                "or set STREAMREC_REDIS=url."
+                f"Redis at {without_password(settings.url)} holds no streamrec state: "
+                "start `streamrec learn` first, or set STREAMREC_REDIS=url."
             )
         counts = {"u": shards.users, "m": shards.metadata, "i": shards.items}
         self._names = {kind: [f"{kind}{n}" for n in range(count)] for kind, count in counts.items()}

@@ -85,8 +85,9 @@ class ItemShard:
         if header.first > mark:
             raise GapError(
                 f"{self.name}: updates of {header.source} jump from offset {mark} to {header.first}"
-                f": a record is missing from the updates topic. Start {header.source} over from an "
-                "older Redis backup, or reset state and topics together; see docs/guarantees.md"
+                ": a record is missing from the updates topic. Nothing is counted wrong, but this "
+                "shard cannot go on: empty Redis and the updates topic, and learn again from the "
+                "events; see docs/guarantees.md"
             )
         return mark
 

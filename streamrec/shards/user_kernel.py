@@ -112,21 +112,24 @@ def _scorable(users, user, key, event_ts, rules):  # type: ignore[no-untyped-def
     first = history.excluded_from(users.ts[user], size, event_ts, rules.exclude, rules.session_ms)
     if size == 0 or (rules.exclude == 1 and first == size):
         return False
-    if rules.exclude == 0 and history.is_seen(users.seen[user], users.seen_sizes[user], key):
+    if history.is_seen(users.seen[user], users.seen_sizes[user], key):
         return False
     at = history.index_of(users.keys[user], size, key)
     return at < first if at >= 0 else True
 
 
 @njit(cache=True, nogil=True)
-def _apply(users, user, kind, key, event_ts, type_, type_weights):  # type: ignore[no-untyped-def]
-    """Change the user's row; return the weight given back by a removal."""
+def _apply(users, user, kind, key, event_ts, type_, type_weights, exclude):  # type: ignore[no-untyped-def]
+    """Change the user's row; return the weight given back by a removal.
+
+    What is marked as seen is never listed: disliked items and, by the rule `user`, older ones.
+    """
     back = np.float32(0.0)
     keys, ts, types, takes = users.keys[user], users.ts[user], users.types[user], users.takes[user]
     seen, size = users.seen[user], users.recent[user]
     if kind == POSITIVE:
         size, fell, out = history.take(keys, ts, types, takes, size, key, event_ts, type_)
-        if out:
+        if out and exclude == 0:
             users.seen_sizes[user], users.seen_next[user] = history.mark_seen(
                 seen, users.seen_sizes[user], users.seen_next[user], fell
             )
@@ -180,6 +183,7 @@ def fold(  # type: ignore[no-untyped-def]
                     rules.uniform_share, state, scored, log_q,
                 )  # fmt: skip
                 gradient(targets, biases, scored, log_q, kind == POSITIVE, z, steps.rest[n], g)
-        steps.gains[n] -= _apply(users, user, kind, key, ts, batch.types[n], type_weights)
+        type_ = batch.types[n]
+        steps.gains[n] -= _apply(users, user, kind, key, ts, type_, type_weights, rules.exclude)
         if kind == POSITIVE:
             push(ring, item)

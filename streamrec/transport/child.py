@@ -20,8 +20,8 @@ class ChildProcess:
     """One server process in a session of its own, so the terminal's Ctrl-C does not reach it.
 
     A shell beside it waits for the end of a pipe whose other end only the parent holds, then
-    kills it: this works on Linux and macOS, and whichever of the parent's threads started it.
-    Keeps nothing on disk: the output goes to an unlinked file, read only when a start fails.
+    kills it and deletes the folder `scratch`: this works on Linux and macOS, and whichever of the
+    parent's threads started it. The output goes to an unlinked file, read when a start fails.
     """
 
     def __init__(
@@ -30,11 +30,13 @@ class ChildProcess:
         is_ready: Callable[[], bool],
         environment: Mapping[str, str] | None = None,
         ready_seconds: float = READY_SECONDS,
+        scratch: str = "",
     ) -> None:
         self._command = list(command)
         self._is_ready = is_ready
         self._environment = dict(environment or {})
         self._ready_seconds = ready_seconds
+        self._scratch = scratch
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
 
@@ -62,7 +64,7 @@ class ChildProcess:
                 start_new_session=True,
                 env={**os.environ, **self._environment},
             )
-            self._watcher = _watch(self._process.pid)
+            self._watcher = _watch(self._process.pid, self._scratch)
             reason = self._wait_until_ready()
             if reason:
                 self.kill()
@@ -127,9 +129,10 @@ def accepts(port: int) -> bool:
     return True
 
 
-def _watch(pid: int) -> subprocess.Popen[bytes]:
+def _watch(pid: int, scratch: str) -> subprocess.Popen[bytes]:
+    script = 'read -r _; kill -9 "$0"; if [ -n "$1" ]; then sleep 0.1; rm -rf "$1"; fi'
     return subprocess.Popen(
-        ["/bin/sh", "-c", 'read -r _; kill -9 "$0"', str(pid)],
+        ["/bin/sh", "-c", script, str(pid), scratch],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -73,9 +73,9 @@ class ConfluentProducer:
             raise DeliveryFailed(not_acknowledged(self._settings, str(failure)))
 
     def close(self) -> None:
-        """Send what is queued, for at most 5 s, and disconnect."""
+        """Send what is queued, for at most 3 s, and disconnect."""
         if self._client is not None:
-            self._client.flush(5.0)
+            self._client.flush(3.0)
         self._drop()
 
     def _open(self) -> Any:

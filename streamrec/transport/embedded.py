@@ -102,7 +102,8 @@ class EmbeddedRedis:
     def start(self) -> Self:
         """Start the server and wait until it has loaded its file and answers."""
         if self._child is None:
-            self._child = ChildProcess(self._command(), self._answers)
+            command = self._command()
+            self._child = ChildProcess(command, self._answers, scratch=self._temporary or "")
         try:
             self._child.start()
         except ChildFailed as failure:

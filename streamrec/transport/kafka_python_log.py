@@ -174,7 +174,7 @@ class KafkaPythonLog:
         consumer, self._consumer, self._assignment = self._consumer, None, None
         if consumer is not None:
             try:
-                consumer.close(autocommit=False, timeout_ms=5000)
+                consumer.close(autocommit=False, timeout_ms=3000)
             except KafkaError as error:
                 logger.debug("consumer not closed cleanly: %r", error)
         self._producer.close()

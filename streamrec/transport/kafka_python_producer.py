@@ -60,8 +60,8 @@ class KafkaPythonProducer:
             raise DeliveryFailed(not_acknowledged(self._settings, repr(failure))) from failure
 
     def close(self) -> None:
-        """Send what is queued, for at most 5 s, and disconnect."""
-        self._drop(wait_seconds=5)
+        """Send what is queued, for at most 3 s, and disconnect."""
+        self._drop(wait_seconds=3)
 
     def _open(self) -> KafkaProducer:
         if self._client is None:

@@ -17,7 +17,7 @@ from redis.exceptions import RedisClusterException
 from redis.retry import Retry
 
 from streamrec.config import RedisSettings
-from streamrec.errors import CommitConflict, ConfigurationError, StoreError
+from streamrec.errors import CommitConflict, ConfigurationError, DamagedState, StoreError
 from streamrec.transport.layout import (
     DONE,
     PUBLISH,
@@ -30,6 +30,7 @@ from streamrec.transport.layout import (
 from streamrec.transport.logs import without_password
 
 SCAN_COUNT = 500
+ROW_KINDS = ("users", "rings", "factors")
 
 
 def offset_matches(stored: bytes | None, expected: int | None) -> bool:
@@ -139,8 +140,16 @@ class Store:
         return None if blob is None else msgspec.json.decode(blob, type=Shards)
 
     def meta(self, shard: str) -> dict[bytes, bytes]:
-        """Return a shard's meta fields; empty when nothing is stored."""
+        """Return a shard's meta fields; empty when nothing is stored.
+
+        Raises DamagedState when there are rows without them: starting over would count twice.
+        """
         found: dict[bytes, bytes] = self.run([("HGETALL", key(shard, "meta"))])[0]
+        if not found and any(self.run([("EXISTS", key(shard, kind)) for kind in ROW_KINDS])):
+            raise DamagedState(
+                f"Redis has rows of {shard} but no {key(shard, 'meta')}: was a key evicted or "
+                "deleted? Set maxmemory-policy to noeviction; restore a backup, or delete sr:*"
+            )
         return found
 
     def check_offsets(self, expected: Mapping[str, int | None]) -> None:

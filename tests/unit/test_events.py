@@ -171,13 +171,18 @@ def test_bad_id_beyond_python(raw: bytes) -> None:
         (2**63 - 1, str(2**63 - 1)),
         ("space is fine", "space is fine"),
         ("a:b/c|d\\e", "a:b/c|d\\e"),
-        ("~popular", "~popular"),
         ("日本", "日本"),
     ],
 )
 def test_good_id(good: object, expected: str) -> None:
     event = accepted(changed(user=good, item=good, id=good))
     assert (event.user, event.item, event.id) == (expected, expected, expected)
+
+
+def test_reserved_user_id() -> None:
+    """Reserved: rec:~popular is the list for strangers. Items and event ids may be called that."""
+    assert reason(changed(user="~popular")) == "bad_id"
+    assert accepted(changed(item="~popular", id="~")).item == "~popular"
 
 
 @pytest.mark.parametrize("value", [1e6 + 1, -1e7, 1e300, 10**400, "3", True, [], {}])
