@@ -1,5 +1,7 @@
 """Compiles (or loads from numba's cache) every kernel before a role joins its group."""
 
+import gc
+
 import msgspec
 import numpy as np
 
@@ -15,7 +17,15 @@ from streamrec.shards.user_shard import UserShard
 
 
 def warm_up(settings: Settings) -> None:
-    """Run a few events through both folds, the table and the list maker, in memory."""
+    """Compile by running a few events through everything, in memory; then calm the collector."""
+    _run_all(settings)
+    # what exists now stays; batches make many small objects but no cycles
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def _run_all(settings: Settings) -> None:
     types = {"click": 1.0, "dislike": -1.0, "remove": 0.0}
     events = msgspec.structs.replace(settings.events, weights=types)
     settings = msgspec.structs.replace(settings, events=events)
