@@ -108,7 +108,7 @@ def _learn(users, items, arrays, rules):  # type: ignore[no-untyped-def]
     size, width = targets.shape[1], history.shape[1]
     contexts = np.empty((width, size), np.float32)
     own, weights = np.arange(width), np.empty(width, np.float32)
-    rows = np.empty(1 + negatives, np.int64)
+    rows, live = np.empty(1 + negatives, np.int64), np.arange(len(targets)).astype(np.int32)
     log_q, rest = np.empty(1 + negatives, np.float32), np.empty(1 + negatives, np.float32)
     z, g = np.empty(size, np.float32), np.empty(size, np.float32)
     for e in range(len(users)):
@@ -123,7 +123,7 @@ def _learn(users, items, arrays, rules):  # type: ignore[no-untyped-def]
             user_vector(contexts, own[:found], decay, weights[:found], z)
             filled = min(total[0], len(ring))
             state = mix(np.uint64(total[0]))
-            draw(item, len(targets), ring, filled, counts, uniform_share, state, rows, log_q)
+            draw(item, live, ring, filled, counts, uniform_share, state, rows, log_q)
             gradient(targets, biases, rows, log_q, True, z, rest, g)
             for n in range(len(rows)):
                 if rows[n] >= 0:

@@ -131,7 +131,7 @@ class ItemSettings(Section, frozen=True, kw_only=True):
 
     max_items: Size = 100_000
     """Item rows a partition keeps; beyond, the least popular go."""
-    feed_entries: Size = 200
+    feed_entries: Size = 500
     """Commits whose changed items are kept for readers; a reader further behind loads all rows."""
     refresh_seconds: NonNegative = 0.05
     """How often a worker brings its copy of the item table up to date."""
@@ -155,6 +155,8 @@ class SimilaritySettings(Section, frozen=True, kw_only=True):
     """Neighbours kept for an item; a list grows to twice that before it is pruned."""
     half_life_seconds: NonNegative = 604_800.0
     """Half-life of the counts; 0: none."""
+    prior: NonNegative = 10.0
+    """Counts of evidence given to popularity: an item with few pairs says little."""
 
 
 class FactorSettings(Section, frozen=True, kw_only=True):
@@ -185,8 +187,8 @@ class BlendSettings(Section, frozen=True, kw_only=True):
         default_factory=lambda: {
             "popularity_short": 0.05,
             "popularity_medium": 0.02,
-            "popularity_long": 0.03,
-            "similarity": 0.3,
+            "popularity_long": 0.1,
+            "similarity": 0.4,
             "factors": 1.0,
         }
     )

@@ -123,7 +123,7 @@ class Metrics:
             "batch_events", "Messages in one commit.", BATCH_EVENTS, "stage"
         )
         self.fold_seconds = self._histogram(
-            "fold_seconds", "Time to fold one batch, without any IO.", WORK_SECONDS, "stage"
+            "fold_seconds", "Time to fold one batch, its rows read.", WORK_SECONDS, "stage"
         )
         self.fold_stopped = self._gauge(
             "fold_stopped", "Shards stopped for good until a person acts, by reason.", "reason"

@@ -58,10 +58,13 @@ def user_vector(contexts, rows, decay, weights, z):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def draw(target, n_items, ring, ring_size, ring_counts, uniform_share, state, rows, log_q):  # type: ignore[no-untyped-def]
+def draw(  # type: ignore[no-untyped-def]
+    target, live, ring, ring_size, ring_counts, uniform_share, state, rows, log_q
+):
     """Fill rows[1:] with negatives and log_q with log q_j = log(u/I + (1-u) count_j/ring).
 
-    rows[0] is the target; a draw that hits the target is dropped (row -1).
+    live: int32[I] rows of items that exist; rows[0] is the target; a draw that hits the
+    target is dropped (row -1).
     """
     rows[0] = target
     for n in range(1, len(rows)):
@@ -69,14 +72,14 @@ def draw(target, n_items, ring, ring_size, ring_counts, uniform_share, state, ro
         r = mix(state)
         pick = uniform(mix(r ^ GOLDEN))
         if ring_size == 0 or uniform(r) < uniform_share:
-            j = np.int64(pick * n_items)
+            j = np.int64(live[np.int64(pick * len(live))]) if len(live) > 0 else target
         else:
             j = np.int64(ring[np.int64(pick * ring_size)])
         rows[n] = j if j != target else -1
     share = uniform_share if ring_size > 0 else 1.0
     for n in range(len(rows)):
         if rows[n] >= 0:
-            q = share / n_items
+            q = share / max(1, len(live))
             if ring_size > 0:
                 q += (1.0 - share) * ring_counts[rows[n]] / ring_size
             log_q[n] = math.log(max(q, 1e-12))

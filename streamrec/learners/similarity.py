@@ -1,8 +1,9 @@
 """Item similarity: directed, rank-weighted, decayed co-occurrence with bounded neighbour lists.
 
 Event i after history h_1 (newest), h_2, ...: P[h_b -> i] += 1/b and P[i -> h_b] += r/b.
-Score of j: sum_b d^(b-1) P[h_b -> j] / sum_x P[h_b -> x].  A list grows to twice its bound K,
-then the best K are kept: at K = 100 that loses nothing, replacing the smallest loses a tenth.
+Score of j: sum_b d^(b-1) (P[h_b -> j] + m share_j) / (m + sum_x P[h_b -> x]).
+A list grows to twice its bound K, then the best K are kept: at K = 100 that loses nothing,
+replacing the smallest loses a tenth.
 """
 
 import numpy as np
@@ -52,18 +53,21 @@ def _prune(keys, weights, counts, row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def score(neighbours, weights, sizes, totals, history, decay, scores, touched):  # type: ignore[no-untyped-def]
+def score(neighbours, weights, sizes, totals, history, decay, prior, scores, touched):  # type: ignore[no-untyped-def]
     """Add each neighbour's score to `scores` (dense, zero before) and list its rows in `touched`.
 
-    neighbours: int32[rows, 2K] rows, -1 unknown; history: rows, newest first. Returns how many
-    entries of `touched` were written.
+    neighbours: int32[rows, 2K] rows, -1 unknown; history: rows, newest first. `prior` counts of
+    evidence are popularity's: returns how many entries of `touched` were written, and the mass
+    left for the popularity shares (Dirichlet smoothing, Zhai and Lafferty 2004).
     """
     found = 0
     step = 1.0
+    mass = 0.0
     for b in range(len(history)):
         h = history[b]
-        if h >= 0 and totals[h] > 0.0:
-            scale = step / totals[h]
+        if h >= 0:
+            scale = step / (totals[h] + prior) if totals[h] + prior > 0.0 else 0.0
+            mass += scale * prior
             for n in range(sizes[h]):
                 j = neighbours[h, n]
                 if j >= 0:
@@ -72,4 +76,4 @@ def score(neighbours, weights, sizes, totals, history, decay, scores, touched): 
                         found += 1
                     scores[j] += scale * weights[h, n]
         step *= decay
-    return found
+    return found, mass

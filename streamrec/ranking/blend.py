@@ -17,8 +17,6 @@ from streamrec.shards.history import is_seen
 Array = NDArray[Any]
 SOURCES = ("popularity_short", "popularity_medium", "popularity_long", "similarity", "factors")
 SIMILARITY, FACTORS = 3, 4
-BACK_OFF = 1e-4
-"""Share of the longest popularity mixed into similarity, so that ties have an order."""
 TINY = 1e-8
 """The floor of a share."""
 
@@ -111,6 +109,7 @@ def rank(  # type: ignore[no-untyped-def]
     weights,
     window,
     decay,
+    prior,
     length,
     most,
     scratch,
@@ -128,11 +127,13 @@ def rank(  # type: ignore[no-untyped-def]
     sizes = np.zeros(len(weights), np.int64)
     for m in range(3):
         sizes[m] = _first(catalogue.popular[m], marks, keys, seen, seen_size, most, pools[m])
-    found = similarity.score(
+    found, mass = similarity.score(
         table.neighbours, table.weights, table.sizes, table.totals, history[:window], decay,
-        dense, scratch.touched,
+        prior, dense, scratch.touched,
     )  # fmt: skip
     touched = scratch.touched[:found]
+    for row in touched:
+        dense[row] += mass * shares[row, 2]
     sizes[SIMILARITY] = _top_of(
         touched, dense, servable, marks, keys, seen, seen_size, most, pools[SIMILARITY]
     )
@@ -149,7 +150,7 @@ def rank(  # type: ignore[no-untyped-def]
                     candidates[n] = j
                     n += 1
     candidates = candidates[:n]
-    features = _features(candidates, shares, dense, logits)
+    features = _features(candidates, shares, dense, mass, logits)
     scores, source = blend(features, weights)
     order = np.argsort(-scores)[:length]
     alone = np.full((len(weights), length), -1, np.int32)
@@ -166,15 +167,15 @@ def rank(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _features(candidates, shares, dense, logits):  # type: ignore[no-untyped-def]
+def _features(candidates, shares, dense, mass, logits):  # type: ignore[no-untyped-def]
     """Return float64[candidates, sources], NaN where a source has no opinion."""
     out = np.empty((len(candidates), 5), np.float64)
     for n in range(len(candidates)):
         j = candidates[n]
         for m in range(3):
             out[n, m] = math.log(shares[j, m]) if shares[j, m] > TINY else math.nan
-        p = dense[j]
-        out[n, SIMILARITY] = math.log(p + BACK_OFF * shares[j, 2]) if p > 0 else math.nan
+        p = dense[j] if dense[j] > 0.0 else mass * shares[j, 2]
+        out[n, SIMILARITY] = math.log(p) if p > TINY else math.nan
         out[n, FACTORS] = logits[j] if len(logits) > 0 else math.nan
     return out
 

@@ -127,7 +127,7 @@ class ListMaker:
         rows, scores, source, alone = rank(
             history, excluded[excluded < len(catalogue.keys)], seen, len(seen), logits,
             table.arrays, catalogue, self.weights, similarity.window, factors.context_decay,
-            settings.lists.length, settings.blend.candidates, self._scratch,
+            similarity.prior, settings.lists.length, settings.blend.candidates, self._scratch,
         )  # fmt: skip
         reasons = because(
             history[: factors.context], rows, source, table.arrays, similarity.window,

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 import msgspec
@@ -153,33 +153,30 @@ class Ends:
         parts = [Partition(t, n) for t in topics for n in range(self._log.partitions(t))]
         self._starts = {part: self._log.log_start(part) for part in parts}
         self._log.subscribe(topics, lambda fresh: {p: self._starts[p] for p in fresh}, _ignore)
-        self._poll_until(lambda: all(self._log.high_watermark(p) is not None for p in parts))
 
     def look(self) -> dict[Partition, tuple[int, int]]:
         """Return (first offset, offset after the last) of each partition, as of now.
 
         The last message is fetched again: its answer cannot be older than this call.
         """
-        waiting = set()
-        for part, start in self._starts.items():
-            end = self._log.high_watermark(part) or start
-            if end > start:
-                self._log.seek(part, end - 1)
-                waiting.add(part)
-        self._poll_until(lambda: not waiting, waiting)
-        return {p: (s, self._log.high_watermark(p) or s) for p, s in self._starts.items()}
+        self._poll(set())
+        ends = {part: self._log.high_watermark(part) or 0 for part in self._starts}
+        again = {part for part, start in self._starts.items() if ends[part] > start}
+        for part in again:
+            self._log.seek(part, ends[part] - 1)
+        self._poll(again)
+        return {p: (s, self._log.high_watermark(p) or 0) for p, s in self._starts.items()}
 
-    def _poll_until(self, done: Callable[[], bool], waiting: set[Partition] | None = None) -> None:
+    def _poll(self, waiting: set[Partition]) -> None:
+        """Poll until each partition's end is known, and something of those `waiting` came."""
         deadline = time.monotonic() + ANSWER_SECONDS
-        while not done():
+        while waiting or any(self._log.high_watermark(part) is None for part in self._starts):
             if time.monotonic() > deadline:
                 raise BrokerUnavailable(
                     f"Kafka did not say within {ANSWER_SECONDS:g} s where its partitions end. "
                     "`streamrec doctor` checks the connection."
                 )
-            arrived = self._log.poll(0.05, 100)
-            if waiting is not None:
-                waiting.difference_update(arrived)
+            waiting.difference_update(self._log.poll(0.05, 100))
 
     def close(self) -> None:
         """Leave the group."""

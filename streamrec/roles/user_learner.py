@@ -5,7 +5,6 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from typing import NamedTuple
 
 from streamrec.config import Settings
@@ -14,6 +13,7 @@ from streamrec.events import Event, EventDecoder, Rejected, decode_item
 from streamrec.metrics import Metrics
 from streamrec.roles.live_metrics import LiveMetrics, observe_ages
 from streamrec.roles.stage import Batches
+from streamrec.roles.suspects import Suspects
 from streamrec.shards.metadata_shard import MetadataShard
 from streamrec.shards.user_rows import longest_idle
 from streamrec.shards.user_shard import Fold, UserShard
@@ -24,8 +24,8 @@ from streamrec.transport.store import Store
 
 logger = logging.getLogger(__name__)
 STAGE = "user"
-POISON_TRIES = 3
 EVICTION_SAMPLE = 5
+MOST_EVICTED = 1000
 
 
 class Work(NamedTuple):
@@ -55,8 +55,7 @@ class UserLearner:
         self._decoder = EventDecoder(settings.events)
         self._item_partitions = log.partitions(kafka.updates_topic)
         self._stored: dict[str, int | None] = {}  # offset in Redis, by shard
-        self._suspects: dict[Partition, int] = {}  # fold one by one up to this offset
-        self._tries: dict[tuple[Partition, int], int] = {}
+        self._suspects = Suspects()
 
     def open(self, partition: Partition) -> UserShard | MetadataShard:
         """Restore a partition's shard from Redis, or start it at the log's beginning."""
@@ -80,11 +79,12 @@ class UserLearner:
     ) -> None:
         """Gather, decide, act: fold all batches, send what they say, then store them."""
         self._feed.refresh(time.monotonic(), self._metrics)
-        works = [
-            self._fold(partition, self._fresh(partition, messages, shards), shards[partition])
+        fresh = {
+            partition: self._fresh(partition, messages, shards[partition].offset)
             for partition, messages in batches.items()
             if partition in shards
-        ]
+        }
+        works = [self._fold(p, messages, shards[p]) for p, messages in fresh.items() if messages]
         self._check_offsets(works)
         found = [self._live.look_up(work.fold) for work in works if work.fold]
         for work in works:
@@ -95,6 +95,8 @@ class UserLearner:
             self._observe(work)
         for ranks in found:
             self._live.count(ranks)
+        for partition in fresh:
+            self._suspects.passed(partition, shards[partition].offset)
 
     def report(self, shards: Mapping[Partition, UserShard | MetadataShard]) -> None:
         """Set the gauges."""
@@ -112,18 +114,14 @@ class UserLearner:
         self._metrics.conservation_error_events.set(sum(map(abs, errors)))
 
     def _fresh(
-        self,
-        partition: Partition,
-        messages: Sequence[Message],
-        shards: Mapping[Partition, UserShard | MetadataShard],
+        self, partition: Partition, messages: Sequence[Message], offset: int
     ) -> Sequence[Message]:
-        """Return the messages from the shard's offset on; only the first while one is suspect."""
-        offset = shards[partition].offset
+        """Return the messages from `offset` on; only the first while one may be poison."""
         fresh = [m for m in messages if m.offset >= offset]
-        if offset < self._suspects.get(partition, 0) and len(fresh) > 1:
-            self._log.seek(partition, fresh[1].offset)
-            return fresh[:1]
-        return fresh
+        together = self._suspects.isolate(partition, fresh)
+        if len(together) < len(fresh):
+            self._log.seek(partition, fresh[len(together)].offset)
+        return together
 
     def _fold(
         self,
@@ -133,7 +131,7 @@ class UserLearner:
     ) -> Work:
         """Fold one partition's batch; an exception of ours makes its messages suspects."""
         expected = self._stored[shard.name]
-        next_offset = messages[-1].offset + 1 if messages else shard.offset
+        next_offset = messages[-1].offset + 1
         try:
             with self._metrics.fold_seconds.labels(STAGE).time():
                 if isinstance(shard, MetadataShard):
@@ -146,7 +144,8 @@ class UserLearner:
         except StreamrecError:
             raise
         except Exception as error:
-            self._suspect(partition, messages)
+            self._suspects.blame(partition, messages)
+            logger.exception("the fold raised; trying its messages one by one")
             raise FoldFailed(
                 f"folding offsets {messages[0].offset}..{next_offset - 1} of {shard.name} raised "
                 f"{traceback.format_exception_only(error)[-1].strip()}"
@@ -158,27 +157,16 @@ class UserLearner:
     def _fold_events(
         self, partition: Partition, messages: Sequence[Message], shard: UserShard, next_offset: int
     ) -> Fold:
-        decode, tries = self._decoder.decode, self._tries
+        decode, verdict = self._decoder.decode, self._suspects.verdict
         decoded: list[tuple[int, int, Event | Rejected]] = [
             (m.offset, m.timestamp, decode(m.value, m.timestamp)) for m in messages
         ]
-        if tries:
-            decoded = [
-                (offset, at, _poison(partition, offset))
-                if tries.get((partition, offset), 0) >= POISON_TRIES
-                else (offset, at, event)
-                for offset, at, event in decoded
-            ]
+        if len(decoded) == 1:  # suspects come alone
+            [(offset, at, event)] = decoded
+            decoded = [(offset, at, verdict(partition, offset) or event)]
         missing = shard.users.missing([e.user for _, _, e in decoded if isinstance(e, Event)])
         shard.users.load(missing, self._store.rows(shard.name, "users", missing))
         return shard.fold(decoded, next_offset, self._feed.table)
-
-    def _suspect(self, partition: Partition, messages: Sequence[Message]) -> None:
-        self._suspects[partition] = messages[-1].offset + 1
-        if len(messages) == 1:
-            at = (partition, messages[0].offset)
-            self._tries[at] = self._tries.get(at, 0) + 1
-        logger.exception("the fold raised; trying its messages one by one")
 
     def _check_offsets(self, works: Sequence[Work]) -> None:
         """Raise CommitConflict if rows may have been read after another worker's commit.
@@ -223,6 +211,7 @@ class UserLearner:
                 if self._settings.events.weights[event.type] != 0.0 or event.type == "remove":
                     due[event.user] = min(now, float(at)) if at >= 0 else now
             over = shard.stored_users + shard.users.created - self._settings.users.max_users
+            over = min(over, MOST_EVICTED)
             if over > 0:
                 sample = self._store.sample_users(shard.name, EVICTION_SAMPLE * over)
                 shard.evicted = longest_idle(sample, over, shard.users.row_of)
@@ -255,9 +244,3 @@ class UserLearner:
         for kind, number in Counter(e.type for _, e in work.fold.accepted).items():
             self._metrics.events_accepted.labels(kind).inc(number)
         observe_ages(self._metrics, STAGE, [at for at, _ in work.fold.accepted])
-
-
-def _poison(partition: Partition, offset: int) -> Rejected:
-    place = f"{partition.topic}/{partition.number}/{offset}"
-    digest = blake2b(place.encode(), digest_size=4).hexdigest()
-    return Rejected("poison", f"the fold raised {POISON_TRIES} times, see the log ({digest})")

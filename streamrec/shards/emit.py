@@ -31,7 +31,7 @@ def split(part, parts, batch, weights, steps, item_keys, window, reverse):  # ty
     events, n_events = np.empty(n, np.int64), 0
     item_u = np.empty((n, 2), np.uint32)
     item_rows = np.empty(n, np.int64)
-    gain = np.empty(n, np.float32)
+    gain, gain_ts = np.empty(n, np.float32), np.empty(n, np.int64)
     sc_u, sc_f = np.empty((n * width, 2), np.uint32), np.empty((n * width, 2), np.float32)
     sc_y = np.empty(n * width, np.uint8)
     cx_u, cx_w = np.empty((n * context, 2), np.uint32), np.empty(n * context, np.float32)
@@ -45,7 +45,8 @@ def split(part, parts, batch, weights, steps, item_keys, window, reverse):  # ty
         if mine:
             at, n_keys = _local(item, local, keys, item_keys, n_keys)
             item_u[n_item, 0], item_u[n_item, 1] = n_events, at
-            item_rows[n_item], gain[n_item] = item, steps.gains[e]
+            item_rows[n_item] = item
+            gain[n_item], gain_ts[n_item] = steps.gains[e], steps.gain_ts[e]
             n_item += 1
         if batch.kinds[e] == COUNT:
             if mine:
@@ -85,6 +86,7 @@ def split(part, parts, batch, weights, steps, item_keys, window, reverse):  # ty
             n_events += 1
     return (
         keys[:n_keys], events[:n_events], item_u[:n_item], item_rows[:n_item], gain[:n_item],
+        gain_ts[:n_item],
         sc_u[:n_sc], sc_f[:n_sc], sc_y[:n_sc], cx_u[:n_cx], cx_w[:n_cx],
         pa_u[:n_pa], pa_o[:n_pa], pa_w[:n_pa], pa_c[:n_pa],
     )  # fmt: skip
@@ -102,9 +104,10 @@ def columns_for(
     reverse: float,
 ) -> tuple[dict[str, Array], list[tuple[int, int]]]:
     """Return one partition's columns, and (index in keys, table row) of the items named."""
-    keys, events, item_u, item_rows, gain, sc_u, sc_f, sc_y, cx_u, cx_w, pa_u, pa_o, pa_w, pa_c = (
-        split(part, parts, batch, weights, steps, item_keys, window, reverse)
+    keys, events, item_u, item_rows, gain, gain_ts, *rest = split(
+        part, parts, batch, weights, steps, item_keys, window, reverse
     )
+    sc_u, sc_f, sc_y, cx_u, cx_w, pa_u, pa_o, pa_w, pa_c = rest
     columns = {
         "keys": keys,
         "offsets": batch.offsets[events],
@@ -116,6 +119,7 @@ def columns_for(
         "item_events": item_u[:, 0],
         "item_keys": item_u[:, 1],
         "item_gains": gain,
+        "item_ts": gain_ts,
         "scored_events": sc_u[:, 0],
         "scored_keys": sc_u[:, 1],
         "scored_log_q": sc_f[:, 0],

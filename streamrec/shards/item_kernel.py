@@ -77,6 +77,7 @@ class Columns(NamedTuple):
     item_events: Array
     item_rows: Array
     item_gains: Array
+    item_ts: Array
     scored_events: Array
     scored_rows: Array
     scored_log_q: Array
@@ -109,7 +110,7 @@ def fold(items, c, mark, rules):  # type: ignore[no-untyped-def]
                         items.clocks,
                         row,
                         c.item_gains[i],
-                        ts,
+                        c.item_ts[i],
                         rules.half_lives_ms,
                     )
                 items.changed[row] = True

@@ -52,6 +52,11 @@ class ItemShard:
     def fold(self, record: Updates) -> Fold:
         """Apply one update record; raises GapError when one before it is missing."""
         header = record.header
+        if header.size != self.settings.factors.size:
+            raise UnknownVersion(
+                f"{self.name}: an update record made with factors.size = {header.size}, here it is "
+                f"{self.settings.factors.size}: give all learn processes the same settings"
+            )
         mark = self.mark(header)
         if header.next <= mark and header.first < header.next:
             return Fold(True, 0)
@@ -62,7 +67,7 @@ class ItemShard:
             self.items,
             Columns(
                 c["offsets"], c["ts"], c["weights"], c["z"], c["g"],
-                c["item_events"], known[c["item_keys"]], c["item_gains"],
+                c["item_events"], known[c["item_keys"]], c["item_gains"], c["item_ts"],
                 c["scored_events"], known[c["scored_keys"]], c["scored_log_q"], c["scored_rest"],
                 c["scored_y"],
                 c["context_events"], known[c["context_keys"]], c["context_weights"],

@@ -23,9 +23,10 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("weights", "<f4"),
     ("z", "<f2"),
     ("g", "<f2"),
-    ("item_events", "<u4"),  # events that name an item: event, item, popularity to add
+    ("item_events", "<u4"),  # events that name an item: event, item, popularity to add, as of when
     ("item_keys", "<u4"),
     ("item_gains", "<f4"),
+    ("item_ts", "<i8"),
     ("scored_events", "<u4"),  # targets and negatives to step: event, item, log q, R, y
     ("scored_keys", "<u4"),
     ("scored_log_q", "<f4"),

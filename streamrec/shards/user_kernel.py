@@ -74,6 +74,7 @@ class Steps(NamedTuple):
     z: Array  # float32[n, K]
     g: Array  # float32[n, K]
     gains: Array  # float32[n]: what the item's popularity gains
+    gain_ts: Array  # int64[n]: as of this event time
     scorable: Array  # bool[n]: counts for live metrics
 
 
@@ -120,11 +121,11 @@ def _scorable(users, user, key, event_ts, rules):  # type: ignore[no-untyped-def
 
 @njit(cache=True, nogil=True)
 def _apply(users, user, kind, key, event_ts, type_, type_weights, exclude):  # type: ignore[no-untyped-def]
-    """Change the user's row; return the weight given back by a removal.
+    """Change the user's row; return the weight that a removal gives back, and its time.
 
     What is marked as seen is never listed: disliked items and, by the rule `user`, older ones.
     """
-    back = np.float32(0.0)
+    back, back_ts = np.float32(0.0), event_ts
     keys, ts, types, takes = users.keys[user], users.ts[user], users.types[user], users.takes[user]
     seen, size = users.seen[user], users.recent[user]
     if kind == POSITIVE:
@@ -137,7 +138,7 @@ def _apply(users, user, kind, key, event_ts, type_, type_weights, exclude):  # t
         at = history.index_of(keys, size, key)
         if at >= 0:
             if kind == REMOVE:
-                back = type_weights[types[at]]
+                back, back_ts = type_weights[types[at]], ts[at]
             size = history.drop(keys, ts, types, takes, size, at)
         if kind == NEGATIVE:
             users.seen_sizes[user], users.seen_next[user] = history.mark_seen(
@@ -148,12 +149,23 @@ def _apply(users, user, kind, key, event_ts, type_, type_weights, exclude):  # t
                 seen, users.seen_sizes[user], users.seen_next[user], key
             )
     users.recent[user] = size
-    return back
+    return back, back_ts
 
 
 @njit(cache=True, nogil=True)
 def fold(  # type: ignore[no-untyped-def]
-    users, batch, ring, type_weights, item_keys, index, targets, contexts, biases, rules, steps
+    users,
+    batch,
+    ring,
+    type_weights,
+    item_keys,
+    live,
+    index,
+    targets,
+    contexts,
+    biases,
+    rules,
+    steps,
 ):
     """Learn one batch: change the user rows and the ring, fill `steps`."""
     for n in range(len(batch.users)):
@@ -161,7 +173,7 @@ def fold(  # type: ignore[no-untyped-def]
         key, ts = item_keys[item], batch.ts[n]
         steps.scored[n, :] = -1
         steps.history[n, :] = -1
-        steps.gains[n] = type_weights[batch.types[n]]
+        steps.gains[n], steps.gain_ts[n] = type_weights[batch.types[n]], ts
         steps.scorable[n] = kind == POSITIVE and _scorable(users, user, key, ts, rules)
         users.events[user] += 1
         if kind == COUNT:
@@ -179,11 +191,14 @@ def fold(  # type: ignore[no-untyped-def]
                 state = mix(np.uint64(batch.offsets[n]) ^ mix(np.uint64(rules.seed)))
                 scored, log_q = steps.scored[n], steps.log_q[n]
                 draw(
-                    item, len(item_keys), ring.rows, ring.state[0], ring.counts,
+                    item, live, ring.rows, ring.state[0], ring.counts,
                     rules.uniform_share, state, scored, log_q,
                 )  # fmt: skip
                 gradient(targets, biases, scored, log_q, kind == POSITIVE, z, steps.rest[n], g)
         type_ = batch.types[n]
-        steps.gains[n] -= _apply(users, user, kind, key, ts, type_, type_weights, rules.exclude)
+        back, steps.gain_ts[n] = _apply(
+            users, user, kind, key, ts, type_, type_weights, rules.exclude
+        )
+        steps.gains[n] -= back
         if kind == POSITIVE:
             push(ring, item)

@@ -95,7 +95,8 @@ class UserRows:
         """Note that the marked rows are stored; empty the cache when it is over its bound."""
         self._new -= self._changed.keys()
         self._changed = {}
-        if len(self.row_of) > self.settings.cached_users:
+        # never all of the stored ones, or none could be evicted
+        if len(self.row_of) > min(self.settings.cached_users, self.settings.max_users // 2):
             self._clear()
 
     def _columns(self) -> tuple[Array, ...]:

@@ -220,11 +220,13 @@ class UserShard:
             np.zeros((n, factors.size), np.float32),
             np.zeros((n, factors.size), np.float32),
             np.zeros(n, np.float32),
+            np.zeros(n, np.int64),
             np.zeros(n, np.bool_),
         )
+        live = np.flatnonzero(table.arrays.stored[: len(table)]).astype(np.int32)
         arrays, index = table.arrays, (table.index.slot_keys, table.index.slot_rows)
         user_kernel.fold(
-            self.users.arrays, batch, ring, self._type_weights(), table.keys, index,
+            self.users.arrays, batch, ring, self._type_weights(), table.keys, live, index,
             arrays.targets, arrays.contexts, arrays.biases, self.rules, steps,
         )  # fmt: skip
         positive = batch.kinds == user_kernel.POSITIVE

@@ -54,6 +54,9 @@ def _keep_joins(consumer: KafkaConsumer) -> Callable[[], None]:
     kept: list[tuple[Any, bytes]] = []
 
     async def join_once() -> bytes:
+        # wanted until a poll takes it: one that new metadata asked for would be forgotten when it
+        # ends between two polls, and the member would neither fetch nor send a heartbeat again
+        coordinator.request_rejoin()
         if not kept or kept[0][0] is not coordinator._generation:  # noqa: SLF001
             assignment = await join()
             kept[:] = [(coordinator._generation, assignment)]  # noqa: SLF001

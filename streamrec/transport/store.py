@@ -205,7 +205,9 @@ class Store:
             pipe.hset(meta, mapping=dict(commit.meta))
             try:
                 self._execute(pipe)
-            except redis.WatchError:
+            except redis.WatchError as error:
+                if "changed" not in str(error):  # redis-py says so of a lost connection too
+                    raise
                 raise CommitConflict(f"{commit.shard}: another worker committed") from None
 
     def take_due(

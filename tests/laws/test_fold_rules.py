@@ -6,6 +6,7 @@ from laws.world import NOW, World, event, raws, small
 from recovery.recount import Raw
 
 from streamrec.config import Settings
+from streamrec.errors import StreamrecError
 from streamrec.learners.keys import key_of
 from streamrec.ranking.lists import NOBODY, ListMaker
 from streamrec.shards import rows, updates
@@ -201,6 +202,37 @@ def test_the_table_forgets_evicted_items() -> None:
 
 def test_a_bound_of_one_keeps_one() -> None:
     assert len(popular(3, 1).factors()) == 1
+
+
+def test_records_of_another_factor_size_are_refused() -> None:
+    log = raws([event("u0", "a"), event("u0", "b", ts=1)])
+    other = World(small(factors={"size": 2}))
+    world = World(SETTINGS)
+    with pytest.raises(StreamrecError, match="size"):
+        world.items[0].fold(updates.decode(other.fold(log).records[0]))
+
+
+def test_a_late_removal_gives_back_what_is_left() -> None:
+    """A click, and its removal a half-life later: the item is as popular as before."""
+    world = learn(event("u0", "a"))
+    world.learn([Raw(1, NOW, raws([event("u0", "a", "remove", 900)])[0].value)])
+    assert world.factors()["a"]["popularity"] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_negatives_are_items_that_exist() -> None:
+    """New items all the time, room for 20: nine of ten draws would be of items that are gone."""
+    sections = {"items": {"max_items": 20}, "factors": {"uniform_share": 1.0, "negatives": 20}}
+    world = World(small(**sections))
+    drawn = 0
+    for turn in range(8):
+        clicks = [
+            event(f"{turn}/{n}", f"{turn}/{(n + t) % 15}", ts=t) for t in (0, 1) for n in range(15)
+        ]
+        at = world.users[0].offset
+        before = world.unknown
+        fold = world.learn([raw._replace(offset=raw.offset + at) for raw in raws(clicks)])
+        drawn = len(updates.decode(fold.records[0])["scored_keys"])
+    assert world.unknown - before < 0.2 * drawn
 
 
 def test_reading_writes_nothing() -> None:

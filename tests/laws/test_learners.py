@@ -261,6 +261,28 @@ def test_users_over_the_bound_go_the_longest_idle_first(make: Make) -> None:
     assert rows.decode_user(spine.store.all_rows("u0", "users")[b"u0"]).events == 1
 
 
+def test_a_bound_that_was_lowered_is_reached_in_steps(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """max_users from a million to 100,000 would ask Redis for 4.5 million rows in one reply."""
+    before = make()
+    before.learn([event(f"u{n}", "a", ts=n) for n in range(2000)])
+    asked: list[int] = []
+    real = Store.sample_users
+
+    def sample(self: Store, shard: str, most: int) -> Any:
+        asked.append(most)
+        return real(self, shard, most)
+
+    monkeypatch.setattr(Store, "sample_users", sample)
+    spine = make(small(users={"max_users": 10, "cached_users": 1}))
+    spine.broker = before.broker
+    spine.start()
+    for n in range(5):
+        spine.learn([event("u0", "b", ts=5000 + n)])
+    assert asked and max(asked) <= 5000
+
+
 def test_who_is_due_for_a_list(make: Make) -> None:
     spine = make()
     spine.broker.now_ms = now = 1_700_000_000_000

@@ -11,7 +11,7 @@ from recovery.recount import Raw
 from servers import RedisServer
 
 from streamrec.config import RedisSettings
-from streamrec.errors import StoreError
+from streamrec.errors import CommitConflict, StoreError
 from streamrec.transport.layout import Commit
 from streamrec.transport.store import Store
 
@@ -85,6 +85,15 @@ def test_one_commit_in_doubt(line: BrokenLine, store: Store, lost: str) -> None:
     assert store.rows("u0", "users", ["ann"]) == [b"2" if done else b"1"]
     store.commit(Commit("u0", 2 if done else 1, {"offset": 3}, {}))
     assert line.cuts == 1
+
+
+def test_a_lost_connection_is_not_called_a_conflict(line: BrokenLine, store: Store) -> None:
+    """Who reads "another worker committed" looks for a zombie, not at the network."""
+    store.commit(Commit("u0", None, {"offset": 1}, {}))
+    line.cut = "reply"
+    with pytest.raises(StoreError) as caught:
+        store.commit(Commit("u0", 1, {"offset": 2}, {}))
+    assert not isinstance(caught.value, CommitConflict)
 
 
 @pytest.mark.parametrize("parts", [1, 2])

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrec.errors import ConfigurationError
+from streamrec.roles import parquet_files
 from streamrec.roles.event_files import parse_columns, read_events, to_milliseconds
 from streamrec.roles.event_table import EventEncoder, EventTable
 from streamrec.roles.parquet_files import read_shopping, readable
@@ -204,6 +205,12 @@ def test_the_shopping_log() -> None:
         "type": "purchase",
         "ts": 1_483_271_606_000,
     }
+
+
+def test_without_the_shopping_log_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_files, "find_spec", lambda _: None)
+    with pytest.raises(ConfigurationError, match=r"streamrec\[demo\].*--events FILE"):
+        read_shopping()
 
 
 def test_titles_are_readable() -> None:

@@ -179,7 +179,8 @@ def draw(state: int, share: float, ring: list[int], items: int = 10, n: int = 40
     rows, log_q = np.zeros(1 + n, np.int32), np.zeros(1 + n, np.float32)
     counts = np.bincount(ring, minlength=items).astype(np.int32)
     held = np.array(ring + [0] * 5, np.int32)
-    factors.draw(3, items, held, len(ring), counts, share, np.uint64(state), rows, log_q)
+    live = np.arange(items, dtype=np.int32)
+    factors.draw(3, live, held, len(ring), counts, share, np.uint64(state), rows, log_q)
     return rows, log_q, counts
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from streamrec.config import Settings
 from streamrec.learners.keys import key_of
-from streamrec.ranking.blend import BACK_OFF, SOURCES, TINY, blend
+from streamrec.ranking.blend import SOURCES, TINY, blend
 from streamrec.ranking.lists import NOBODY, ListMaker, Made
 from streamrec.shards.item_table import ItemTable
 from streamrec.shards.rows import UserRow
@@ -17,9 +17,10 @@ from streamrec.shards.rows import UserRow
 NOW = 1_700_000_000_000
 MINUTE = 60_000
 K = 4
+PRIOR = 2.0
 BASE = {
     "factors": {"size": K, "context": 3, "context_decay": 0.7},
-    "similarity": {"window": 2, "neighbours": 3},
+    "similarity": {"window": 2, "neighbours": 3, "prior": PRIOR},
     "lists": {"length": 10, "session_seconds": 600.0},
     "blend": {"candidates": 8},
 }
@@ -80,8 +81,8 @@ def names(made: Made) -> list[str]:
     return [entry.item for entry in made.items]
 
 
-def features(mine: ItemTable, history: list[int]) -> np.ndarray:
-    """Return what each source says of each item, NaN where it has no opinion."""
+def features(mine: ItemTable, history: list[int]) -> tuple[np.ndarray, list[int]]:
+    """Return what each source says of each item, and the neighbours of the history."""
     a, n = mine.arrays, len(mine)
     age = (a.clocks[:n] - a.clocks[:n].max())[:, None]
     decayed = a.popularity[:n] * 2.0 ** (age / mine.half_lives_ms)
@@ -89,12 +90,13 @@ def features(mine: ItemTable, history: list[int]) -> np.ndarray:
     near = np.zeros(n)
     for b, h in enumerate(history[:2]):
         for at in range(a.sizes[h]):
-            near[a.neighbours[h, at]] += 0.7**b * a.weights[h, at] / a.totals[h]
+            near[a.neighbours[h, at]] += 0.7**b * a.weights[h, at] / (a.totals[h] + PRIOR)
+        near += 0.7**b * PRIOR / (a.totals[h] + PRIOR) * shares[:, 2]
     weights = 0.7 ** np.arange(len(history[:3]))
     z = weights / weights.sum() @ a.contexts[history[:3]]
     said = np.log(shares)
-    similarity = np.where(near > 0, np.log(near + BACK_OFF * shares[:, 2]), np.nan)
-    return np.column_stack([said, similarity, a.targets[:n] @ z + a.biases[:n]])
+    known = {int(j) for h in history[:2] for j in a.neighbours[h, : a.sizes[h]]}
+    return np.column_stack([said, np.log(near), a.targets[:n] @ z + a.biases[:n]]), sorted(known)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -102,11 +104,11 @@ def test_a_list_is_the_documented_blend_of_the_documented_candidates(seed: int) 
     mine, config = table(40, seed), settings()
     history = [3, 1, 4, 15]  # newest first
     made = make(mine, user(*reversed(history), seen=(7, 9)), config)
-    said = features(mine, history)
+    said, neighbours = features(mine, history)
     left_out = {*history, 7, 9}
     candidates: set[int] = set()
     for m in range(5):
-        order = [j for j in np.argsort(-said[:, m]) if not math.isnan(said[j, m])]
+        order = [j for j in np.argsort(-said[:, m]) if m != 3 or j in neighbours]
         pool = [int(j) for j in order if j not in left_out][:8]
         alone = [key_of(f"a{j}") for j in pool]
         assert made.shown[1 + m].tolist() == (alone + [0] * 10)[:10]

@@ -103,12 +103,17 @@ def score(
         weights[row, : len(near)] = list(near.values())
         sizes[row], totals[row] = len(near), sum(near.values())
     scores, touched = np.zeros(items), np.zeros(items * width, np.int32)
-    found = similarity.score(
-        neighbours, weights, sizes, totals, np.array(history, np.int32), decay, scores, touched
+    found, mass = similarity.score(
+        neighbours, weights, sizes, totals, np.array(history, np.int32), decay, PRIOR,
+        scores, touched,
+    )  # fmt: skip
+    assert mass == pytest.approx(
+        sum(decay**b * PRIOR / (PRIOR + totals[h]) for b, h in enumerate(history) if h >= 0)
     )
     return scores, touched[:found]
 
 
+PRIOR = 3.0
 ROWS = st.dictionaries(
     st.integers(0, 11),
     st.dictionaries(st.integers(-1, 11), st.floats(0.125, 4), max_size=6),
@@ -127,7 +132,7 @@ def test_score_is_the_decayed_mean_of_shares(
         near = rows.get(h, {})
         for j, weight in near.items():
             if j >= 0:
-                expected[j] += decay**b * weight / sum(near.values())
+                expected[j] += decay**b * weight / (sum(near.values()) + PRIOR)
     assert scores == pytest.approx(expected, rel=1e-5)
     assert sorted(touched.tolist()) == np.flatnonzero(expected).tolist()
 
