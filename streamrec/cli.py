@@ -4,6 +4,7 @@ Roles are imported inside their commands, so that --help answers at once.
 """
 
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -252,6 +253,10 @@ def version() -> None:
 
 def main() -> None:
     """Run the command that the arguments name."""
+    # before numpy is imported: the scorer's small products are quickest in one thread, and idle
+    # threads of the library spin, which doubled the time from click to list
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     app(prog_name="streamrec")
 
 

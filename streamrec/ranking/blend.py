@@ -17,6 +17,7 @@ from streamrec.shards.history import is_seen
 Array = NDArray[Any]
 SOURCES = ("popularity_short", "popularity_medium", "popularity_long", "similarity", "factors")
 SIMILARITY, FACTORS = 3, 4
+SIEVE = 65_536
 TINY = 1e-8
 """The floor of a share."""
 
@@ -27,6 +28,7 @@ class Scratch(NamedTuple):
     similarity: Array  # float64[items]
     marks: Array  # uint8[items]: bit 0 excluded, bit 1 candidate
     touched: Array  # int32[...]
+    sieve: Array  # uint8[SIEVE]: 1 where a seen item's hash may be
 
 
 class Catalogue(NamedTuple):
@@ -48,7 +50,17 @@ class Ranked(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def top(scores, servable, marks, keys, seen, seen_size, most, rows):  # type: ignore[no-untyped-def]
+def _left_out(j, marks, keys, seen, sieve):  # type: ignore[no-untyped-def]
+    """Say whether item j is excluded or seen; the sieve spares most looks through `seen`."""
+    if marks[j] & 1:
+        return True
+    if not sieve[keys[j] & np.uint64(SIEVE - 1)]:
+        return False
+    return is_seen(seen, len(seen), keys[j])
+
+
+@njit(cache=True, nogil=True)
+def top(scores, servable, marks, keys, seen, sieve, most, rows):  # type: ignore[no-untyped-def]
     """Fill rows[:most] with the best allowed items, best first; return how many."""
     best = np.empty(most, np.float32)
     size = 0
@@ -56,7 +68,7 @@ def top(scores, servable, marks, keys, seen, seen_size, most, rows):  # type: ig
         s = scores[j]
         if size == most and s <= best[size - 1]:
             continue
-        if marks[j] & 1 or not servable[j] or is_seen(seen, seen_size, keys[j]):
+        if not servable[j] or _left_out(j, marks, keys, seen, sieve):
             continue
         at = size if size < most else most - 1
         while at > 0 and best[at - 1] < s:
@@ -69,7 +81,7 @@ def top(scores, servable, marks, keys, seen, seen_size, most, rows):  # type: ig
 
 
 @njit(cache=True, nogil=True)
-def _top_of(candidates, scores, servable, marks, keys, seen, seen_size, most, rows):  # type: ignore[no-untyped-def]
+def _top_of(candidates, scores, servable, marks, keys, seen, sieve, most, rows):  # type: ignore[no-untyped-def]
     """As `top`, over a list of candidate rows."""
     order = np.argsort(-scores[candidates])
     size = 0
@@ -77,7 +89,7 @@ def _top_of(candidates, scores, servable, marks, keys, seen, seen_size, most, ro
         j = candidates[n]
         if size == most:
             break
-        if marks[j] & 1 or not servable[j] or is_seen(seen, seen_size, keys[j]):
+        if not servable[j] or _left_out(j, marks, keys, seen, sieve):
             continue
         rows[size] = j
         size += 1
@@ -85,13 +97,13 @@ def _top_of(candidates, scores, servable, marks, keys, seen, seen_size, most, ro
 
 
 @njit(cache=True, nogil=True)
-def _first(order, marks, keys, seen, seen_size, most, rows):  # type: ignore[no-untyped-def]
+def _first(order, marks, keys, seen, sieve, most, rows):  # type: ignore[no-untyped-def]
     """Fill rows with the first allowed items of a given order; return how many."""
     size = 0
     for j in order:
         if j < 0 or size == most:
             break
-        if not (marks[j] & 1 or is_seen(seen, seen_size, keys[j])):
+        if not _left_out(j, marks, keys, seen, sieve):
             rows[size] = j
             size += 1
     return size
@@ -102,7 +114,6 @@ def rank(  # type: ignore[no-untyped-def]
     history,
     excluded,
     seen,
-    seen_size,
     logits,
     table,
     catalogue,
@@ -123,10 +134,13 @@ def rank(  # type: ignore[no-untyped-def]
     marks, dense = scratch.marks, scratch.similarity
     for row in excluded:
         marks[row] |= 1
+    sieve = scratch.sieve
+    for short in seen:
+        sieve[short & np.uint32(SIEVE - 1)] = 1
     pools = np.full((len(weights), most), -1, np.int32)
     sizes = np.zeros(len(weights), np.int64)
     for m in range(3):
-        sizes[m] = _first(catalogue.popular[m], marks, keys, seen, seen_size, most, pools[m])
+        sizes[m] = _first(catalogue.popular[m], marks, keys, seen, sieve, most, pools[m])
     found, mass = similarity.score(
         table.neighbours, table.weights, table.sizes, table.totals, history[:window], decay,
         prior, dense, scratch.touched,
@@ -135,10 +149,10 @@ def rank(  # type: ignore[no-untyped-def]
     for row in touched:
         dense[row] += mass * shares[row, 2]
     sizes[SIMILARITY] = _top_of(
-        touched, dense, servable, marks, keys, seen, seen_size, most, pools[SIMILARITY]
+        touched, dense, servable, marks, keys, seen, sieve, most, pools[SIMILARITY]
     )
     if len(logits) > 0:
-        sizes[FACTORS] = top(logits, servable, marks, keys, seen, seen_size, most, pools[FACTORS])
+        sizes[FACTORS] = top(logits, servable, marks, keys, seen, sieve, most, pools[FACTORS])
     candidates = np.empty(len(weights) * most, np.int32)
     n = 0
     for m in range(len(weights)):
@@ -157,6 +171,8 @@ def rank(  # type: ignore[no-untyped-def]
     for m in range(len(weights)):
         size = min(length, sizes[m])
         alone[m, :size] = pools[m, :size]
+    for short in seen:
+        sieve[short & np.uint32(SIEVE - 1)] = 0
     for row in excluded:
         marks[row] = 0
     for row in candidates:

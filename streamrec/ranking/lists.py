@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.config import Settings
-from streamrec.ranking.blend import SOURCES, Catalogue, Scratch, rank
+from streamrec.ranking.blend import SIEVE, SOURCES, Catalogue, Scratch, rank
 from streamrec.ranking.reasons import because
 from streamrec.shards.history import EXCLUDE, excluded_from
 from streamrec.shards.item_table import ItemTable
@@ -19,11 +19,11 @@ NOBODY = UserRow(
     events=0,
     offset=0,
     clock=0,
-    keys=np.zeros(0, np.uint64),
-    ts=np.zeros(0, np.int64),
-    types=np.zeros(0, np.uint8),
-    takes=np.zeros(0, np.uint8),
-    seen=np.zeros(0, np.uint32),
+    keys=np.frombuffer(b"", "<u8"),  # read-only, as decoded rows are: one type for the kernels
+    ts=np.frombuffer(b"", "<i8"),
+    types=np.frombuffer(b"", "u1"),
+    takes=np.frombuffer(b"", "u1"),
+    seen=np.frombuffer(b"", "<u4"),
 )
 """A stranger: no history."""
 
@@ -60,7 +60,8 @@ class ListMaker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.weights = np.array([settings.blend.weights.get(s, 0.0) for s in SOURCES])
-        self._scratch = Scratch(np.zeros(0), np.zeros(0, np.uint8), np.zeros(0, np.int32))
+        none = np.zeros(0, np.uint8)
+        self._scratch = Scratch(np.zeros(0), none, np.zeros(0, np.int32), none)
         self._catalogue: Catalogue | None = None
 
     def prepare(self, table: ItemTable) -> None:
@@ -83,7 +84,10 @@ class ListMaker:
             room = 2 * n
             width = arrays.neighbours.shape[1] * self.settings.similarity.window
             self._scratch = Scratch(
-                np.zeros(room), np.zeros(room, np.uint8), np.zeros(width + 1, np.int32)
+                np.zeros(room),
+                np.zeros(room, np.uint8),
+                np.zeros(width + 1, np.int32),
+                np.zeros(SIEVE, np.uint8),
             )
 
     @property
@@ -125,7 +129,7 @@ class ListMaker:
         excluded, seen = self._excluded(user, table)
         similarity, factors = settings.similarity, settings.factors
         rows, scores, source, alone = rank(
-            history, excluded[excluded < len(catalogue.keys)], seen, len(seen), logits,
+            history, excluded[excluded < len(catalogue.keys)], seen, logits,
             table.arrays, catalogue, self.weights, similarity.window, factors.context_decay,
             similarity.prior, settings.lists.length, settings.blend.candidates, self._scratch,
         )  # fmt: skip

@@ -25,6 +25,7 @@ Batches = Mapping[Partition, Sequence[Message]]
 DOUBTS = (StoreError, DeliveryFailed, BrokerUnavailable, FoldFailed)
 REPORT_SECONDS = 1.0
 STILL_SECONDS = 120.0
+FAST_EVENTS = 50
 LONGEST_LINGER = 0.1
 BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -104,7 +105,8 @@ class Stage:
     def step(self) -> float:
         """Poll, learn, report: one turn of the loop; return how long to linger before the next.
 
-        Lingering as long as learning took halves the cost of many small turns; behind, it is 0.
+        A slow stream is followed at once; a fast one in fewer, larger turns, lingering as long as
+        learning took; one that is behind without a pause.
         """
         batches = self._log.poll(
             self._settings.kafka.fetch_wait_seconds, self._settings.batches.max_events
@@ -117,9 +119,12 @@ class Stage:
         if now - self._reported >= REPORT_SECONDS:
             self._reported = now
             self._report(now)
-        if sum(map(len, batches.values())) >= self._settings.batches.max_events // 2:
+        settings, got = self._settings.batches, sum(map(len, batches.values()))
+        if got >= settings.max_events // 2:
             return 0.0
-        return max(self._settings.batches.linger_seconds, min(now - polled, LONGEST_LINGER))
+        if got < FAST_EVENTS:
+            return settings.linger_seconds
+        return max(settings.linger_seconds, min(now - polled, LONGEST_LINGER))
 
     def _take(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """Restore the shards of new partitions; return where they continue."""

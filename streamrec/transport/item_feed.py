@@ -1,6 +1,7 @@
 """Keeps a process's item table up to date from the owners' feeds of changed keys."""
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from streamrec.transport.store import Store
 KINDS = ("factors", "neighbours", "catalogue")
 MOST_ENTRIES = 1000
 MOST_REMOVED = 100_000
+REST = 4.0  # a refresh takes at most a fifth of the time
 Entries = list[tuple[bytes, dict[bytes, bytes]]]  # stream position, fields
 
 
@@ -38,11 +40,13 @@ class ItemFeed:
         self._kinds = KINDS if self.table.with_neighbours else KINDS[:1]
         self.marks: dict[str, dict[str, int]] = {}
         self.refreshed = 0.0
+        self._took = 0.0
 
     def refresh(self, now: float, metrics: Metrics) -> bool:
         """Bring the table up to date if refresh_seconds have passed; say whether it did."""
-        if now - self.refreshed < self._every:
+        if now - self.refreshed < max(self._every, REST * self._took):
             return False
+        started = time.monotonic()
         if self._removed > MOST_REMOVED:
             self.table, self._positions, self._removed = self._new_table(), {}, 0
         for shard in self._shards:
@@ -55,6 +59,7 @@ class ItemFeed:
             metrics.item_table_loads.labels("full").inc()
         metrics.item_table_loads.labels("feed").inc()
         self.refreshed = now
+        self._took = time.monotonic() - started
         return True
 
     def age_events(self, source: str, offset: int) -> int:

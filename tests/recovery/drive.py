@@ -221,6 +221,49 @@ class Fleet:
 
 
 def kill_at_random(
+    fleet: Fleet,
+    victims: Sequence[Child],
+    kills: int,
+    events: int,
+    learnt: Callable[[], int],
+    rng: random.Random,
+) -> None:
+    """Kill -9 one of `victims` and start it anew, `kills` times, spread over `events`.
+
+    Each kill waits for its share of the events to be `learnt`, so that the processes have done
+    something since the one before; the pause after that is random, so that kills hit all steps.
+    """
+    for number in range(kills):
+        share = events * (number + 1) // (kills + 1)
+        fleet.wait_until(lambda share=share: learnt() >= share, 60, f"{share} events learnt")  # type: ignore[misc]
+        time.sleep(rng.uniform(0, 0.4))
+        victim = rng.choice(list(victims))
+        victim.kill()
+        victim.start()
+
+
+def wait_until(
+        self, happened: Callable[[], bool], seconds: float, what: str | Callable[[], object]
+    ) -> None:
+        """Wait until `happened()`; no process may end by itself meanwhile."""
+
+        def checked() -> bool:
+            self.check()
+            return happened()
+
+        wait_until(checked, seconds, what)
+
+    def wait_for_more(self, count: Callable[[], int], seconds: float = 60.0) -> None:
+        """Wait until a count has grown."""
+        before = count()
+        self.wait_until(lambda: count() > before, seconds, f"more than {before}")
+
+    def _command(self, *arguments: str, script: Path | None = None) -> list[str]:
+        program = [str(script)] if script else ["-m", "streamrec.cli"]
+        return [sys.executable, *program, "--config", str(self._config), *arguments]
+
+
+def kill_at_random(
     fleet: Fleet, victims: Sequence[Child], kills: int, rng: random.Random, moved: Callable[[], int]
 ) -> None:
     """Kill -9 one of `victims` and start it anew, `kills` times, each after something was learnt.

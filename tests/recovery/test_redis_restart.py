@@ -22,12 +22,12 @@ def test_redis_restart(
 ) -> None:
     site.fleet.add("learn")
     site.fleet.add("learn")
-    log = _append_only_file(clean_redis)
     feeder = site.feed(events, 150)
     site.warm()
     went_back = 0
     for _ in range(restarts):
         time.sleep(site.random.uniform(0.5, 2.0))
+        log = _append_only_file(clean_redis)
         size = log.stat().st_size
         time.sleep(lost_seconds)
         before = site.learnt()
@@ -43,6 +43,9 @@ def test_redis_restart(
 
 
 def _append_only_file(server: RedisServer) -> Path:
-    where = server.client().config_get("dir") | server.client().config_get("appenddirname")
-    (found,) = Path(where["dir"], where["appenddirname"]).glob("*.incr.aof")
-    return found
+    """Return the file that Redis appends to, and keep it from starting a new one."""
+    client = server.client()
+    client.config_set("auto-aof-rewrite-percentage", 0)
+    where = client.config_get("dir") | client.config_get("appenddirname")
+    found = Path(where["dir"], where["appenddirname"]).glob("*.incr.aof")
+    return max(found, key=lambda path: path.stat().st_mtime)
