@@ -95,11 +95,13 @@ class Scorer:
         """Make and publish the lists of the taken users."""
         names: list[str] = []
         since: list[float] = []
-        blobs: list[bytes | None] = []
-        for shard, users in taken.items():
+        for users in taken.values():
             names += [user for user, _ in users]
             since += [at for _, at in users]
-            blobs += self._store.rows(shard, "users", [user for user, _ in users])
+        found = self._store.many_rows(
+            [(shard, "users", [user for user, _ in users]) for shard, users in taken.items()]
+        )
+        blobs = [blob for rows in found for blob in rows]
         there = [n for n, blob in enumerate(blobs) if blob is not None]
         rows = [decode_user(blob) for blob in blobs if blob is not None]
         made = self._lists.make(rows, self._feed.table)

@@ -3,14 +3,12 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.metrics import Metrics
 from streamrec.shards.item_table import ItemTable
-from streamrec.transport.layout import key
 from streamrec.transport.store import Store
 
 KINDS = ("factors", "neighbours", "catalogue")
@@ -70,18 +68,15 @@ class ItemFeed:
         """Apply what changed; return the shards whose entries before these were trimmed away."""
         heads = {s: [json.loads(f[b"head"]) for _, f in feed] for s, feed in feeds.items() if feed}
         behind = [s for s, h in heads.items() if h[0]["commit"] > self._commits[s] + 1]
-        calls: list[tuple[Any, ...]] = []
-        wanted: list[tuple[str, list[bytes]]] = []
+        wanted: list[tuple[str, str, list[bytes]]] = []
         for shard in heads.keys() - set(behind):
             for kind in self._kinds:
                 changed = b"".join(fields[kind.encode()] for _, fields in feeds[shard])
                 names = [k.tobytes() for k in np.unique(np.frombuffer(changed, "<u8"))]
-                if names:
-                    calls.append(("HMGET", key(shard, kind), *names))
-                    wanted.append((kind, names))
-        found = self._store.run(calls)
+                wanted.append((shard, kind, names))
+        found = self._store.many_rows(wanted)
         gone = {k for s in heads for _, fields in feeds[s] for k in _keys(fields[b"deleted"])}
-        for (kind, names), blobs in zip(wanted, found, strict=True):
+        for (_, kind, names), blobs in zip(wanted, found, strict=True):
             there = [(k, b) for k, b in zip(names, blobs, strict=True) if b is not None]
             self._apply(kind, there)
             if kind == "factors":

@@ -160,10 +160,15 @@ class Store:
 
     def rows(self, shard: str, kind: str, fields: Sequence[bytes | str]) -> list[bytes | None]:
         """Return rows by field, None where absent."""
-        if not fields:
-            return []
-        found: list[bytes | None] = self.run([("HMGET", key(shard, kind), *fields)])[0]
-        return found
+        return self.many_rows([(shard, kind, fields)])[0]
+
+    def many_rows(
+        self, wanted: Sequence[tuple[str, str, Sequence[bytes | str]]]
+    ) -> list[list[bytes | None]]:
+        """Return the rows of several (shard, kind, fields) in one round trip a node."""
+        asked = [one for one in wanted if one[2]]
+        found = iter(self.run([("HMGET", key(s, kind), *fields) for s, kind, fields in asked]))
+        return [next(found) if fields else [] for _, _, fields in wanted]
 
     def scan(self, shard: str, kind: str) -> Iterator[tuple[bytes, bytes]]:
         """Yield all rows of one kind; a row may come twice while it is being written."""

@@ -243,43 +243,6 @@ def kill_at_random(
 
 
 def wait_until(
-        self, happened: Callable[[], bool], seconds: float, what: str | Callable[[], object]
-    ) -> None:
-        """Wait until `happened()`; no process may end by itself meanwhile."""
-
-        def checked() -> bool:
-            self.check()
-            return happened()
-
-        wait_until(checked, seconds, what)
-
-    def wait_for_more(self, count: Callable[[], int], seconds: float = 60.0) -> None:
-        """Wait until a count has grown."""
-        before = count()
-        self.wait_until(lambda: count() > before, seconds, f"more than {before}")
-
-    def _command(self, *arguments: str, script: Path | None = None) -> list[str]:
-        program = [str(script)] if script else ["-m", "streamrec.cli"]
-        return [sys.executable, *program, "--config", str(self._config), *arguments]
-
-
-def kill_at_random(
-    fleet: Fleet, victims: Sequence[Child], kills: int, rng: random.Random, moved: Callable[[], int]
-) -> None:
-    """Kill -9 one of `victims` and start it anew, `kills` times, each after something was learnt.
-
-    `moved` returns a number that grows with what is learnt: a process that is killed before it
-    has done anything proves little. The wait after that is random, so that kills hit all steps.
-    """
-    for _ in range(kills):
-        fleet.wait_for_more(moved)
-        time.sleep(rng.uniform(0, 0.4))
-        victim = rng.choice(list(victims))
-        victim.kill()
-        victim.start()
-
-
-def wait_until(
     happened: Callable[[], bool], seconds: float, what: str | Callable[[], object]
 ) -> None:
     """Wait until `happened()`; raises TimeoutError that says what did not happen."""
