@@ -133,7 +133,7 @@ class ItemSettings(Section, frozen=True, kw_only=True):
     """Item rows a partition keeps; beyond, the least popular go."""
     feed_entries: Size = 500
     """Commits whose changed items are kept for readers; a reader further behind loads all rows."""
-    refresh_seconds: NonNegative = 0.05
+    refresh_seconds: NonNegative = 0.1
     """How often a worker brings its copy of the item table up to date."""
 
 
@@ -222,7 +222,9 @@ class BatchSettings(Section, frozen=True, kw_only=True):
     max_events: Size = 2000
     """Most events in one commit: the bound on work lost by a crash."""
     linger_seconds: NonNegative = 0.005
-    """Shortest pause between two turns: trades freshness for fewer commits."""
+    """Shortest pause between two turns of the user stage: trades freshness for fewer commits."""
+    item_linger_seconds: NonNegative = 0.1
+    """The same of the item stage, whose rows are larger and which no list waits for."""
 
 
 class MetricsSettings(Section, frozen=True, kw_only=True):

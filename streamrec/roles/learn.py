@@ -71,7 +71,7 @@ def open_stages(settings: Settings, metrics: Metrics) -> list[Stage]:
     items = ItemLearner(settings, items_log, items_store, metrics)
     return [
         Stage("user", users_log, users, settings, metrics),
-        Stage("item", items_log, items, settings, metrics),
+        Stage("item", items_log, items, settings, metrics, settings.batches.item_linger_seconds),
     ]
 
 

@@ -58,7 +58,13 @@ class Stage:
     """One loop over one consumer group; owns the shards of its partitions."""
 
     def __init__(
-        self, name: str, log: Log, learner: Learner, settings: Settings, metrics: Metrics
+        self,
+        name: str,
+        log: Log,
+        learner: Learner,
+        settings: Settings,
+        metrics: Metrics,
+        linger_seconds: float | None = None,
     ) -> None:
         self.name = name
         self.shards: dict[Partition, Shard] = {}
@@ -67,6 +73,7 @@ class Stage:
         self._log = log
         self._learner = learner
         self._settings = settings
+        self._linger = linger_seconds or settings.batches.linger_seconds
         self._metrics = metrics
         self._watchdog = Watchdog(settings.kafka.stuck_seconds)
         self._reported = 0.0
@@ -123,8 +130,8 @@ class Stage:
         if got >= settings.max_events // 2:
             return 0.0
         if got < FAST_EVENTS:
-            return settings.linger_seconds
-        return max(settings.linger_seconds, min(now - polled, LONGEST_LINGER))
+            return self._linger
+        return max(self._linger, min(now - polled, LONGEST_LINGER))
 
     def _take(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """Restore the shards of new partitions; return where they continue."""

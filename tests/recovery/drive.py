@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import redis
 from kafka import KafkaProducer
@@ -131,8 +132,9 @@ class Feeder(threading.Thread):
 class State:
     """Looks at what Redis has; sees nothing while Redis is down."""
 
-    def __init__(self, url: str) -> None:
-        self._redis = redis.Redis.from_url(url, socket_timeout=5)
+    def __init__(self, url: str, cluster: bool) -> None:
+        kind: Any = redis.RedisCluster if cluster else redis.Redis
+        self._redis = kind.from_url(url, socket_timeout=5)
 
     def offset(self, shard: str) -> int:
         """Return the next offset that the shard will read; -1 while it does not exist."""

@@ -22,9 +22,12 @@ DRAIN_SECONDS = 90.0
 class Site:
     """One installation of streamrec for one test."""
 
-    def __init__(self, kafka: KafkaSettings, redis_url: str, directory: Path) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, redis_url: str, directory: Path, cluster: bool = False
+    ) -> None:
         self.kafka, self.redis_url, self.directory = kafka, redis_url, directory
-        self.state = State(redis_url)
+        self._cluster = cluster
+        self.state = State(redis_url, cluster)
         self.fleet = Fleet(directory, self._write_config())
         self.random = random.Random(7)
 
@@ -79,7 +82,7 @@ class Site:
     def _write_config(self) -> Path:
         sections: dict[str, dict[str, Any]] = {
             "kafka": msgspec.to_builtins(self.kafka),
-            "redis": {"url": self.redis_url},
+            "redis": {"url": self.redis_url, "cluster": self._cluster},
             "users": {"cached_users": 150},  # of 300: rows are loaded again and again
             "batches": {"max_events": 200},
             "metrics": {"port": 0},
