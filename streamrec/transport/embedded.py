@@ -143,6 +143,9 @@ class EmbeddedRedis:
             "--save": "",
             "--appendonly": "yes" if self._appendonly else "no",
             "--appendfsync": "everysec",
+            # rows are rewritten often: at the default of 64 MB a small state makes Redis fork and
+            # rewrite its log every 3 s at 500 events/s, which a list then waits for
+            "--auto-aof-rewrite-min-size": "1gb",
             "--maxmemory-policy": "noeviction",
         }
         return [self._binary, *(word for pair in settings.items() for word in pair)]

@@ -85,6 +85,7 @@ class Site:
             "redis": {"url": self.redis_url, "cluster": self._cluster},
             "users": {"cached_users": 150},  # of 300: rows are loaded again and again
             "batches": {"max_events": 200},
+            "lists": {"lease_seconds": 2.0},
             "metrics": {"port": 0},
         }
         sections["kafka"].pop("client_settings")

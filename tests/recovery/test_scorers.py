@@ -40,7 +40,7 @@ class Watcher(threading.Thread):
 @pytest.mark.parametrize(
     ("kills", "events"),
     [
-        pytest.param(6, 3_000),
+        pytest.param(5, 2_400),
         pytest.param(40, 15_000, marks=[pytest.mark.long, pytest.mark.timeout(900)]),
     ],
 )
@@ -48,7 +48,7 @@ def test_killed_scorers_lose_no_user(site: Site, kills: int, events: int) -> Non
     site.fleet.add("learn")
     scorers = [site.fleet.add("score"), site.fleet.add("score")]
     watcher = Watcher(site.redis_url)
-    feeder = site.feed(events, 150)
+    feeder = site.feed(events, 250)
     site.warm()
     kill_at_random(site.fleet, scorers, kills, events, site.learnt, site.random)
     site.check(feeder.finish())
