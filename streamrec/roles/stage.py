@@ -73,7 +73,8 @@ class Stage:
         self._log = log
         self._learner = learner
         self._settings = settings
-        self._linger = linger_seconds or settings.batches.linger_seconds
+        shortest = settings.batches.linger_seconds
+        self._linger = shortest if linger_seconds is None else linger_seconds
         self._metrics = metrics
         self._watchdog = Watchdog(settings.kafka.stuck_seconds)
         self._reported = 0.0
