@@ -30,11 +30,14 @@ HASHES = {
     "due": "u",
     "factors": "i",
     "neighbours": "i",
+    "cosine": "i",
+    "successors": "i",
+    "blend": "i",
     "catalogue": "i",
     "feed": "i",
 }
 USER_STATE = ("users", "rings", "due")
-ITEM_STATE = ("factors", "neighbours", "catalogue")
+ITEM_STATE = ("factors", "neighbours", "cosine", "successors", "catalogue")
 
 
 class Memory:
@@ -125,9 +128,7 @@ class Learning:
         feed = ItemFeed(
             self._store,
             item_shards(shards),
-            lambda: ItemTable(
-                settings.factors, settings.popularity, settings.similarity, with_neighbours=False
-            ),
+            lambda: ItemTable(settings, with_lists=False),
             0.0,
         )
         self._users = UserLearner(settings, self._log, self._store, feed, self._metrics)

@@ -17,7 +17,9 @@ from benchmarks.pipeline import BATCH, PARTITIONS, warmed
 from streamrec.config import Settings
 from streamrec.evaluation.ranks import encode_shown
 from streamrec.events import Event, EventDecoder
+from streamrec.learners.learned_blend import LearnedBlend
 from streamrec.ranking.lists import ListMaker, PublishedList
+from streamrec.shards.blend_rules import blend_rules
 from streamrec.shards.rows import decode_user
 
 
@@ -85,12 +87,12 @@ class Folds:
         for number, batch in enumerate(self._feed.batches(self._events), 1):
             pipeline.load_users(batch)
             with users.running():
-                fold = pipeline.fold_users(batch)
+                records = pipeline.send(pipeline.fold_users(batch))
             with items.running():
-                pipeline.fold_items(fold.records)
+                pipeline.fold_items(records)
             with user_rows.running():
                 pipeline.user_changes()
-            self._record_bytes += sum(map(len, fold.records))
+            self._record_bytes += sum(map(len, records))
             if number % 4 == 0 or number * BATCH >= self._events:
                 with item_rows.running():
                     changes = pipeline.item_changes()
@@ -132,18 +134,26 @@ class Lists:
         settings = Settings()
         self._batch = settings.lists.due_batch
         self._maker = ListMaker(settings)
-        pipeline, _ = warmed(settings, clicks, warm, with_neighbours=True)
+        pipeline, _ = warmed(settings, clicks, warm, with_lists=True)
         self._table = pipeline.table
         self._table.rows(np.arange(max(0, items - len(self._table)), dtype=np.uint64))
-        self._table.arrays.stored[: len(self._table)] = True
+        n = len(self._table)
+        self._table.arrays.stored[:n] = True
+        content = np.random.default_rng(1).standard_normal((n, settings.content.size), np.float32)
+        content /= np.linalg.norm(content, axis=1, keepdims=True)
+        self._table.arrays.content[:n] = content  # as if every item had a title
+        self._table.blend = LearnedBlend(blend_rules(settings))
+        self._learnable = settings.blend.sample
         rows = list(pipeline.user_rows.items())
         self._rows = [(user.decode(), blob) for user, blob in (rows * (lists // len(rows) + 1))]
         self._rows = self._rows[:lists]
-        self._bytes = (0, 0)
+        self._bytes: dict[str, list[int]] = {}
 
     def once(self) -> Sample:
         """Return lists a second, and how long the preparation after a table refresh takes."""
         prepare, watch = Stopwatch(), Stopwatch()
+        self._bytes = {"list_bytes": [], "shown_bytes": [], "sample_bytes": []}
+        self._table.arrays.changed[: len(self._table)] = True
         with prepare.running():
             self._maker.prepare(self._table)
         with watch.running():
@@ -159,9 +169,14 @@ class Lists:
         rows = [decode_user(blob) for _, blob in stored]
         made = self._maker.make(rows, self._table)
         at = int(time.time() * 1000)
-        for (user, _), row, one in zip(stored, rows, made, strict=True):
+        for n, ((user, _), row, one) in enumerate(zip(stored, rows, made, strict=True)):
             published = PublishedList(user, at, "online-benchmark", row.offset, one.items)
-            self._bytes = (len(msgspec.json.encode(published)), len(encode_shown(0, one.shown)))
+            learnable = one.ranked is not None and n < self._learnable * len(stored)
+            sample = one.ranked.features.sample() if one.ranked and learnable else b""
+            shown = encode_shown(0, one.shown, {}, one.candidates, sample)
+            self._bytes["list_bytes"].append(len(msgspec.json.encode(published)))
+            self._bytes["shown_bytes"].append(len(shown))
+            self._bytes["sample_bytes"] += [len(sample)] if sample else []
 
     def notes(self) -> dict[str, object]:
         """Return the size of what was ranked."""
@@ -174,8 +189,8 @@ class Lists:
             "seen_mean": float(np.mean([len(row.seen) for row in rows])),
             "batch": self._batch,
             "lists_a_repeat": len(self._rows),
-            "list_bytes": self._bytes[0],
-            "shown_bytes": self._bytes[1],
+            "learnable_share": self._learnable,
+            **{name: float(np.mean(sizes)) for name, sizes in self._bytes.items()},
         }
 
     def close(self) -> None:

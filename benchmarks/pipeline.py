@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from benchmarks.clicks import Clicks, event
 from streamrec.config import Settings
 from streamrec.shards import updates
@@ -21,15 +19,10 @@ Rows = dict[str, dict[bytes, bytes]]
 class Pipeline:
     """One user shard, an item shard for each partition, and their item table."""
 
-    def __init__(self, settings: Settings, *, with_neighbours: bool = False) -> None:
+    def __init__(self, settings: Settings, *, with_lists: bool = False) -> None:
         self.users = UserShard(0, settings, PARTITIONS, 0)
         self.items = [ItemShard(n, settings, 0) for n in range(PARTITIONS)]
-        self.table = ItemTable(
-            settings.factors,
-            settings.popularity,
-            settings.similarity,
-            with_neighbours=with_neighbours,
-        )
+        self.table = ItemTable(settings, with_lists=with_lists)
         self.user_rows: dict[bytes, bytes] = {}
         self._since_refresh = 0
 
@@ -41,6 +34,10 @@ class Pipeline:
     def fold_users(self, batch: Sequence[Decoded]) -> Fold:
         """Return what the user stage says about one batch."""
         return self.users.fold(batch, batch[-1][0] + 1, self.table)
+
+    def send(self, fold: Fold) -> list[bytes]:
+        """Return the records of a batch as they travel."""
+        return [updates.encode(record) for record in fold.records]
 
     def fold_items(self, records: Sequence[bytes]) -> None:
         """Let every owner learn its record."""
@@ -60,18 +57,14 @@ class Pipeline:
     def refresh(self, changes: Sequence[Rows]) -> None:
         """Bring the table up to date with what the owners changed."""
         for rows in changes:
-            for name, apply in (
-                ("factors", self.table.apply_factors),
-                ("neighbours", self.table.apply_neighbours),
-                ("catalogue", self.table.apply_catalogue),
-            ):
-                keys = np.frombuffer(b"".join(rows[name]), "<u8")
-                apply(keys, list(rows[name].values()))
+            for kind, changed in rows.items():
+                if self.table.with_lists or kind == "factors":  # as transport/item_feed.py reads
+                    self.table.apply(kind, list(changed.items()))
 
     def learn(self, batch: Sequence[Decoded]) -> None:
         """Learn one batch wholly; the table follows every 2,000 events."""
         self.load_users(batch)
-        self.fold_items(self.fold_users(batch).records)
+        self.fold_items(self.send(self.fold_users(batch)))
         self.user_rows.update(self.user_changes()["users"])
         self._since_refresh += len(batch)
         if self._since_refresh >= REFRESH_EVENTS:
@@ -104,11 +97,9 @@ class Warmed(NamedTuple):
     feed: Feed
 
 
-def warmed(
-    settings: Settings, clicks: Clicks, events: int, *, with_neighbours: bool = False
-) -> Warmed:
+def warmed(settings: Settings, clicks: Clicks, events: int, *, with_lists: bool = False) -> Warmed:
     """Return a pipeline after its first `events` events."""
-    pipeline, feed = Pipeline(settings, with_neighbours=with_neighbours), Feed(clicks)
+    pipeline, feed = Pipeline(settings, with_lists=with_lists), Feed(clicks)
     for batch in feed.batches(events):
         pipeline.learn(batch)
     pipeline.refresh(pipeline.item_changes())

@@ -91,6 +91,7 @@ class Model:
         self._rules = (
             factors.negatives,
             factors.context_decay,
+            factors.context_norm,
             factors.uniform_share,
             factors.learning_rate,
         )
@@ -104,7 +105,7 @@ class Model:
 def _learn(users, items, arrays, rules):  # type: ignore[no-untyped-def]
     """Draw, gradient, one step of each target and context vector, for each event."""
     targets, offsets, biases, sums, offset_sums, bias_sums, history, ring, counts, total = arrays
-    negatives, decay, uniform_share, rate = rules
+    negatives, decay, norm, uniform_share, rate = rules
     size, width = targets.shape[1], history.shape[1]
     contexts = np.empty((width, size), np.float32)
     own, weights = np.arange(width), np.empty(width, np.float32)
@@ -120,7 +121,7 @@ def _learn(users, items, arrays, rules):  # type: ignore[no-untyped-def]
                 contexts[found, k] = targets[h, k] + offsets[h, k]
             found += 1
         if found > 0:
-            user_vector(contexts, own[:found], decay, weights[:found], z)
+            user_vector(contexts, own[:found], decay, norm, weights[:found], z)
             filled = min(total[0], len(ring))
             state = mix(np.uint64(total[0]))
             draw(item, live, ring, filled, counts, uniform_share, state, rows, log_q)

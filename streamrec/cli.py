@@ -12,7 +12,15 @@ from typing import Annotated
 import typer
 
 from streamrec import __version__
-from streamrec.invocation import Commands, Options, end, local_settings_of, settings_of
+from streamrec.cli_quality import add_to
+from streamrec.invocation import (
+    COLUMNS_HELP,
+    Commands,
+    Options,
+    end,
+    local_settings_of,
+    settings_of,
+)
 
 EXIT_CODES = """Exit codes: 0 done; 1 failed; 2 wrong usage; 65 stored or sent data is wrong;
 69 Kafka or Redis is not there; 70 a child process died; 78 wrong configuration; 130 Ctrl-C.
@@ -77,9 +85,6 @@ def up(
     end(run(settings, kafka, redis, learn=learners, score=scorers, partitions=partitions))
 
 
-COLUMNS_HELP = "The file's names for user, item, type, ts, value: user=customer_id,item=sku"
-
-
 @app.command()
 def demo(
     ctx: typer.Context,
@@ -99,7 +104,10 @@ def demo(
     ] = "click",
 ) -> None:
     """Replay real shopping and watch the lists change; Kafka and Redis are always embedded ones."""
-    settings = settings_of(ctx)
+    options: Options = ctx.obj
+    settings, given = options.load()
+    if events is None and "profile" not in given:
+        settings, _ = options.load(flags={"profile": "shop"})
     from streamrec.roles.demo import Reading, run
     from streamrec.roles.event_files import parse_columns
 
@@ -249,6 +257,9 @@ def doctor(ctx: typer.Context) -> None:
 def version() -> None:
     """Print the version."""
     typer.echo(f"streamrec {__version__}")
+
+
+add_to(app)
 
 
 def main() -> None:

@@ -8,18 +8,26 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-Name = Annotated[str, Meta(min_length=1)]
-Topic = Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9._-]{1,249}\Z")]
-Size = Annotated[int, Meta(ge=1)]
-Count = Annotated[int, Meta(ge=0)]
-Length = Annotated[int, Meta(ge=1, le=1000)]
-Positive = Annotated[float, Meta(gt=0)]
-NonNegative = Annotated[float, Meta(ge=0)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all sections: immutable, named fields only, unknown keys refused."""
+from streamrec.config_learning import (
+    BlendSettings,
+    ContentSettings,
+    CosineSettings,
+    FactorSettings,
+    PopularitySettings,
+    SimilaritySettings,
+    SuccessorSettings,
+)
+from streamrec.sections import (
+    Count,
+    Length,
+    Name,
+    NonNegative,
+    Positive,
+    Section,
+    Share,
+    Size,
+    Topic,
+)
 
 
 class KafkaSettings(Section, frozen=True, kw_only=True):
@@ -77,6 +85,8 @@ class FieldMapping(Section, frozen=True, kw_only=True):
     """Path of the event id, used to drop duplicates."""
     value: Name = "value"
     """Path of the event's value."""
+    segment: Name = "segment"
+    """Path of the user's segment, e.g. a country or a device, whose own popularity is kept."""
 
 
 class EventSettings(Section, frozen=True, kw_only=True):
@@ -137,66 +147,6 @@ class ItemSettings(Section, frozen=True, kw_only=True):
     """How often a worker brings its copy of the item table up to date."""
 
 
-class PopularitySettings(Section, frozen=True, kw_only=True):
-    """Exponentially decayed popularity."""
-
-    half_lives_seconds: tuple[Positive, Positive, Positive] = (900.0, 14_400.0, 604_800.0)
-    """Three half-lives: what is hot now, today, this week."""
-
-
-class SimilaritySettings(Section, frozen=True, kw_only=True):
-    """Directed, rank-weighted, decayed co-occurrence."""
-
-    window: Size = 5
-    """Earlier items of the user that are paired with a new one; the b-th newest gets weight 1/b."""
-    reverse_weight: NonNegative = 0.5
-    """Weight of the pair in the other direction."""
-    neighbours: Length = 100
-    """Neighbours kept for an item; a list grows to twice that before it is pruned."""
-    half_life_seconds: NonNegative = 604_800.0
-    """Half-life of the counts; 0: none."""
-    prior: NonNegative = 10.0
-    """Counts of evidence given to popularity: an item with few pairs says little."""
-
-
-class FactorSettings(Section, frozen=True, kw_only=True):
-    """Online matrix factorisation (session-FISM), split over the two stages."""
-
-    size: Size = 64
-    """Length of a factor vector."""
-    negatives: Size = 20
-    """Negatives drawn for an event."""
-    context: Size = 8
-    """Newest items of the user that make up the user's vector."""
-    context_decay: Annotated[float, Meta(gt=0, le=1)] = 0.7
-    """Weight of the b-th newest item is this to the power b-1, normalised."""
-    learning_rate: Positive = 0.1
-    """Row-wise Adagrad step."""
-    uniform_share: Share = 0.25
-    """Share of negatives drawn uniformly over all items; the rest come from the latest events."""
-    ring: Size = 5000
-    """Latest events of a partition that negatives are drawn from."""
-    seed: Count = 1
-    """Seed of the initial vectors and of the draws."""
-
-
-class BlendSettings(Section, frozen=True, kw_only=True):
-    """How the sources' opinions become one list."""
-
-    weights: dict[str, float] = msgspec.field(
-        default_factory=lambda: {
-            "popularity_short": 0.05,
-            "popularity_medium": 0.02,
-            "popularity_long": 0.1,
-            "similarity": 0.4,
-            "factors": 1.0,
-        }
-    )
-    """Weight of each source's log share; 0 switches a source off."""
-    candidates: Size = 100
-    """Items each source proposes."""
-
-
 class ListSettings(Section, frozen=True, kw_only=True):
     """The published lists."""
 
@@ -208,6 +158,16 @@ class ListSettings(Section, frozen=True, kw_only=True):
     """A gap this long in a user's events starts a new session."""
     ttl_seconds: Size = 604_800
     """Redis forgets a list that was not renewed for this long."""
+    filters: tuple[str, ...] = ()
+    """What may be shown: expressions over item and user that must all hold (docs/filters.md)."""
+    boosts: dict[str, float] = {}
+    """Expression and what it adds to the score of an item for which it holds; 0.7 doubles."""
+    diversity: Literal["none", "mmr", "dpp"] = "none"
+    """Variety of a list: none, maximal marginal relevance, or a determinantal point process."""
+    diversity_budget: Share = 0.02
+    """Most of the expected NDCG that variety may cost."""
+    rotation: NonNegative = 0.0
+    """By how much an item sinks for each time it was shown in a row: times log(1 + times)."""
     because: Count = 2
     """Past items named as the reason of each item, at most."""
     due_batch: Size = 64
@@ -246,8 +206,10 @@ class LoggingSettings(Section, frozen=True, kw_only=True):
 
 
 class Settings(Section, frozen=True, kw_only=True):
-    """All sections."""
+    """All sections; the profile stands before them."""
 
+    profile: Literal["general", "catalogue", "shop", "news"] = "general"
+    """general, catalogue (films), shop (people take things again) or news: defaults together."""
     kafka: KafkaSettings = KafkaSettings()
     redis: RedisSettings = RedisSettings()
     events: EventSettings = EventSettings()
@@ -255,6 +217,9 @@ class Settings(Section, frozen=True, kw_only=True):
     items: ItemSettings = ItemSettings()
     popularity: PopularitySettings = PopularitySettings()
     similarity: SimilaritySettings = SimilaritySettings()
+    cosine: CosineSettings = CosineSettings()
+    successors: SuccessorSettings = SuccessorSettings()
+    content: ContentSettings = ContentSettings()
     factors: FactorSettings = FactorSettings()
     blend: BlendSettings = BlendSettings()
     lists: ListSettings = ListSettings()

@@ -10,20 +10,23 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_origin
 
 import msgspec
 
-from streamrec.config import Section, Settings
+from streamrec.config import Settings
 from streamrec.configure_checks import Problem, check_together, range_of
 from streamrec.errors import ConfigurationError
+from streamrec.profiles import PROFILES
+from streamrec.sections import Section
 
 PREFIX = "STREAMREC_"
 SHORT_NAMES = {"STREAMREC_KAFKA": "kafka.brokers", "STREAMREC_REDIS": "redis.url"}
 SECRET = ("redis.url", "kafka.client_settings")
 """Settings that may hold a password; no message quotes them."""
+PROFILE = "the profile"
 DEFAULT_FILE = Path("streamrec.toml")
 
 
@@ -53,6 +56,7 @@ def load_given(
     """Return the settings as `load` does, and the names of those that were given somewhere."""
     file = find_file(path, environ)
     given = [*_from_file(file), *_from_environment(environ), *_from_flags(flags)]
+    given = [*_from_profile(given), *given]
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for one in given:
@@ -67,7 +71,7 @@ def load_given(
     except Problem as problem:
         origin = next((origins[name] for name in problem.names if name in origins), "settings")
         raise ConfigurationError(f"{origin}: {problem}") from None
-    return settings, frozenset(values)
+    return settings, frozenset(one.name for one in given if one.origin != PROFILE)
 
 
 def find_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -103,6 +107,13 @@ def default_of(name: str) -> Any:
 def variable_of(name: str) -> str:
     """Return the environment variable of a setting."""
     return PREFIX + name.replace(".", "_").upper()
+
+
+def _from_profile(given: Sequence[Given]) -> Iterator[Given]:
+    """Yield what the last given profile sets: before all others, so that they win."""
+    for one in [one for one in given if one.name == "profile"][-1:]:
+        for name, value in PROFILES[_checked(one)].items():
+            yield Given(name, value, PROFILE)
 
 
 def _from_file(file: Path | None) -> Iterator[Given]:

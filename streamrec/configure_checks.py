@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 
 from streamrec.config import Settings
-
-SOURCES = ("popularity_short", "popularity_medium", "popularity_long", "similarity", "factors")
+from streamrec.learners.sources import SOURCES
 
 
 class Problem(Exception):
@@ -27,7 +26,8 @@ def range_of(wanted: Any) -> str:
     if origin is dict:
         return f"table of {range_of(parts[1])}s"
     if origin is tuple:
-        return f"list of {len(parts)}, each {range_of(parts[0])}"
+        length = "" if parts[-1] is ... else f"of {len(parts)}, "
+        return f"list {length}each {range_of(parts[0])}".replace("list each", "list, each")
     if origin is Annotated:
         return range_of(parts[0]) + "".join(_bounds(meta) for meta in parts[1:])
     return {str: "string", int: "whole number", float: "number", bool: "true or false"}[wanted]
@@ -93,11 +93,30 @@ def _check_lists(settings: Settings) -> None:
             raise Problem(text, "blend.weights")
         if weight < 0:
             raise Problem(f"blend.weights.{source} is {weight}; below 0", "blend.weights")
+    for name in ("off", "pinned"):
+        for source in getattr(blend, name):
+            if source not in SOURCES:
+                text = f"blend.{name} names {source!r}, which {_one_of(SOURCES)}"
+                raise Problem(text, f"blend.{name}")
     if not any(blend.weights.values()):
         raise Problem("blend.weights switches every source off", "blend.weights")
     if blend.candidates < settings.lists.length:
         text = f"blend.candidates is {blend.candidates}, less than lists.length"
         raise Problem(text, "blend.candidates", "lists.length")
+    if settings.lists.filters or settings.lists.boosts:
+        _check_expressions(settings)
+
+
+def _check_expressions(settings: Settings) -> None:
+    from streamrec.ranking.filters import make_rules  # late: numpy, which no other setting needs
+    from streamrec.ranking.syntax import ExpressionError
+
+    filters, boosts = settings.lists.filters, settings.lists.boosts
+    for name, rules in (("filters", (filters, {})), ("boosts", ((), boosts))):
+        try:
+            make_rules(*rules)
+        except ExpressionError as error:
+            raise Problem(f"lists.{name}: {error}", f"lists.{name}") from None
 
 
 def _one_of(names: Collection[str]) -> str:

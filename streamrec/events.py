@@ -58,6 +58,7 @@ class Event(msgspec.Struct, gc=False, omit_defaults=True):
     ts: _Ts
     id: _Id | None = None
     value: _Value | None = None
+    segment: _Id | None = None
     v: Literal[1] | None = None
 
 
@@ -78,7 +79,7 @@ class EventDecoder:
 
     >>> decoder = EventDecoder(EventSettings())
     >>> decoder.decode(b'{"user": "u1", "item": "i9", "type": "click", "ts": 5}', -1)
-    Event(user='u1', item='i9', type='click', ts=5, id=None, value=None, v=None)
+    Event(user='u1', item='i9', type='click', ts=5, id=None, value=None, segment=None, v=None)
     >>> decoder.decode(b'{"user": "u1"}', -1)
     Rejected(reason='schema', detail='item is missing')
     """
@@ -142,7 +143,7 @@ class EventDecoder:
         version = document.get("v") if self._own_shape else None
         if version is not None and (type(version) is not int or version != 1):
             refuse("unknown_version", f"v is {quote(version)}; this program reads 1")
-        event_id = dig(document, paths["id"])
+        event_id, segment = dig(document, paths["id"]), dig(document, paths["segment"])
         event = Event(
             user=checked_id(dig(document, paths["user"]), "user"),
             item=checked_id(dig(document, paths["item"]), "item"),
@@ -150,6 +151,7 @@ class EventDecoder:
             ts=checked_ts(dig(document, paths["ts"]), timestamp),
             id=None if event_id is None else checked_id(event_id, "id"),
             value=checked_value(dig(document, paths["value"])),
+            segment=None if segment is None else checked_id(segment, "segment"),
             v=None if version is None else 1,
         )
         return self._in_time(event, timestamp)

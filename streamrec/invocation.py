@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,6 +13,9 @@ from streamrec.errors import ConfigurationError, StreamrecError
 
 if TYPE_CHECKING:
     from streamrec.config import Settings
+
+
+COLUMNS_HELP = "The file's names for user, item, type, ts, value: user=customer_id,item=sku"
 
 
 class Commands(TyperGroup):
@@ -41,19 +45,25 @@ class Options:
         self._assignments = assignments
         self._short = {"kafka.brokers": kafka, "redis.url": redis}
 
-    def load(self, *, logs: bool = False) -> "tuple[Settings, frozenset[str]]":
-        """Return the settings and which of them were given; `logs`: show all, not only errors."""
+    def load(
+        self, *, logs: bool = False, flags: Mapping[str, str] | None = None
+    ) -> "tuple[Settings, frozenset[str]]":
+        """Return the settings and which of them were given; `logs`: show all, not only errors.
+
+        `flags` are a command's own, which win.
+        """
         from streamrec.configure import load_given
         from streamrec.transport.logs import set_up_logs
 
-        flags = {}
+        own = dict(flags or {})
+        given_flags: dict[str, str] = {}
         for assignment in self._assignments:
             name, equals, value = assignment.partition("=")
             if not equals:
                 raise ConfigurationError(f"--set {assignment}: expected section.key=value")
-            flags[name.strip()] = value.strip()
-        flags.update({name: value for name, value in self._short.items() if value is not None})
-        settings, given = load_given(self._config, os.environ, flags)
+            given_flags[name.strip()] = value.strip()
+        short = {name: value for name, value in self._short.items() if value is not None}
+        settings, given = load_given(self._config, os.environ, {**given_flags, **short, **own})
         set_up_logs(settings.logging, quiet=not logs)
         return settings, given
 

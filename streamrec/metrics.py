@@ -169,6 +169,10 @@ class Metrics:
             "source",
         )
 
+        self.blend_samples = self._counter(
+            "blend_samples", "Clicks on a proposed item that were sent to the learned blend."
+        )
+
     def _make_serving(self) -> None:
         self.lists_published = self._counter("lists_published", "Lists written to Redis.")
         self.lists_stale_refused = self._counter(

@@ -14,21 +14,26 @@ from typing import NamedTuple
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from streamrec import config
-from streamrec.config import Section, Settings
+from streamrec import config, config_learning
+from streamrec.config import Settings
 from streamrec.configure import all_settings, default_of, variable_of
 from streamrec.configure_checks import range_of
 from streamrec.metrics import Metrics
+from streamrec.sections import Section
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 class Described(NamedTuple):
-    """One section, with the meaning of each of its fields."""
+    """One section, with the meaning of each of its fields; "" holds the keys of no section."""
 
     name: str
     meaning: str
     fields: dict[str, str]
+
+    def setting(self, key: str) -> str:
+        """Return the full name of one of its settings."""
+        return f"{self.name}.{key}" if self.name else key
 
 
 def main(arguments: list[str]) -> int:
@@ -64,10 +69,11 @@ def configuration_page() -> str:
     types = all_settings()
     lines = [_CONFIGURATION_START]
     for section in described_sections():
-        lines += [f"\n## [{section.name}]\n", f"{section.meaning}\n"]
+        title = f"[{section.name}]" if section.name else "Before all sections"
+        lines += [f"\n## {title}\n", f"{section.meaning}\n"]
         lines += ["| key | default | may be | meaning |", "| --- | --- | --- | --- |"]
         for key, meaning in section.fields.items():
-            name = f"{section.name}.{key}"
+            name = section.setting(key)
             default = f"`{toml_value(default_of(name))}`"
             allowed = range_of(types[name]).replace("|", "\\|")
             lines.append(f"| `{key}` | {default} | {allowed} | {meaning} |")
@@ -78,10 +84,10 @@ def sample_file() -> str:
     """Return deploy/streamrec.toml: every key with its default and its meaning."""
     lines = [_SAMPLE_START]
     for section in described_sections():
-        lines += ["", f"# {section.meaning}", f"[{section.name}]"]
+        lines += ["", f"# {section.meaning}", *([f"[{section.name}]"] if section.name else [])]
         for key, meaning in section.fields.items():
             lines.append(f"# {meaning}")
-            lines.append(f"{key} = {toml_value(default_of(f'{section.name}.{key}'))}")
+            lines.append(f"{key} = {toml_value(default_of(section.setting(key)))}")
     return "\n".join(lines) + "\n"
 
 
@@ -132,7 +138,8 @@ def toml_value(value: object) -> str:
 def _meanings() -> dict[str, dict[str, str]]:
     """Return, for each class of config.py, the line under each field."""
     found: dict[str, dict[str, str]] = {}
-    for node in ast.parse(inspect.getsource(config)).body:
+    sources = "\n".join(inspect.getsource(module) for module in (config, config_learning))
+    for node in ast.parse(sources).body:
         if not isinstance(node, ast.ClassDef):
             continue
         lines = found.setdefault(node.name, {})

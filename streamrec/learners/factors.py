@@ -40,7 +40,7 @@ def initial_vectors(vectors, keys, first, seed):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
-def user_vector(contexts, rows, decay, weights, z):  # type: ignore[no-untyped-def]
+def user_vector(contexts, rows, decay, norm, weights, z):  # type: ignore[no-untyped-def]
     """Fill z float32[K] and weights float32[len(rows)] from the history's rows, newest first."""
     total = 0.0
     step = 1.0
@@ -50,7 +50,7 @@ def user_vector(contexts, rows, decay, weights, z):  # type: ignore[no-untyped-d
         step *= decay
     z[:] = 0.0
     for b in range(len(rows)):
-        weights[b] /= np.float32(total)
+        weights[b] /= np.float32(total**norm)
         c = contexts[rows[b]]
         w = weights[b]
         for k in range(len(z)):

@@ -1,8 +1,11 @@
 """Popularity: exponentially decayed counts at three half-lives."""
 
-import numpy as np
+import math
+
 from numba import njit
-from numpy.typing import NDArray
+
+LOG_FLOOR = math.log(1e-6)
+"""Log of the smallest share told apart from none."""
 
 
 @njit(cache=True, nogil=True)
@@ -21,14 +24,24 @@ def add(counts, clocks, row, weight, ts, half_lives_ms):  # type: ignore[no-unty
         clocks[row] = ts
 
 
-def shares(
-    counts: NDArray[np.float32],
-    clocks: NDArray[np.int64],
-    now: int,
-    half_lives_ms: NDArray[np.float64],
-) -> NDArray[np.float32]:
-    """Return float32[items, half-lives]: each item's share of all events, decayed to `now` (ms)."""
-    age = np.minimum(clocks - now, 0).astype(np.float64)
-    decayed = np.maximum(counts, 0.0) * np.exp2(age[:, None] / half_lives_ms)
-    total = decayed.sum(axis=0)
-    return (decayed / np.where(total > 0, total, 1.0)).astype(np.float32)
+@njit(cache=True, nogil=True)
+def refresh_heats(counts, clocks, rows, half_lives_ms, heats, sums, base):  # type: ignore[no-untyped-def]
+    """Set heats[row] = log2(count) + clock / H for some rows, an order that needs no decay.
+
+    The share of item j, at any time, is 2^(heat_j) / sum_k 2^(heat_k); -inf without events. The
+    sum is kept up to date as sums = sum_k 2^(heat_k - base).
+    """
+    for row in rows:
+        for h in range(len(half_lives_ms)):
+            count = counts[row, h]
+            new = -math.inf
+            if count > 1e-12:
+                new = math.log2(count) + clocks[row] / half_lives_ms[h]
+            sums[h] += 2.0 ** (new - base[h]) - 2.0 ** (heats[row, h] - base[h])
+            heats[row, h] = new
+
+
+@njit(cache=True, nogil=True)
+def log_share(heat, log2_total):  # type: ignore[no-untyped-def]
+    """Return the natural log of an item's share, at least LOG_FLOOR."""
+    return max(LOG_FLOOR, math.log(2.0) * (heat - log2_total))

@@ -1,10 +1,15 @@
-"""Item similarity: directed, rank-weighted, decayed co-occurrence with bounded neighbour lists.
+"""Item similarity: decayed co-occurrence in bounded neighbour lists, in two forms.
 
-Event i after history h_1 (newest), h_2, ...: P[h_b -> i] += 1/b and P[i -> h_b] += r/b.
+Event i after history h_1 (newest), h_2, ...
+Directed, short: P[h_b -> i] += 1/b and P[i -> h_b] += r/b for the newest few.
 Score of j: sum_b d^(b-1) (P[h_b -> j] + m share_j) / (m + sum_x P[h_b -> x]).
+Cosine, long: S[h_b, i] and S[i, h_b] += b^-1/2 for the newest fifty.
+Score of j: sum_b S[h_b, j] / (b sqrt(n_{h_b} n_j)), n being counts of events.
 A list grows to twice its bound K, then the best K are kept: at K = 100 that loses nothing,
 replacing the smallest loses a tenth.
 """
+
+import math
 
 import numpy as np
 from numba import njit
@@ -14,8 +19,9 @@ from numba import njit
 def add_pair(keys, weights, counts, sizes, clocks, row, other, weight, count, ts, half_life_ms):  # type: ignore[no-untyped-def]
     """Add `weight` (and `count`) for the neighbour `other` (key) of `row` at event time `ts` (ms).
 
-    keys, weights, counts: [rows, 2K]; sizes, clocks: [rows]. The whole list decays to the newest
-    event time of the row; a late event arrives decayed. half_life_ms 0: no decay.
+    keys, weights, counts: [rows, 2K] (counts may have no columns); sizes, clocks: [rows]. The
+    whole list decays to the newest event time of the row; a late event arrives decayed.
+    half_life_ms 0: no decay.
     """
     size = sizes[row]
     if half_life_ms > 0.0:
@@ -30,13 +36,15 @@ def add_pair(keys, weights, counts, sizes, clocks, row, other, weight, count, ts
     for n in range(size):
         if keys[row, n] == other:
             weights[row, n] += weight
-            counts[row, n] += count
+            if counts.shape[1] > 0:
+                counts[row, n] += count
             return
     if size == keys.shape[1]:
         size = _prune(keys, weights, counts, row)
     keys[row, size] = other
     weights[row, size] = weight
-    counts[row, size] = count
+    if counts.shape[1] > 0:
+        counts[row, size] = count
     sizes[row] = size + 1
 
 
@@ -48,7 +56,8 @@ def _prune(keys, weights, counts, row):  # type: ignore[no-untyped-def]
     for n in range(len(order)):
         keys[row, n] = keys[row, order[n]]
         weights[row, n] = weights[row, order[n]]
-        counts[row, n] = counts[row, order[n]]
+        if counts.shape[1] > 0:
+            counts[row, n] = counts[row, order[n]]
     return len(order)
 
 
@@ -69,11 +78,31 @@ def score(neighbours, weights, sizes, totals, history, decay, prior, scores, tou
             scale = step / (totals[h] + prior) if totals[h] + prior > 0.0 else 0.0
             mass += scale * prior
             for n in range(sizes[h]):
-                j = neighbours[h, n]
-                if j >= 0:
+                j, more = neighbours[h, n], scale * weights[h, n]
+                if j >= 0 and more > 0.0:  # decay may have left nothing
                     if scores[j] == 0.0:
                         touched[found] = j
                         found += 1
-                    scores[j] += scale * weights[h, n]
+                    scores[j] += more
         step *= decay
     return found, mass
+
+
+@njit(cache=True, nogil=True)
+def score_cosine(neighbours, weights, sizes, events, history, scores, touched):  # type: ignore[no-untyped-def]
+    """Add sum_b S[h_b, j] / (b sqrt(n_{h_b} n_j)) to `scores`; return how many were touched."""
+    found = 0
+    for b in range(len(history)):
+        h = history[b]
+        scale = 1.0 / ((b + 1.0) * math.sqrt(max(1.0, events[h])))
+        for n in range(sizes[h]):
+            j, more = neighbours[h, n], scale * weights[h, n]
+            if j >= 0 and more > 0.0:
+                if scores[j] == 0.0:
+                    touched[found] = j
+                    found += 1
+                scores[j] += more
+    for n in range(found):
+        j = touched[n]
+        scores[j] /= math.sqrt(max(1.0, events[j]))
+    return found

@@ -1,6 +1,6 @@
 """From user rows to published lists: the pure part of the scorer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -8,17 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.config import Settings
-from streamrec.ranking.blend import SIEVE, SOURCES, Catalogue, Scratch, rank
+from streamrec.learners.learned_blend import Features
+from streamrec.learners.popularity import LOG_FLOOR
+from streamrec.learners.sources import SOURCES
+from streamrec.ranking import blend
+from streamrec.ranking.candidates import gather
+from streamrec.ranking.popular import Popular
 from streamrec.ranking.reasons import because
+from streamrec.ranking.rerank import NOTHING, Person, Reranker
+from streamrec.ranking.seen import SeenIndex
+from streamrec.ranking.views import NO_SEGMENT, Catalogue, Shopper, new_scratch, rules_of
 from streamrec.shards.history import EXCLUDE, excluded_from
-from streamrec.shards.item_table import ItemTable
+from streamrec.shards.item_table import HALF_LIVES, ItemTable
 from streamrec.shards.rows import UserRow
 
 Array = NDArray[Any]
+M = len(SOURCES)
 NOBODY = UserRow(
     events=0,
     offset=0,
     clock=0,
+    segment=0,
     keys=np.frombuffer(b"", "<u8"),  # read-only, as decoded rows are: one type for the kernels
     ts=np.frombuffer(b"", "<i8"),
     types=np.frombuffer(b"", "u1"),
@@ -47,11 +57,25 @@ class PublishedList(msgspec.Struct):
     items: list[ListItem]
 
 
+class Ranked(NamedTuple):
+    """What was found for one user, as table rows."""
+
+    history: Array  # int32[n], newest first
+    candidates: Array  # int32[C]
+    features: Features
+    scores: NDArray[np.float64]  # [C]
+    order: Array  # int64[length]: the list, as places in candidates
+    alone: Array  # int32[M, length]: what each source would show, -1 padded
+    places: Array  # float64[M]: of the target in each source's full ranking
+
+
 class Made(NamedTuple):
-    """One list, and uint64[1 + sources, length] keys of what the blend and each source show."""
+    """One list; `shown`, uint64[1 + M, length]: the keys of the blend's and each source's list."""
 
     items: list[ListItem]
     shown: NDArray[np.uint64]
+    candidates: NDArray[np.uint64]
+    ranked: Ranked | None
 
 
 class ListMaker:
@@ -59,102 +83,218 @@ class ListMaker:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.weights = np.array([settings.blend.weights.get(s, 0.0) for s in SOURCES])
-        none = np.zeros(0, np.uint8)
-        self._scratch = Scratch(np.zeros(0), none, np.zeros(0, np.int32), none)
+        self.weights = np.array([settings.blend.weights.get(s, 0.0) for s in SOURCES], np.float32)
+        users = settings.users
+        # enough that who has seen the most popular items gets the next ones
+        most = settings.blend.candidates + users.recent_items + users.seen_items
+        self._popular = Popular(most, 3)
+        self._seen = SeenIndex()
+        self._table: ItemTable | None = None
+        self._reranker = Reranker(settings)
+        self._keys: Array = np.zeros(0, np.uint64)
+        self._scratch = new_scratch(0, 0)
         self._catalogue: Catalogue | None = None
+        self._prior: Array = np.zeros(0, np.float32)
+        self._rules = rules_of(settings, self.weights)
 
     def prepare(self, table: ItemTable) -> None:
         """Recompute what is the same for all users."""
         arrays, n = table.arrays, len(table)
+        if self._table is not table:  # its rows are other items
+            self._popular = Popular(self._popular.order.shape[1], 3)
+            self._seen, self._table = SeenIndex(), table
         servable = arrays.stored[:n] & arrays.available[:n]
-        shares = table.shares()
-        ranked = np.where(servable[:, None], shares, -1.0)
-        # enough that who has seen the most popular items gets the next ones
-        users = self.settings.users
-        most = min(n, self.settings.blend.candidates + users.recent_items + users.seen_items)
-        popular = np.full((3, most), -1, np.int32)
-        for m in range(3 if most else 0):
-            part = np.argpartition(-ranked[:, m], most - 1)[:most]
-            order = part[np.argsort(-ranked[part, m], kind="stable")]
-            order = order[servable[order]]
-            popular[m, : len(order)] = order
-        self._catalogue = Catalogue(table.keys.copy(), shares, popular, servable)
+        changed = np.flatnonzero(arrays.changed[:n])
+        arrays.changed[:n] = False
+        self._popular.refresh(arrays.heats[:n], servable, changed)
+        totals = table.log2_totals()
+        self._keys = table.keys
+        self._seen.refresh(self._keys)
+        self._catalogue = Catalogue(
+            self._seen.shorts,
+            self._seen.rows,
+            self._popular.order,
+            totals,
+            servable,
+            int(servable.sum()),
+            table.now(),
+        )
+        factors = self.settings.factors
+        if factors.prior:
+            h = HALF_LIVES[factors.prior_half_life]
+            shares = np.maximum(np.log(2.0) * (arrays.heats[:n, h] - totals[h]), LOG_FLOOR)
+            self._prior = (factors.prior * shares).astype(np.float32)
         if len(self._scratch.marks) < n:
-            room = 2 * n
-            width = arrays.neighbours.shape[1] * self.settings.similarity.window
-            self._scratch = Scratch(
-                np.zeros(room),
-                np.zeros(room, np.uint8),
-                np.zeros(width + 1, np.int32),
-                np.zeros(SIEVE, np.uint8),
+            width = max(
+                arrays.neighbours.shape[1] * self.settings.similarity.window,
+                arrays.far.shape[1] * self.settings.users.recent_items,
+                arrays.ring.shape[1] * self.settings.successors.window,
+                self.settings.users.recent_items,
             )
+            self._scratch = new_scratch(2 * n, min(width, 2 * n))
 
     @property
     def ready(self) -> bool:
         """Whether there is any item to recommend."""
-        return self._catalogue is not None and bool(self._catalogue.servable.any())
+        return self._catalogue is not None and self._catalogue.servable_count > 0
 
-    def make(self, users: Sequence[UserRow], table: ItemTable) -> list[Made]:
-        """Return the users' lists, best first; shorter where the catalogue is small."""
+    def make(
+        self,
+        users: Sequence[UserRow],
+        table: ItemTable,
+        names: Sequence[str] = (),
+        shown: Sequence[Mapping[int, int]] = (),
+    ) -> list[Made]:
+        """Return the users' lists, best first; shorter where the catalogue is small.
+
+        names: the users' ids; shown: their last lists, by item key how often in a row; both only
+        matter to rules and rotation.
+        """
+        if len(table) == 0:
+            nothing = np.zeros((1 + M, self.settings.lists.length), np.uint64)
+            return [Made([], nothing, nothing[0, :0], None) for _ in users]
+        return [self._made(one, table) for one in self.rank(users, table, None, names, shown)]
+
+    def rank(
+        self,
+        users: Sequence[UserRow],
+        table: ItemTable,
+        targets: Sequence[int] | None = None,
+        names: Sequence[str] = (),
+        shown: Sequence[Mapping[int, int]] = (),
+    ) -> list[Ranked]:
+        """Rank the candidates of each user; with `targets` (rows) also find their full places."""
         assert self._catalogue is not None, "prepare the table first"
-        n = len(self._catalogue.keys)
-        if n == 0:
-            nothing = np.zeros((1 + len(SOURCES), self.settings.lists.length), np.uint64)
-            return [Made([], nothing) for _ in users]
+        n = len(self._catalogue.servable)
         histories = [table.index.rows(user.keys[::-1].copy()) for user in users]
-        known = [h[(h >= 0) & (h < n)] for h in histories]
-        logits = self._logits(known, table, n)
+        known = [(h >= 0) & (h < n) for h in histories]
+        contexts = [h[k] for h, k in zip(histories, known, strict=True)]
+        logits, contents = self._dense(contexts, table, n)
         return [
-            self._one(user, history, logits[k] if len(history) else logits[k][:0], table)
-            for k, (user, history) in enumerate(zip(users, known, strict=True))
-        ]
+            self._one(
+                Person(
+                    names[u] if names else "", user, contexts[u],
+                    rows_shown(shown[u], table) if shown else NOTHING,
+                ),
+                histories[u], known[u], logits[u], contents[u], table,
+                targets[u] if targets is not None and targets[u] < n else -1,
+            )
+            for u, user in enumerate(users)
+        ]  # fmt: skip
 
-    def _logits(self, histories: Sequence[Array], table: ItemTable, n: int) -> Array:
-        """Return float32[users, items]: z.t_j + b_j."""
-        factors = self.settings.factors
+    def _dense(self, histories: Sequence[Array], table: ItemTable, n: int) -> tuple[Array, Array]:
+        """Return float32[users, items] twice: z.t_j + b_j, and the content's cosines."""
+        factors, arrays = self.settings.factors, table.arrays
         z = np.zeros((len(histories), factors.size), np.float32)
+        profile = np.zeros((len(histories), arrays.content.shape[1]), np.float32)
         for k, history in enumerate(histories):
             context = history[: factors.context]
             if len(context):
                 w = factors.context_decay ** np.arange(len(context), dtype=np.float32)
-                z[k] = (w / w.sum()) @ table.arrays.contexts[context]
-        logits: Array = z @ table.arrays.targets[:n].T
-        logits += table.arrays.biases[:n]
-        return logits
+                z[k] = (w / w.sum() ** factors.context_norm) @ arrays.contexts[context]
+                profile[k] = (w / w.sum()) @ arrays.content[context]
+        logits: Array = z @ arrays.targets[:n].T
+        logits += arrays.biases[:n]
+        if factors.prior:
+            logits += self._prior
+        if not profile.any():
+            return logits, np.zeros((len(histories), 0), np.float32)
+        contents: Array = profile @ arrays.content[:n].T
+        return logits, contents
 
-    def _one(self, user: UserRow, history: Array, logits: Array, table: ItemTable) -> Made:
-        settings, catalogue = self.settings, self._catalogue
-        assert catalogue is not None
-        excluded, seen = self._excluded(user, table)
-        similarity, factors = settings.similarity, settings.factors
-        rows, scores, source, alone = rank(
-            history, excluded[excluded < len(catalogue.keys)], seen, logits,
-            table.arrays, catalogue, self.weights, similarity.window, factors.context_decay,
-            similarity.prior, settings.lists.length, settings.blend.candidates, self._scratch,
-        )  # fmt: skip
+    def _one(
+        self, person: Person, rows: Array, known: Array, logits: Array, contents: Array,
+        table: ItemTable, target: int,
+    ) -> Ranked:  # fmt: skip
+        assert self._catalogue is not None
+        user, history, settings = person.row, person.history, self.settings
+        size = len(user.ts)
+        excluded = rows[: size - self._first_excluded(user, settings.lists.exclude)]
+        in_session = np.zeros(size, np.bool_)
+        in_session[: size - self._first_excluded(user, "session")] = True
+        silent = logits[:0]
+        shopper = Shopper(
+            history,
+            user.takes[::-1][known],
+            in_session[known],
+            excluded[known[: len(excluded)]],
+            user.seen,
+            logits if len(history) else silent,
+            contents if len(history) and len(contents) else silent,
+            table.index.rows(np.array([user.segment], np.uint64)) if user.segment else NO_SEGMENT,
+        )
+        candidates, values, ranks, extras, pools, places = gather(
+            shopper, table.arrays, self._catalogue, self._rules, self._scratch, target
+        )
+        features = Features(values, ranks, extras, len(history))
+        scores = blend.scores(settings.blend.kind, features, self.weights, table.blend)
+        order, scores = self._reranker.order(candidates, scores, person, table)
+        alone = pools[:, : settings.lists.length]
+        return Ranked(history, candidates, features, scores, order, alone, places)
+
+    def _made(self, ranked: Ranked, table: ItemTable) -> Made:
+        """Name the items and the reasons of one list."""
+        settings, ids, order = self.settings, table.ids, ranked.order
+        rows = ranked.candidates[order]
+        source = self._main_source(ranked, table)[order]
         reasons = because(
-            history[: factors.context], rows, source, table.arrays, similarity.window,
-            factors.context_decay, settings.lists.because,
+            ranked.history[: settings.factors.context], rows, source, table.arrays,
+            settings.similarity.window, settings.factors.context_decay, settings.lists.because,
         )  # fmt: skip
-        ids = table.ids
         items = [
             ListItem(ids[j] or "", round(s, 4), SOURCES[m], [ids[h] or "" for h in why if h >= 0])
             for j, s, m, why in zip(
-                rows.tolist(), scores.tolist(), source.tolist(), reasons.tolist(), strict=True
+                rows.tolist(), ranked.scores[order].tolist(), source.tolist(),
+                reasons.tolist(), strict=True,
             )
-        ]
-        lists = np.full((1 + len(SOURCES), settings.lists.length), -1, np.int32)
+        ]  # fmt: skip
+        lists = np.full((1 + M, settings.lists.length), -1, np.int32)
         lists[0, : len(rows)] = rows
-        lists[1:] = alone
-        shown = np.where(lists >= 0, catalogue.keys[np.maximum(lists, 0)], np.uint64(0))
-        return Made(items, shown)
+        lists[1:, : ranked.alone.shape[1]] = ranked.alone
+        keys = self._keys
+        shown = np.where(lists >= 0, keys[np.maximum(lists, 0)], np.uint64(0))
+        return Made(items, shown, keys[ranked.candidates], ranked)
 
-    def _excluded(self, user: UserRow, table: ItemTable) -> tuple[Array, Array]:
-        """Return rows and seen hashes that the seen rule leaves out."""
-        rule = EXCLUDE[self.settings.lists.exclude]
+    def why_not(self, user: UserRow, table: ItemTable, row: int, name: str = "") -> str:
+        """Return why an item is not even a candidate for a user."""
+        if not table.arrays.available[row]:
+            return "it is not available"
+        key, rule = int(table.keys[row]), self.settings.lists.exclude
+        if (user.seen == (key & 0xFFFFFFFF)).any():
+            return "the user had it, or disliked it, before (lists.exclude)"
+        if (user.keys[self._first_excluded(user, rule) :] == key).any():
+            return f"the user had it (lists.exclude = {rule})"
+        most = self.settings.blend.candidates
+        removed = self.removed(user, table, row, name)
+        return removed or f"no source has it among its best {most}"
+
+    def removed(self, user: UserRow, table: ItemTable, row: int, name: str = "") -> str:
+        """Return which filters remove an item for a user; "" for none."""
+        known = table.index.rows(user.keys[::-1].copy())
+        lines = self._reranker.trace(table, row, Person(name, user, known[known >= 0]))
+        return "; ".join(line for line in lines if line.startswith("removed"))
+
+    def _first_excluded(self, user: UserRow, rule: str) -> int:
+        """Return from which entry of the history on a rule excludes items."""
         newest = int(user.ts[-1]) if len(user.ts) else 0
         session_ms = int(self.settings.lists.session_seconds * 1000)
-        first = excluded_from(user.ts, len(user.ts), newest, rule, session_ms)
-        excluded = table.index.rows(user.keys[first:].copy())
-        return excluded[excluded >= 0], user.seen
+        first: int = excluded_from(user.ts, len(user.ts), newest, EXCLUDE[rule], session_ms)
+        return first
+
+    def _main_source(self, ranked: Ranked, table: ItemTable) -> Array:
+        """Return int[C]: of the sources that propose the item, the one it stands out most for."""
+        kind, features = self.settings.blend.kind, ranked.features
+        if not len(features.values):
+            return np.zeros(0, np.int64)
+        shares = blend.parts(kind, features, self.weights, table.blend)[:, :M]
+        above = np.where(features.ranks > 0, shares - shares.mean(axis=0), -np.inf)
+        source: Array = above.argmax(axis=1)
+        return source
+
+
+def rows_shown(shown: Mapping[int, int], table: ItemTable) -> dict[int, int]:
+    """Return times shown by table row, from times by item key."""
+    if not shown:
+        return {}
+    rows = table.index.rows(np.fromiter(shown, np.uint64, len(shown)))
+    return dict(zip(rows.tolist(), shown.values(), strict=True))

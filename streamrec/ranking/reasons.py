@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from streamrec.ranking.blend import FACTORS, SIMILARITY
+from streamrec.learners.sources import FACTORS, SIMILARITY
 
 
 @njit(cache=True, nogil=True)

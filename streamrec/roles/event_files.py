@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +21,13 @@ COLUMNS = {
     "type": ("event_type", "type"),
     "ts": ("ts_ms", "ts", "timestamp"),
     "value": ("value",),
+    "session": ("session_id", "session"),
 }
 """Our fields and the column names that are looked for, in this order."""
+
+OPTIONAL = ("type", "value", "session")
+NO_SESSION = "\0"
+"""Of an event without one, in a file with sessions: they are then told by gaps in time."""
 
 FORMATS = {
     ".csv": "csv",
@@ -42,9 +48,9 @@ def read_events(
 ) -> EventTable:
     """Return the file's events in time order.
 
-    `columns` names the file's column for our fields (user, item, type, ts, value), with dots for
-    nested JSON; `default_type` is the type of events that have none. The whole file is held in
-    memory. Raises ConfigurationError, with the line, for what cannot be read.
+    `columns` names the file's column for our fields (user, item, type, ts, value, session), with
+    dots for nested JSON; `default_type` is the type of events that have none. The whole file is
+    held in memory. Raises ConfigurationError, with the line, for what cannot be read.
     """
     wanted = _checked(columns or {})
     kind = _format(file)
@@ -53,7 +59,7 @@ def read_events(
             from streamrec.roles.parquet_files import read_parquet
 
             return read_parquet(file, wanted, default_type).sorted()
-        with _open_text(file) as lines:
+        with open_text(file) as lines:
             rows = _delimited(lines, kind) if kind != "jsonl" else _json_lines(lines)
             return _collect(file, rows, wanted, default_type).sorted()
     except OSError as error:
@@ -63,6 +69,8 @@ def read_events(
         raise ConfigurationError(f"Cannot read {file}: it is not UTF-8 text.") from None
     except csv.Error as error:
         raise ConfigurationError(f"Cannot read {file} as CSV: {error}.") from None
+    except (EOFError, zlib.error) as error:
+        raise ConfigurationError(f"Cannot read {file} as gzip: {error}.") from None
 
 
 def parse_columns(text: str) -> dict[str, str]:
@@ -81,12 +89,12 @@ def parse_columns(text: str) -> dict[str, str]:
 def choose_columns(
     found: Sequence[str], wanted: Mapping[str, str], file: Path
 ) -> dict[str, str | None]:
-    """Return the file's column for each of our fields, None for an absent type or value."""
+    """Return the file's column for each of our fields, None for an absent optional one."""
     chosen: dict[str, str | None] = {}
     for ours, names in COLUMNS.items():
         candidates = (wanted[ours],) if ours in wanted else names
         chosen[ours] = next((name for name in candidates if name in found), None)
-        if chosen[ours] is None and (ours in wanted or ours not in ("type", "value")):
+        if chosen[ours] is None and (ours in wanted or ours not in OPTIONAL):
             raise ConfigurationError(
                 f"{file} has no column {' or '.join(candidates)} for the {ours}. "
                 f"Columns found: {', '.join(found) or 'none'}. "
@@ -141,7 +149,8 @@ def _format(file: Path) -> str:
     return kind
 
 
-def _open_text(file: Path) -> IO[str]:
+def open_text(file: Path) -> IO[str]:
+    """Return a text file, gunzipped where it is gzipped."""
     with file.open("rb") as start:
         zipped = start.read(2) == b"\x1f\x8b"
     opener: Any = gzip.open if zipped else open
@@ -172,7 +181,7 @@ def _collect(
     file: Path, rows: Iterator[Row], wanted: Mapping[str, str], default_type: str
 ) -> EventTable:
     """Read all rows into columns; the first row decides which columns are used."""
-    users, items, types = _Names(), _Names(), _Names()
+    users, items, types, sessions = _Names(), _Names(), _Names(), _Names()
     ts: list[int] = []
     values: list[float] = []
     chosen: dict[str, str | None] | None = None
@@ -186,6 +195,9 @@ def _collect(
             ts.append(to_milliseconds(_at(row, chosen["ts"])))
             types.add(_at(row, chosen["type"]) or default_type)
             value = _at(row, chosen["value"])
+            if chosen["session"]:
+                session = _at(row, chosen["session"])
+                sessions.add(NO_SESSION if session in (None, "") else session)
             values.append(float("nan") if value in (None, "") else float(value))
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"{file}, line {number}: {error}.") from None
@@ -199,6 +211,11 @@ def _collect(
         list(items.known),
         list(types.known),
         np.array(values, np.float64) if any(value == value for value in values) else None,
+        sessions=(
+            sessions.codes(np.int64)
+            if sessions.known and NO_SESSION not in sessions.known
+            else None
+        ),
     )
 
 

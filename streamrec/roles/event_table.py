@@ -18,7 +18,8 @@ class EventTable:
 
     `users`, `items` int32[n] and `types` int8[n] index their `*_names`; `ts` int64[n] is epoch
     milliseconds; `values` float64[n] or None, NaN where an event has none; `catalogue` has the
-    metadata of an item by its id, as messages of the items topic; `user_word` is what a user is.
+    metadata of an item by its id, as messages of the items topic; `user_word` is what a user is;
+    `sessions` int64[n] tells a user's sessions apart, None where the file names none.
     """
 
     name: str
@@ -32,6 +33,7 @@ class EventTable:
     values: NDArray[np.float64] | None = None
     catalogue: dict[str, dict[str, Any]] = field(default_factory=dict)
     user_word: str = "user"
+    sessions: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -53,6 +55,7 @@ class EventTable:
             None if self.values is None else self.values[order],
             self.catalogue,
             self.user_word,
+            None if self.sessions is None else self.sessions[order],
         )
 
     def digest(self) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from streamrec.config import Settings
+from streamrec.learners.sources import SEGMENT_PREFIX
 from streamrec.roles.stored import Stored
 from streamrec.shards import rows
 
@@ -22,7 +23,7 @@ def run(settings: Settings, directory: Path) -> int:
 
     Rows are read in pieces while learning may go on, so only an idle system (`streamrec audit`
     exits with 0) gives files that belong to one moment. In memory are at most 100,000 lines, and
-    the ids of all items.
+    the ids of all items. What is known of segments is not written.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with closing(Stored(settings.redis)) as stored:
@@ -58,11 +59,15 @@ def _items(stored: Stored, ids: dict[bytes, str], size: int) -> Iterator[Line]:
     for key, blob in stored.rows("i", "factors"):
         row = rows.decode_factors([blob], size)[0]
         counts = {"events": int(row["events"]), "pairs": int(row["pairs"])}
-        yield {"item": _name(ids, key), **counts}
+        name = _name(ids, key)
+        if not name.startswith(SEGMENT_PREFIX):
+            yield {"item": name, **counts}
 
 
 def _pairs(stored: Stored, ids: dict[bytes, str]) -> Iterator[Line]:
     for key, blob in stored.rows("i", "neighbours"):
+        if _name(ids, key).startswith(SEGMENT_PREFIX):
+            continue
         neighbours, _, counts = rows.decode_neighbours(blob)
         for neighbour, count in zip(neighbours, counts.tolist(), strict=True):
             if count:  # the reverse of a pair has a weight and no count

@@ -7,13 +7,14 @@ from streamrec.errors import CommitConflict, GapError, StreamrecError, UnknownVe
 from streamrec.metrics import Metrics
 from streamrec.roles.live_metrics import observe_ages
 from streamrec.roles.stage import Batches
-from streamrec.shards import updates
+from streamrec.shards import item_lists, updates
 from streamrec.shards.item_shard import ItemShard
 from streamrec.transport.layout import Commit, feed_entry
 from streamrec.transport.log import Log, Message, Partition
 from streamrec.transport.store import Store
 
 STAGE = "item"
+STORED = ("factors", *item_lists.KINDS, "blend")
 
 
 class ItemLearner:
@@ -34,9 +35,8 @@ class ItemLearner:
         self._stored[name] = int(meta[b"offset"]) if meta else None
         if not meta:
             return ItemShard(partition.number, self._settings, self._log.log_start(partition))
-        factors = self._store.all_rows(name, "factors")
-        neighbours = self._store.all_rows(name, "neighbours")
-        return ItemShard.restore(partition.number, self._settings, meta, factors, neighbours)
+        stored = {kind: self._store.all_rows(name, kind) for kind in STORED}
+        return ItemShard.restore(partition.number, self._settings, meta, stored)
 
     def learn(self, batches: Batches, shards: Mapping[Partition, ItemShard]) -> None:
         """Fold each partition's records, then store it."""
@@ -53,8 +53,9 @@ class ItemLearner:
         """Set the gauges."""
         rows = self._metrics.rows
         rows.labels("items").set(sum(s.index.size for s in shards.values()))
-        near = (int(s.items.near_sizes[: s.index.size].sum()) for s in shards.values())
-        rows.labels("neighbours").set(sum(near))
+        for kind in item_lists.KINDS:
+            entries = (item_lists.entries(s.items, kind, s.index.size) for s in shards.values())
+            rows.labels(kind).set(sum(entries))
 
     def _fold(self, shard: ItemShard, message: Message) -> list[int]:
         """Apply one record; return the log times of the events that name an item here."""

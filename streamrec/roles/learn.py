@@ -8,10 +8,12 @@ from streamrec.config import Settings
 from streamrec.errors import ConfigurationError, StreamrecError
 from streamrec.metrics import Metrics
 from streamrec.roles.item_learner import ItemLearner
+from streamrec.roles.live_metrics import SAMPLE_BYTES
 from streamrec.roles.stage import Stage
 from streamrec.roles.user_learner import UserLearner
 from streamrec.roles.warm import warm_up
 from streamrec.shards.item_table import ItemTable
+from streamrec.shards.user_shard import longest_window
 from streamrec.transport.client_settings import MAX_MESSAGE_BYTES
 from streamrec.transport.health import serve_health
 from streamrec.transport.item_feed import ItemFeed
@@ -21,7 +23,7 @@ from streamrec.transport.store import Store
 from streamrec.transport.topics import check_topics
 
 logger = logging.getLogger(__name__)
-RECORD_BYTES = MAX_MESSAGE_BYTES - 500_000
+RECORD_BYTES = MAX_MESSAGE_BYTES - SAMPLE_BYTES - 500_000
 
 
 def run(settings: Settings, stop: threading.Event | None = None) -> int:
@@ -61,9 +63,7 @@ def open_stages(settings: Settings, metrics: Metrics) -> list[Stage]:
     feed = ItemFeed(
         users_store,
         item_shards(shards),
-        lambda: ItemTable(
-            settings.factors, settings.popularity, settings.similarity, with_neighbours=False
-        ),
+        lambda: ItemTable(settings, with_lists=False),
         settings.items.refresh_seconds,
     )
     users = UserLearner(settings, users_log, users_store, feed, metrics)
@@ -77,15 +77,20 @@ def open_stages(settings: Settings, metrics: Metrics) -> list[Stage]:
 
 def check_record_size(settings: Settings) -> None:
     """Raise ConfigurationError when one batch's update record could be refused by the broker."""
-    factors, window = settings.factors, settings.similarity.window
-    scored = 1 + factors.negatives
-    each = 4 * factors.size + 25 * scored + 12 * factors.context + 50 * window + 60
+    each = event_bytes(settings)
     most = settings.batches.max_events * each
     if most > RECORD_BYTES:
         raise ConfigurationError(
             f"batches.max_events = {settings.batches.max_events} can make update records of {most} "
             f"bytes, the topic takes {RECORD_BYTES}: set it to {RECORD_BYTES // each} or less"
         )
+
+
+def event_bytes(settings: Settings) -> int:
+    """Return the bytes that one event adds to an update record, at most, but for the item's id."""
+    factors = settings.factors
+    scored = 25 * (1 + factors.negatives)
+    return 4 * factors.size + scored + 20 * factors.context + 42 * longest_window(settings) + 60
 
 
 def exit_code(stages: list[Stage]) -> int:

@@ -2,38 +2,51 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrec.config_learning import BlendSettings
 from streamrec.evaluation import ranks
 from streamrec.learners.keys import key_of
+from streamrec.learners.sources import SOURCES
 from streamrec.metrics import Metrics
-from streamrec.ranking.blend import SOURCES
 from streamrec.shards.user_shard import Fold
 from streamrec.transport.layout import POPULAR
 from streamrec.transport.store import Store
 
 SHOWN = ("blend", *SOURCES)
 SAMPLE = 200
+MOST_SAMPLES = 50
+"""Clicks of one batch that the learned blend learns from, at most: a step takes half a ms."""
+SAMPLE_BYTES = 1_000_000
+"""Bytes of their samples, at most: they travel in one update record."""
+
+
+class Looked(NamedTuple):
+    """int[clicks, lists] ranks, and samples for the learned blend."""
+
+    ranks: NDArray[Any]
+    samples: list[bytes]
 
 
 class LiveMetrics:
     """Counts hits, NDCG and reciprocal ranks of the blend and of each source alone."""
 
-    def __init__(self, store: Store, metrics: Metrics) -> None:
+    def __init__(self, settings: BlendSettings, store: Store, metrics: Metrics) -> None:
+        self._settings = settings
         self._store = store
         self._metrics = metrics
 
-    def look_up(self, fold: Fold) -> NDArray[Any]:
-        """Return int[clicks, lists] ranks; call it before the users' next lists know the clicks.
+    def look_up(self, fold: Fold) -> Looked:
+        """Look clicks up; call it before the users' next lists know them.
 
         A user without a list of their own is served the popular one.
         """
         clicks = [e for (_, e), yes in zip(fold.accepted, fold.scorable, strict=True) if yes]
         if not clicks:
-            return np.zeros((0, len(SHOWN)), np.int64)
+            return Looked(np.zeros((0, len(SHOWN)), np.int64), [])
         number = {user: n for n, user in enumerate(dict.fromkeys(e.user for e in clicks))}
         *own, popular = self._store.shown([*number, POPULAR])
         served = [blob or popular for blob in own]
@@ -43,7 +56,16 @@ class LiveMetrics:
             self._metrics.list_age_seconds.observe(age)
         which = np.array([number[event.user] for event in clicks], np.int64)
         keys = np.array([key_of(event.item) for event in clicks], np.uint64)
-        return ranks.ranks_in(served, which, keys, len(SHOWN))
+        samples: list[bytes] = []
+        room = SAMPLE_BYTES
+        for event, n, key in zip(clicks, which.tolist(), keys.tolist(), strict=True):
+            blob, weight = served[n], self._settings.event_weights.get(event.type, 1.0)
+            if blob and weight > 0.0 and len(samples) < MOST_SAMPLES:
+                sample = ranks.sample_of(blob, key, weight)
+                if sample is not None and len(sample) <= room:
+                    samples.append(sample)
+                    room -= len(sample)
+        return Looked(ranks.ranks_in(served, which, keys, len(SHOWN)), samples)
 
     def count(self, found: NDArray[Any]) -> None:
         """Add ranks to the counters."""

@@ -61,7 +61,16 @@ def read_parquet(file: Path, wanted: Mapping[str, str], default_type: str) -> Ev
         item_names,
         type_names,
         values,
+        sessions=_sessions(table, chosen["session"], file),
     )
+
+
+def _sessions(table: Any, name: str | None, file: Path) -> NDArray[np.int64] | None:
+    """Return a code for each session; None without the column, or where some event has none."""
+    if name is None or table[name].null_count:
+        return None
+    codes, _ = _coded(table[name], name, file)
+    return codes.astype(np.int64)
 
 
 def read_shopping() -> EventTable:

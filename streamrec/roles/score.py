@@ -1,6 +1,7 @@
 """The role `score`: takes due users, makes their lists, publishes them. Any number may run."""
 
 import logging
+import random
 import secrets
 import threading
 import time
@@ -10,9 +11,9 @@ import msgspec
 
 from streamrec.config import Settings
 from streamrec.errors import StoreError
-from streamrec.evaluation.ranks import encode_shown
+from streamrec.evaluation.ranks import encode_shown, times_shown
 from streamrec.metrics import Metrics
-from streamrec.ranking.lists import NOBODY, ListMaker, PublishedList
+from streamrec.ranking.lists import NOBODY, ListMaker, Made, PublishedList
 from streamrec.roles.learn import stop_on_signals
 from streamrec.roles.warm import warm_up
 from streamrec.shards.item_table import ItemTable
@@ -41,9 +42,7 @@ class Scorer:
         self._feed = ItemFeed(
             store,
             item_shards(shards),
-            lambda: ItemTable(
-                settings.factors, settings.popularity, settings.similarity, with_neighbours=True
-            ),
+            lambda: ItemTable(settings, with_lists=True),
             settings.items.refresh_seconds,
         )
         self._popular_at = 0.0
@@ -104,13 +103,20 @@ class Scorer:
         blobs = [blob for rows in found for blob in rows]
         there = [n for n, blob in enumerate(blobs) if blob is not None]
         rows = [decode_user(blob) for blob in blobs if blob is not None]
-        made = self._lists.make(rows, self._feed.table)
+        people = [names[n] for n in there]
+        before = self._shown_before(people)
+        made = self._lists.make(rows, self._feed.table, people, before)
         at = int(time.time() * 1000)
         out = []
-        for n, row, one in zip(there, rows, made, strict=True):
+        for k, (n, row, one) in enumerate(zip(there, rows, made, strict=True)):
             blob = PublishedList(names[n], at, self._model, row.offset, one.items)
             out.append(
-                (names[n], row.offset, msgspec.json.encode(blob), encode_shown(at, one.shown))
+                (
+                    names[n],
+                    row.offset,
+                    msgspec.json.encode(blob),
+                    self._shown(at, one, before[k : k + 1]),
+                )
             )
         published = self._store.publish(out, self._model, self._settings.lists.ttl_seconds)
         done = time.time() * 1000.0
@@ -127,9 +133,26 @@ class Scorer:
         made = self._lists.make([NOBODY], self._feed.table)[0]
         at = int(time.time() * 1000)
         blob = msgspec.json.encode(PublishedList(POPULAR, at, self._model, at, made.items))
-        shown = encode_shown(at, made.shown)
+        shown = self._shown(at, made)
         ttl = self._settings.lists.ttl_seconds
         self._store.publish([(POPULAR, at, blob, shown)], self._model, ttl)
+
+    def _shown_before(self, users: Sequence[str]) -> list[dict[int, int]]:
+        """Return what each user was shown last, and how often in a row; [] unless it is needed."""
+        if not self._settings.lists.rotation:
+            return []
+        return [times_shown(blob) for blob in self._store.shown(users)]
+
+    def _shown(self, at: int, made: Made, before: Sequence[Mapping[int, int]] = ()) -> bytes:
+        """Return the row for the learners; a share of them says what the blend can learn from."""
+        blend = self._settings.blend
+        chosen = blend.kind == "learned" and random.random() < blend.sample
+        sample = made.ranked.features.sample() if chosen and made.ranked else b""
+        times = {}
+        if self._settings.lists.rotation:
+            last = before[0] if before else {}
+            times = {key: 1 + last.get(key, 0) for key in made.shown[0].tolist() if key}
+        return encode_shown(at, made.shown, times, made.candidates, sample)
 
     def _report(self) -> None:
         self._metrics.due_users.set(self._store.due_count(self._users))

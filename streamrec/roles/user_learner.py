@@ -11,10 +11,13 @@ from streamrec.config import Settings
 from streamrec.errors import CommitConflict, FoldFailed, StreamrecError
 from streamrec.events import Event, EventDecoder, Rejected, decode_item
 from streamrec.metrics import Metrics
-from streamrec.roles.live_metrics import LiveMetrics, observe_ages
+from streamrec.roles.live_metrics import LiveMetrics, Looked, observe_ages
 from streamrec.roles.stage import Batches
 from streamrec.roles.suspects import Suspects
+from streamrec.shards import updates
+from streamrec.shards.blend_rules import blend_owner
 from streamrec.shards.metadata_shard import MetadataShard
+from streamrec.shards.updates import Updates
 from streamrec.shards.user_rows import longest_idle
 from streamrec.shards.user_shard import Fold, UserShard
 from streamrec.transport.item_feed import ItemFeed
@@ -33,7 +36,7 @@ class Work(NamedTuple):
 
     shard: UserShard | MetadataShard
     expected: int | None
-    records: list[bytes]
+    records: list[Updates]
     rejected: list[tuple[Message, Rejected]]
     fold: Fold | None  # None for metadata
 
@@ -51,7 +54,7 @@ class UserLearner:
         self._store = store
         self._feed = feed
         self._metrics = metrics
-        self._live = LiveMetrics(store, metrics)
+        self._live = LiveMetrics(settings.blend, store, metrics)
         self._decoder = EventDecoder(settings.events)
         self._item_partitions = log.partitions(kafka.updates_topic)
         self._stored: dict[str, int | None] = {}  # offset in Redis, by shard
@@ -86,17 +89,25 @@ class UserLearner:
         }
         works = [self._fold(p, messages, shards[p]) for p, messages in fresh.items() if messages]
         self._check_offsets(works)
-        found = [self._live.look_up(work.fold) for work in works if work.fold]
+        found = [self._look_up(work.fold, work.records) for work in works if work.fold]
         for work in works:
             self._send(work)
         self._log.flush()
         for work in works:
             self._store_rows(work)
             self._observe(work)
-        for ranks in found:
-            self._live.count(ranks)
+        for looked in found:
+            self._live.count(looked.ranks)
         for partition in fresh:
             self._suspects.passed(partition, shards[partition].offset)
+
+    def _look_up(self, fold: Fold, records: Sequence[Updates]) -> Looked:
+        """Look the clicks up in the lists served; tell the blend's owner of a sample of them."""
+        looked = self._live.look_up(fold)
+        header = records[blend_owner(self._item_partitions)].header
+        header.samples += [(header.first, sample) for sample in looked.samples]
+        self._metrics.blend_samples.inc(len(looked.samples))
+        return looked
 
     def report(self, shards: Mapping[Partition, UserShard | MetadataShard]) -> None:
         """Set the gauges."""
@@ -184,7 +195,7 @@ class UserLearner:
         """Queue the update records and dead letters of one batch."""
         kafka = self._settings.kafka
         for partition, record in enumerate(work.records):
-            self._log.produce(kafka.updates_topic, record, partition=partition)
+            self._log.produce(kafka.updates_topic, updates.encode(record), partition=partition)
         source = kafka.events_topic if work.fold else kafka.items_topic
         number = work.shard.name[1:]
         for message, why in work.rejected:

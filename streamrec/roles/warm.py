@@ -31,24 +31,17 @@ def _run_all(settings: Settings) -> None:
     settings = msgspec.structs.replace(settings, events=events)
     users = UserShard(0, settings, 1, 0)
     items = ItemShard(0, settings, 0)
-    table = ItemTable(
-        settings.factors, settings.popularity, settings.similarity, with_neighbours=True
-    )
+    table = ItemTable(settings, with_lists=True)
     kinds = ("click", "click", "click", "dislike", "remove", "click")
     for n, kind in enumerate(kinds):
         event = Event("warm", f"item {n % 4}", kind, n)
         missing = users.users.missing(["warm"])
         users.users.load(missing, [None] * len(missing))
         fold = users.fold([(n, n, event)], n + 1, table)
-        items.fold(updates.decode(fold.records[0]))
+        items.fold(updates.decode(updates.encode(fold.records[0])))
         rows, _, _ = items.changes()
-        for name, apply in (
-            ("factors", table.apply_factors),
-            ("neighbours", table.apply_neighbours),
-            ("catalogue", table.apply_catalogue),
-        ):
-            keys = np.frombuffer(b"".join(rows[name]), "<u8")
-            apply(keys, list(rows[name].values()))
+        for name, changed in rows.items():
+            table.apply(name, list(changed.items()))
     stored, _ = users.changes()
     row = stored["users"][b"warm"]
     again = UserShard(0, settings, 1, 0)
@@ -56,5 +49,6 @@ def _run_all(settings: Settings) -> None:
     lists = ListMaker(settings)
     lists.prepare(table)
     made = lists.make([decode_user(row), NOBODY], table)
-    shown = ranks.encode_shown(0, made[0].shown)
+    sample = made[0].ranked.features.sample() if made[0].ranked else b""
+    shown = ranks.encode_shown(0, made[0].shown, {}, made[0].candidates, sample)
     ranks.ranks_in([shown], np.zeros(1, np.int64), table.keys[:1], len(made[0].shown))

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from streamrec.learners.successors import REVERSE
 from streamrec.shards.user_kernel import COUNT, POSITIVE
 
 Array = NDArray[Any]
@@ -22,10 +23,10 @@ def _local(row, local, keys, item_keys, n_keys):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def split(part, parts, batch, weights, steps, item_keys, window, reverse):  # type: ignore[no-untyped-def]
+def split(part, parts, batch, steps, item_keys, window):  # type: ignore[no-untyped-def]
     """Return the columns for partition `part` of `parts`: what concerns the items it owns."""
     n, width, context = len(batch.users), steps.scored.shape[1], steps.context_weights.shape[1]
-    most = n * (1 + width + steps.history.shape[1])
+    most = n * (2 + width + steps.history.shape[1])
     local = np.full(len(item_keys), -1, np.int64)
     keys, n_keys = np.empty(most, np.uint64), 0
     events, n_events = np.empty(n, np.int64), 0
@@ -35,8 +36,12 @@ def split(part, parts, batch, weights, steps, item_keys, window, reverse):  # ty
     sc_u, sc_f = np.empty((n * width, 2), np.uint32), np.empty((n * width, 2), np.float32)
     sc_y = np.empty(n * width, np.uint8)
     cx_u, cx_w = np.empty((n * context, 2), np.uint32), np.empty(n * context, np.float32)
-    pa_u, pa_o = np.empty((2 * n * window, 2), np.uint32), np.empty(2 * n * window, np.uint64)
-    pa_w, pa_c = np.empty(2 * n * window, np.float32), np.empty(2 * n * window, np.uint8)
+    pa_u, pa_o = (
+        np.empty((n * (2 * window + 1), 2), np.uint32),
+        np.empty(n * (2 * window + 1), np.uint64),
+    )
+    pa_r = np.empty(n * (2 * window + 1), np.uint8)
+    segments, n_segments = np.empty((n, 2), np.int64), 0
     n_item = n_sc = n_cx = n_pa = 0
     for e in range(n):
         before = n_item + n_sc + n_cx + n_pa
@@ -75,12 +80,19 @@ def split(part, parts, batch, weights, steps, item_keys, window, reverse):  # ty
                     n_cx += 1
                 if b < window and positive:
                     pa_u[n_pa, 0], pa_u[n_pa, 1] = n_events, at
-                    pa_o[n_pa], pa_w[n_pa], pa_c[n_pa] = item_keys[item], 1.0 / (b + 1), 1
+                    pa_o[n_pa], pa_r[n_pa] = item_keys[item], b
                     n_pa += 1
-            if mine and b < window and positive and reverse > 0.0:
+            if mine and b < window and positive:
                 pa_u[n_pa, 0], pa_u[n_pa, 1] = n_events, local[item]
-                pa_o[n_pa], pa_w[n_pa], pa_c[n_pa] = item_keys[row], reverse / (b + 1), 0
+                pa_o[n_pa], pa_r[n_pa] = item_keys[row], b | REVERSE
                 n_pa += 1
+        row = batch.segments[e]
+        if row >= 0 and positive and item_keys[row] % parts == part:
+            at, n_keys = _local(row, local, keys, item_keys, n_keys)
+            segments[n_segments, 0], segments[n_segments, 1] = at, row
+            n_segments += 1
+            pa_u[n_pa, 0], pa_u[n_pa, 1], pa_o[n_pa], pa_r[n_pa] = n_events, at, item_keys[item], 0
+            n_pa += 1
         if n_item + n_sc + n_cx + n_pa > before:
             events[n_events] = e
             n_events += 1
@@ -88,7 +100,7 @@ def split(part, parts, batch, weights, steps, item_keys, window, reverse):  # ty
         keys[:n_keys], events[:n_events], item_u[:n_item], item_rows[:n_item], gain[:n_item],
         gain_ts[:n_item],
         sc_u[:n_sc], sc_f[:n_sc], sc_y[:n_sc], cx_u[:n_cx], cx_w[:n_cx],
-        pa_u[:n_pa], pa_o[:n_pa], pa_w[:n_pa], pa_c[:n_pa],
+        pa_u[:n_pa], pa_o[:n_pa], pa_r[:n_pa], segments[:n_segments],
     )  # fmt: skip
 
 
@@ -101,13 +113,12 @@ def columns_for(
     halves: tuple[Array, Array],
     item_keys: Array,
     window: int,
-    reverse: float,
 ) -> tuple[dict[str, Array], list[tuple[int, int]]]:
     """Return one partition's columns, and (index in keys, table row) of the items named."""
     keys, events, item_u, item_rows, gain, gain_ts, *rest = split(
-        part, parts, batch, weights, steps, item_keys, window, reverse
+        part, parts, batch, steps, item_keys, window
     )
-    sc_u, sc_f, sc_y, cx_u, cx_w, pa_u, pa_o, pa_w, pa_c = rest
+    sc_u, sc_f, sc_y, cx_u, cx_w, pa_u, pa_o, pa_r, segments = rest
     columns = {
         "keys": keys,
         "offsets": batch.offsets[events],
@@ -131,7 +142,7 @@ def columns_for(
         "pair_events": pa_u[:, 0],
         "pair_keys": pa_u[:, 1],
         "pair_others": pa_o,
-        "pair_weights": pa_w,
-        "pair_counts": pa_c,
+        "pair_ranks": pa_r,
     }
-    return columns, list(zip(item_u[:, 1].tolist(), item_rows.tolist(), strict=True))
+    named = list(zip(item_u[:, 1].tolist(), item_rows.tolist(), strict=True))
+    return columns, named + [(at, row) for at, row in segments.tolist()]

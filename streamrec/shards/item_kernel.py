@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from streamrec.learners.factors import step_context, step_target
 from streamrec.learners.popularity import add
 from streamrec.learners.similarity import add_pair
+from streamrec.learners.successors import REVERSE, push
 
 Array = NDArray[Any]
 
@@ -26,17 +27,27 @@ class ItemArrays(NamedTuple):
     pairs: Array  # uint32[items]: directed pairs learnt with it as the earlier item
     popularity: Array  # float32[items, 3]
     clocks: Array  # int64[items], ms
-    near: Array  # uint64[items, 2N] keys
+    born: Array  # int64[items], ms: event time of the first event learnt; 0: none yet
+    near: Array  # uint64[items, 2N] keys of neighbours: directed, short window
     near_weights: Array  # float32[items, 2N]
     near_counts: Array  # uint32[items, 2N]
     near_sizes: Array  # int32[items]
     near_clocks: Array  # int64[items], ms
+    far: Array  # uint64[items, 2F] keys of neighbours: symmetric, long history
+    far_weights: Array  # float32[items, 2F]
+    far_sizes: Array  # int32[items]
+    far_clocks: Array  # int64[items], ms
+    ring: Array  # uint64[items, R] keys of recent successors
+    ring_ranks: Array  # uint8[items, R]
+    ring_totals: Array  # uint32[items]: entries ever pushed
     changed: Array  # bool[items]: factor row differs from the stored one
     near_changed: Array  # bool[items]
+    far_changed: Array  # bool[items]
+    ring_changed: Array  # bool[items]
 
 
-def empty(rows: int, size: int, near: int) -> ItemArrays:
-    """Return arrays for `rows` items of `size` factors and up to `near` neighbours."""
+def empty(rows: int, size: int, near: int, far: int, ring: int) -> ItemArrays:
+    """Return arrays for `rows` items of `size` factors and such lengths of lists."""
     return ItemArrays(
         targets=np.zeros((rows, size), np.float32),
         offsets=np.zeros((rows, size), np.float32),
@@ -48,13 +59,23 @@ def empty(rows: int, size: int, near: int) -> ItemArrays:
         pairs=np.zeros(rows, np.uint32),
         popularity=np.zeros((rows, 3), np.float32),
         clocks=np.zeros(rows, np.int64),
+        born=np.zeros(rows, np.int64),
         near=np.zeros((rows, near), np.uint64),
         near_weights=np.zeros((rows, near), np.float32),
         near_counts=np.zeros((rows, near), np.uint32),
         near_sizes=np.zeros(rows, np.int32),
         near_clocks=np.zeros(rows, np.int64),
+        far=np.zeros((rows, far), np.uint64),
+        far_weights=np.zeros((rows, far), np.float32),
+        far_sizes=np.zeros(rows, np.int32),
+        far_clocks=np.zeros(rows, np.int64),
+        ring=np.zeros((rows, ring), np.uint64),
+        ring_ranks=np.zeros((rows, ring), np.uint8),
+        ring_totals=np.zeros(rows, np.uint32),
         changed=np.zeros(rows, np.bool_),
         near_changed=np.zeros(rows, np.bool_),
+        far_changed=np.zeros(rows, np.bool_),
+        ring_changed=np.zeros(rows, np.bool_),
     )
 
 
@@ -64,6 +85,11 @@ class ItemRules(NamedTuple):
     rate: float
     half_lives_ms: Array
     near_half_life_ms: float
+    near_window: int
+    reverse_weight: float
+    far_half_life_ms: float
+    far_window: int
+    ring_window: int
 
 
 class Columns(NamedTuple):
@@ -89,8 +115,35 @@ class Columns(NamedTuple):
     pair_events: Array
     pair_rows: Array
     pair_others: Array
-    pair_weights: Array
-    pair_counts: Array
+    pair_ranks: Array
+
+
+@njit(cache=True, nogil=True)
+def _pair(items, row, other, rank, weight, ts, rules):  # type: ignore[no-untyped-def]
+    """Tell each list of `row` about one pair; `rank` 0 = the newest earlier item, | REVERSE."""
+    b = np.int64(rank & 127)
+    forward = rank < REVERSE
+    near = 1.0 if forward else rules.reverse_weight
+    if b < rules.near_window and near > 0.0:
+        add_pair(
+            items.near, items.near_weights, items.near_counts, items.near_sizes, items.near_clocks,
+            row, other, np.float32(near / (b + 1)) * weight, np.uint32(forward), ts,
+            rules.near_half_life_ms,
+        )  # fmt: skip
+        items.near_changed[row] = True
+        if forward:
+            items.pairs[row] += 1
+            items.changed[row] = True
+    if b < rules.far_window:
+        add_pair(
+            items.far, items.far_weights, items.near_counts[:, :0], items.far_sizes,
+            items.far_clocks, row, other, np.float32((b + 1.0) ** -0.5) * weight, np.uint32(0), ts,
+            rules.far_half_life_ms,
+        )  # fmt: skip
+        items.far_changed[row] = True
+    if b < rules.ring_window:
+        push(items.ring, items.ring_ranks, items.ring_totals, row, other, rank)
+        items.ring_changed[row] = True
 
 
 @njit(cache=True, nogil=True)
@@ -104,6 +157,8 @@ def fold(items, c, mark, rules):  # type: ignore[no-untyped-def]
             row = c.item_rows[i]
             if fresh and row >= 0:
                 items.events[row] += 1
+                if items.born[row] == 0:
+                    items.born[row] = ts
                 if c.item_gains[i] != 0.0:
                     add(
                         items.popularity,
@@ -142,15 +197,6 @@ def fold(items, c, mark, rules):  # type: ignore[no-untyped-def]
             if row < 0:
                 unknown += fresh
             elif fresh:
-                count = np.uint32(c.pair_counts[p])
-                add_pair(
-                    items.near, items.near_weights, items.near_counts, items.near_sizes,
-                    items.near_clocks, row, c.pair_others[p], c.pair_weights[p] * weight, count,
-                    ts, rules.near_half_life_ms,
-                )  # fmt: skip
-                items.near_changed[row] = True
-                if count > 0:
-                    items.pairs[row] += count
-                    items.changed[row] = True
+                _pair(items, row, c.pair_others[p], c.pair_ranks[p], weight, ts, rules)
             p += 1
     return unknown

@@ -11,7 +11,10 @@ from streamrec.config import Settings
 from streamrec.errors import GapError, UnknownVersion
 from streamrec.learners.factors import initial_vectors
 from streamrec.learners.keys import KeyIndex, grow, key_of
-from streamrec.shards import item_kernel, rows
+from streamrec.learners.learned_blend import LearnedBlend, read_sample
+from streamrec.learners.sources import SEGMENT_PREFIX
+from streamrec.shards import item_kernel, item_lists, rows
+from streamrec.shards.blend_rules import BLEND_KEY, blend_rules
 from streamrec.shards.item_kernel import Columns, ItemArrays, ItemRules
 from streamrec.shards.updates import Header, Updates
 
@@ -27,7 +30,10 @@ class Fold(NamedTuple):
 
 
 class ItemShard:
-    """State of one updates partition. Bound: items.max_items rows of 2 x similarity.neighbours."""
+    """State of one updates partition. Bound: items.max_items rows of bounded lists.
+
+    The owner of BLEND_KEY also keeps the learned blend: one more row.
+    """
 
     def __init__(self, number: int, settings: Settings, offset: int) -> None:
         self.name = f"i{number}"
@@ -39,15 +45,28 @@ class ItemShard:
             settings.factors.learning_rate,
             np.array(settings.popularity.half_lives_seconds, np.float64) * 1000.0,
             settings.similarity.half_life_seconds * 1000.0,
+            settings.similarity.window,
+            settings.similarity.reverse_weight,
+            settings.cosine.half_life_seconds * 1000.0,
+            settings.cosine.window if settings.cosine.neighbours else 0,
+            settings.successors.window if settings.successors.entries else 0,
         )
+        self.blend: LearnedBlend | None = None
+        self._blend_changed = False
         self._catalogue: Rows = {}
         self._deleted: list[bytes] = []
         self._allocate(1024)
 
     def _allocate(self, n: int) -> None:
-        k, near = self.settings.factors.size, 2 * self.settings.similarity.neighbours
+        settings = self.settings
         self.index = KeyIndex(n)
-        self.items = item_kernel.empty(n, k, near)
+        self.items = item_kernel.empty(
+            n,
+            settings.factors.size,
+            2 * settings.similarity.neighbours,
+            2 * settings.cosine.neighbours,
+            settings.successors.entries,
+        )
 
     def fold(self, record: Updates) -> Fold:
         """Apply one update record; raises GapError when one before it is missing."""
@@ -66,13 +85,13 @@ class ItemShard:
         unknown = item_kernel.fold(
             self.items,
             Columns(
-                c["offsets"], c["ts"], c["weights"], c["z"], c["g"],
+                c["offsets"], c["ts"], c["weights"],
+                c["z"].astype(np.float32), c["g"].astype(np.float32),
                 c["item_events"], known[c["item_keys"]], c["item_gains"], c["item_ts"],
                 c["scored_events"], known[c["scored_keys"]], c["scored_log_q"], c["scored_rest"],
                 c["scored_y"],
                 c["context_events"], known[c["context_keys"]], c["context_weights"],
-                c["pair_events"], known[c["pair_keys"]], c["pair_others"], c["pair_weights"],
-                c["pair_counts"],
+                c["pair_events"], known[c["pair_keys"]], c["pair_others"], c["pair_ranks"],
             ),
             mark,
             self.rules,
@@ -81,6 +100,9 @@ class ItemShard:
             if offset >= mark:
                 self._add(np.array([key], np.uint64))
                 self._catalogue[_field(key)] = entry
+        for offset, sample in header.samples:
+            if offset >= mark:
+                self._learn_blend(sample)
         self.marks[header.source] = max(mark, header.next)
         return Fold(mark > header.first, int(unknown))
 
@@ -96,11 +118,20 @@ class ItemShard:
             )
         return mark
 
+    def _learn_blend(self, sample: bytes) -> None:
+        read = read_sample(sample)
+        if read is not None:
+            self.blend = self.blend or LearnedBlend(blend_rules(self.settings))
+            self.blend.learn(*read)
+            self._blend_changed = True
+
     def _name(self, header: Header, keys: NDArray[np.uint64]) -> None:
         """Make rows for items that events of this record name."""
         named = keys[[at for at, _ in header.ids]]
         for n in np.flatnonzero(self.index.rows(named) < 0).tolist():
-            entry = {"item": header.ids[n][1]}
+            entry: dict[str, Any] = {"item": header.ids[n][1]}
+            if header.ids[n][1].startswith(SEGMENT_PREFIX):
+                entry["available"] = False
             self._catalogue[_field(int(named[n]))] = json.dumps(entry).encode()
         self._add(named)
 
@@ -119,24 +150,26 @@ class ItemShard:
 
     def changes(self) -> tuple[dict[str, Rows], dict[str, list[bytes]], dict[str, str | int]]:
         """Return rows to store, fields to delete and meta fields since the last call; snapshots."""
-        self._evict()
+        self.keep_within_bound()
         self.commits += 1
         n = self.index.size
-        factors, near = (
-            np.flatnonzero(self.items.changed[:n]),
-            np.flatnonzero(self.items.near_changed[:n]),
-        )
+        factors = np.flatnonzero(self.items.changed[:n])
         self.items.changed[:n] = False
-        self.items.near_changed[:n] = False
-        catalogue, self._catalogue = self._catalogue, {}
-        deleted, self._deleted = self._deleted, []
+        catalogue, deleted = self.take_catalogue(), self.take_deleted()
         stored = {
             "factors": dict(
                 zip(self._fields(factors), rows.encode_factors(self._records(factors)), strict=True)
             ),
-            "neighbours": dict(zip(self._fields(near), self._neighbour_rows(near), strict=True)),
             "catalogue": catalogue,
         }
+        for kind in item_lists.KINDS:
+            at = item_lists.take_changed(self.items, kind, n)
+            blobs = item_lists.encode(self.items, kind, at)
+            stored[kind] = dict(zip(self._fields(at), blobs, strict=True))
+        stored["blend"] = {}
+        if self.blend is not None and self._blend_changed:
+            stored["blend"][BLEND_KEY] = self.blend.to_bytes()
+        self._blend_changed = False
         meta: dict[str, str | int] = {
             "version": rows.VERSION,
             "offset": self.offset,
@@ -144,7 +177,17 @@ class ItemShard:
             "items": n,
             "marks": json.dumps(self.marks),
         }
-        return stored, dict.fromkeys(stored, deleted), meta
+        return stored, {kind: deleted for kind in stored if kind != "blend"}, meta
+
+    def take_catalogue(self) -> Rows:
+        """Return the catalogue rows since the last call."""
+        catalogue, self._catalogue = self._catalogue, {}
+        return catalogue
+
+    def take_deleted(self) -> list[bytes]:
+        """Return the fields of the items evicted since the last call."""
+        deleted, self._deleted = self._deleted, []
+        return deleted
 
     @classmethod
     def restore(
@@ -152,19 +195,22 @@ class ItemShard:
         number: int,
         settings: Settings,
         meta: Mapping[bytes, bytes],
-        factors: Mapping[bytes, bytes],
-        neighbours: Mapping[bytes, bytes],
+        stored: Mapping[str, Mapping[bytes, bytes]],
     ) -> "ItemShard":
         """Return the shard as its last commit left it."""
         rows.check_version(np.array([int(meta[b"version"])]), f"item shard {number}")
         shard = cls(number, settings, int(meta[b"offset"]))
         shard.commits = int(meta[b"commits"])
         shard.marks = json.loads(meta[b"marks"])
-        shard._add(np.frombuffer(b"".join(factors), "<u8"))
-        shard._restore_factors(list(factors.values()))
-        if neighbours:
-            at = shard.index.rows(np.frombuffer(b"".join(neighbours), "<u8"))
-            shard._restore_neighbours(at, list(neighbours.values()))
+        shard._add(np.frombuffer(b"".join(stored["factors"]), "<u8"))
+        shard._restore_factors(list(stored["factors"].values()))
+        for kind in item_lists.KINDS:
+            if stored[kind]:
+                at = shard.index.rows(np.frombuffer(b"".join(stored[kind]), "<u8"))
+                item_lists.restore(shard.items, kind, at, list(stored[kind].values()))
+        if BLEND_KEY in stored["blend"]:
+            blob = stored["blend"][BLEND_KEY]
+            shard.blend = LearnedBlend.from_bytes(blob, blend_rules(settings))
         shard.items.changed[:] = False
         return shard
 
@@ -183,41 +229,26 @@ class ItemShard:
         a = self.items
         return (
             ("events", a.events), ("pairs", a.pairs), ("popularity", a.popularity),
-            ("clock", a.clocks), ("bias", a.biases), ("bias_sum", a.bias_sums),
+            ("clock", a.clocks), ("born", a.born), ("bias", a.biases), ("bias_sum", a.bias_sums),
             ("target_sum", a.target_sums), ("offset_sum", a.offset_sums),
             ("target", a.targets), ("offset", a.offsets),
         )  # fmt: skip
 
-    def _neighbour_rows(self, at: Array) -> list[bytes]:
-        headers = np.zeros(len(at), rows.NEIGHBOUR_HEADER)
-        headers["size"], headers["clock"] = self.items.near_sizes[at], self.items.near_clocks[at]
-        return rows.pack(headers, self._near(), at, np.repeat(headers["size"][:, None], 3, axis=1))
-
-    def _restore_neighbours(self, at: Array, blobs: Sequence[bytes]) -> None:
-        headers = rows.headers_of(blobs, rows.NEIGHBOUR_HEADER, "neighbour")
-        if int(headers["size"].max()) > self.items.near.shape[1]:
-            raise UnknownVersion(
-                "neighbour rows in Redis are longer than 2 x similarity.neighbours: raise the "
-                "setting to what it was, or start from an empty Redis"
-            )
-        sizes = np.repeat(headers["size"][:, None], 3, axis=1)
-        rows.unpack(blobs, headers.dtype.itemsize, self._near(), at, sizes)
-        self.items.near_sizes[at], self.items.near_clocks[at] = headers["size"], headers["clock"]
-
-    def _near(self) -> tuple[Array, Array, Array]:
-        return self.items.near, self.items.near_weights, self.items.near_counts
-
     def _fields(self, at: Array) -> list[bytes]:
         return [_field(key) for key in self.index.keys[at].tolist()]
 
-    def _evict(self) -> None:
-        """Over the bound, keep the most popular 95 % (longest half-life) and rebuild the arrays."""
+    def keep_within_bound(self) -> None:
+        """Over the bound, keep the most popular 95 % (longest half-life) and rebuild the arrays.
+
+        Segments are kept by what was taken in them.
+        """
         n, bound = self.index.size, self.settings.items.max_items
         if n <= bound:
             return
         newest = self.items.clocks[:n].max()
         age = (self.items.clocks[:n] - newest).astype(np.float64)
         worth = self.items.popularity[:n, 2] * np.exp2(age / self.rules.half_lives_ms[2])
+        worth += self._worth_of_segments(newest)
         order = np.argsort(-worth, kind="stable")
         most = max(1, int(0.95 * bound))
         keep, gone = np.sort(order[:most]), order[most:]
@@ -228,6 +259,18 @@ class ItemShard:
         self._allocate(bound)
         self.index.add(kept_keys)
         self.items = ItemArrays._make(grow(a, bound) for a in kept)
+
+    def _worth_of_segments(self, newest: int) -> NDArray[np.float64]:
+        """Return float64[items]: of a segment, which no event names as its item, what it counts."""
+        items, n = self.items, self.index.size
+        at = np.flatnonzero((items.events[:n] == 0) & (items.near_sizes[:n] > 0))
+        used = np.arange(items.near_weights.shape[1]) < items.near_sizes[at][:, None]
+        clocks = np.where(items.near_clocks[at] > 0, items.near_clocks[at], newest)  # 0: no decay
+        age = (clocks - newest).astype(np.float64)
+        counts = np.where(used, items.near_weights[at], 0.0).sum(axis=1)
+        worth = np.zeros(n)
+        worth[at] = counts * np.exp2(age / self.rules.half_lives_ms[2])
+        return worth
 
 
 def _field(key: int) -> bytes:

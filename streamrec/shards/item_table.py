@@ -7,29 +7,47 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.config import FactorSettings, PopularitySettings, SimilaritySettings
-from streamrec.learners import popularity
+from streamrec.config import Settings
+from streamrec.learners import content, popularity
 from streamrec.learners.factors import initial_vectors
 from streamrec.learners.keys import KeyIndex, grow, key_of
+from streamrec.learners.learned_blend import LearnedBlend
 from streamrec.shards import rows
+from streamrec.shards.blend_rules import blend_rules
 
 Array = NDArray[Any]
+HALF_LIVES = {"short": 0, "medium": 1, "long": 2}
+REBASE_BITS = 30.0
 
 
 class TableArrays(NamedTuple):
-    """Arrays of the table, one row an item; the kernels' view of it."""
+    """Arrays of the table, one row an item; the kernels' view of it.
+
+    The lists hold table rows, -1 unknown, and have one column when the table keeps no lists.
+    """
 
     targets: Array  # float32[items, K]
     contexts: Array  # float32[items, K]: t + e
     biases: Array  # float32[items]
     popularity: Array  # float32[items, 3]
     clocks: Array  # int64[items], ms
+    heats: Array  # float64[items, 3]: log2 of popularity, inflated; see learners/popularity.py
+    events: Array  # uint32[items]
+    born: Array  # int64[items], ms
     stored: Array  # bool[items]: has a row in Redis
     available: Array  # bool[items]
-    neighbours: Array  # int32[items, 2K]: rows; one row only when the table keeps none
+    changed: Array  # bool[items]: popularity, stored or available, since the list maker looked
+    neighbours: Array  # int32[items, 2K]
     weights: Array  # float32[items, 2K]
     sizes: Array  # int32[items]
     totals: Array  # float32[items]: sum of weights
+    far: Array  # int32[items, 2F]
+    far_weights: Array  # float32[items, 2F]
+    far_sizes: Array  # int32[items]
+    ring: Array  # int32[items, R]
+    ring_ranks: Array  # uint8[items, R]
+    ring_totals: Array  # uint32[items]
+    content: Array  # float32[items, D]: unit length, or zero
 
 
 class Catalogue(msgspec.Struct):
@@ -37,6 +55,10 @@ class Catalogue(msgspec.Struct):
 
     item: str
     available: bool = True
+    title: str = ""
+    categories: list[str] = []
+    text: str = ""
+    attributes: dict[str, str | float | bool | None] = {}
 
 
 class ItemTable:
@@ -46,36 +68,54 @@ class ItemTable:
     it; rows are never reused, so `generation` stays the same until the table is loaded anew.
     """
 
-    def __init__(
-        self,
-        factors: FactorSettings,
-        pop: PopularitySettings,
-        similarity: SimilaritySettings,
-        *,
-        with_neighbours: bool,
-    ) -> None:
-        self.seed = factors.seed
-        self.half_lives_ms = np.array(pop.half_lives_seconds, np.float64) * 1000.0
-        self.size = factors.size
-        self.with_neighbours = with_neighbours
+    def __init__(self, settings: Settings, *, with_lists: bool) -> None:
+        self.settings = settings
+        self.half_lives_ms = np.array(settings.popularity.half_lives_seconds, np.float64) * 1000.0
+        self.size = settings.factors.size
+        self.with_lists = with_lists
+        self.blend: LearnedBlend | None = None
+        self.words = content.Words(settings.content.size if with_lists else 0)
         self.index = KeyIndex()
+        self.details: dict[int, Catalogue] = {}  # of described items, where rules may ask
+        self._keeps_details = bool(with_lists and (settings.lists.filters or settings.lists.boosts))
         self.ids: list[str | None] = []
         self.row_of: dict[str, int] = {}
-        width = 2 * similarity.neighbours if with_neighbours else 1
-        k = factors.size
-        self.arrays = TableArrays(
-            np.zeros((1024, k), np.float32),
-            np.zeros((1024, k), np.float32),
-            np.zeros(1024, np.float32),
-            np.zeros((1024, 3), np.float32),
-            np.zeros(1024, np.int64),
-            np.zeros(1024, np.bool_),
-            np.zeros(1024, np.bool_),
-            np.full((1024, width), -1, np.int32),
-            np.zeros((1024, width), np.float32),
-            np.zeros(1024, np.int32),
-            np.zeros(1024, np.float32),
+        near, far, ring = (
+            (
+                2 * settings.similarity.neighbours,
+                2 * settings.cosine.neighbours,
+                settings.successors.entries,
+            )
+            if with_lists
+            else (1, 0, 0)
         )
+        n, k = 1024, self.size
+        self.arrays = TableArrays(
+            np.zeros((n, k), np.float32),
+            np.zeros((n, k), np.float32),
+            np.zeros(n, np.float32),
+            np.zeros((n, 3), np.float32),
+            np.zeros(n, np.int64),
+            np.full((n, 3), -np.inf),
+            np.zeros(n, np.uint32),
+            np.zeros(n, np.int64),
+            np.zeros(n, np.bool_),
+            np.zeros(n, np.bool_),
+            np.zeros(n, np.bool_),
+            np.full((n, near), -1, np.int32),
+            np.zeros((n, near), np.float32),
+            np.zeros(n, np.int32),
+            np.zeros(n, np.float32),
+            np.full((n, far), -1, np.int32),
+            np.zeros((n, far), np.float32),
+            np.zeros(n, np.int32),
+            np.full((n, ring), -1, np.int32),
+            np.zeros((n, ring), np.uint8),
+            np.zeros(n, np.uint32),
+            np.zeros((n, self.words.size), np.float32),
+        )
+        self._sums = np.zeros(3)  # of 2^(heat - base): the popularity of all items
+        self._base = np.zeros(3)
 
     def __len__(self) -> int:
         return self.index.size
@@ -100,73 +140,135 @@ class ItemTable:
         if self.index.size > first:
             self.arrays = TableArrays._make(grow(a, self.index.size) for a in self.arrays)
             arrays = self.arrays
-            initial_vectors(arrays.targets, self.keys, first, self.seed)
+            initial_vectors(arrays.targets, self.keys, first, self.settings.factors.seed)
+            arrays.heats[first : self.index.size] = -np.inf
             arrays.contexts[first : self.index.size] = arrays.targets[first : self.index.size]
             arrays.available[first : self.index.size] = True
             self.ids.extend([None] * (self.index.size - first))
         return found
 
+    def apply(self, kind: str, stored: Sequence[tuple[bytes, bytes]]) -> None:
+        """Take over stored rows of one kind: (field, bytes)."""
+        if not stored:
+            return
+        keys: NDArray[np.uint64] = np.frombuffer(b"".join([k for k, _ in stored]), "<u8")
+        blobs = [blob for _, blob in stored]
+        if kind == "factors":
+            self.apply_factors(keys, blobs)
+        elif kind == "catalogue":
+            self.apply_catalogue(keys, blobs)
+        elif kind == "blend":
+            self.blend = LearnedBlend.from_bytes(blobs[0], blend_rules(self.settings))
+        elif self.with_lists:
+            self.apply_lists(kind, keys, blobs)
+
     def apply_factors(self, keys: NDArray[np.uint64], blobs: Sequence[bytes]) -> None:
         """Take over stored factor rows."""
-        if not len(keys):
-            return
         records = rows.decode_factors(blobs, self.size)
-        at = self.rows(keys)
+        self.take_factors(self.rows(keys), records, records["target"] + records["offset"])
+
+    def take_factors(self, at: Array, records: Any, contexts: Array) -> None:
+        """Take over vectors and counts of rows `at` from columns named as those of a factor row."""
         arrays = self.arrays
         arrays.targets[at] = records["target"]
-        arrays.contexts[at] = records["target"] + records["offset"]
+        arrays.contexts[at] = contexts
         arrays.biases[at] = records["bias"]
         arrays.popularity[at] = records["popularity"]
         arrays.clocks[at] = records["clock"]
+        arrays.events[at] = records["events"]
+        arrays.born[at] = records["born"]
         arrays.stored[at] = True
+        self._take_popularity(at)
 
-    def apply_neighbours(self, keys: NDArray[np.uint64], blobs: Sequence[bytes]) -> None:
-        """Take over stored neighbour rows; neighbours become rows of this table."""
-        if not len(keys) or not self.with_neighbours:
-            return
-        headers = rows.headers_of(blobs, rows.NEIGHBOUR_HEADER, "neighbour")
+    def apply_lists(self, kind: str, keys: NDArray[np.uint64], blobs: Sequence[bytes]) -> None:
+        """Take over stored neighbours, cosine or successors rows, their keys as table rows."""
+        headers = rows.headers_of(blobs, rows.LIST_HEADER, kind)
         n, width = len(blobs), max(int(headers["size"].max()), 1)
-        near = np.zeros((n, width), np.uint64)
-        weights = np.zeros((n, width), np.float32)
-        counts = np.zeros((n, width), np.uint32)
-        sizes = np.repeat(headers["size"][:, None], 3, axis=1)
-        rows.unpack(
-            blobs, rows.NEIGHBOUR_HEADER.itemsize, (near, weights, counts), np.arange(n), sizes
-        )
+        columns: list[Array] = [np.zeros((n, width), t) for t in rows.LIST_COLUMNS[kind]]
+        sizes = np.repeat(headers["size"][:, None], len(columns), axis=1)
+        rows.unpack(blobs, rows.LIST_HEADER.itemsize, columns, np.arange(n), sizes)
         used = np.arange(width) < headers["size"][:, None]
-        found = np.full(near.shape, -1, np.int32)
-        found[used] = self.rows(near[used])
+        found = np.full((n, width), -1, np.int32)
+        found[used] = self.rows(columns[0][used])
         at = self.rows(keys)
-        arrays = self.arrays
-        width = min(width, arrays.neighbours.shape[1])
-        arrays.neighbours[at, :width] = found[:, :width]
-        arrays.weights[at, :width] = weights[:, :width]
-        arrays.sizes[at] = np.minimum(headers["size"], arrays.neighbours.shape[1])
-        arrays.totals[at] = weights.sum(axis=1)
+        others, values, totals = self.lists_of(kind)
+        width = min(width, others.shape[1])
+        others[at, :width] = found[:, :width]
+        values[at, :width] = columns[1][:, :width]
+        totals[at] = headers["total"]
+        if kind != "successors":
+            totals[at] = np.minimum(headers["total"], others.shape[1])
+        if kind == "neighbours":
+            self.arrays.totals[at] = columns[1].sum(axis=1)
 
     def apply_catalogue(self, keys: NDArray[np.uint64], blobs: Sequence[bytes]) -> None:
-        """Take over ids and availability."""
+        """Take over ids, availability and contents."""
         for row, blob in zip(self.rows(keys).tolist(), blobs, strict=True):
             entry = msgspec.json.decode(blob, type=Catalogue)
             self._name(row, entry.item)
             self.arrays.available[row] = entry.available
+            self.arrays.changed[row] = True
+            if self._keeps_details:
+                self.details[row] = entry
+            if self.words.size:
+                vector = self.words.vector(row, entry.title, entry.categories, entry.text)
+                self.arrays.content[row] = vector
 
     def remove(self, keys: NDArray[np.uint64]) -> int:
         """Forget rows that their owner evicted; return how many. Their places stay."""
         at = self.index.rows(keys)
         at = at[at >= 0]
         at = at[self.arrays.stored[at]]
-        self.arrays.stored[at] = False
-        self.arrays.sizes[at] = 0
-        self.arrays.popularity[at] = 0.0
+        arrays = self.arrays
+        arrays.stored[at] = False
+        for sizes in (arrays.sizes, arrays.far_sizes, arrays.ring_totals, arrays.popularity):
+            sizes[at] = 0
+        self._take_popularity(at)
+        if len(at):
+            self._rebase()  # differences of large numbers are not precise
         return len(at)
 
-    def shares(self) -> NDArray[np.float32]:
-        """Return float32[items, 3]: popularity shares at the newest event time of the table."""
+    def now(self) -> int:
+        """Return the newest event time of the table, ms."""
         n = self.index.size
+        return int(self.arrays.clocks[:n].max()) if n else 0
+
+    def log2_totals(self) -> NDArray[np.float64]:
+        """Return float64[3]: log2 of the popularity of all items, on the scale of `heats`."""
+        totals: NDArray[np.float64] = self._base + np.log2(np.maximum(self._sums, 1e-300))
+        return totals
+
+    def prior_heat(self) -> tuple[NDArray[np.float64], float]:
+        """Return float64[items] heats, and the log2 total, of the factors' prior."""
+        h = HALF_LIVES[self.settings.factors.prior_half_life]
+        return self.arrays.heats[: self.index.size, h], float(self.log2_totals()[h])
+
+    def _take_popularity(self, at: Array) -> None:
         arrays = self.arrays
-        now = int(arrays.clocks[:n].max()) if n else 0
-        return popularity.shares(arrays.popularity[:n], arrays.clocks[:n], now, self.half_lives_ms)
+        arrays.changed[at] = True
+        popularity.refresh_heats(
+            arrays.popularity, arrays.clocks, at, self.half_lives_ms, arrays.heats, self._sums,
+            self._base,
+        )  # fmt: skip
+        newest = arrays.heats[at].max(axis=0, initial=-np.inf)
+        if (newest - self._base > REBASE_BITS).any():
+            self._rebase()
+
+    def _rebase(self) -> None:
+        """Sum anew, relative to the hottest item."""
+        heats = self.arrays.heats[: self.index.size]
+        hottest = heats.max(axis=0, initial=-np.inf)
+        self._base = np.where(np.isfinite(hottest), hottest, self._base)
+        self._sums = np.exp2(heats - self._base).sum(axis=0)
+
+    def lists_of(self, kind: str) -> tuple[Array, Array, Array]:
+        """Return the rows, values and sizes of one kind of list, to write into."""
+        a = self.arrays
+        return {
+            "neighbours": (a.neighbours, a.weights, a.sizes),
+            "cosine": (a.far, a.far_weights, a.far_sizes),
+            "successors": (a.ring, a.ring_ranks, a.ring_totals),
+        }[kind]
 
     def _name(self, row: int, item: str) -> None:
         if self.ids[row] is None:

@@ -22,7 +22,9 @@ class MetadataShard:
         self.start = self.offset = start
         self.counters = Counters()
 
-    def fold(self, decoded: Sequence[tuple[int, Item | Rejected]], next_offset: int) -> list[bytes]:
+    def fold(
+        self, decoded: Sequence[tuple[int, Item | Rejected]], next_offset: int
+    ) -> list[updates.Updates]:
         """Return one record for each item partition, with the metadata of the items it owns."""
         parts: list[list[tuple[int, int, bytes]]] = [[] for _ in range(self.item_partitions)]
         for offset, item in decoded:
@@ -35,7 +37,7 @@ class MetadataShard:
             parts[key % self.item_partitions].append((offset, key, catalogue_entry(item)))
         first, self.offset = self.offset, next_offset
         return [
-            updates.encode(self.name, self.start, first, next_offset, self.size, {}, [], entries)
+            updates.make(self.name, self.start, first, next_offset, self.size, {}, [], entries)
             for entries in parts
         ]
 

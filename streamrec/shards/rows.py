@@ -3,6 +3,8 @@
 A row is a fixed header followed by columns of which only the used part is stored:
 user       header | keys u64 | ts i64 | types u8 | takes u8 | seen u32
 neighbours header | keys u64 | weights f32 | counts u32
+cosine     header | keys u64 | weights f32
+successors header | keys u64 | ranks u8
 factors    one fixed record that depends on the factor size
 """
 
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 
 from streamrec.errors import UnknownVersion
 
-VERSION = 1
+VERSION = 2
 Array = NDArray[Any]
 
 USER_HEADER = np.dtype(
@@ -29,13 +31,18 @@ USER_HEADER = np.dtype(
         ("tokens", "<f4"),
         ("offset", "<i8"),  # of the last event that changed this row
         ("clock", "<i8"),  # log time of the last event, ms
+        ("segment", "<u8"),  # key of the segment last named, or 0
     ]
 )
 USER_WIDTHS = (8, 8, 1, 1, 4)
-NEIGHBOUR_HEADER = np.dtype(
-    [("version", "u1"), ("reserved", "u1"), ("size", "<u2"), ("reserved2", "<u4"), ("clock", "<i8")]
+LIST_HEADER = np.dtype(
+    [("version", "u1"), ("reserved", "u1"), ("size", "<u2"), ("total", "<u4"), ("clock", "<i8")]
 )
-NEIGHBOUR_WIDTHS = (8, 4, 4)
+LIST_COLUMNS = {
+    "neighbours": ("<u8", "<f4", "<u4"),
+    "cosine": ("<u8", "<f4"),
+    "successors": ("<u8", "u1"),
+}
 
 
 def factor_dtype(size: int) -> np.dtype[np.void]:
@@ -48,6 +55,7 @@ def factor_dtype(size: int) -> np.dtype[np.void]:
             ("pairs", "<u4"),
             ("popularity", "<f4", 3),
             ("clock", "<i8"),
+            ("born", "<i8"),
             ("bias", "<f4"),
             ("bias_sum", "<f4"),
             ("target_sum", "<f4"),
@@ -167,6 +175,7 @@ class UserRow(NamedTuple):
     events: int
     offset: int
     clock: int
+    segment: int  # key, or 0
     keys: NDArray[np.uint64]
     ts: NDArray[np.int64]
     types: NDArray[np.uint8]
@@ -190,13 +199,14 @@ def decode_user(blob: bytes) -> UserRow:
     ):
         columns.append(np.frombuffer(blob, dtype, count, at))
         at += columns[-1].nbytes
-    return UserRow(int(header["events"]), int(header["offset"]), int(header["clock"]), *columns)
+    numbers = [int(header[name]) for name in ("events", "offset", "clock", "segment")]
+    return UserRow(numbers[0], numbers[1], numbers[2], numbers[3], *columns)
 
 
 def decode_neighbours(blob: bytes) -> tuple[Array, Array, Array]:
     """Return keys u64, weights f32 and counts u32 of one neighbour row; raises UnknownVersion."""
-    n = int(headers_of([blob], NEIGHBOUR_HEADER, "neighbour")[0]["size"])
-    at = NEIGHBOUR_HEADER.itemsize
+    n = int(headers_of([blob], LIST_HEADER, "neighbour")[0]["size"])
+    at = LIST_HEADER.itemsize
     _check_length(blob, at + 16 * n, "neighbour")
     return (
         np.frombuffer(blob, "<u8", n, at),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from streamrec.errors import UnknownVersion
 
-VERSION = 1
+VERSION = 2
 Array = NDArray[Any]
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("keys", "<u8"),  # items named below
@@ -35,14 +35,10 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("context_events", "<u4"),  # history items to step by w g
     ("context_keys", "<u4"),
     ("context_weights", "<f4"),
-    (
-        "pair_events",
-        "<u4",
-    ),  # neighbours: event, row's item, other item, weight, 1 forward 0 reverse
+    ("pair_events", "<u4"),  # neighbours: event, row's item, other item, rank (128: reverse)
     ("pair_keys", "<u4"),
     ("pair_others", "<u8"),
-    ("pair_weights", "<f4"),
-    ("pair_counts", "u1"),
+    ("pair_ranks", "u1"),
 )
 GROUPS = ("item_", "scored_", "context_", "pair_")
 
@@ -59,10 +55,11 @@ class Header(msgspec.Struct, array_like=True, gc=False):
     lengths: list[int]
     ids: list[tuple[int, str]]  # index into keys, id: for items an event names
     metadata: list[tuple[int, int, bytes]]  # offset, key, catalogue JSON ("" = deleted)
+    samples: list[tuple[int, bytes]] = []  # offset, what the learned blend learns from a click
 
 
 class Updates(msgspec.Struct, gc=False):
-    """Decoded record: header and one array a column."""
+    """One record: header and one array a column; absent columns are empty."""
 
     header: Header
     columns: dict[str, Array]
@@ -76,7 +73,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Header)
 
 
-def encode(
+def make(
     source: str,
     start: int,
     first: int,
@@ -85,16 +82,24 @@ def encode(
     columns: dict[str, Array],
     ids: list[tuple[int, str]],
     metadata: list[tuple[int, int, bytes]],
-) -> bytes:
-    """Return the bytes of one record; absent columns are empty."""
-    parts = [
-        columns[name].astype(dtype, copy=False).tobytes() if name in columns else b""
+) -> Updates:
+    """Return one record, with samples to be added; absent columns become empty."""
+    filled = {
+        name: columns[name].astype(dtype, copy=False) if name in columns else np.zeros(0, dtype)
         for name, dtype in COLUMNS
-    ]
-    lengths = [len(part) for part in parts]
-    head = _encoder.encode(
-        Header(VERSION, source, start, first, next_, size, lengths, ids, metadata)
+    }
+    for name in ("z", "g"):
+        filled[name] = filled[name].reshape(-1, size)
+    return Updates(
+        Header(VERSION, source, start, first, next_, size, [], ids, metadata, []), filled
     )
+
+
+def encode(record: Updates) -> bytes:
+    """Return the bytes of one record."""
+    parts = [record[name].astype(dtype, copy=False).tobytes() for name, dtype in COLUMNS]
+    record.header.lengths = [len(part) for part in parts]
+    head = _encoder.encode(record.header)
     return b"".join([bytes((VERSION,)), len(head).to_bytes(4, "little"), head, *parts])
 
 
@@ -126,7 +131,7 @@ def _read(value: bytes) -> Updates:
     if end != len(value):
         raise ValueError("its length is not what the header says")
     for name in ("z", "g"):
-        columns[name] = columns[name].astype(np.float32).reshape(-1, header.size)
+        columns[name] = columns[name].reshape(-1, header.size)
     return Updates(header, columns)
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from streamrec.learners.factors import draw, gradient, user_vector
 from streamrec.learners.keys import find, mix
+from streamrec.learners.popularity import log_share
 from streamrec.shards import history
 
 Array = NDArray[Any]
@@ -29,6 +30,7 @@ class UserArrays(NamedTuple):
     offsets: Array  # int64[users]: of the last event that changed the row
     clocks: Array  # int64[users]: log time of the last event, ms
     tokens: Array  # float32[users]
+    segments: Array  # uint64[users]: key of the segment last named, or 0
 
 
 class BatchArrays(NamedTuple):
@@ -41,6 +43,7 @@ class BatchArrays(NamedTuple):
     ts: Array  # int64[n]
     offsets: Array  # int64[n]
     times: Array  # int64[n]: the log's time, ms
+    segments: Array  # int32[n] rows of the item table, -1 none
 
 
 class RingArrays(NamedTuple):
@@ -56,8 +59,9 @@ class UserRules(NamedTuple):
 
     seed: int
     context: int
-    window: int
     decay: float
+    norm: float
+    prior: float
     uniform_share: float
     exclude: int
     session_ms: int
@@ -66,7 +70,7 @@ class UserRules(NamedTuple):
 class Steps(NamedTuple):
     """What the owners of items must do, one row an event; -1 = no item."""
 
-    history: Array  # int32[n, max(context, window)] earlier items, newest first
+    history: Array  # int32[n, longest window] earlier items, newest first
     context_weights: Array  # float32[n, context]
     scored: Array  # int32[n, 1 + negatives], the event's item first
     log_q: Array  # float32[n, 1 + negatives]
@@ -164,10 +168,15 @@ def fold(  # type: ignore[no-untyped-def]
     targets,
     contexts,
     biases,
+    heats,
+    log2_total,
     rules,
     steps,
 ):
-    """Learn one batch: change the user rows and the ring, fill `steps`."""
+    """Learn one batch: change the user rows and the ring, fill `steps`.
+
+    heats, log2_total: popularity of the half-life that the factors' prior goes by.
+    """
     for n in range(len(batch.users)):
         user, item, kind = batch.users[n], batch.items[n], batch.kinds[n]
         key, ts = item_keys[item], batch.ts[n]
@@ -179,6 +188,8 @@ def fold(  # type: ignore[no-untyped-def]
         if kind == COUNT:
             continue
         users.offsets[user] = batch.offsets[n]
+        if batch.segments[n] >= 0:
+            users.segments[user] = item_keys[batch.segments[n]]
         if kind != REMOVE:
             at = history.position(users.ts[user], users.recent[user], ts)
             found = _earlier(users, user, at, key, index, steps.history[n])
@@ -187,13 +198,17 @@ def fold(  # type: ignore[no-untyped-def]
                 rows = steps.history[n, :in_context]
                 z, g = steps.z[n], steps.g[n]
                 weights = steps.context_weights[n]
-                user_vector(contexts, rows, rules.decay, weights[:in_context], z)
+                user_vector(contexts, rows, rules.decay, rules.norm, weights[:in_context], z)
                 state = mix(np.uint64(batch.offsets[n]) ^ mix(np.uint64(rules.seed)))
                 scored, log_q = steps.scored[n], steps.log_q[n]
                 draw(
                     item, live, ring.rows, ring.state[0], ring.counts,
                     rules.uniform_share, state, scored, log_q,
                 )  # fmt: skip
+                if rules.prior != 0.0:  # to the owners it is part of the correction
+                    for k in range(len(scored)):
+                        if scored[k] >= 0:
+                            log_q[k] -= rules.prior * log_share(heats[scored[k]], log2_total)
                 gradient(targets, biases, scored, log_q, kind == POSITIVE, z, steps.rest[n], g)
         type_ = batch.types[n]
         back, steps.gain_ts[n] = _apply(

@@ -35,7 +35,7 @@ class UserRows:
             np.zeros((n, width), np.uint8),
             np.zeros((n, seen), np.uint32),
             *(np.zeros(n, t) for t in (np.int32, np.int32, np.int32, np.uint32)),
-            *(np.zeros(n, t) for t in (np.int64, np.int64, np.float32)),
+            *(np.zeros(n, t) for t in (np.int64, np.int64, np.float32, np.uint64)),
         )
 
     def missing(self, users: Sequence[str]) -> list[str]:
@@ -113,6 +113,7 @@ class UserRows:
             ("tokens", a.tokens),
             ("offset", a.offsets),
             ("clock", a.clocks),
+            ("segment", a.segments),
         )
 
 

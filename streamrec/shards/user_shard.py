@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from streamrec.config import Settings
 from streamrec.events import Event, Rejected
 from streamrec.learners.keys import grow
+from streamrec.learners.sources import SEGMENT_PREFIX
 from streamrec.shards import emit, rows, updates, user_kernel
 from streamrec.shards.history import EXCLUDE
 from streamrec.shards.item_table import ItemTable
 from streamrec.shards.ring import Ring
+from streamrec.shards.updates import Updates
 from streamrec.shards.user_kernel import BatchArrays, RingArrays, Steps, UserRules
 from streamrec.shards.user_rows import UserRows
 
@@ -42,7 +44,7 @@ class Counters(msgspec.Struct):
 class Fold(NamedTuple):
     """What one batch did; the caller sends `records`, then stores `UserShard.changes`."""
 
-    records: list[bytes]  # one for each item partition
+    records: list[Updates]  # one for each item partition
     rejected: list[tuple[int, Rejected]]
     accepted: list[tuple[int, Event]]  # log time, event
     scorable: list[bool]  # for each accepted event: belongs in the live metrics
@@ -68,12 +70,14 @@ class UserShard:
         self.rules = UserRules(
             settings.factors.seed + 1_000_003 * (number + 1),
             settings.factors.context,
-            settings.similarity.window,
             settings.factors.context_decay,
+            settings.factors.context_norm,
+            settings.factors.prior,
             settings.factors.uniform_share,
             EXCLUDE[settings.lists.exclude],
             int(settings.lists.session_seconds * 1000),
         )
+        self.window_pairs = longest_window(settings)
         self._ring_rows: RingArrays | None = None
         self.users = UserRows(settings.users)
 
@@ -89,11 +93,11 @@ class UserShard:
         for part in range(self.item_partitions):
             columns, named = emit.columns_for(
                 part, self.item_partitions, batch, weights, steps, halves, table.keys,
-                self.settings.similarity.window, self.settings.similarity.reverse_weight,
+                self.window_pairs,
             )  # fmt: skip
             ids = {index: table.ids[row] or "" for index, row in named}
             records.append(
-                updates.encode(
+                updates.make(
                     self.name, self.start, self.offset, next_offset, table.size, columns,
                     list(ids.items()), [],
                 )
@@ -204,12 +208,17 @@ class UserShard:
             np.fromiter((e.ts for _, _, e in accepted), np.int64, n),
             np.fromiter((offset for offset, _, _ in accepted), np.int64, n),
             times,
+            np.fromiter((self._segment_row(e, table) for _, _, e in accepted), np.int32, n),
         )
+
+    @staticmethod
+    def _segment_row(event: Event, table: ItemTable) -> int:
+        return table.row(SEGMENT_PREFIX + event.segment) if event.segment else -1
 
     def _learn(self, batch: BatchArrays, table: ItemTable) -> Steps:
         """Run the kernel over the batch."""
         n, factors = len(batch.users), self.settings.factors
-        width = max(factors.context, self.settings.similarity.window)
+        width = max(factors.context, self.window_pairs)
         ring = self._ring(table)
         steps = Steps(
             np.empty((n, width), np.int32),
@@ -227,7 +236,7 @@ class UserShard:
         arrays, index = table.arrays, (table.index.slot_keys, table.index.slot_rows)
         user_kernel.fold(
             self.users.arrays, batch, ring, self._type_weights(), table.keys, live, index,
-            arrays.targets, arrays.contexts, arrays.biases, self.rules, steps,
+            arrays.targets, arrays.contexts, arrays.biases, *table.prior_heat(), self.rules, steps,
         )  # fmt: skip
         positive = batch.kinds == user_kernel.POSITIVE
         self.latest.push(table.keys[batch.items[positive]])
@@ -258,6 +267,13 @@ def duplicate_key(user: str, identifier: str) -> int:
     """Return the 64-bit key of an event id; ids need to be unique only for their user."""
     text = f"{user}\0{identifier}".encode()
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
+
+
+def longest_window(settings: Settings) -> int:
+    """Return how many earlier items an event is paired with, over all learners of pairs."""
+    cosine = settings.cosine.window if settings.cosine.neighbours else 0
+    successors = settings.successors.window if settings.successors.entries else 0
+    return max(settings.similarity.window, cosine, successors)
 
 
 def kind_of(type_: str, weight: float) -> int:

@@ -5,13 +5,12 @@ import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streamrec.metrics import Metrics
 from streamrec.shards.item_table import ItemTable
 from streamrec.transport.store import Store
 
-KINDS = ("factors", "neighbours", "catalogue")
+KINDS = ("factors", "neighbours", "cosine", "successors", "catalogue", "blend")
 MOST_ENTRIES = 1000
 MOST_REMOVED = 100_000
 REST = 4.0  # a refresh takes at most a fifth of the time
@@ -35,7 +34,7 @@ class ItemFeed:
         self._commits: dict[str, int] = {}
         self._removed = 0
         self.table = new_table()
-        self._kinds = KINDS if self.table.with_neighbours else KINDS[:1]
+        self._kinds = KINDS if self.table.with_lists else KINDS[:1]
         self.marks: dict[str, dict[str, int]] = {}
         self.refreshed = 0.0
         self._took = 0.0
@@ -78,7 +77,7 @@ class ItemFeed:
         gone = {k for s in heads for _, fields in feeds[s] for k in _keys(fields[b"deleted"])}
         for (_, kind, names), blobs in zip(wanted, found, strict=True):
             there = [(k, b) for k, b in zip(names, blobs, strict=True) if b is not None]
-            self._apply(kind, there)
+            self.table.apply(kind, there)
             if kind == "factors":
                 gone -= {k for k, _ in there}
         self._removed += self.table.remove(np.frombuffer(b"".join(gone), "<u8"))
@@ -93,25 +92,13 @@ class ItemFeed:
         position, meta = self._store.feed_end(shard), self._store.meta(shard)
         stored = {kind: self._store.all_rows(shard, kind) for kind in self._kinds}
         for kind, rows in stored.items():
-            self._apply(kind, list(rows.items()))
+            self.table.apply(kind, list(rows.items()))
         mine = self.table.keys % np.uint64(len(self._shards)) == self._shards.index(shard)
         here = np.frombuffer(b"".join(stored["factors"]), "<u8")
         self._removed += self.table.remove(np.setdiff1d(self.table.keys[mine], here))
         self._positions[shard] = position
         self._commits[shard] = int(meta.get(b"commits", 0))
         self.marks[shard] = json.loads(meta.get(b"marks", b"{}"))
-
-    def _apply(self, kind: str, rows: list[tuple[bytes, bytes]]) -> None:
-        if not rows:
-            return
-        keys: NDArray[np.uint64] = np.frombuffer(b"".join([k for k, _ in rows]), "<u8")
-        blobs = [blob for _, blob in rows]
-        if kind == "factors":
-            self.table.apply_factors(keys, blobs)
-        elif kind == "neighbours":
-            self.table.apply_neighbours(keys, blobs)
-        else:
-            self.table.apply_catalogue(keys, blobs)
 
 
 def _keys(packed: bytes) -> list[bytes]:

@@ -20,8 +20,8 @@ from streamrec.config import (
     RedisSettings,
     Settings,
 )
+from streamrec.learners.sources import SOURCES
 from streamrec.metrics import Metrics
-from streamrec.ranking.blend import SOURCES
 from streamrec.roles.learn import open_stages
 from streamrec.roles.score import Scorer
 from streamrec.roles.stage import Stage

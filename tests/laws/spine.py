@@ -44,7 +44,7 @@ class Spine:
 
     def start(self) -> None:
         """Begin as a new process does; what was in memory is lost."""
-        self.feed = self.new_feed(with_neighbours=False)
+        self.feed = self.new_feed(with_lists=False)
         self.users_log, self.items_log = MemoryLog(self.broker), MemoryLog(self.broker)
         self.learner = UserLearner(
             self.settings, self.users_log, self.store, self.feed, self.metrics
@@ -60,14 +60,11 @@ class Spine:
         self.users_log.give(EVENTS, ITEMS)
         self.items_log.give(*(Partition("updates", n) for n in range(self.parts)))
 
-    def new_feed(self, *, with_neighbours: bool = True, store: Store | None = None) -> ItemFeed:
-        s = self.settings
+    def new_feed(self, *, with_lists: bool = True, store: Store | None = None) -> ItemFeed:
         return ItemFeed(
             store or self.store,
             [f"i{n}" for n in range(self.parts)],
-            lambda: ItemTable(
-                s.factors, s.popularity, s.similarity, with_neighbours=with_neighbours
-            ),
+            lambda: ItemTable(self.settings, with_lists=with_lists),
             0.0,
         )
 

@@ -1,16 +1,20 @@
 """What each kind of event does, floods, bounds and evictions, in both folds."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from laws.world import NOW, World, event, raws, small
 from recovery.recount import Raw
 
-from streamrec.config import Settings
-from streamrec.errors import StreamrecError
+from streamrec.config import BatchSettings, Settings
+from streamrec.errors import ConfigurationError, StreamrecError
 from streamrec.learners.keys import key_of
 from streamrec.ranking.lists import NOBODY, ListMaker
+from streamrec.roles.learn import check_record_size, event_bytes
 from streamrec.shards import rows, updates
 from streamrec.shards.history import is_seen
+from streamrec.shards.item_lists import KINDS
 
 SETTINGS = small()
 
@@ -79,7 +83,7 @@ def test_impressions_are_counted_and_teach_nothing() -> None:
     assert world.rows["i0"]["neighbours"] == near
     changed = [k for k, v in world.factors().items() if v.tobytes() != before[k]]
     assert changed == ["a"] and world.factors()["a"]["events"] == 2
-    [record] = [updates.decode(r) for r in fold.records]
+    [record] = fold.records
     assert len(record["scored_keys"]) == len(record["context_keys"]) == 0
     assert fold.scorable == [False]
 
@@ -158,6 +162,25 @@ def test_users_that_are_not_stored_are_not_counted_as_stored() -> None:
     assert int(world.metas["u0"][b"users"]) == len(world.rows["u0"]["users"])
 
 
+@pytest.mark.parametrize("bounds", [{}, {"successors": {"window": 9}}, {"factors": {"context": 5}}])
+def test_a_record_is_no_longer_than_is_checked_at_the_start(bounds: dict[str, Any]) -> None:
+    """Or a broker would refuse it, and the partition would stand still for good."""
+    config = small(**({"users": {"recent_items": 30}} | bounds))
+    world = World(config)
+    log = raws([event("u0", f"i{n}", ts=n) for n in range(60)])
+    world.learn(log[:30])
+    each = []
+    for raw in log[30:]:
+        [record] = world.learn([raw]).records
+        each.append(len(updates.encode(record)))
+    [empty] = world.fold([], 60).records
+    longest = max(each) - len(updates.encode(empty))
+    assert 0.8 * event_bytes(config) < longest <= event_bytes(config)
+    check_record_size(Settings())
+    with pytest.raises(ConfigurationError, match=r"batches\.max_events = 9000"):
+        check_record_size(Settings(batches=BatchSettings(max_events=9000)))
+
+
 def popular(items: int, most: int) -> World:
     """Return a world whose item n was clicked n + 1 times, with room for `most`."""
     world = World(small(items={"max_items": most}))
@@ -173,7 +196,7 @@ def test_the_least_popular_items_go() -> None:
     assert {item: row["events"] for item, row in kept.items()} == {
         f"i{n}": n + 1 for n in range(11, 30)
     }
-    for kind in ("factors", "neighbours", "catalogue"):
+    for kind in ("factors", *KINDS, "catalogue"):
         assert len(world.rows["i0"][kind]) <= 19
     assert world.metas["i0"][b"items"] == b"19"
 
@@ -209,7 +232,7 @@ def test_records_of_another_factor_size_are_refused() -> None:
     other = World(small(factors={"size": 2}))
     world = World(SETTINGS)
     with pytest.raises(StreamrecError, match="size"):
-        world.items[0].fold(updates.decode(other.fold(log).records[0]))
+        world.items[0].fold(other.fold(log).records[0])
 
 
 def test_a_late_removal_gives_back_what_is_left() -> None:
@@ -231,7 +254,7 @@ def test_negatives_are_items_that_exist() -> None:
         at = world.users[0].offset
         before = world.unknown
         fold = world.learn([raw._replace(offset=raw.offset + at) for raw in raws(clicks)])
-        drawn = len(updates.decode(fold.records[0])["scored_keys"])
+        drawn = len(fold.records[0]["scored_keys"])
     assert world.unknown - before < 0.2 * drawn
 
 
@@ -248,4 +271,4 @@ def test_reading_writes_nothing() -> None:
         assert [m.items for m in first] == [m.items for m in again]
     after = [a.tobytes() for a in world.table.arrays], len(world.table), list(world.table.ids)
     assert after == before
-    assert world.items[0].changes()[0] == {"factors": {}, "neighbours": {}, "catalogue": {}}
+    assert not any(world.items[0].changes()[0].values())

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from laws.world import event, small
 from streamrec.config import Settings
 from streamrec.errors import StoreError
 from streamrec.shards import rows
+from streamrec.shards.blend_rules import BLEND_KEY, blend_owner
 from streamrec.shards.item_table import ItemTable
 from streamrec.transport import item_feed
 from streamrec.transport.item_feed import ItemFeed
@@ -33,13 +34,14 @@ def clicks(count: int, seed: int = 1, items: int = 12) -> list[dict[str, Any]]:
 def check(spine: Spine, table: ItemTable) -> None:
     """Compare every row of the table with what the owners have stored."""
     factors: dict[int, Any] = {}
-    near: dict[int, Any] = {}
+    lists: dict[str, dict[int, bytes]] = {kind: {} for kind in rows.LIST_COLUMNS}
     size = spine.settings.factors.size
     for n in range(spine.parts):
         for field, blob in spine.store.all_rows(f"i{n}", "factors").items():
             factors[int.from_bytes(field, "little")] = rows.decode_factors([blob], size)[0]
-        for field, blob in spine.store.all_rows(f"i{n}", "neighbours").items():
-            near[int.from_bytes(field, "little")] = rows.decode_neighbours(blob)
+        for kind, found in lists.items():
+            for field, blob in spine.store.all_rows(f"i{n}", kind).items():
+                found[int.from_bytes(field, "little")] = blob
     a, keys = table.arrays, table.keys.tolist()
     assert {k for k, stored in zip(keys, a.stored, strict=False) if stored} == factors.keys()
     for row, key in enumerate(keys):
@@ -49,12 +51,41 @@ def check(spine: Spine, table: ItemTable) -> None:
             assert (a.contexts[row] == record["target"] + record["offset"]).all()
             assert a.biases[row] == record["bias"] and a.clocks[row] == record["clock"]
             assert (a.popularity[row] == record["popularity"]).all()
+            assert (a.events[row], a.born[row]) == (record["events"], record["born"])
             assert table.ids[row] is not None
-        if table.with_neighbours:
-            expected = near.get(key, (np.zeros(0),) * 3)
-            others = a.neighbours[row, : a.sizes[row]]
-            assert table.keys[others].tolist() == expected[0].tolist()
-            assert (a.weights[row, : a.sizes[row]] == expected[1]).all()
+        for kind, found in lists.items() if table.with_lists else ():
+            others, values, totals = (array[row] for array in table.lists_of(kind))
+            expected = decoded(kind, found.get(key))
+            assert totals == expected.total, kind
+            assert table.keys[others[: len(expected.keys)]].tolist() == expected.keys
+            assert values[: len(expected.keys)].tolist() == expected.values, kind
+    check_blend(spine, table)
+
+
+class Decoded(NamedTuple):
+    """A stored list."""
+
+    total: int
+    keys: list[int]
+    values: list[Any]
+
+
+def decoded(kind: str, blob: bytes | None) -> Decoded:
+    if blob is None:
+        return Decoded(0, [], [])
+    header = np.frombuffer(blob, rows.LIST_HEADER, 1)[0]
+    at, n = rows.LIST_HEADER.itemsize, int(header["size"])
+    keys = np.frombuffer(blob, "<u8", n, at).tolist()
+    values = np.frombuffer(blob, rows.LIST_COLUMNS[kind][1], n, at + 8 * n).tolist()
+    return Decoded(int(header["total"]), keys, values)
+
+
+def check_blend(spine: Spine, table: ItemTable) -> None:
+    """Compare the table's blend with the stored one, if any; the user stage reads none."""
+    shard = f"i{blend_owner(spine.parts)}"
+    stored = spine.store.all_rows(shard, "blend")
+    mine = {BLEND_KEY: table.blend.to_bytes()} if table.blend else {}
+    assert mine == (stored if table.with_lists else {})
 
 
 def test_refreshes_follow_the_owners(make: Make) -> None:
@@ -72,7 +103,7 @@ def test_refreshes_follow_the_owners(make: Make) -> None:
 def test_a_table_for_the_user_stage_has_no_neighbours(make: Make) -> None:
     spine = make()
     spine.learn(clicks(80), batch=10)
-    feed = spine.new_feed(with_neighbours=False)
+    feed = spine.new_feed(with_lists=False)
     feed.refresh(1.0, spine.metrics)
     spine.learn(clicks(80, seed=2), batch=10)
     feed.refresh(2.0, spine.metrics)

@@ -12,6 +12,7 @@ from servers import RedisServer
 
 from streamrec.config import RedisSettings
 from streamrec.errors import CommitConflict, StoreError
+from streamrec.roles.item_learner import STORED
 from streamrec.transport.layout import Commit
 from streamrec.transport.store import Store
 
@@ -34,7 +35,7 @@ class StoredWorld(World):
 
     def look(self) -> None:
         """Forget everything in memory and read what is stored."""
-        kinds = {"u": ("users", "rings"), "i": ("factors", "neighbours", "catalogue")}
+        kinds = {"u": ("users", "rings"), "i": (*STORED, "catalogue")}
         for name in [shard.name for shard in (*self.users, *self.items)]:
             meta = self.store.meta(name)
             if meta:

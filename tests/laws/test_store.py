@@ -14,7 +14,9 @@ from servers import Unavailable
 
 from streamrec.config import RedisSettings
 from streamrec.errors import CommitConflict, ConfigurationError, StoreError
+from streamrec.shards.blend_rules import BLEND_KEY
 from streamrec.shards.metadata_shard import MetadataShard
+from streamrec.shards.rows import LIST_COLUMNS
 from streamrec.transport.layout import Commit, feed_entry, key
 from streamrec.transport.store import Store
 
@@ -138,6 +140,7 @@ def test_the_keys_of_one_commit_share_a_slot(store: Store, plain: Any) -> None:
     """All that real shards store, with due users and the feed."""
     world = World(small(), 2)
     world.learn(raws([event(f"u{n % 3}", f"i{n % 7}", ts=n, id=f"e{n}") for n in range(30)]))
+    world.rows["i1"]["blend"][BLEND_KEY] = b"the blend's state"
     metadata = MetadataShard(0, 4, 2, 0)
     metadata.fold([], 3)
     feed = {"head": b"{}", "factors": b"12345678"}
@@ -146,7 +149,9 @@ def test_the_keys_of_one_commit_share_a_slot(store: Store, plain: Any) -> None:
         meta = {k.decode(): v.decode() for k, v in world.metas[name].items()}
         commits.append(Commit(name, None, meta, world.rows[name], due=due, feed=entry))
     kinds = {"u0": "meta users rings due", "m0": "meta"}
-    kinds |= {name: "meta factors neighbours catalogue feed" for name in ("i0", "i1")}
+    lists = " ".join(LIST_COLUMNS)
+    kinds |= {name: f"meta factors {lists} catalogue feed" for name in ("i0", "i1")}
+    kinds["i1"] += " blend"
     for each in commits:
         before = everything(plain).keys()
         store.commit(each)

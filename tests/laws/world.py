@@ -22,7 +22,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "users": {"recent_items": 5, "seen_items": 4},
     "events": {"duplicate_window": 8},
     "similarity": {"window": 3, "neighbours": 30, "half_life_seconds": 50.0},
+    "cosine": {"window": 4, "neighbours": 5, "half_life_seconds": 80.0},
+    "successors": {"window": 2, "entries": 6},
+    "content": {"size": 4},
     "factors": {"size": 4, "negatives": 4, "context": 2, "ring": 7},
+    "blend": {"hidden": 3},
 }
 TYPES = ("click", "click", "click", "view", "purchase", "dislike", "remove", "impression")
 
@@ -83,8 +87,7 @@ class World:
         self._decoder = EventDecoder(settings.events)
 
     def new_table(self) -> ItemTable:
-        s = self.settings
-        return ItemTable(s.factors, s.popularity, s.similarity, with_neighbours=True)
+        return ItemTable(self.settings, with_lists=True)
 
     def fold(self, log: Sequence[Raw], next_offset: int | None = None, source: int = 0) -> Fold:
         """Fold a batch, as the user stage does, and neither send nor store it."""
@@ -101,7 +104,7 @@ class World:
     def send(self, fold: Fold) -> None:
         """Append the batch's records to the updates topic."""
         for sent, record in zip(self.sent, fold.records, strict=True):
-            sent.append(record)
+            sent.append(updates.encode(record))
 
     def commit_users(self, source: int = 0) -> None:
         shard = self.users[source]
@@ -148,9 +151,7 @@ class World:
             name = f"i{n}"
             if name in self.metas:
                 kept = self.rows[name]
-                self.items[n] = ItemShard.restore(
-                    n, self.settings, self.metas[name], kept["factors"], kept["neighbours"]
-                )
+                self.items[n] = ItemShard.restore(n, self.settings, self.metas[name], kept)
 
     def _store(self, name: str, changed: Any, deleted: Any, meta: dict[str, Any]) -> None:
         kept = self.rows.setdefault(name, {kind: {} for kind in changed})
@@ -213,13 +214,8 @@ def fill(table: ItemTable, changed: dict[str, dict[bytes, bytes]], deleted: list
     """Bring a table up to date with the changes of one commit."""
     if deleted:
         table.remove(np.frombuffer(b"".join(deleted), "<u8"))
-    for kind, take in (
-        ("factors", table.apply_factors),
-        ("neighbours", table.apply_neighbours),
-        ("catalogue", table.apply_catalogue),
-    ):
-        stored = changed.get(kind, {})
-        take(np.frombuffer(b"".join(stored), "<u8"), list(stored.values()))
+    for kind, stored in changed.items():
+        table.apply(kind, list(stored.items()))
 
 
 def counted(settings: Settings, *partitions: Sequence[Raw]) -> Recount:

@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "learners": {"config"},
     "shards": {"learners", "config", "errors", "events"},
     "ranking": {"learners", "shards", "config"},
-    "evaluation": {"learners", "ranking", "shards", "config", "events"},
+    "evaluation": {"learners", "ranking", "shards", "config", "events", "profiles"},
 }
 # Core code does no IO and has no clock and no chance of its own.
 CORE = {"learners", "shards", "ranking", "evaluation"}

@@ -13,7 +13,7 @@ from streamrec.client import Client
 from streamrec.config import RedisSettings
 from streamrec.errors import StoreError, UnknownVersion
 from streamrec.learners.keys import key_of
-from streamrec.shards.rows import NEIGHBOUR_HEADER
+from streamrec.shards.rows import LIST_HEADER, VERSION
 from streamrec.transport.child import free_port
 from streamrec.transport.layout import key
 from streamrec.transport.store import Store
@@ -51,8 +51,8 @@ def store(settings: RedisSettings) -> Iterator[Store]:
 
 
 def neighbours(rows: dict[str, tuple[float, int]]) -> bytes:
-    header = np.zeros(1, NEIGHBOUR_HEADER)
-    header["version"], header["size"] = 1, len(rows)
+    header = np.zeros(1, LIST_HEADER)
+    header["version"], header["size"] = VERSION, len(rows)
     keys = np.array([key_of(item) for item in rows], "<u8")
     weights = np.array([weight for weight, _ in rows.values()], "<f4")
     counts = np.array([count for _, count in rows.values()], "<u4")

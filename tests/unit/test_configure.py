@@ -144,7 +144,7 @@ def test_kubernetes_service_named_like_a_setting() -> None:
         ("events.default_type", "watch", "none of cart, click"),
         ("popularity.half_lives_seconds", "[1, 2]", "list of 3"),
         ("popularity.half_lives_seconds", "[1, 3, 2]", "must rise"),
-        ("blend.weights.popularity", "1", "none of factors"),
+        ("blend.weights.popularity", "1", "none of content, cosine, factors"),
         ("blend.weights.factors", "-1", "below 0"),
         ("blend.candidates", "10", "less than lists.length"),
         ("users.cached_users", "2000000", "users.max_users"),

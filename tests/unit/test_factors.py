@@ -164,13 +164,19 @@ def test_the_context_step_goes_to_both_parts_with_sums_of_their_own() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(0, 11), min_size=1, max_size=8), st.sampled_from([1.0, 0.7, 0.2]))
-def test_the_user_vector_is_the_weighted_mean(history: list[int], decay: float) -> None:
+@given(
+    st.lists(st.integers(0, 11), min_size=1, max_size=8),
+    st.sampled_from([1.0, 0.7, 0.2]),
+    st.sampled_from([1.0, 0.5, 0.0]),
+)
+def test_the_user_vector_is_the_weighted_sum_over_its_weight_to_a_power(
+    history: list[int], decay: float, norm: float
+) -> None:
     example = Example(4)
     z, weights = np.full(K, 9, np.float32), np.zeros(len(history), np.float32)
-    factors.user_vector(example.contexts, np.array(history), decay, weights, z)
+    factors.user_vector(example.contexts, np.array(history), decay, norm, weights, z)
     expected = decay ** np.arange(len(history))
-    expected /= expected.sum()
+    expected /= expected.sum() ** norm
     assert weights == pytest.approx(expected, rel=1e-5)
     assert z == pytest.approx(expected @ example.contexts[history], rel=1e-4, abs=1e-5)
 

@@ -1,11 +1,16 @@
 """Decayed counts against the sum that defines them."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamrec.config import Settings
 from streamrec.learners import popularity
+from streamrec.shards.item_table import ItemTable
+from streamrec.shards.rows import factor_dtype
 
 HALF_LIVES = np.array([900_000.0, 14_400_000.0, 604_800_000.0])
 NOW = 1_700_000_000_000
@@ -55,17 +60,121 @@ def test_one_half_life_halves_and_a_late_event_arrives_halved() -> None:
     assert after([(0, 1.0), (half_life, 8.0)])[0][0] == pytest.approx(5.0)
 
 
-def test_shares_are_decayed_to_now_and_sum_to_one() -> None:
-    counts = np.array([[8.0] * 3, [1.0] * 3, [-5.0] * 3, [0.0] * 3], np.float32)
-    half_life = int(HALF_LIVES[0])
-    clocks = np.array([NOW - 3 * half_life, NOW, NOW, 0])
-    shares = popularity.shares(counts, clocks, NOW, HALF_LIVES)
-    assert shares[:, 0] == pytest.approx([0.5, 0.5, 0.0, 0.0])
-    assert shares.sum(axis=0) == pytest.approx([1.0] * 3, abs=1e-6)
-    assert shares.dtype == np.float32
+class Heats:
+    """Decayed counts of a few items, and the heats and sums that are kept up to date from them."""
+
+    def __init__(self, items: int, base: float = 0.0) -> None:
+        self.counts, self.clocks = np.zeros((items, 3), np.float32), np.zeros(items, np.int64)
+        self.heats, self.sums = np.full((items, 3), -np.inf), np.zeros(3)
+        self.base = np.full(3, base) if base else NOW / HALF_LIVES
+
+    def add(self, row: int, weight: float, ts: int) -> None:
+        popularity.add(self.counts, self.clocks, row, weight, ts, HALF_LIVES)
+
+    def refresh(self, *rows: int) -> None:
+        popularity.refresh_heats(
+            self.counts, self.clocks, np.array(rows, np.int64), HALF_LIVES, self.heats, self.sums,
+            self.base,
+        )  # fmt: skip
+
+    def shares(self) -> np.ndarray:
+        return np.exp2(self.heats - self.base) / self.sums
 
 
-def test_shares_of_nothing_are_zero() -> None:
-    none = popularity.shares(np.zeros((2, 3), np.float32), np.zeros(2, np.int64), NOW, HALF_LIVES)
-    assert not none.any()
-    assert popularity.shares(none[:0], np.zeros(0, np.int64), NOW, HALF_LIVES).shape == (0, 3)
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 3),  # item
+        st.sampled_from([0.3, 1.0, 2.0, 3.0]),
+        st.integers(0, 7_200_000),  # how long ago, ms: some come late
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+def brute_force(events: list[tuple[int, float, int]], now: int) -> np.ndarray:
+    """Return float[items, half-lives]: every event decayed to `now`, over their sum."""
+    decayed = np.zeros((4, 3))
+    for item, weight, ts in events:
+        decayed[item] += weight * 2.0 ** (-(now - ts) / HALF_LIVES)
+    return decayed / decayed.sum(axis=0)
+
+
+@settings(deadline=None)
+@given(STEPS, st.integers(0, 86_400_000))
+def test_shares_from_heats_are_the_decayed_shares_at_any_time(
+    steps: list[tuple[int, float, int]], later: int
+) -> None:
+    heats, events = Heats(4), []
+    for item, weight, ago in steps:
+        events.append((item, weight, NOW - ago))
+        heats.add(*events[-1])
+        heats.refresh(item)
+        assert heats.sums == pytest.approx(np.exp2(heats.heats - heats.base).sum(axis=0))
+    # all decay alike, so that nothing needs to be brought up to date when time goes on
+    assert heats.shares() == pytest.approx(brute_force(events, NOW + later), rel=1e-3, abs=1e-9)
+
+
+def test_an_item_without_events_or_given_all_back_has_no_share() -> None:
+    heats = Heats(3)
+    heats.add(0, 2.0, NOW)
+    heats.add(1, 1.0, NOW)
+    heats.refresh(0, 1, 2)
+    assert np.isneginf(heats.heats[2]).all()
+    heats.add(1, -1.0, NOW)
+    heats.refresh(1)
+    assert np.isneginf(heats.heats[1]).all()
+    assert heats.shares()[0] == pytest.approx([1.0] * 3)
+    assert heats.sums == pytest.approx(np.exp2(heats.heats[0] - heats.base))
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3),
+            st.sampled_from([0.3, 1.0, 3.0]),
+            st.sampled_from([0, 1, 60_000, 3_600_000, 40 * 900_000, 90 * 86_400_000]),
+        ),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_the_table_keeps_the_shares_when_its_base_must_move(
+    steps: list[tuple[int, float, int]],
+) -> None:
+    """Forty half-lives pass at once: what is summed relative to an old base would overflow."""
+    table, events, now = ItemTable(Settings(), with_lists=False), [], NOW
+    rows = table.rows(np.arange(1, 5, dtype=np.uint64)).tolist()
+    counts, clocks = np.zeros((4, 3), np.float32), np.zeros(4, np.int64)
+    record = np.zeros(1, factor_dtype(Settings().factors.size))
+    for item, weight, passed in steps:
+        now += passed
+        events.append((item, weight, now))
+        popularity.add(counts, clocks, item, weight, now, HALF_LIVES)
+        record["popularity"], record["clock"] = counts[item], clocks[item]
+        table.take_factors(np.array([rows[item]]), record, np.float32(0.0))
+    heats = table.arrays.heats[rows]
+    shares = np.exp2(heats - table.log2_totals())
+    expected = brute_force(events, now)
+    assert shares == pytest.approx(expected, rel=1e-3, abs=1e-9)
+    for item in range(4):
+        for h in range(3):
+            log_share = popularity.log_share(heats[item, h], table.log2_totals()[h])
+            wanted = math.log(expected[item, h]) if expected[item, h] > 0 else -math.inf
+            assert log_share == pytest.approx(max(popularity.LOG_FLOOR, wanted), abs=1e-2)
+    gone = [key for item, key in enumerate(range(1, 5)) if clocks[item]][:1]
+    table.remove(np.array(gone, np.uint64))
+    left = [e for e in events if e[0] != gone[0] - 1]
+    if left:
+        shares = np.exp2(table.arrays.heats[rows] - table.log2_totals())
+        newest = max(ts for _, _, ts in left)
+        assert shares == pytest.approx(brute_force(left, newest), rel=1e-3, abs=1e-9)
+
+
+def test_shares_of_nothing_are_at_the_floor() -> None:
+    table = ItemTable(Settings(), with_lists=False)
+    table.rows(np.array([1], np.uint64))
+    for h in range(3):
+        heat, total = table.arrays.heats[0, h], table.log2_totals()[h]
+        assert popularity.log_share(heat, total) == popularity.LOG_FLOOR

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from streamrec.evaluation import ranks
-from streamrec.evaluation.ranks import encode_shown, ranks_in, shown_at
+from streamrec.evaluation.ranks import ranks_in, sample_of, shown_at
+from streamrec.learners.learned_blend import E, Features, M, read_sample
 
 RANKS = np.array([[0, 4, -1], [9, 10, 19], [20, 1, 2]])
 NOW = 1_700_000_000_000
@@ -12,6 +13,14 @@ NOW = 1_700_000_000_000
 
 def lists(*rows: list[int]) -> np.ndarray:
     return np.array(rows, np.uint64)
+
+
+NONE = np.zeros(0, np.uint64)
+
+
+def encode_shown(at: int, keys: np.ndarray) -> bytes:
+    """Return a row without a sample."""
+    return ranks.encode_shown(at, keys, {}, NONE, b"")
 
 
 def look(shown: list[bytes | None], keys: list[int], sources: int) -> list[list[int]]:
@@ -72,3 +81,32 @@ def test_a_list_may_be_longer_than_255() -> None:
 def test_a_damaged_row_is_a_miss() -> None:
     blob = encode_shown(NOW, lists([7, 8, 9]))
     assert look([blob[:-4]], [7], 1) == [[-1]]
+
+
+def with_sample(candidates: list[int]) -> bytes:
+    values = np.arange(len(candidates) * M, dtype=np.float32).reshape(-1, M)
+    features = Features(values, values, np.zeros((len(candidates), E), np.float32), 3)
+    return ranks.encode_shown(
+        NOW, lists([7, 8], [9, 0]), {}, np.array(candidates, np.uint64), features.sample()
+    )
+
+
+def test_a_click_on_a_candidate_gives_the_sample_that_the_blend_learns_from() -> None:
+    blob = with_sample([9, 7, 2**64 - 1])
+    assert look([blob], [8], 2) == [[1, -1]]  # the lists are found as without a sample
+    for clicked, key in enumerate([9, 7, 2**64 - 1]):
+        sample = sample_of(blob, key, 1.5)
+        assert sample is not None
+        read = read_sample(sample)
+        assert read is not None and read[1:] == (clicked, 1.5)
+        assert read[0].values.shape == (3, M) and read[0].history == 3
+    assert sample_of(blob, 8, 1.5) is None  # shown in a source's list, but no candidate
+
+
+def test_a_row_without_a_sample_or_damaged_gives_none() -> None:
+    assert sample_of(encode_shown(NOW, lists([7])), 7, 1.0) is None
+    blob = with_sample([9, 7])
+    for n in range(len(blob)):
+        sample = sample_of(blob[:n], 9, 1.0)
+        assert sample is None or read_sample(sample) is None, n
+    assert sample_of(bytes((1,)) + blob[1:], 9, 1.0) is None

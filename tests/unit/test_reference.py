@@ -17,7 +17,7 @@ def test_sample_file_loads_and_equals_the_defaults(tmp_path: Path) -> None:
 
 def test_every_setting_is_in_the_page_and_has_a_meaning() -> None:
     described = {
-        f"{section.name}.{key}": meaning
+        section.setting(key): meaning
         for section in reference.described_sections()
         for key, meaning in section.fields.items()
     }

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrec.config import FactorSettings, PopularitySettings, SimilaritySettings, UserSettings
+from streamrec.config import (
+    CosineSettings,
+    FactorSettings,
+    Settings,
+    SimilaritySettings,
+    SuccessorSettings,
+    UserSettings,
+)
 from streamrec.errors import StreamrecError, UnknownVersion
 from streamrec.shards import rows
 from streamrec.shards.item_table import ItemTable
@@ -33,6 +40,7 @@ def filled(lengths: list[tuple[int, int]], seed: int) -> UserRows:
         a.recent[n], a.seen_sizes[n], a.seen_next[n] = recent, seen, rng.integers(0, 3)
         a.events[n], a.offsets[n] = rng.integers(0, 2**32), rng.integers(0, 2**60)
         a.clocks[n], a.tokens[n] = rng.integers(-1, 2**42), rng.random()
+        a.segments[n] = rng.integers(0, 2**64, dtype=np.uint64)
     users.note_changed(names)
     return users
 
@@ -55,12 +63,13 @@ def test_user_rows_come_back(lengths: list[tuple[int, int]], seed: int) -> None:
         assert (row.takes == a.takes[n, :recent]).all()
         assert (row.seen == a.seen[n, :seen]).all()
         assert (row.events, row.offset, row.clock) == (a.events[n], a.offsets[n], a.clocks[n])
+        assert row.segment == a.segments[n]
 
 
 def test_a_user_row_is_as_long_as_it_must_be() -> None:
     [blob] = filled([(5, 3)], 1).changed().values()
     assert len(blob) == rows.USER_HEADER.itemsize + 5 * 18 + 3 * 4
-    assert rows.USER_HEADER.itemsize == 32
+    assert rows.USER_HEADER.itemsize == 40
     assert blob[0] == rows.VERSION
 
 
@@ -99,8 +108,8 @@ def test_factor_rows_come_back() -> None:
     assert len(rows.decode_factors([], 4)) == 0
 
 
-def test_a_factor_row_of_64_takes_576_bytes() -> None:
-    assert rows.factor_dtype(64).itemsize == 48 + 2 * 4 * 64
+def test_a_factor_row_of_64_takes_568_bytes() -> None:
+    assert rows.factor_dtype(64).itemsize == 56 + 2 * 4 * 64
 
 
 def test_factor_rows_of_another_size_are_refused() -> None:
@@ -108,22 +117,27 @@ def test_factor_rows_of_another_size_are_refused() -> None:
         rows.decode_factors(factor_rows(4), 8)
 
 
-def neighbour_rows(sizes: list[int]) -> tuple[list[bytes], tuple[np.ndarray, ...]]:
+def list_rows(
+    sizes: list[int], kind: str = "neighbours"
+) -> tuple[list[bytes], tuple[np.ndarray, ...]]:
+    """Return rows of one kind of list with random entries, and the columns they were made from."""
     rng = np.random.default_rng(6)
     n = len(sizes)
-    columns = (
-        rng.integers(0, 2**64, (n, 6), np.uint64),
-        rng.random((n, 6), np.float32),
-        rng.integers(0, 2**32, (n, 6), np.uint32),
-    )
-    headers = np.zeros(n, rows.NEIGHBOUR_HEADER)
-    headers["size"], headers["clock"] = sizes, 7
-    lengths = np.repeat(np.array(sizes)[:, None], 3, axis=1)
+    of_type = {
+        "<u8": rng.integers(0, 2**64, (n, 6), np.uint64),
+        "<f4": rng.random((n, 6), np.float32),
+        "<u4": rng.integers(0, 2**32, (n, 6), np.uint32),
+        "u1": rng.integers(0, 256, (n, 6), np.uint8),
+    }
+    columns = tuple(of_type[dtype] for dtype in rows.LIST_COLUMNS[kind])
+    headers = np.zeros(n, rows.LIST_HEADER)
+    headers["size"], headers["total"], headers["clock"] = sizes, sizes, 7
+    lengths = np.repeat(np.array(sizes)[:, None], len(columns), axis=1)
     return rows.pack(headers, columns, np.arange(n), lengths), columns
 
 
 def test_neighbour_rows_come_back() -> None:
-    stored, columns = neighbour_rows([0, 3, 6])
+    stored, columns = list_rows([0, 3, 6])
     for n, size in enumerate((0, 3, 6)):
         for found, column in zip(rows.decode_neighbours(stored[n]), columns, strict=True):
             assert (found == column[n, :size]).all()
@@ -134,21 +148,29 @@ def test_packing_nothing_is_nothing() -> None:
 
 
 def table() -> ItemTable:
-    near = SimilaritySettings(neighbours=2)
-    factors, popularity = FactorSettings(size=4), PopularitySettings()
-    return ItemTable(factors, popularity, near, with_neighbours=True)
+    """Return a table whose lists hold four entries each."""
+    settings = Settings(
+        factors=FactorSettings(size=4),
+        similarity=SimilaritySettings(neighbours=2),
+        cosine=CosineSettings(neighbours=2),
+        successors=SuccessorSettings(entries=4),
+    )
+    return ItemTable(settings, with_lists=True)
 
 
-def test_a_table_with_shorter_lists_keeps_the_front_and_the_whole_total() -> None:
+@pytest.mark.parametrize("kind", rows.LIST_COLUMNS)
+def test_a_table_with_shorter_lists_keeps_the_front_and_the_whole_total(kind: str) -> None:
     """A scorer with a smaller similarity.neighbours than the learner still starts."""
-    stored, columns = neighbour_rows([6])
+    stored, columns = list_rows([6], kind)
     mine = table()
-    mine.apply_neighbours(np.array([77], np.uint64), stored)
-    row = mine.index.rows(np.array([77], np.uint64))[0]
-    assert mine.arrays.sizes[row] == 4
-    near = mine.keys[mine.arrays.neighbours[row, :4]]
-    assert (near == columns[0][0, :4]).all()
-    assert mine.arrays.totals[row] == pytest.approx(columns[1][0].sum())
+    mine.apply(kind, [(KEY.tobytes(), stored[0])])
+    row = mine.index.rows(KEY)[0]
+    others, values, totals = mine.lists_of(kind)
+    assert totals[row] == (6 if kind == "successors" else 4)
+    assert (mine.keys[others[row, :4]] == columns[0][0, :4]).all()
+    assert (values[row, :4] == columns[1][0, :4]).all()
+    if kind == "neighbours":
+        assert mine.arrays.totals[row] == pytest.approx(columns[1][0].sum())
 
 
 KEY = np.array([1], np.uint64)
@@ -156,7 +178,9 @@ READERS = {
     "user": lambda blob: rows.decode_user(blob),
     "user cache": lambda blob: user_rows().load(["u"], [blob]),
     "neighbours": lambda blob: rows.decode_neighbours(blob),
-    "neighbours table": lambda blob: table().apply_neighbours(KEY, [blob]),
+    "neighbours table": lambda blob: table().apply("neighbours", [(KEY.tobytes(), blob)]),
+    "cosine table": lambda blob: table().apply("cosine", [(KEY.tobytes(), blob)]),
+    "successors table": lambda blob: table().apply("successors", [(KEY.tobytes(), blob)]),
     "factors": lambda blob: rows.decode_factors([blob], 4),
 }
 
@@ -164,7 +188,8 @@ READERS = {
 def written(reader: str) -> bytes:
     if reader.startswith("user"):
         return next(iter(filled([(5, 3)], 1).changed().values()))
-    return neighbour_rows([4])[0][0] if reader.startswith("neighbours") else factor_rows()[0]
+    kind = reader.partition(" ")[0]
+    return list_rows([4], kind)[0][0] if kind in rows.LIST_COLUMNS else factor_rows()[0]
 
 
 @pytest.mark.parametrize("reader", READERS)

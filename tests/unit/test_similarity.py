@@ -102,7 +102,7 @@ def score(
         neighbours[row, : len(near)] = list(near)
         weights[row, : len(near)] = list(near.values())
         sizes[row], totals[row] = len(near), sum(near.values())
-    scores, touched = np.zeros(items), np.zeros(items * width, np.int32)
+    scores, touched = np.zeros(items), np.full(items + 1, -1, np.int32)
     found, mass = similarity.score(
         neighbours, weights, sizes, totals, np.array(history, np.int32), decay, PRIOR,
         scores, touched,
@@ -116,7 +116,8 @@ def score(
 PRIOR = 3.0
 ROWS = st.dictionaries(
     st.integers(0, 11),
-    st.dictionaries(st.integers(-1, 11), st.floats(0.125, 4), max_size=6),
+    # 0: what decay leaves of an old weight
+    st.dictionaries(st.integers(-1, 11), st.just(0.0) | st.floats(0.125, 4), max_size=6),
     max_size=8,
 )
 
@@ -135,6 +136,50 @@ def test_score_is_the_decayed_mean_of_shares(
                 expected[j] += decay**b * weight / (sum(near.values()) + PRIOR)
     assert scores == pytest.approx(expected, rel=1e-5)
     assert sorted(touched.tolist()) == np.flatnonzero(expected).tolist()
+
+
+@settings(deadline=None)
+@given(
+    ROWS,
+    st.lists(st.integers(0, 11), max_size=5),
+    st.lists(st.integers(0, 9), min_size=12, max_size=12),
+)
+def test_cosine_score_is_the_sum_over_the_history_of_normalised_counts(
+    rows: dict[int, dict[int, float]], history: list[int], events: list[int]
+) -> None:
+    neighbours, weights = np.full((12, 6), -1, np.int32), np.zeros((12, 6), np.float32)
+    sizes = np.zeros(12, np.int32)
+    for row, near in rows.items():
+        neighbours[row, : len(near)], weights[row, : len(near)] = list(near), list(near.values())
+        sizes[row] = len(near)
+    scores, touched = np.zeros(12), np.full(12 + 1, -1, np.int32)
+    found = similarity.score_cosine(
+        neighbours, weights, sizes, np.array(events, np.uint32), np.array(history, np.int32),
+        scores, touched,
+    )  # fmt: skip
+    n = np.maximum(events, 1)
+    expected = np.zeros(12)
+    for b, h in enumerate(history, 1):
+        for j, weight in rows.get(h, {}).items():
+            if j >= 0:
+                expected[j] += weight / (b * np.sqrt(n[h] * n[j]))
+    assert scores == pytest.approx(expected, rel=1e-5)
+    assert sorted(touched[:found].tolist()) == np.flatnonzero(expected).tolist()
+
+
+@settings(deadline=None)
+@given(PAIRS, st.sampled_from([0.0, HALF_LIFE]))
+def test_a_list_without_counts_keeps_the_same_weights(
+    pairs: list[tuple[int, float, int, int]], half_life: float
+) -> None:
+    """The cosine's lists have none."""
+    with_counts, without = Lists(BOUND, half_life), Lists(BOUND, half_life)
+    without.counts = np.zeros((2, 0), np.uint32)
+    for other, raw, count, ts in pairs:
+        with_counts.add(other, raw, count, ts)
+        without.add(other, raw, count, ts)
+    for name in ("keys", "weights", "sizes", "clocks"):
+        assert (getattr(with_counts, name) == getattr(without, name)).all(), name
 
 
 def test_the_row_is_found_among_others_of_the_bound_it_was_given() -> None:

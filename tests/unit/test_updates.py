@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamrec.errors import StreamrecError, UnknownVersion
 from streamrec.shards import updates
-from streamrec.shards.updates import COLUMNS, decode, encode
+from streamrec.shards.updates import COLUMNS, decode
 
 SIZE = 4
 IDS = [(0, "a"), (1, "größe/7")]
@@ -35,33 +35,46 @@ def columns(events: int, seed: int = 1) -> dict[str, Any]:
     return found
 
 
+def encoded(*parts: Any) -> bytes:
+    return updates.encode(updates.make(*parts))
+
+
 def record(events: int = 3) -> bytes:
-    return encode("u3", 10, 20, 30, SIZE, columns(events), IDS, METADATA)
+    return encoded("u3", 10, 20, 30, SIZE, columns(events), IDS, METADATA)
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 9), st.integers(0, 99))
 def test_a_record_comes_back(events: int, seed: int) -> None:
     sent = columns(events, seed)
-    back = decode(encode("u3", 10, 20, 30, SIZE, sent, IDS, METADATA))
+    back = decode(encoded("u3", 10, 20, 30, SIZE, sent, IDS, METADATA))
     header = back.header
     assert (header.source, header.start, header.first, header.next) == ("u3", 10, 20, 30)
     assert (header.size, header.ids, header.metadata) == (SIZE, IDS, METADATA)
     for name, dtype in COLUMNS:
         assert (back[name] == sent[name]).all(), name
-        assert back[name].dtype == (np.float32 if name in ("z", "g") else np.dtype(dtype))
+        assert back[name].dtype == np.dtype(dtype)
         assert back[name].shape == sent[name].shape
 
 
+def test_a_record_that_was_not_sent_is_the_same_to_its_receiver() -> None:
+    made = updates.make("u3", 10, 20, 30, SIZE, columns(3), IDS, METADATA)
+    made.header.samples.append((21, b"what the blend learns"))
+    back = decode(updates.encode(made))
+    assert back.header == made.header and back.header.samples == [(21, b"what the blend learns")]
+    for name, _ in COLUMNS:
+        assert (back[name] == made[name]).all() and back[name].dtype == made[name].dtype, name
+
+
 def test_absent_columns_are_empty() -> None:
-    back = decode(encode("m0", 0, 0, 5, SIZE, {}, [], METADATA))
+    back = decode(encoded("m0", 0, 0, 5, SIZE, {}, [], METADATA))
     assert {len(back[name]) for name, _ in COLUMNS} == {0}
     assert back["z"].shape == (0, SIZE)
 
 
 def test_vectors_lose_no_more_than_half_floats_do() -> None:
     z = np.linspace(-3, 3, SIZE, dtype=np.float32)[None]
-    back = decode(encode("u0", 0, 0, 1, SIZE, columns(1) | {"z": z}, [], []))
+    back = decode(encoded("u0", 0, 0, 1, SIZE, columns(1) | {"z": z}, [], []))
     assert back["z"] == pytest.approx(z, rel=1e-3)
 
 
@@ -99,14 +112,14 @@ def test_columns_that_do_not_fit_each_other_are_refused(shorter: str) -> None:
     """The kernels do not check bounds: a short column would make them read foreign memory."""
     sent = columns(3)
     sent[shorter] = sent[shorter][:-1]
-    assert refused(encode("u0", 0, 0, 3, SIZE, sent, [], []))
+    assert refused(encoded("u0", 0, 0, 3, SIZE, sent, [], []))
 
 
 def test_indexes_outside_their_column_are_refused() -> None:
     for name in ("item_keys", "scored_events"):
         sent = columns(3)
         sent[name] = sent[name] + np.uint32(1_000_000)
-        assert refused(encode("u0", 0, 0, 3, SIZE, sent, [], []))
+        assert refused(encoded("u0", 0, 0, 3, SIZE, sent, [], []))
 
 
 def refused(value: bytes) -> bool:

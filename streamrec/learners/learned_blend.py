@@ -1,0 +1,253 @@
+"""The learned blend: a softmax over exactly the candidates that the scorer had, learnt per click.
+
+Score of candidate j: s_j = sum_m (w_m + w_{g,m}) l_m(j) + v . leaky(U x_j + c), where l are the
+sources' values and the candidate's extras, g is the bucket of the history's length, and x_j holds
+l standardised over the candidates seen so far, 1 / log2(2 + rank) of j in each source, and the
+history's length. Loss: -log softmax(s)_clicked, weighted by the event's type; a click outside the
+candidates teaches nothing (forcing it in ruins the lists). Adagrad for w, RMS-normalised steps for
+U, v, c. Safe: the discounted losses of the blend and of every source alone are kept, and the best
+of them leads the list (Hedge, Freund and Schapire 1997, by its leader).
+"""
+
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrec.learners.sources import EXTRAS, SOURCES
+
+Array = NDArray[Any]
+VERSION = 1
+BUCKETS = (1, 2, 5, 20)
+"""First history length of each bucket; 0 has a bucket of its own."""
+M, E = len(SOURCES), len(EXTRAS)
+LINEAR = M + E
+WIDTH = LINEAR + M + 1
+LEAK = 0.1
+LISTED = 20
+MOST_WEIGHT = 1e6
+"""A click of more weight is damaged."""
+IMPORTANCE_RATE = 0.05
+WEIGH_EVERY = 4
+
+
+class BlendRules(NamedTuple):
+    """Settings of the steps."""
+
+    start: tuple[float, ...]  # float[M]: linear weights to start from
+    pinned: tuple[bool, ...]  # bool[M]: weights that stay what they are
+    hidden: int = 32
+    rate: float = 0.05  # Adagrad, linear part
+    network_rate: float = 0.002  # RMS-normalised, network
+    decay: float = 0.999  # of the mean squares
+    memory: float = 0.998  # discount of the losses, an event
+    margin: float = 0.02  # mean loss by which a source must beat the blend to lead
+    seed: int = 1
+
+
+class Features(NamedTuple):
+    """What the scorer knew of one list's candidates."""
+
+    values: NDArray[np.float32]  # [C, M]: log shares or logits, silent ones at their floor
+    ranks: NDArray[np.float32]  # [C, M]: 1 / log2(2 + rank) in the source's own list, or 0
+    extras: NDArray[np.float32]  # [C, E]
+    history: int  # number of known recent items
+
+    def sample(self) -> bytes:
+        """Return the bytes of this list, for `with_click` and then `read_sample`."""
+        head = np.array([VERSION, len(self.values), M, E, 0, self.history], "<u2").tobytes()
+        body = np.concatenate([self.values, self.ranks, self.extras], axis=1, dtype=np.float32)
+        return head + np.float32(0.0).tobytes() + body.astype("<f2").tobytes()
+
+
+def with_click(sample: bytes, clicked: int, weight: float) -> bytes:
+    """Return the sample with its clicked candidate and the weight of the click."""
+    return b"".join(
+        (sample[:8], clicked.to_bytes(2, "little"), sample[10:12], np.float32(weight).tobytes(),
+         sample[16:])
+    )  # fmt: skip
+
+
+def read_sample(blob: bytes) -> tuple[Features, int, float] | None:
+    """Return (features, clicked row, weight); None for another version or shape, or damaged."""
+    if len(blob) < 16:
+        return None
+    version, count, m, e, clicked, history = np.frombuffer(blob, "<u2", 6).tolist()
+    if (version, m, e) != (VERSION, M, E) or len(blob) != 16 + 2 * count * (2 * M + E):
+        return None
+    weight = float(np.frombuffer(blob, "<f4", 1, 12)[0])
+    body = np.frombuffer(blob, "<f2", offset=16).reshape(count, 2 * M + E).astype(np.float32)
+    if clicked >= count or not np.isfinite(body).all() or not 0.0 <= weight <= MOST_WEIGHT:
+        return None
+    parts = body[:, :M], body[:, M : 2 * M], body[:, 2 * M :]
+    return Features(*parts, history), clicked, weight
+
+
+def bucket_of(history: int) -> int:
+    """Return the bucket of a history's length."""
+    return sum(history >= first for first in BUCKETS)
+
+
+class LearnedBlend:
+    """State of the blend: about 2,500 floats. Reads never write."""
+
+    def __init__(self, rules: BlendRules) -> None:
+        self.rules = rules
+        rng = np.random.default_rng(rules.seed)
+        h = rules.hidden
+        linear = np.zeros((1 + 1 + len(BUCKETS), LINEAR), np.float32)  # row 0: for all buckets
+        linear[0, :M] = rules.start
+        self.linear = linear
+        self.linear_sums = np.zeros_like(linear)
+        self.inward = (rng.standard_normal((h, WIDTH)) / np.sqrt(WIDTH)).astype(np.float32)
+        self.shift = np.zeros(h, np.float32)
+        self.outward = np.zeros(h, np.float32)
+        self.squares = np.zeros(h * WIDTH + 2 * h, np.float32)
+        self.mean = np.zeros(LINEAR, np.float32)
+        self.square = np.ones(LINEAR, np.float32)
+        self.losses = np.zeros(1 + M, np.float64)  # blend, sources: discounted sums
+        self.seen = np.zeros(2, np.float64)  # samples, discounted samples
+        self.importance = np.zeros(M, np.float64)  # loss gained by shuffling a source, recent mean
+
+    def scores(self, features: Features) -> NDArray[np.float32]:
+        """Return float32[C]."""
+        linear, hidden, _ = self._forward(features)
+        out: NDArray[np.float32] = linear + hidden @ self.outward
+        return out
+
+    def parts(self, features: Features) -> tuple[Array, Array]:
+        """Return the linear parts float32[C, M + E] and the network's float32[C] of the scores."""
+        linear_input = _linear_input(features)
+        _, hidden, _ = self._forward(features)
+        return linear_input * self.weights(features.history), hidden @ self.outward
+
+    def weights(self, history: int) -> NDArray[np.float32]:
+        """Return float32[M + E]: the linear weights for a history of this length."""
+        out: NDArray[np.float32] = self.linear[0] + self.linear[1 + bucket_of(history)]
+        return out
+
+    def leader(self) -> int:
+        """Return -1 while the blend may lead the list, else the source that must."""
+        best = int(self.losses[1:].argmin())
+        trust = self.rules.margin * self.seen[1]
+        return best if self.losses[1 + best] < self.losses[0] - trust else -1
+
+    def learn(self, features: Features, clicked: int, weight: float) -> None:
+        """Take one click in: the candidates it was chosen from, its row among them, its weight."""
+        linear, hidden, x = self._forward(features)
+        scores = linear + hidden @ self.outward
+        self._lose(features, scores, clicked)
+        p = _softmax(scores)
+        self._weigh(features, clicked, float(p[clicked]))
+        d = p
+        d[clicked] -= 1.0
+        d *= np.float32(weight)
+        self._step_linear(_linear_input(features).T @ d, bucket_of(features.history))
+        self._step_network(d, hidden, x)
+        self._standardise(features)
+
+    def _weigh(self, features: Features, clicked: int, p: float) -> None:
+        """Measure the importance of one source, in turn: by how much shuffling it raises the loss.
+
+        Permutation importance (Breiman 2001), over the candidates of the list.
+        """
+        step, count = int(self.seen[0]), len(features.values)
+        if step % WEIGH_EVERY:
+            return
+        m = step // WEIGH_EVERY % M
+        order = (np.arange(count) + 1 + step * 7919 % max(1, count - 1)) % count
+        values, ranks = features.values.copy(), features.ranks.copy()
+        values[:, m], ranks[:, m] = values[order, m], ranks[order, m]
+        shuffled = _softmax(self.scores(features._replace(values=values, ranks=ranks)))
+        gained = np.log(max(p, 1e-9)) - np.log(max(float(shuffled[clicked]), 1e-9))
+        self.importance[m] += IMPORTANCE_RATE * (gained - self.importance[m])
+
+    def _forward(self, features: Features) -> tuple[Array, Array, Array]:
+        """Return the linear scores [C], the hidden layer [C, H] and its input [C, WIDTH]."""
+        raw = _linear_input(features)
+        x = np.empty((len(raw), WIDTH), np.float32)
+        deviation = np.sqrt(np.maximum(self.square - self.mean**2, 1e-4))
+        x[:, :LINEAR] = np.clip((raw - self.mean) / deviation, -4.0, 4.0)
+        x[:, LINEAR:-1] = features.ranks
+        x[:, -1] = 0.3 * np.log1p(features.history)
+        hidden = x @ self.inward.T + self.shift
+        hidden = np.maximum(hidden, LEAK * hidden)
+        return raw @ self.weights(features.history), hidden, x
+
+    def _step_linear(self, gradient: Array, bucket: int) -> None:
+        gradient[:M][np.array(self.rules.pinned)] = 0.0
+        for row in (0, 1 + bucket):
+            self.linear_sums[row] += gradient**2
+            self.linear[row] -= (
+                self.rules.rate * gradient / np.sqrt(self.linear_sums[row] + np.float32(1e-6))
+            )
+
+    def _step_network(self, d: Array, hidden: Array, x: Array) -> None:
+        h = self.rules.hidden
+        toward = np.outer(d, self.outward) * np.where(hidden > 0.0, 1.0, LEAK).astype(np.float32)
+        gradient = np.concatenate(
+            [(toward.T @ x).ravel(), toward.sum(axis=0), hidden.T @ d], dtype=np.float32
+        )
+        decay = np.float32(self.rules.decay)
+        self.squares *= decay
+        self.squares += (1 - decay) * gradient**2
+        unbias = 1.0 - self.rules.decay ** (self.seen[0] + 1.0)
+        step = self.rules.network_rate * gradient / np.sqrt(self.squares / unbias + 1e-8)
+        self.inward -= step[: h * WIDTH].reshape(h, WIDTH).astype(np.float32)
+        self.shift -= step[h * WIDTH : -h].astype(np.float32)
+        self.outward -= step[-h:].astype(np.float32)
+
+    def _standardise(self, features: Features) -> None:
+        raw = _linear_input(features)
+        self.seen[0] += 1.0
+        rate = np.float32(max(0.001, 1.0 / self.seen[0]))
+        self.mean += rate * (raw.mean(axis=0) - self.mean)
+        self.square += rate * ((raw**2).mean(axis=0) - self.square)
+
+    def _lose(self, features: Features, scores: Array, clicked: int) -> None:
+        """Add 1 - reciprocal rank (0 beyond the list) of every contender to the losses."""
+        gains = np.zeros(1 + M)
+        mine = scores[clicked]
+        place = int((scores > mine).sum() + ((scores == mine).sum() - 1) // 2)
+        gains[0] = 1.0 / (1 + place) if place < LISTED else 0.0
+        shown = features.ranks[clicked]
+        rank = np.exp2(1.0 / np.maximum(shown, 0.05)) - 2.0
+        gains[1:] = np.where((shown > 0.0) & (rank < LISTED), 1.0 / (1.0 + rank), 0.0)
+        self.losses *= self.rules.memory
+        self.losses += 1.0 - gains
+        self.seen[1] = self.seen[1] * self.rules.memory + 1.0
+
+    def _arrays(self) -> tuple[Array, ...]:
+        return (
+            self.linear, self.linear_sums, self.inward, self.shift, self.outward, self.squares,
+            self.mean, self.square, self.losses, self.seen, self.importance,
+        )  # fmt: skip
+
+    def to_bytes(self) -> bytes:
+        """Return the state: version, hidden units, arrays."""
+        head = np.array([VERSION, self.rules.hidden, M, E], "<u2").tobytes()
+        return head + b"".join(a.tobytes() for a in self._arrays())
+
+    @classmethod
+    def from_bytes(cls, blob: bytes, rules: BlendRules) -> Self | None:
+        """Return the stored state; None when it has another shape (then it is learnt anew)."""
+        blend = cls(rules)
+        size = 8 + sum(a.nbytes for a in blend._arrays())
+        head = np.array([VERSION, rules.hidden, M, E], "<u2").tobytes()
+        if blob[:8] != head or len(blob) != size:
+            return None
+        at = 8
+        for array in blend._arrays():
+            array[...] = np.frombuffer(blob, array.dtype, array.size, at).reshape(array.shape)
+            at += array.nbytes
+        return blend
+
+
+def _linear_input(features: Features) -> NDArray[np.float32]:
+    return np.concatenate([features.values, features.extras], axis=1, dtype=np.float32)
+
+
+def _softmax(scores: Array) -> Array:
+    p = np.exp(scores - scores.max())
+    out: Array = p / p.sum()
+    return out

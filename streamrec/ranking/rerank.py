@@ -1,0 +1,130 @@
+"""From the blend's scores to the order of one list: filters, boosts, rotation, variety."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrec.config import Settings
+from streamrec.learners.popularity import LOG_FLOOR, log_share
+from streamrec.learners.sources import POPULARITY_LONG, SEGMENT_PREFIX
+from streamrec.ranking import filters
+from streamrec.ranking.diversity import diversify, rotate
+from streamrec.shards.item_table import ItemTable
+from streamrec.shards.rows import UserRow
+
+Array = NDArray[Any]
+DEEP = 5
+"""Variety is looked for among so many times the list's length."""
+NOTHING: Mapping[int, int] = {}
+
+
+class Person(NamedTuple):
+    """Of one user what rules and rotation may ask for."""
+
+    name: str
+    row: UserRow
+    history: Array  # int32[n] rows, newest first
+    shown: Mapping[int, int] = NOTHING  # rows of the list served before: times in a row
+
+
+class Moment(NamedTuple):
+    """What the fields of all items go by."""
+
+    now: int  # newest event time, ms
+    log2_total: float  # of the week's popularity
+
+
+class Reranker:
+    """Orders candidates by the rules of the settings; without any of them, by score alone."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._lists = settings.lists
+        self.rules = filters.make_rules(settings.lists.filters, settings.lists.boosts)
+        self._has_rules = bool(self.rules.filters or self.rules.boosts)
+
+    def order(
+        self, candidates: Array, scores: NDArray[np.float64], person: Person, table: ItemTable
+    ) -> tuple[Array, NDArray[np.float64]]:
+        """Return int64[length], the list as places in `candidates`, and the scores with boosts."""
+        lists = self._lists
+        keep = np.ones(len(candidates), np.bool_)
+        if self._has_rules and len(candidates):
+            at = moment_of(table)
+            items = [item_fields(table, row, person, at) for row in candidates.tolist()]
+            keep, scores = filters.apply(self.rules, items, user_fields(table, person), scores)
+        if lists.rotation and person.shown:
+            times = np.array([person.shown.get(row, 0) for row in candidates.tolist()])
+            scores = rotate(scores, times, lists.rotation)
+        left = np.flatnonzero(keep)
+        best = left[np.argsort(-scores[left], kind="stable")]
+        if lists.diversity == "none" or len(best) < 2:
+            return best[: lists.length], scores
+        deep = best[: DEEP * lists.length]
+        vectors = unit_vectors(table, candidates[deep])
+        chosen = diversify(
+            lists.diversity, scores[deep], vectors, lists.length, lists.diversity_budget
+        )
+        return deep[chosen], scores
+
+    def trace(self, table: ItemTable, row: int, person: Person) -> list[str]:
+        """Return which filters remove an item, and which boosts it has."""
+        if not self._has_rules:
+            return []
+        return filters.trace(
+            self.rules,
+            item_fields(table, row, person, moment_of(table)),
+            user_fields(table, person),
+        )
+
+
+def moment_of(table: ItemTable) -> Moment:
+    """Return what the fields of all items go by; it takes a look at every item."""
+    return Moment(table.now(), float(table.log2_totals()[POPULARITY_LONG]))
+
+
+def item_fields(table: ItemTable, row: int, person: Person, at: Moment) -> dict[str, Any]:
+    """Return what an expression may ask of an item."""
+    arrays = table.arrays
+    share = float(log_share(arrays.heats[row, POPULARITY_LONG], at.log2_total))
+    born = int(arrays.born[row])
+    entry = table.details.get(row)
+    return {
+        "item": table.ids[row] or "",
+        "title": entry.title if entry else "",
+        "categories": entry.categories if entry else [],
+        "text": entry.text if entry else "",
+        "attributes": entry.attributes if entry else {},
+        "available": bool(arrays.available[row]),
+        "age": (at.now - born) / 1000.0 if born else None,
+        "popularity": float(np.exp(share)) if share > LOG_FLOOR else 0.0,
+        "seen": row in person.history
+        or bool((person.row.seen == int(table.keys[row]) & 0xFFFFFFFF).any()),
+    }
+
+
+def user_fields(table: ItemTable, person: Person) -> dict[str, Any]:
+    """Return what an expression may ask of a user."""
+    return {
+        "id": person.name,
+        "events": person.row.events,
+        "segment": _segment(table, person.row.segment),
+        "history": [table.ids[row] or "" for row in person.history.tolist()],
+    }
+
+
+def _segment(table: ItemTable, key: int) -> str | None:
+    row = int(table.index.rows(np.array([key], np.uint64))[0]) if key else -1
+    name = table.ids[row] if row >= 0 else None
+    return None if name is None else name.removeprefix(SEGMENT_PREFIX)
+
+
+def unit_vectors(table: ItemTable, rows: Array | Sequence[int]) -> NDArray[np.float32]:
+    """Return float32[n, K + D]: the items' factors and contents, each of unit length, halved."""
+    factors = table.arrays.targets[rows]
+    lengths = np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), 1e-9)
+    out = np.concatenate([factors / lengths, table.arrays.content[rows]], axis=1)
+    lengths = np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
+    unit: NDArray[np.float32] = (out / lengths).astype(np.float32)
+    return unit

@@ -1,0 +1,54 @@
+"""Items by the 32-bit hash that user rows remember of what was seen longer ago."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+FACTOR = np.uint32(2_654_435_761)
+
+
+@njit(cache=True, nogil=True)
+def _insert(shorts, rows, keys, first):  # type: ignore[no-untyped-def]
+    mask = len(rows) - 1
+    for n in range(len(keys)):
+        short = np.uint32(keys[n] & np.uint64(0xFFFFFFFF))
+        slot = np.int64(np.uint32(short * FACTOR)) & mask
+        while rows[slot] >= 0:
+            slot = (slot + 1) & mask
+        shorts[slot], rows[slot] = short, first + n
+
+
+@njit(cache=True, nogil=True)
+def mark(seen, shorts, rows, marks, on):  # type: ignore[no-untyped-def]
+    """Set (or clear) bit 0 of marks[row] for all items whose hash is in `seen`."""
+    mask = len(rows) - 1
+    for short in seen:
+        slot = np.int64(np.uint32(short * FACTOR)) & mask
+        while rows[slot] >= 0:
+            if shorts[slot] == short:
+                if on:
+                    marks[rows[slot]] |= 1
+                else:
+                    marks[rows[slot]] = 0
+            slot = (slot + 1) & mask
+
+
+class SeenIndex:
+    """Rows of a table by hash, open addressing, at most half full; several rows may share one."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self.shorts: Array = np.zeros(16, np.uint32)
+        self.rows: Array = np.full(16, -1, np.int32)
+
+    def refresh(self, keys: NDArray[np.uint64]) -> None:
+        """Take in the rows added since the last call; a shorter table starts over."""
+        if len(keys) < self._size or 2 * len(keys) > len(self.rows):
+            slots = 1 << max(4, (4 * len(keys)).bit_length())
+            self.shorts, self.rows = np.zeros(slots, np.uint32), np.full(slots, -1, np.int32)
+            self._size = 0
+        _insert(self.shorts, self.rows, keys[self._size :], self._size)
+        self._size = len(keys)

@@ -1,0 +1,86 @@
+"""The tables that `streamrec evaluate` prints."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+COLUMNS = ("recall@10", "recall@20", "ndcg@10", "mrr@20", "coverage@10", "diversity@10")
+SLICES = ("new_user", "new_item", "history_1", "history_2_4", "history_5_plus")
+MAIN = "recall@20"
+
+
+def print_result(result: Mapping[str, Any], console: Console) -> None:
+    """Print the figures of one evaluation."""
+    protocol = result["protocol"]
+    console.width = max(console.width, 100)  # a name that is cut is worse than a wrapped line
+    console.print(
+        f"{protocol['file']}: {result['events']:,} events, {result['scored']:,} scored after the "
+        f"first {protocol['warm_up']:.0%}, full catalogue of {protocol['items']:,} items, "
+        f"profile {protocol['profile']}, excluded: {protocol['exclude']}, lag {protocol['lag']}, "
+        f"{protocol['workers']} worker(s). New items (a miss for all): "
+        f"{result['new_item_share']:.1%}. {result['events_per_second']:,.0f} scored events/s.",
+        highlight=False, soft_wrap=True, markup=False,
+    )  # fmt: skip
+    if not result["scored"]:
+        console.print("No event could be scored: no user has an earlier event after the warm-up.")
+        return
+    console.print(_sources(result["sources"]))
+    for name, wanted in (("staleness", "lag"), ("ablation", "without")):
+        if name in result:
+            console.print(_rows(result[name], wanted))
+    console.print(_slices(result["slices"]))
+    _compare(result["comparisons"], console)
+
+
+def _sources(sources: Mapping[str, Mapping[str, float]]) -> Table:
+    table = _table("list", COLUMNS)
+    order = sorted(sources, key=lambda name: -sources[name][MAIN])
+    for name in order:
+        cells = [f"{sources[name][m]:.4f}" if m in sources[name] else "" for m in COLUMNS]
+        table.add_row(name, *cells, style="bold" if name == "blend" else "")
+    return table
+
+
+def _rows(rows: list[dict[str, Any]], wanted: str) -> Table:
+    table = _table(wanted, COLUMNS[:4])
+    for row in rows:
+        table.add_row(row[wanted], *(f"{row[m]:.4f}" for m in COLUMNS[:4]))
+    return table
+
+
+def _slices(slices: Mapping[str, Any]) -> Table:
+    table = _table("slice", ("scored", "blend " + MAIN, "best other", ""))
+    for name in SLICES:
+        if name in slices:
+            sources = slices[name]["sources"]
+            others = {n: s[MAIN] for n, s in sources.items() if n != "blend"}
+            best = max(others, key=lambda n: others[n]) if others else ""
+            table.add_row(
+                name, f"{slices[name]['scored']:,}", f"{sources['blend'][MAIN]:.4f}",
+                f"{others[best]:.4f}" if others else "", best,
+            )  # fmt: skip
+    return table
+
+
+def _compare(comparisons: list[dict[str, Any]], console: Console) -> None:
+    """Say by how much the blend leads each other list, and whether that is certain."""
+    if not comparisons:
+        return
+    nearest = min(comparisons, key=lambda one: one["difference"])
+    sure = sum(one["low"] > 0 for one in comparisons)
+    console.print(
+        f"The blend's {MAIN} is above {sure} of {len(comparisons)} others with certainty (95 %, "
+        f"paired block bootstrap); the nearest is {nearest['b']}: {nearest['difference']:+.4f} "
+        f"[{nearest['low']:+.4f}, {nearest['high']:+.4f}].",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _table(first: str, columns: tuple[str, ...]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column(first, no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right" if name else "left")
+    return table

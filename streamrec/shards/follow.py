@@ -1,0 +1,81 @@
+"""Keeps an item table up to date with item shards of the same process, without bytes between."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from streamrec.learners.keys import find, grow
+from streamrec.shards import item_lists
+from streamrec.shards.item_shard import ItemShard
+from streamrec.shards.item_table import ItemTable
+
+Array = NDArray[Any]
+
+
+@njit(cache=True, nogil=True)
+def _copy(theirs, values, sizes, at, rows, mirror, others, mine, index):  # type: ignore[no-untyped-def]
+    """Copy lists of keys and values to table rows; only a changed key is looked up."""
+    for n in range(len(at)):
+        a, r = at[n], rows[n]
+        for k in range(min(np.int64(sizes[a]), theirs.shape[1])):
+            if mirror[r, k] != theirs[a, k] or others[r, k] < 0:
+                mirror[r, k] = theirs[a, k]
+                others[r, k] = find(index[0], index[1], theirs[a, k])
+            mine[r, k] = values[a, k]
+
+
+class Follower:
+    """Copies what changed in item shards into one table; the shards must be in this process."""
+
+    def __init__(self, table: ItemTable) -> None:
+        self.table = table
+        self._mirrors: dict[str, Array] = {}  # keys as of the last copy, by list kind
+
+    def refresh(self, shard: ItemShard) -> None:
+        """Take over all changes of a shard since the last call."""
+        shard.keep_within_bound()
+        table, items, n = self.table, shard.items, shard.index.size
+        catalogue = shard.take_catalogue()
+        if catalogue:
+            keys = np.frombuffer(b"".join(catalogue), "<u8")
+            table.apply_catalogue(keys, list(catalogue.values()))
+        at = np.flatnonzero(items.changed[:n])
+        items.changed[at] = False
+        if len(at):
+            columns = {
+                "target": items.targets[at],
+                "bias": items.biases[at],
+                "popularity": items.popularity[at],
+                "clock": items.clocks[at],
+                "events": items.events[at],
+                "born": items.born[at],
+            }
+            contexts = columns["target"] + items.offsets[at]
+            table.take_factors(table.rows(shard.index.keys[at]), columns, contexts)
+        for kind in item_lists.KINDS:
+            self._follow(kind, shard)
+        gone = shard.take_deleted()
+        if gone:
+            table.remove(np.frombuffer(b"".join(gone), "<u8"))
+        if shard.blend is not None:
+            table.blend = shard.blend
+
+    def _follow(self, kind: str, shard: ItemShard) -> None:
+        table = self.table
+        at = item_lists.take_changed(shard.items, kind, shard.index.size)
+        theirs, values = item_lists.columns_of(shard.items, kind)[:2]
+        if not len(at) or not theirs.shape[1]:
+            return
+        rows = table.rows(shard.index.keys[at])
+        others, mine, totals = table.lists_of(kind)
+        mirror = self._mirrors.get(kind, np.zeros((0, theirs.shape[1]), np.uint64))
+        self._mirrors[kind] = mirror = grow(mirror, len(others))
+        sizes = getattr(shard.items, item_lists.KINDS[kind].size)
+        index = table.index.slot_keys, table.index.slot_rows
+        _copy(theirs, values, sizes, at, rows, mirror, others, mine, index)
+        totals[rows] = sizes[at]
+        if kind == "neighbours":
+            used = np.arange(mine.shape[1]) < sizes[at][:, None]
+            table.arrays.totals[rows] = np.where(used, mine[rows], 0.0).sum(axis=1)

@@ -1,0 +1,693 @@
+"""`streamrec evaluate` on made-up logs: figures, options, and errors that say what to do."""
+
+import json
+import logging
+import math
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from report_page import check
+from typer.testing import CliRunner, Result
+
+from streamrec.cli import app
+from streamrec.configure import load
+from streamrec.evaluation.choose import choose
+from streamrec.evaluation.prequential import Lag
+from streamrec.evaluation.rivals import Rivals
+from streamrec.evaluation.tally import Tally, metrics
+from streamrec.learners.sources import SOURCES
+from streamrec.roles.evaluate import lag_words, parse_lag
+from streamrec.roles.item_files import read_items
+
+NOW = 1_700_000_000_000
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+METRICS = {"recall@10", "recall@20", "precision@10", "ndcg@10", "ndcg@20", "mrr@20"}
+LISTS = {"coverage@10", "novelty@10", "diversity@10", "popularity_bias@10"}
+KEYS = [
+    "protocol", "events", "scored", "new_item_share", "sources", "slices", "windows",
+    "comparisons", "events_per_second",
+]  # fmt: skip
+PLAIN = ("--warm-up", "0", "--profile", "general")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith("STREAMREC_"):
+            monkeypatch.delenv(name)
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before
+
+
+class Click(NamedTuple):
+    user: str
+    item: str
+    ts: int = NOW
+    type: str = "click"
+
+
+def clicks(count: int, seed: int = 1, users: int = 8, items: int = 25, step: int = MINUTE) -> Any:
+    """Return random clicks, a geometric few items the most."""
+    rng = np.random.default_rng(seed)
+    return [
+        Click(f"u{rng.integers(users)}", f"i{min(items, rng.geometric(0.1))}", NOW + n * step)
+        for n in range(count)
+    ]
+
+
+def written(log: Sequence[Click], name: str = "log.csv") -> str:
+    lines = ["user_id,item_id,type,ts", *(f"{c.user},{c.item},{c.type},{c.ts}" for c in log)]
+    Path(name).write_text("\n".join(lines) + "\n")
+    return name
+
+
+def run(file: str, *options: str, before: Sequence[str] = ()) -> Result:
+    return CliRunner().invoke(app, [*before, "evaluate", file, *options])
+
+
+def figures(
+    log: Sequence[Click] | str, *options: str, before: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return what was written as JSON, which is JSON in the strict sense."""
+    file = log if isinstance(log, str) else written(log)
+    result = run(file, *options, "--json", "out.json", before=before)
+    assert result.exit_code == 0, result.output
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    found: dict[str, Any] = json.loads(Path("out.json").read_text(), parse_constant=refuse)
+    return found
+
+
+def refused(*arguments: str, code: int = 78, before: Sequence[str] = ()) -> str:
+    """Return what is said on standard error: one message and no traceback."""
+    result = run(*arguments, before=before)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output and not Path("out.json").exists()
+    return result.stderr
+
+
+def same_but_speed(*found: dict[str, Any]) -> bool:
+    for one in found:
+        assert one.pop("events_per_second") > 0
+    return all(one == found[0] for one in found)
+
+
+def test_the_json_has_the_documented_shape() -> None:
+    log = clicks(500)
+    found = figures(log, "--peers", "popularity_7d,own_recent", "--exclude", "none")
+    assert list(found) == KEYS
+    assert found["protocol"] == {
+        "file": "log.csv", "profile": "shop", "exclude": "none", "limit": None, "warm_up": 0.3,
+        "types": ["click"], "lag": "0 events", "workers": 1, "seed": 1, "blend": "learned",
+        "events": 500, "items": len({c.item for c in log}), "off": [],
+        "peers": ["popularity_7d", "own_recent"], "blends": [],
+    }  # fmt: skip
+    assert found["events"] == 500 and 340 < found["scored"] <= 350
+    own = {"blend", *SOURCES} - {"content", "segment", "cosine"}  # a shop has no cosine
+    assert set(found["sources"]) == own | {"peer:popularity_7d", "peer:own_recent"}
+    for name, one in found["sources"].items():
+        assert set(one) == METRICS | (set() if name.startswith("peer:") else LISTS)
+        assert all(math.isfinite(value) for value in one.values())
+        assert one["precision@10"] == pytest.approx(one["recall@10"] / 10)
+        assert one["recall@10"] <= one["recall@20"] and one["ndcg@10"] <= one["recall@10"]
+    assert set(found["slices"]) <= {
+        "new_user", "new_item", "history_1", "history_2_4", "history_5_plus",
+    }  # fmt: skip
+    for part in found["slices"].values():
+        assert set(part["sources"]) == set(found["sources"]) and 0 < part["scored"]
+        assert all(set(one) == METRICS for one in part["sources"].values())
+    histories = [n for name, n in found["slices"].items() if name.startswith("history")]
+    assert sum(part["scored"] for part in histories) == found["scored"]
+    assert sum(window["scored"] for window in found["windows"]) == found["scored"]
+    for window in found["windows"]:
+        assert set(window) == {"first", "last", "ts", "scored", "sources", "weights"}
+        assert 150 <= window["first"] <= window["last"] < 500 and window["ts"] >= NOW
+    assert {one["b"] for one in found["comparisons"]} == set(found["sources"]) - {"blend"}
+    for one in found["comparisons"]:
+        assert set(one) == {"a", "b", "metric", "difference", "low", "high"}
+        mine, theirs = (found["sources"][one[side]]["recall@20"] for side in "ab")
+        assert one["difference"] == pytest.approx(mine - theirs)
+        assert one["low"] <= one["difference"] <= one["high"] and one["metric"] == "recall@20"
+
+
+def test_the_report_is_a_page() -> None:
+    result = run(written(clicks(300)), "--report", "out.html", "--peers", "popularity_7d")
+    assert result.exit_code == 0
+    page = check(Path("out.html").read_text())
+    assert "log.csv" in page.text and "popularity_7d" in page.text
+    assert {"sources", "over-time", "comparisons", "protocol"} <= set(page.sections)
+
+
+def test_what_is_printed() -> None:
+    result = run(written(clicks(300)), *PLAIN, "--peers", "popularity_7d")
+    for words in ("300 events", "full catalogue of", "recall@20", "popularity_medium",
+                  "peer:popularity_7d", "history_5_plus", "paired block bootstrap"):  # fmt: skip
+        assert words in result.stdout
+    assert "…" not in result.stdout and result.stderr == ""
+
+
+def slow_popularity(log: Sequence[Click], exclude: str) -> list[float]:
+    """Return the places of scored events in a list by count, ties mid way; inf for new items."""
+    counts: Counter[str] = Counter()
+    had: dict[str, set[str]] = defaultdict(set)
+    places = []
+    for click in log:
+        gone = had[click.user] if exclude == "user" else set()
+        if had[click.user] and click.item not in gone:
+            mine = counts[click.item]
+            others = [c for i, c in counts.items() if i != click.item and i not in gone]
+            place = sum(c > mine for c in others) + sum(c == mine for c in others) / 2
+            places.append(place if mine else math.inf)
+        counts[click.item] += 1
+        had[click.user].add(click.item)
+    return places
+
+
+@pytest.mark.parametrize("exclude", ["user", "none"])
+def test_metrics_by_hand(exclude: str) -> None:
+    """All events at one time: popularity is a count, and so is the peer's."""
+    rng = np.random.default_rng(3)
+    log = [Click(f"u{rng.integers(9)}", f"i{min(40, rng.geometric(0.06))}") for _ in range(300)]
+    places = slow_popularity(log, exclude)
+    found = figures(log, *PLAIN, "--exclude", exclude, "--peers", "popularity_7d")
+    hits = [p for p in places if p < 20]
+    wanted = {
+        "recall@10": sum(p < 10 for p in places) / len(places),
+        "recall@20": len(hits) / len(places),
+        "precision@10": sum(p < 10 for p in places) / len(places) / 10,
+        "ndcg@10": sum(1 / math.log2(p + 2) for p in places if p < 10) / len(places),
+        "ndcg@20": sum(1 / math.log2(p + 2) for p in hits) / len(places),
+        "mrr@20": sum(1 / (p + 1) for p in hits) / len(places),
+    }
+    assert found["scored"] == len(places)
+    assert found["new_item_share"] == pytest.approx(places.count(math.inf) / len(places))
+    for name in (*SOURCES[:3], "peer:popularity_7d"):
+        assert {m: found["sources"][name][m] for m in METRICS} == pytest.approx(wanted), name
+
+
+def test_a_tiny_log_by_hand() -> None:
+    """Popularity is a count; what a user had is left out; ties are mid way."""
+    log = [
+        Click("u1", "a"), Click("u1", "b"),  # b: new
+        Click("u3", "a"), Click("u2", "a"),  # first events of a user are not scored
+        Click("u2", "c"),  # new
+        Click("u2", "b"),  # of b alone: a and c are had
+        Click("u1", "c"),  # of c alone
+        Click("u3", "c"),  # of b and c, both counted twice: a tie
+    ]  # fmt: skip
+    found = figures(log, *PLAIN)
+    assert (found["events"], found["scored"]) == (8, 5)
+    assert found["new_item_share"] == pytest.approx(2 / 5)
+    one = found["sources"]["popularity_long"]
+    assert one["recall@10"] == pytest.approx(3 / 5)
+    assert one["mrr@20"] == pytest.approx((1 + 1 + 1 / 1.5) / 5)
+    assert one["ndcg@10"] == pytest.approx((1 + 1 + 1 / math.log2(2.5)) / 5)
+    assert found["slices"]["history_1"]["scored"] == 3
+    assert found["slices"]["history_2_4"]["scored"] == 2
+
+
+def test_new_items_are_misses_for_all() -> None:
+    log = [Click(f"u{n % 5}", f"i{n}") for n in range(60)]
+    found = figures(log, *PLAIN, "--peers", "popularity_7d")
+    assert found["new_item_share"] == 1.0 and found["scored"] == 55
+    assert found["sources"] == {"blend": dict.fromkeys(METRICS, 0.0)} and not found["comparisons"]
+    result = run("log.csv", *PLAIN, "--report", "out.html", "--staleness", "--ablation")
+    assert result.exit_code == 0 and "100.0%" in result.stdout
+    check(Path("out.html").read_text())
+
+
+def test_where_nothing_can_be_scored() -> None:
+    log = [Click(f"u{n}", f"i{n % 3}") for n in range(20)]
+    found = figures(log, *PLAIN)
+    assert (found["scored"], found["new_item_share"], found["windows"]) == (0, 0.0, [])
+    result = run("log.csv", *PLAIN, "--staleness", "--ablation", "--report", "out.html")
+    assert result.exit_code == 0 and "No event could be scored" in result.stdout
+    check(Path("out.html").read_text())
+
+
+def test_limit_takes_the_first_events() -> None:
+    log = clicks(300)
+    limited = figures(log, *PLAIN, "--limit", "120")
+    alone = figures(log[:120], *PLAIN)
+    assert limited["protocol"].pop("limit") == 120 and alone["protocol"].pop("limit") is None
+    assert same_but_speed(limited, alone) and limited["events"] == 120
+    assert figures(log, *PLAIN, "--limit", "9999")["events"] == 300
+
+
+def test_warm_up_is_learnt_but_not_scored() -> None:
+    log = clicks(200)
+    everything = figures(log, *PLAIN)
+    late = figures(log, *PLAIN[2:], "--warm-up", "0.5")
+    assert late["scored"] < everything["scored"]
+    assert late["windows"][0]["first"] >= 100 > everything["windows"][0]["first"]
+    nothing = figures(log[:100], *PLAIN)
+    hits = [one["sources"]["popularity_long"]["recall@10"] * one["scored"]
+            for one in (everything, nothing, late)]  # fmt: skip
+    assert hits[0] == pytest.approx(hits[1] + hits[2])
+
+
+def test_types_are_scored_alone_and_all_are_learnt() -> None:
+    kinds = ("view", "click", "purchase", "impression")
+    log = [c._replace(type=kinds[n % 4]) for n, c in enumerate(clicks(240))]
+    bought = figures(log, *PLAIN, "--types", "purchase")
+    assert bought["protocol"]["types"] == ["purchase"]
+    assert 0 < bought["scored"] <= 60
+    both = figures(log, *PLAIN, "--types", " purchase, view ")
+    assert both["protocol"]["types"] == ["purchase", "view"] and both["scored"] > bought["scored"]
+    fewer = figures([c for c in log if c.type == "purchase"], *PLAIN)
+    assert fewer["sources"]["popularity_long"] != bought["sources"]["popularity_long"]
+    assert figures(log, *PLAIN, "--types", "impression")["scored"] == 0
+
+
+def test_a_type_without_a_weight_counts_1_and_is_named() -> None:
+    log = [c._replace(type="share" if n % 2 else "click") for n, c in enumerate(clicks(100))]
+    result = run(written(log), *PLAIN, "--json", "out.json")
+    assert "share have no weight set; each counts 1" in result.stderr
+    mixed = json.loads(Path("out.json").read_text())
+    same = figures([c._replace(type="click") for c in log], *PLAIN)
+    assert mixed["protocol"].pop("types") == ["click", "share"] and same["protocol"].pop("types")
+    assert same_but_speed(mixed, same)
+
+
+def test_names_are_printed_as_they_are() -> None:
+    log = [c._replace(type="[/b]") for c in clicks(60)]
+    result = run(written(log, "[red]log.csv"), *PLAIN)
+    assert result.exit_code == 0, result.output
+    assert "[/b] have no weight set" in result.stderr and "[red]log.csv: 60" in result.stdout
+
+
+def test_sources_take_part_alone() -> None:
+    found = figures(clicks(200), *PLAIN, "--sources", "similarity,popularity_long")
+    assert set(found["sources"]) == {"blend", "similarity", "popularity_long"}
+    assert set(found["protocol"]["off"]) == set(SOURCES) - {"similarity", "popularity_long"}
+    alone = figures("log.csv", *PLAIN, "--sources", "popularity_long", "--blend", "weighted")
+    blend, source = (alone["sources"][name] for name in ("blend", "popularity_long"))
+    assert {m: blend[m] for m in METRICS} == {m: source[m] for m in METRICS}
+    silent = figures("log.csv", *PLAIN, "--sources", "repeats", "--exclude", "user")
+    assert silent["sources"]["blend"]["recall@20"] == 0.0
+
+
+@pytest.mark.parametrize("exclude", ["user", "session", "none"])
+def test_the_rule_of_exclusion(exclude: str) -> None:
+    log = clicks(200, step=7 * MINUTE)
+    found = figures(log, *PLAIN, "--exclude", exclude)
+    assert found["protocol"]["exclude"] == exclude
+    assert ("repeats" in found["sources"]) == (exclude == "none")
+    had: dict[str, set[str]] = defaultdict(set)
+    again = 0
+    for click in log:
+        again += click.item in had[click.user]
+        had[click.user].add(click.item)
+    first_events = len(had)
+    if exclude != "session":
+        assert found["scored"] == 200 - first_events - (again if exclude == "user" else 0)
+
+
+def with_sessions(log: Sequence[Click], names: Sequence[str]) -> str:
+    lines = [f"{c.user},{c.item},{c.ts},{name}" for c, name in zip(log, names, strict=True)]
+    Path("log.csv").write_text("\n".join(["user_id,item_id,ts,session_id", *lines]) + "\n")
+    return "log.csv"
+
+
+@pytest.mark.parametrize(("step", "named", "unnamed"), [(MINUTE, 3, 6), (HOUR, 20, 0)])
+def test_a_log_may_name_its_sessions(step: int, named: int, unnamed: int) -> None:
+    """Pairs of clicks are a session each. By gaps of 10 minutes all would be one, or each alone.
+
+    What lists leave out goes by the gap in any case.
+    """
+    log = [Click("u", f"i{n % 7}", NOW + n * step) for n in range(40)]
+    log += [Click("w", f"i{n}", NOW - DAY + n) for n in range(7)]
+    options = (*PLAIN, "--exclude", "session", "--peers", "popularity_7d")
+    before = ["--set", "lists.session_seconds=600"]
+    names = [f"s{n // 2}" for n in range(40)] + ["w"] * 7
+    found = figures(with_sessions(log, names), *options, before=before)
+    assert found["scored"] == named + 6
+    names[30] = ""  # then none of the names can be relied on
+    found = figures(with_sessions(log, names), *options, before=before)
+    assert found["scored"] == unnamed + 6
+
+
+def test_a_lag_makes_lists_older() -> None:
+    """One user takes b at each second event; with a lag the lists do not know it yet."""
+    log = [Click(f"u{n}", "a", NOW + n * MINUTE) for n in range(30)]
+    log += [Click(f"u{n}", "b", NOW + (100 + n) * MINUTE) for n in range(30)]
+    log += [Click("v", "c", NOW + 300 * MINUTE)]
+    options = (*PLAIN, "--sources", "popularity_long")
+    now = figures(log, *options)
+    assert now["scored"] == 30 and now["sources"]["blend"]["recall@10"] == pytest.approx(29 / 30)
+    late = figures(log, *options, "--lag", "10")
+    assert late["protocol"]["lag"] == "10 events"
+    # b is taken 30 times a minute apart: until it has arrived it is no candidate
+    assert late["sources"]["blend"]["recall@10"] == pytest.approx(19 / 30)
+    later = figures(log, *options, "--lag", "15m")
+    assert later["protocol"]["lag"] == "15m"
+    assert later["sources"]["blend"]["recall@10"] == pytest.approx(15 / 30)
+    assert figures(log, *options, "--lag", "1h")["sources"]["blend"]["recall@10"] == 0.0
+    zero = figures(log, *options, "--lag", "0s")
+    assert zero["protocol"].pop("lag") == "0s" and now["protocol"].pop("lag") == "0 events"
+    assert same_but_speed(zero, now)
+
+
+@pytest.mark.parametrize(
+    ("text", "lag"),
+    [("0", Lag()), ("10", Lag(10)), ("30s", Lag(0, 30_000)), ("5m", Lag(0, 5 * MINUTE)),
+     ("1.5h", Lag(0, 90 * MINUTE)), ("2d", Lag(0, 2 * DAY))],
+)  # fmt: skip
+def test_lags_in_words(text: str, lag: Lag) -> None:
+    assert parse_lag(text) == lag
+    assert lag_words(text) == (text if text[-1] in "smhd" else f"{text} events")
+
+
+def test_workers_share_the_log() -> None:
+    log = clicks(300)
+    alone, two = (figures(log, *PLAIN, "--workers", str(n)) for n in (1, 2))
+    assert two["protocol"]["workers"] == 2 and two["scored"] == alone["scored"]
+    # what is counted does not depend on how it is cut
+    for name in SOURCES[:3]:
+        assert two["sources"][name]["recall@20"] == alone["sources"][name]["recall@20"]
+    difference = two["sources"]["blend"]["recall@20"] - alone["sources"]["blend"]["recall@20"]
+    assert abs(difference) < 0.1
+
+
+def test_the_same_seed_gives_the_same_figures() -> None:
+    log = clicks(250)
+    options = (*PLAIN, "--peers", "popularity_7d,isgd", "--workers", "2", "--seed", "5")
+    one, again = figures(log, *options), figures(log, *options)
+    other = figures(log, *options[:-1], "6")
+    assert one["protocol"]["seed"] == 5 and same_but_speed(one, again)
+    assert other["sources"]["factors"] != one["sources"]["factors"]
+
+
+def test_staleness_and_ablation_repeat_the_run() -> None:
+    found = figures(clicks(70), *PLAIN, "--staleness", "--ablation")
+    assert [one["lag"] for one in found["staleness"]] == [
+        "0 events", "100 events", "1000 events", "10000 events", "1h", "1d",
+    ]  # fmt: skip
+    blend = found["sources"]["blend"]
+    assert {m: found["staleness"][0][m] for m in blend} == blend
+    assert found["staleness"][3]["recall@20"] == 0.0  # longer than the log
+    assert [one["without"] for one in found["ablation"]] == [
+        name for name in SOURCES if name in found["sources"]
+    ]
+    assert list(found)[:9] == KEYS
+
+
+def test_the_order_of_the_file_does_not_matter() -> None:
+    log = clicks(200)
+    shuffled = [log[n] for n in np.random.default_rng(1).permutation(200)]
+    assert same_but_speed(figures(log, *PLAIN), figures(shuffled, *PLAIN))
+
+
+def test_items_bring_their_content() -> None:
+    rng = np.random.default_rng(1)
+    log = [Click(f"u{n % 6}", f"{'rb'[n % 2]}{rng.integers(15)}", NOW + n * MINUTE)
+           for n in range(240)]  # fmt: skip
+    lines = [f"{kind}{n},{word} {word} thing,{word},,{n}.5" for kind, word in
+             (("r", "red"), ("b", "blue")) for n in range(15)]  # fmt: skip
+    Path("items.csv").write_text("item_id,title,category,text,price\n" + "\n".join(lines))
+    without, having = figures(log, *PLAIN), figures(log, *PLAIN, "--items", "items.csv")
+    assert "content" not in without["sources"]
+    known = 1.0 - having["new_item_share"]
+    assert having["sources"]["content"]["recall@20"] == pytest.approx(known)  # 15 of a colour
+    assert without["sources"]["similarity"]["recall@20"] <= known
+    Path("empty.csv").write_text("item_id,title,category,text\n" + "r1,,,\nb2,,,\n")
+    empty = figures(log, *PLAIN, "--items", "empty.csv")["sources"]
+    assert set(empty) == set(without["sources"])  # texts that say nothing are no content
+    assert empty["popularity_long"]["ndcg@10"] == without["sources"]["popularity_long"]["ndcg@10"]
+    filtered = figures(
+        log, *PLAIN, "--items", "items.csv", before=["--set", "lists.filters=[\"price == '1.5'\"]"]
+    )
+    hits = filtered["sources"]["blend"]["recall@20"]
+    assert 0.0 < hits < 0.2
+
+
+def test_item_files() -> None:
+    Path("i.jsonl").write_text(
+        '{"id": 7, "title": "T", "categories": ["a", 5], "price": 2.5, "new": true, "old": null}\n'
+        '\n{"item": "x", "category": "a| b|", "text": null, "deep": {"a": 1}}\n'
+    )
+    one, two = read_items(Path("i.jsonl")).values()
+    assert (one.item, one.title, one.categories) == ("7", "T", ("a", "5"))
+    assert one.attributes == {"price": 2.5, "new": True}
+    assert (two.item, two.title, two.text, two.categories) == ("x", "", "", ("a", "b"))
+    assert two.attributes == {} and two.available
+    Path("i.tsv").write_text("item_id\ttitle\tbrand\n1\tOne\tash\n")
+    assert read_items(Path("i.tsv"))["1"].attributes == {"brand": "ash"}
+    Path("none.csv").write_text("")
+    assert read_items(Path("none.csv")) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("none.csv", None, "none.csv: No such file"),
+        ("i.csv", "sku,title\n1,One\n", "item 1: no item_id or item or id. Columns found: sku"),
+        ("i.csv", "item_id,title\n1,One\n,Two\n", "i.csv, item 2: no item_id"),
+        ("i.jsonl", '{"item": "a"}\n\nnot json\n', "i.jsonl, line 3 is not a JSON object"),
+        ("i.jsonl", '{"item": "a"}\n[1]\n', "i.jsonl, line 2 is not a JSON object"),
+        ("i.parquet", "PAR", "i.parquet"),
+        ("i.csv", b"item_id\n\xff\xfe\n", "Cannot read i.csv"),
+        ("i.csv.gz", b"\x1f\x8b\x08\x00\x00", "Cannot read i.csv.gz"),
+    ],
+)
+def test_items_that_cannot_be_read(name: str, text: str | bytes | None, said: str) -> None:
+    log = written(clicks(20))
+    if text is not None:
+        Path(name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert said in refused(log, *PLAIN, "--items", name, "--json", "out.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("none.csv", None, "Cannot read none.csv: No such file"),
+        ("log.xlsx", "x", "its name says no format"),
+        ("log.csv", "", "has 0 events"),
+        ("log.csv", "user_id,item_id,ts\n", "has 0 events"),
+        ("log.csv", "user_id,item_id,ts\nu1,i1,5\n", "log.csv has 1 events: nothing to evaluate"),
+        ("log.csv", "user_id,ts\nu1,5\nu1,5\n", "no column item_id or item for the item"),
+        ("log.csv", "user_id,item_id,ts\nu1,i1,5\nu1,,6\n", "log.csv, line 3: '' is not an id"),
+        ("log.csv", "user_id,item_id,ts\nu1,i1,5\nu1,i2,soon\n", "log.csv, line 3: "),
+        ("log.csv", "user_id,item_id,ts\nu1,i1,5\nu1\n", "log.csv, line 3: "),
+        ("log.jsonl", '{"user": "u", "item": "i", "ts": 5}\n{{{\n', "Line 2 is not a JSON object"),
+        ("log.csv", b"user_id,item_id,ts\n\xff,1,5\n", "log.csv: it is not UTF-8"),
+        ("log.csv.gz", b"\x1f\x8b\x08\x00\x00\x00\x00\x00", "Cannot read log.csv.gz"),
+        ("log.parquet", "PAR1", "log.parquet"),
+    ],
+)
+def test_logs_that_cannot_be_read(name: str, text: str | bytes | None, said: str) -> None:
+    if text is not None:
+        Path(name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert said in refused(name, "--json", "out.json")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--types", "buy"], "--types: the log has no events of type buy; it has click"),
+        (["--sources", "cosine,nearest"], "--sources: 'nearest' is none of popularity_short"),
+        (["--peers", "popularity_7d,nobody"], "--peers: 'nobody' is none of popularity_7d"),
+        (["--compare", "best"], "--compare: 'best' is none of weighted"),
+        (["--profile", "films"], "profile cannot be 'films'"),
+        (["--exclude", "all"], "lists.exclude cannot be 'all'"),
+        (["--blend", "best"], "blend.kind cannot be 'best'"),
+        (["--lag", "soon"], "--lag 'soon' is neither a number of events nor a time"),
+        (["--lag", "-5"], "--lag '-5' is neither"),
+        (["--lag", "-1h"], "--lag '-1h' is neither"),
+        (["--lag", "infs"], "--lag 'infs' is neither"),
+        (["--lag", "1w"], "--lag '1w' is neither"),
+        (["--lag", ""], "--lag '' is neither"),
+        (["--columns", "user"], "--columns: 'user' is not FIELD=COLUMN"),
+        (["--columns", "colour=red"], "--columns: 'colour' is none of"),
+        (["--columns", "item=sku"], "no column sku for the item"),
+        (["--report", "no/such/folder.html"], "there is no folder no/such"),
+    ],
+)
+def test_options_that_make_no_sense(options: list[str], said: str) -> None:
+    refused_text = refused(written(clicks(20)), *options, "--json", "out.json")
+    assert said in " ".join(refused_text.split())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--limit", "1"], ["--warm-up", "1"], ["--warm-up", "-0.1"], ["--workers", "0"],
+     ["--seed", "-1"], ["--seed", "x"], ["--nonsense"]],
+)  # fmt: skip
+def test_wrong_usage(options: list[str]) -> None:
+    refused(written(clicks(20)), *options, code=2)
+
+
+def test_a_filter_that_is_no_expression_is_refused() -> None:
+    log = written(clicks(20))
+    said = refused(log, before=["--set", 'lists.filters=["pric < 20"]'])
+    assert 'unknown field "pric": nearest is "price"' in said
+    assert "expected" in refused(log, before=["--set", 'lists.boosts={"price <" = 1.0}'])
+
+
+def test_the_json_is_not_written_into_a_folder_that_is_not_there() -> None:
+    assert "there is no folder no" in refused(written(clicks(20)), "--json", "no/out.json")
+
+
+def columns(log: Sequence[Click]) -> tuple[Any, Any, Any]:
+    users = {c.user: n for n, c in enumerate(log)}
+    items = {c.item: n for n, c in enumerate(log)}
+    return (
+        np.array([users[c.user] for c in log], np.int32),
+        np.array([items[c.item] for c in log], np.int32),
+        np.array([c.ts for c in log], np.int64),
+    )
+
+
+def test_a_log_of_repeats_is_a_shops() -> None:
+    log = [Click(f"u{n % 9}", f"i{n // 9 % 4}", NOW + n * HOUR) for n in range(300)]
+    assert choose(*columns(log)).profile == "shop"
+    at_once = [Click(f"u{n}", f"i{n % 40}", NOW + n * HOUR) for n in range(150) for _ in range(5)]
+    assert choose(*columns(at_once)).profile != "shop"  # reloads of a page are no repeats
+    result = run(written(log))
+    assert "Profile shop: 88%" in result.stderr and "take an item again" in result.stderr
+
+
+def turning_over(hours: int, step: int) -> list[Click]:
+    """Return clicks of ever new users on twenty items, which are others after so many hours."""
+    rng = np.random.default_rng(1)
+    log = []
+    for n in range(2000):
+        age = n * step // (hours * HOUR)
+        log.append(Click(f"u{n}", f"i{age}-{rng.integers(20)}", NOW + n * step))
+    return log
+
+
+def test_a_log_that_turns_over_fast_is_news() -> None:
+    choice = choose(*columns(turning_over(2, MINUTE)))
+    assert choice.profile == "news" and "in the last hour hits" in choice.why
+
+
+def test_a_log_that_lasts_is_a_catalogues() -> None:
+    rng = np.random.default_rng(1)
+    log = [Click(f"u{n}", f"i{min(80, rng.geometric(0.04))}", NOW + n * 20 * MINUTE)
+           for n in range(2000)]  # fmt: skip
+    assert choose(*columns(log)).profile == "catalogue"
+    assert choose(*columns(log[:1])).profile == "catalogue"
+
+
+def test_the_profile_is_chosen_only_where_none_was_given() -> None:
+    log = written([Click(f"u{n % 9}", f"i{n // 9 % 4}", NOW + n * HOUR) for n in range(100)])
+    chosen = figures(log)["protocol"]
+    assert (chosen["profile"], chosen["exclude"]) == ("shop", "none")
+    for options, before in (
+        (["--profile", "news"], []), ([], ["--set", "profile=news"]),
+        (["--profile", "news"], ["--set", "profile=catalogue"]),
+    ):  # fmt: skip
+        result = run(log, *options, "--json", "out.json", before=before)
+        assert "Profile" not in result.stderr
+        protocol = json.loads(Path("out.json").read_text())["protocol"]
+        assert (protocol["profile"], protocol["exclude"]) == ("news", "session")
+    both = figures(log, before=["--set", "lists.exclude=user"])["protocol"]
+    assert (both["profile"], both["exclude"]) == ("shop", "user")
+
+
+class Fixed:
+    """A peer that prefers the items in order of appearance, and notes what it is told."""
+
+    name = "fixed"
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, int, float, int, int]] = []
+
+    def scores(self, user: int, now_ms: int, items: int) -> Any:
+        return -np.arange(items, dtype=np.float32)
+
+    def learn(self, user: int, item: int, weight: float, ts_ms: int, session: int) -> None:
+        self.told.append((user, item, weight, ts_ms, session))
+
+
+def rivals(exclude: str) -> tuple[Rivals, Fixed]:
+    flags = {"lists.exclude": exclude, "lists.session_seconds": "600"}
+    peer = Fixed()
+    return Rivals([peer], load(None, {}, flags)), peer
+
+
+@pytest.mark.parametrize(("exclude", "place"), [("user", 0.0), ("session", 1.0), ("none", 2.0)])
+def test_peers_leave_out_what_our_lists_leave_out(exclude: str, place: float) -> None:
+    mine, peer = rivals(exclude)
+    for item, minute in (("long ago", 0), ("before", 60)):
+        mine.learn("u", item, 1.0, NOW + minute * MINUTE)
+    mine.learn("other", "wanted", 1.0, NOW + 61 * MINUTE)
+    assert mine.places("u", "wanted", NOW + 62 * MINUTE) == [place]
+    assert math.isnan(mine.places("u", "new", NOW + 62 * MINUTE)[0])
+    assert math.isnan(mine.places("stranger", "wanted", NOW + 62 * MINUTE)[0])
+    sessions = [session for *_, session in peer.told]
+    assert sessions == ([0, 0, 1] if exclude == "user" else [0, 1, 2])
+
+
+@pytest.mark.parametrize("exclude", ["user", "session", "none"])
+def test_impressions_leave_nothing_out_dislikes_do_and_removals_undo(exclude: str) -> None:
+    mine, peer = rivals(exclude)
+    mine.learn("u", "taken", 1.0, NOW)
+    mine.learn("u", "shown", 0.0, NOW)
+    mine.learn("u", "disliked", -1.0, NOW)
+    mine.learn("u", "wanted", 0.0, NOW)
+    before = {"user": 1.0, "session": 1.0, "none": 2.0}[exclude]
+    assert mine.places("u", "wanted", NOW) == [before]
+    mine.learn("u", "disliked", 0.0, NOW, True)
+    mine.learn("u", "taken", 0.0, NOW, True)
+    assert mine.places("u", "wanted", NOW) == [3.0]
+    assert [told[:3] for told in peer.told] == [(0, 0, 1.0)]
+
+
+@pytest.mark.parametrize("exclude", ["user", "session", "none"])
+def test_peers_and_sources_rank_under_one_rule(exclude: str) -> None:
+    """The same popularity, as a source and as a peer, has the same figures."""
+    rng = np.random.default_rng(5)
+    log = [Click(f"u{n}", f"i{k}", NOW) for n, k in enumerate(
+        k for k in range(8) for _ in range(25 * k)
+    )]  # fmt: skip
+    kinds = ("click", "click", "click", "impression", "dislike", "remove")
+    for n in range(150):
+        user, item = f"v{rng.integers(6)}", f"i{rng.integers(8)}"
+        log.append(Click(user, item, NOW + n * MINUTE, kinds[int(rng.integers(6))]))
+    before = [
+        "--set", "popularity.half_lives_seconds=[1e9,2e9,3e9]",
+        "--set", "lists.session_seconds=900",
+    ]  # fmt: skip
+    found = figures(
+        log, "--profile", "general", "--exclude", exclude, "--peers", "popularity_7d",
+        "--warm-up", str(1 - 150 / len(log)), before=before,
+    )  # fmt: skip
+    ours, theirs = (found["sources"][n] for n in ("popularity_long", "peer:popularity_7d"))
+    assert found["scored"] >= 30
+    # a session is told from the history, which has each item once, at its newest time
+    near = 0.05 if exclude == "session" else 1e-9
+    assert {m: theirs[m] for m in METRICS} == pytest.approx({m: ours[m] for m in METRICS}, abs=near)
+
+
+def test_metrics_of_places() -> None:
+    found = metrics(np.array([0.0, 9.5, 10.0, 19.0, 20.0, np.inf], np.float32))
+    assert found["recall@10"] == pytest.approx(2 / 6)
+    assert found["recall@20"] == pytest.approx(4 / 6)
+    assert found["mrr@20"] == pytest.approx((1 + 1 / 10.5 + 1 / 11 + 1 / 20) / 6)
+    assert found["ndcg@10"] == pytest.approx((1 + 1 / math.log2(11.5)) / 6)
+    assert metrics(np.zeros(0)) == {}
+
+
+def test_an_empty_tally() -> None:
+    found = Tally(["peer:x"]).summary(0)
+    assert found["scored"] == 0 and found["sources"] == {"blend": {}}
+    assert found["windows"] == found["comparisons"] == [] and found["slices"] == {}
+
+
+def test_settings_of_a_run_hold_all_its_users() -> None:
+    """Else users would be evicted in the middle of an evaluation."""
+    log = [Click(f"u{n // 2}", f"i{n % 7}", NOW + n * MINUTE) for n in range(200)]
+    tight = ["--set", "users.cached_users=1", "--set", "users.max_users=1"]
+    assert same_but_speed(figures(log, *PLAIN), figures(log, *PLAIN, before=tight))

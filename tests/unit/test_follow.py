@@ -1,0 +1,317 @@
+"""A table kept by a Follower is the one that is filled through bytes; restored owners go on."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from laws.world import event, fill, raws, small
+
+from streamrec.config import Settings
+from streamrec.errors import UnknownVersion
+from streamrec.events import Event, EventDecoder, Item
+from streamrec.learners.learned_blend import E, Features, M, with_click
+from streamrec.shards import item_lists, updates
+from streamrec.shards.blend_rules import BLEND_KEY, blend_owner
+from streamrec.shards.follow import Follower
+from streamrec.shards.item_shard import ItemShard
+from streamrec.shards.item_table import ItemTable
+from streamrec.shards.metadata_shard import MetadataShard
+from streamrec.shards.user_shard import UserShard
+
+PARTS = 2
+KINDS = ("click", "click", "click", "view", "purchase", "dislike", "remove", "impression")
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("event"),
+            st.integers(0, 2),  # user
+            st.integers(0, 3) | st.integers(0, 11),  # item
+            st.sampled_from(KINDS),
+            st.integers(0, 3000),  # time in s: some come late, and lists decay to nothing
+            st.sampled_from([None, "at", "de"]),  # segment
+        ),
+        st.tuples(st.just("item"), st.integers(0, 13), st.booleans()),
+        st.tuples(st.just("sample"), st.integers(0, 4)),
+        st.tuples(st.just("refresh")),
+    ),
+    max_size=60,
+)
+
+
+class Twins:
+    """The same records to owners that are followed, and to owners whose rows are stored."""
+
+    def __init__(self, config: Settings) -> None:
+        self.config = config
+        self.table = ItemTable(config, with_lists=True)  # of the user stage, and followed
+        self.filled = ItemTable(config, with_lists=True)
+        self.users = UserShard(0, config, PARTS, 0)
+        self.metadata = MetadataShard(0, config.factors.size, PARTS, 0)
+        self.followed = [ItemShard(n, config, 0) for n in range(PARTS)]
+        self.stored = [ItemShard(n, config, 0) for n in range(PARTS)]
+        self.rows: list[dict[str, dict[bytes, bytes]]] = [{} for _ in range(PARTS)]
+        self.metas: list[dict[bytes, bytes]] = [{} for _ in range(PARTS)]
+        self.follower = Follower(self.table)
+        self._decoder = EventDecoder(config.events)
+
+    def run(self, steps: list[tuple[Any, ...]]) -> None:
+        for what, *step in steps:
+            if what == "event":
+                self.learn(*step)
+            elif what == "item":
+                title = f"the {'red' if step[1] else 'blue'} one {step[0]}"
+                item = Item(f"i{step[0]}", title=title, available=step[1])
+                offset = self.metadata.offset
+                self.send(self.metadata.fold([(offset, item)], offset + 1))
+            elif what == "sample":
+                self.learn(0, 0, "impression", 0, None, sample(step[0]))
+            else:
+                self.refresh()
+        self.refresh()
+
+    def learn(
+        self, user: int, item: int, kind: str, ts: int, segment: str | None, sample: bytes = b""
+    ) -> None:
+        more = {"segment": segment} if segment else {}
+        [raw] = raws([event(f"u{user}", f"i{item}", kind, ts - 2000, **more)])
+        one = self._decoder.decode(raw.value, raw.timestamp)
+        assert isinstance(one, Event)
+        missing = self.users.users.missing([one.user])
+        self.users.users.load(missing, [None] * len(missing))
+        offset = self.users.offset
+        records = self.users.fold([(offset, raw.timestamp, one)], offset + 1, self.table).records
+        if sample:
+            records[blend_owner(PARTS)].header.samples.append((offset, sample))
+        self.send(records)
+
+    def send(self, records: list[updates.Updates]) -> None:
+        for n, record in enumerate(records):
+            self.followed[n].fold(record)
+            self.stored[n].fold(updates.decode(updates.encode(record)))
+
+    def refresh(self) -> None:
+        for n, shard in enumerate(self.stored):
+            changed, deleted, meta = shard.changes()
+            fill(self.filled, changed, deleted["factors"])
+            for kind, rows in changed.items():
+                kept = self.rows[n].setdefault(kind, {})
+                for field in deleted.get(kind, ()):
+                    kept.pop(field, None)
+                kept |= rows
+            self.metas[n] = {k.encode(): str(v).encode() for k, v in meta.items()}
+        for shard in self.followed:
+            self.follower.refresh(shard)
+
+    def restored(self) -> list[ItemShard]:
+        return [
+            ItemShard.restore(n, self.config, self.metas[n], self.rows[n]) for n in range(PARTS)
+        ]
+
+
+def sample(clicked: int) -> bytes:
+    values = np.random.default_rng(clicked).normal(size=(5, M)).astype(np.float32)
+    features = Features(values, np.abs(values), np.zeros((5, E), np.float32), 3)
+    return with_click(features.sample(), clicked, 1.0)
+
+
+def tiny(**sections: dict[str, Any]) -> Settings:
+    """Return settings whose lists are full, pruned and gone round after a few events."""
+    return small(
+        **({"cosine": {"neighbours": 2, "window": 3}, "successors": {"entries": 3}} | sections)
+    )
+
+
+def many(count: int, seed: int = 1, items: int = 12) -> list[tuple[Any, ...]]:
+    """Return steps that fill all lists."""
+    rng = np.random.default_rng(seed)
+    steps: list[tuple[Any, ...]] = []
+    for n in range(count):
+        kind, late = KINDS[int(rng.integers(len(KINDS)))], int(rng.integers(-5, 2))
+        one = ("event", int(rng.integers(3)), int(rng.integers(items)), kind, 4 * n + late)
+        steps.append((*one, [None, "at"][n % 2]))
+        if rng.random() < 0.3:
+            steps.append(("refresh",))
+    return steps
+
+
+def check_tables(mine: ItemTable, theirs: ItemTable) -> None:
+    """Compare what two tables know of each stored item, by its key; of others they know nothing."""
+    for table in (mine, theirs):
+        a = table.arrays
+        for name in ("sizes", "far_sizes", "ring_totals", "popularity"):
+            assert not getattr(a, name)[: len(table)][~a.stored[: len(table)]].any(), name
+    keys = theirs.keys[theirs.arrays.stored[: len(theirs)]]
+    assert set(keys.tolist()) == set(mine.keys[mine.arrays.stored[: len(mine)]].tolist())
+    a, b = mine.index.rows(keys), theirs.index.rows(keys)
+    for name in (
+        "targets", "contexts", "biases", "popularity", "clocks", "heats", "events", "born",
+        "available", "content", "sizes", "far_sizes", "ring_totals",
+    ):  # fmt: skip
+        one, two = getattr(mine.arrays, name)[a], getattr(theirs.arrays, name)[b]
+        assert (one == two).all(), name
+    assert mine.arrays.totals[a] == pytest.approx(theirs.arrays.totals[b], rel=1e-5)
+    assert mine.log2_totals() == pytest.approx(theirs.log2_totals())
+    for kind in item_lists.KINDS:
+        lists = [(t, *t.lists_of(kind)) for t in (mine, theirs)]
+        for pair in zip(a.tolist(), b.tolist(), strict=True):
+            found = []
+            for (table, others, values, totals), row in zip(lists, pair, strict=True):
+                used = min(int(totals[row]), others.shape[1])
+                assert (others[row, :used] >= 0).all()
+                found.append((table.keys[others[row, :used]].tolist(), values[row, :used].tolist()))
+            assert found[0] == found[1], kind
+    assert [mine.ids[row] for row in a] == [theirs.ids[row] for row in b]
+    assert (mine.blend is None) == (theirs.blend is None)
+    if mine.blend is not None and theirs.blend is not None:
+        assert mine.blend.to_bytes() == theirs.blend.to_bytes()
+
+
+def state(shard: ItemShard) -> dict[int, Any]:
+    """Return all that a shard knows, by key; what lies beyond a list's end does not count."""
+    n, a = shard.index.size, shard.items
+    found: dict[int, Any] = {}
+    for row, key in enumerate(shard.index.keys[:n].tolist()):
+        mine: dict[str, Any] = {}
+        for name, array in a._asdict().items():
+            if not name.endswith("changed") and not name.startswith(("near", "far", "ring")):
+                mine[name] = array[row].tolist()
+        for kind, names in item_lists.KINDS.items():
+            total = int(getattr(a, names.size)[row])
+            columns = item_lists.columns_of(a, kind)
+            mine[kind] = total, [c[row, : min(total, c.shape[1])].tolist() for c in columns]
+            mine[kind] += (getattr(a, names.clock)[row].tolist() if names.clock and total else 0,)
+        found[key] = mine
+    return found
+
+
+@settings(deadline=None, max_examples=60)
+@given(STEPS)
+def test_a_followed_table_is_the_one_filled_through_bytes(steps: list[tuple[Any, ...]]) -> None:
+    twins = Twins(tiny())
+    twins.run(steps)
+    check_tables(twins.table, twins.filled)
+
+
+@pytest.mark.parametrize("most", [100, 5])
+def test_so_it_is_after_many_events(most: int) -> None:
+    twins = Twins(tiny(items={"max_items": most}))
+    twins.run(many(300))
+    check_tables(twins.table, twins.filled)
+    assert twins.stored[0].items.ring_totals.max() > 10
+    assert most > 5 or not twins.table.arrays.stored[: len(twins.table)].all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(STEPS)
+def test_so_it_is_while_items_are_evicted(steps: list[tuple[Any, ...]]) -> None:
+    twins = Twins(tiny(items={"max_items": 4}))
+    twins.run(steps)
+    check_tables(twins.table, twins.filled)
+    assert twins.table.arrays.stored[: len(twins.table)].sum() <= 4 * PARTS
+
+
+@settings(deadline=None, max_examples=40)
+@given(STEPS, STEPS)
+def test_restored_owners_are_what_they_were_and_go_on_alike(
+    before: list[tuple[Any, ...]], after: list[tuple[Any, ...]]
+) -> None:
+    twins = Twins(tiny())
+    twins.run([*many(20), *before])
+    restored = twins.restored()
+    for old, new in zip(twins.stored, restored, strict=True):
+        assert state(new) == state(old)
+        assert (new.marks, new.offset, new.commits) == (old.marks, old.offset, old.commits)
+        assert (old.blend and old.blend.to_bytes()) == (new.blend and new.blend.to_bytes())
+    going_on, twins.stored = twins.stored, restored
+    real = twins.send
+
+    def send(records: list[updates.Updates]) -> None:
+        for shard, record in zip(going_on, records, strict=True):
+            shard.fold(record)
+        real(records)
+
+    twins.send = send  # type: ignore[method-assign]
+    twins.run(after)
+    for old, new in zip(going_on, twins.stored, strict=True):
+        old.keep_within_bound()
+        assert state(new) == state(old)
+        assert (old.blend and old.blend.to_bytes()) == (new.blend and new.blend.to_bytes())
+
+
+def test_all_kinds_of_rows_are_stored_and_the_blend_only_when_it_learnt() -> None:
+    twins = Twins(small())
+    for n in range(40):
+        twins.learn(n % 4, n * 7 % 12, "click", 10 * n, "at")
+    twins.learn(0, 0, "click", 500, None, sample(2))
+    twins.refresh()
+    assert all(twins.rows[n][kind] for n in range(PARTS) for kind in item_lists.KINDS)
+    owner = blend_owner(PARTS)
+    assert list(twins.rows[owner]["blend"]) == [BLEND_KEY]
+    assert not twins.rows[1 - owner]["blend"]
+    twins.learn(0, 0, "click", 510, None)
+    changed = [shard.changes()[0] for shard in twins.stored]
+    assert not any(each["blend"] for each in changed)
+    assert twins.stored[owner].blend is not None and twins.stored[owner].blend.seen[0] == 1
+    names = [
+        json.loads(blob)["item"]
+        for n in range(PARTS)
+        for blob in twins.rows[n]["catalogue"].values()
+    ]
+    assert len(names) == len(set(names))
+
+
+def test_a_sample_that_was_sent_again_is_learnt_once() -> None:
+    twins = Twins(small())
+    owner = ItemShard(0, small(), 0)
+    record = updates.make("u0", 0, 0, 3, 4, {}, [], [])
+    record.header.samples += [(0, sample(1)), (0, b"damaged")]
+    owner.fold(record)
+    owner.fold(record)
+    assert owner.blend is not None and owner.blend.seen[0] == 1
+    longer = updates.make("u0", 0, 0, 5, 4, {}, [], [])  # partly applied before
+    longer.header.samples += [(0, sample(1)), (3, sample(2))]
+    owner.fold(longer)
+    assert owner.blend.seen[0] == 2
+    assert twins.stored[0].blend is None
+
+
+def test_learners_that_are_off_keep_nothing() -> None:
+    off = {"cosine": {"neighbours": 0}, "successors": {"entries": 0}, "content": {"size": 0}}
+    twins = Twins(small(**off))
+    for n in range(40):
+        twins.learn(n % 4, n * 7 % 12, "click", 10 * n, None)
+    twins.refresh()
+    check_tables(twins.table, twins.filled)
+    assert not any(twins.rows[n][kind] for n in range(PARTS) for kind in ("cosine", "successors"))
+    assert all(twins.rows[n]["neighbours"] for n in range(PARTS))
+    twins.restored()
+
+
+@pytest.mark.parametrize(
+    ("section", "shorter"),
+    [("cosine", {"neighbours": 1}), ("successors", {"entries": 4}), ("successors", {"entries": 8})],
+)
+def test_stored_lists_that_do_not_fit_the_settings_are_refused(
+    section: str, shorter: dict[str, int]
+) -> None:
+    twins = Twins(small())
+    for n in range(60):
+        twins.learn(n % 4, n * 5 % 13, "click", n, None)
+    twins.refresh()
+    twins.config = small(**{section: shorter})
+    with pytest.raises(UnknownVersion, match=section):
+        twins.restored()
+
+
+def test_a_blend_of_another_shape_is_learnt_anew() -> None:
+    twins = Twins(small())
+    twins.learn(0, 0, "click", 0, None, sample(1))
+    twins.refresh()
+    twins.config = small(blend={"hidden": 5})
+    assert twins.restored()[blend_owner(PARTS)].blend is None
+    table = ItemTable(twins.config, with_lists=True)
+    table.apply("blend", list(twins.rows[blend_owner(PARTS)]["blend"].items()))
+    assert table.blend is None

@@ -1,0 +1,69 @@
+"""Other blends over the same candidates, and the log's own sessions."""
+
+import numpy as np
+import pytest
+
+from streamrec.config import Settings
+from streamrec.configure import load
+from streamrec.evaluation.other_blends import OtherBlends
+from streamrec.evaluation.prequential import Prequential
+from streamrec.events import Event
+from streamrec.learners.learned_blend import Features
+from streamrec.learners.sources import EXTRAS, FACTORS, SIMILARITY, SOURCES
+
+M, E = len(SOURCES), len(EXTRAS)
+MINUTE = 60_000
+
+
+def features(rng: np.random.Generator, count: int = 12) -> tuple[Features, int]:
+    """Return candidates of which the best by factors is the one that gets clicked."""
+    values = rng.normal(size=(count, M)).astype(np.float32)
+    ranks = np.zeros((count, M), np.float32)
+    for m in (SIMILARITY, FACTORS):
+        places = np.argsort(np.argsort(-values[:, m]))
+        ranks[:, m] = 1.0 / np.log2(2.0 + places)
+    return Features(values, ranks, np.zeros((count, E), np.float32), 3), int(
+        values[:, FACTORS].argmax()
+    )
+
+
+def test_fixed_blends_follow_their_formulas() -> None:
+    settings = load(None, {}, {"blend.weights": '{"factors": 1.0, "similarity": 0.0}'})
+    blends = OtherBlends(["weighted", "cascade", "vote"], settings)
+    assert blends.names == ["blend:weighted", "blend:cascade", "blend:vote"]
+    some, clicked = features(np.random.default_rng(1))
+    assert blends.places(some, clicked) == [0.0, 0.0, 0.0]  # all weight is with the factors
+    worst = int(some.values[:, FACTORS].argmin())
+    assert blends.places(some, worst) == [11.0, 11.0, 11.0]
+
+
+def test_the_tree_learns_which_source_is_right() -> None:
+    pytest.importorskip("river", reason="the tree is river's: pip install 'streamrec[peers]'")
+    blends = OtherBlends(["tree"], Settings())
+    rng = np.random.default_rng(2)
+    places = []
+    for _ in range(600):
+        some, clicked = features(rng)
+        places.append(blends.places(some, clicked)[0])
+        blends.learn(some, clicked)
+    assert np.mean(places[:50]) > 1.5 * np.mean(places[-200:])
+
+
+def looked(same: list[bool | None]) -> list[bool]:
+    """Return which events of one user, two and sixty minutes apart, are scored."""
+    settings = load(None, {}, {"lists.exclude": "session", "events.duplicate_window": "0"})
+    live = Prequential(settings)
+    for item in ("a", "b", "c"):
+        live.step(Event("other", item, "click", 0))
+    times = [0, 2 * MINUTE, 62 * MINUTE]
+    events = [Event("u", item, "click", at) for item, at in zip("abc", times, strict=True)]
+    return [live.step(event, one) is not None for event, one in zip(events, same, strict=True)]
+
+
+def test_without_sessions_in_the_log_a_gap_ends_one() -> None:
+    assert looked([None, None, None]) == [False, True, False]
+
+
+def test_the_sessions_of_the_log_win_over_the_gap() -> None:
+    assert looked([False, True, True]) == [False, True, True]
+    assert looked([False, False, False]) == [False, False, False]
