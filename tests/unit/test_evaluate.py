@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import os
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -525,6 +526,21 @@ def test_options_that_make_no_sense(options: list[str], said: str) -> None:
 )  # fmt: skip
 def test_wrong_usage(options: list[str]) -> None:
     refused(written(clicks(20)), *options, code=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "library"),
+    [
+        (["--peers", "popularity_7d,implicit_als"], "implicit"),
+        (["--compare", "tree"], "river.tree"),
+    ],
+)
+def test_a_library_that_is_missing_is_named(
+    options: list[str], library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    said = refused(written(clicks(20)), *options, "--json", "out.json")
+    assert "pip install 'streamrec[peers]'" in said
 
 
 def test_a_filter_that_is_no_expression_is_refused() -> None:
