@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streamrec.configure import load
+from streamrec.evaluation.other_blends import OTHER_BLENDS
 from streamrec.events import Item
 from streamrec.roles.evaluate import LAGS, Log, Plan, evaluate, fitted, lag_words
 from streamrec.roles.event_files import read_events
@@ -28,7 +29,7 @@ OUT = ROOT / "build" / "quality.json"
 QUICK_PEERS = ("popularity_7d", "popularity_1h", "own_frequent", "own_recent", "isgd", "vmis_knn")
 LIBRARIES = ("river_biased_mf", "implicit_bpr", "implicit_als", "implicit_item")
 COLUMNS = ("recall@10", "recall@20", "ndcg@10", "mrr@20")
-SHORT = 40_000
+SHORT = 30_000
 """Events of the parts that run many times or ask slow libraries."""
 
 
@@ -58,7 +59,7 @@ def main() -> int:
     parser.add_argument(
         "--parts",
         default="main,workers",
-        help="of main, workers, libraries, ablation, staleness (the last three take long)",
+        help=f"of {', '.join(PARTS)}; staleness and ablation run many times",
     )
     parser.add_argument("--limit", type=int, help="only so many events of each stream")
     asked = parser.parse_args()
@@ -110,11 +111,14 @@ def _log(table: EventTable, items: Mapping[str, Item]) -> Log:
 
 def run(
     stream: Stream, log: Log, limit: int | None, *, lag: str = "0", workers: int = 1,
-    peers: tuple[str, ...] = (), flags: Mapping[str, str] | None = None,
+    peers: tuple[str, ...] = (), blends: tuple[str, ...] = (),
+    flags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Evaluate one stream under its profile, and nothing else set for it."""
     settings = load(None, {}, {"profile": stream.profile, **(flags or {})})
-    plan = Plan(min(stream.limit, limit or stream.limit), stream.warm_up, (), lag, workers, peers)
+    plan = Plan(
+        min(stream.limit, limit or stream.limit), stream.warm_up, (), lag, workers, peers, blends
+    )
     fit, _ = fitted(settings, log)
     return evaluate(fit, log, plan, lag, Console(stderr=True), peers=peers)
 
@@ -127,6 +131,11 @@ def part_main(stream: Stream, log: Log, limit: int | None) -> dict[str, Any]:
 def part_libraries(stream: Stream, log: Log, limit: int | None) -> dict[str, Any]:
     """The same against river and implicit, on the first events."""
     return run(stream, log, min(SHORT, limit or SHORT), peers=LIBRARIES)
+
+
+def part_blends(stream: Stream, log: Log, limit: int | None) -> dict[str, Any]:
+    """Other blends over the same candidates, in one run, on the first events."""
+    return run(stream, log, min(SHORT, limit or SHORT), blends=OTHER_BLENDS)
 
 
 def part_workers(stream: Stream, log: Log, limit: int | None) -> dict[str, Any]:
@@ -159,6 +168,7 @@ def part_staleness(stream: Stream, log: Log, limit: int | None) -> dict[str, Any
 PARTS = {
     "main": part_main,
     "libraries": part_libraries,
+    "blends": part_blends,
     "workers": part_workers,
     "ablation": part_ablation,
     "staleness": part_staleness,

@@ -238,9 +238,8 @@ class ListMaker:
         rows = ranked.candidates[order]
         source = self._main_source(ranked, table)[order]
         reasons = because(
-            ranked.history[: settings.factors.context], rows, source, table.arrays,
-            settings.similarity.window, settings.factors.context_decay, settings.lists.because,
-        )  # fmt: skip
+            ranked.history, rows, source, table.arrays, self._rules, settings.lists.because
+        )
         items = [
             ListItem(ids[j] or "", round(s, 4), SOURCES[m], [ids[h] or "" for h in why if h >= 0])
             for j, s, m, why in zip(

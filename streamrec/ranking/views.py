@@ -61,6 +61,7 @@ class Rules(NamedTuple):
 
     window: int
     ring: int
+    context: int
     decay: float
     prior: float
     reverse: float
@@ -94,6 +95,7 @@ def rules_of(settings: Settings, weights: NDArray[np.float32]) -> Rules:
     return Rules(
         similarity.window,
         settings.successors.window,
+        settings.factors.context,
         settings.factors.context_decay,
         similarity.prior,
         similarity.reverse_weight,

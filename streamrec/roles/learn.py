@@ -87,10 +87,10 @@ def check_record_size(settings: Settings) -> None:
 
 
 def event_bytes(settings: Settings) -> int:
-    """Return the bytes that one event adds to an update record, at most, but for the item's id."""
+    """Return the bytes that one event adds to an update record, at most, but for ids."""
     factors = settings.factors
     scored = 25 * (1 + factors.negatives)
-    return 4 * factors.size + scored + 20 * factors.context + 42 * longest_window(settings) + 60
+    return 4 * factors.size + scored + 20 * factors.context + 42 * longest_window(settings) + 80
 
 
 def exit_code(stages: list[Stage]) -> int:

@@ -2,14 +2,17 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from laws.world import NOW, World, event, raws, small
 from recovery.recount import Raw
 
 from streamrec.config import BatchSettings, Settings
+from streamrec.configure import load
 from streamrec.errors import ConfigurationError, StreamrecError
 from streamrec.learners.keys import key_of
+from streamrec.profiles import PROFILES
 from streamrec.ranking.lists import NOBODY, ListMaker
 from streamrec.roles.learn import check_record_size, event_bytes
 from streamrec.shards import rows, updates
@@ -167,16 +170,18 @@ def test_a_record_is_no_longer_than_is_checked_at_the_start(bounds: dict[str, An
     """Or a broker would refuse it, and the partition would stand still for good."""
     config = small(**({"users": {"recent_items": 30}} | bounds))
     world = World(config)
-    log = raws([event("u0", f"i{n}", ts=n) for n in range(60)])
+    log = raws([event("u0", f"i{n}", ts=n, segment=f"s{n}") for n in range(60)])
     world.learn(log[:30])
     each = []
     for raw in log[30:]:
         [record] = world.learn([raw]).records
         each.append(len(updates.encode(record)))
     [empty] = world.fold([], 60).records
-    longest = max(each) - len(updates.encode(empty))
+    ids = len(msgspec.msgpack.encode([(0, "i59"), (0, "?s59")]))
+    longest = max(each) - len(updates.encode(empty)) - ids
     assert 0.8 * event_bytes(config) < longest <= event_bytes(config)
-    check_record_size(Settings())
+    for profile in PROFILES:
+        check_record_size(load(None, {}, {"profile": profile}))
     with pytest.raises(ConfigurationError, match=r"batches\.max_events = 9000"):
         check_record_size(Settings(batches=BatchSettings(max_events=9000)))
 

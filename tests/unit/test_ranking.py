@@ -648,3 +648,22 @@ def test_weights_that_decay_left_nothing_of_overflow_no_work_array() -> None:
     for source in ("similarity", "cosine", "successors"):
         assert not made.shown[1 + SOURCES.index(source)].any()
     assert len(made.items) == 10
+
+
+@pytest.mark.parametrize("source", ["cosine", "successors"])
+def test_reasons_of_lists_are_the_past_items_that_have_the_item_in_theirs(source: str) -> None:
+    config = settings(lists={"because": 9}, blend=only(source))
+    mine, history = table(40), [3, 1, 4, 15]
+    rows, _, sizes = mine.lists_of(source)
+    for entry in make(mine, user(*reversed(history)), config).items:
+        j = int(entry.item[1:])
+        seen = history if source == "cosine" else history[: config.successors.window]
+        having = {f"a{h}" for h in seen if j in rows[h, : min(sizes[h], rows.shape[1])]}
+        assert set(entry.because) == having
+
+
+def test_the_reason_of_a_repeat_is_the_item_itself() -> None:
+    config = settings(lists={"exclude": "none"}, blend=only("repeats"))
+    made = make(table(40), user(3, 1, 4), config)
+    assert made.items
+    assert all(entry.because == [entry.item] for entry in made.items)
