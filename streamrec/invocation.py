@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streamrec.config import Settings
 
 
-COLUMNS_HELP = "The file's names for user, item, type, ts, value: user=customer_id,item=sku"
+COLUMNS_HELP = "The file's names of user, item, type, ts, value, session, segment: user=customer"
 
 
 class Commands(TyperGroup):

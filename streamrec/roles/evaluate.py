@@ -261,8 +261,11 @@ def _events(table: EventTable, count: int) -> Iterator[Event]:
         table.users[:count].tolist(), table.items[:count].tolist(), table.types[:count].tolist(),
         table.ts[:count].tolist(), strict=True,
     )  # fmt: skip
-    for user, item, kind, ts in columns:
-        yield Event(table.user_names[user], table.item_names[item], table.type_names[kind], ts)
+    for n, (user, item, kind, ts) in enumerate(columns):
+        event = Event(table.user_names[user], table.item_names[item], table.type_names[kind], ts)
+        if table.segments is not None:
+            event.segment = table.segment_names[table.segments[n]] or None
+        yield event
 
 
 def _shown(events: Iterator[Event], count: int, console: Console) -> Iterator[Event]:

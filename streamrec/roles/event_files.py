@@ -22,12 +22,13 @@ COLUMNS = {
     "ts": ("ts_ms", "ts", "timestamp"),
     "value": ("value",),
     "session": ("session_id", "session"),
+    "segment": ("segment",),
 }
 """Our fields and the column names that are looked for, in this order."""
 
-OPTIONAL = ("type", "value", "session")
-NO_SESSION = "\0"
-"""Of an event without one, in a file with sessions: they are then told by gaps in time."""
+OPTIONAL = ("type", "value", "session", "segment")
+NONE = "\0"
+"""Stands for an absent session (then gaps in time tell all sessions) or segment."""
 
 FORMATS = {
     ".csv": "csv",
@@ -48,9 +49,9 @@ def read_events(
 ) -> EventTable:
     """Return the file's events in time order.
 
-    `columns` names the file's column for our fields (user, item, type, ts, value, session), with
-    dots for nested JSON; `default_type` is the type of events that have none. The whole file is
-    held in memory. Raises ConfigurationError, with the line, for what cannot be read.
+    `columns` names the file's column for our fields (user, item, type, ts, value, session,
+    segment), with dots for nested JSON; `default_type` is the type of events that have none. The
+    whole file is held in memory. Raises ConfigurationError, with the line, for what cannot be read.
     """
     wanted = _checked(columns or {})
     kind = _format(file)
@@ -181,7 +182,7 @@ def _collect(
     file: Path, rows: Iterator[Row], wanted: Mapping[str, str], default_type: str
 ) -> EventTable:
     """Read all rows into columns; the first row decides which columns are used."""
-    users, items, types, sessions = _Names(), _Names(), _Names(), _Names()
+    users, items, types, sessions, segments = (_Names() for _ in range(5))
     ts: list[int] = []
     values: list[float] = []
     chosen: dict[str, str | None] | None = None
@@ -195,9 +196,10 @@ def _collect(
             ts.append(to_milliseconds(_at(row, chosen["ts"])))
             types.add(_at(row, chosen["type"]) or default_type)
             value = _at(row, chosen["value"])
-            if chosen["session"]:
-                session = _at(row, chosen["session"])
-                sessions.add(NO_SESSION if session in (None, "") else session)
+            for field, names in (("session", sessions), ("segment", segments)):
+                if chosen[field]:
+                    name = _at(row, chosen[field])
+                    names.add(NONE if name in (None, "") else name)
             values.append(float("nan") if value in (None, "") else float(value))
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"{file}, line {number}: {error}.") from None
@@ -212,10 +214,10 @@ def _collect(
         list(types.known),
         np.array(values, np.float64) if any(value == value for value in values) else None,
         sessions=(
-            sessions.codes(np.int64)
-            if sessions.known and NO_SESSION not in sessions.known
-            else None
+            sessions.codes(np.int64) if sessions.known and NONE not in sessions.known else None
         ),
+        segments=segments.codes(np.int32) if segments.known else None,
+        segment_names=["" if name == NONE else name for name in segments.known],
     )
 
 

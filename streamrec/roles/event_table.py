@@ -19,7 +19,8 @@ class EventTable:
     `users`, `items` int32[n] and `types` int8[n] index their `*_names`; `ts` int64[n] is epoch
     milliseconds; `values` float64[n] or None, NaN where an event has none; `catalogue` has the
     metadata of an item by its id, as messages of the items topic; `user_word` is what a user is;
-    `sessions` int64[n] tells a user's sessions apart, None where the file names none.
+    `sessions` int64[n] tells a user's sessions apart, None where the file names none; `segments`
+    int32[n] index `segment_names`, "" where an event has none.
     """
 
     name: str
@@ -34,6 +35,8 @@ class EventTable:
     catalogue: dict[str, dict[str, Any]] = field(default_factory=dict)
     user_word: str = "user"
     sessions: NDArray[np.int64] | None = None
+    segments: NDArray[np.int32] | None = None
+    segment_names: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -56,6 +59,8 @@ class EventTable:
             self.catalogue,
             self.user_word,
             None if self.sessions is None else self.sessions[order],
+            None if self.segments is None else self.segments[order],
+            self.segment_names,
         )
 
     def digest(self) -> str:
@@ -113,6 +118,11 @@ class EventEncoder:
         tails = [b""] * (stop - start)
         if self._digest:
             tails = [b',"id":"%b-%d"' % (self._digest, row) for row in range(start, stop)]
+        segments, names = self._table.segments, self._table.segment_names
+        if segments is not None:
+            for n, code in enumerate(segments[start:stop].tolist()):
+                if names[code]:
+                    tails[n] += b',"segment":%b' % encode(names[code])
         values = self._table.values
         if values is not None:
             for n, value in enumerate(values[start:stop].tolist()):

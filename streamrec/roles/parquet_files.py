@@ -51,6 +51,10 @@ def read_parquet(file: Path, wanted: Mapping[str, str], default_type: str) -> Ev
     values = None
     if chosen["value"]:
         values = table[chosen["value"]].cast(pa.float64()).to_numpy().astype(np.float64)
+    segments, segment_names = None, list[str]()
+    if chosen["segment"]:
+        column = table[chosen["segment"]].cast(pa.string()).fill_null("")
+        segments, segment_names = _coded(column, chosen["segment"], file)
     return EventTable(
         file.name,
         users,
@@ -62,6 +66,8 @@ def read_parquet(file: Path, wanted: Mapping[str, str], default_type: str) -> Ev
         type_names,
         values,
         sessions=_sessions(table, chosen["session"], file),
+        segments=segments,
+        segment_names=segment_names,
     )
 
 

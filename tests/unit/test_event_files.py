@@ -217,3 +217,22 @@ def test_titles_are_readable() -> None:
     assert readable("BAKED BREAD/BUNS/ROLLS") == "Baked bread/buns/rolls"
     assert readable("FRZN ICE") == "Frozen ice"
     assert readable("CANDY BARS (SINGLES)(INCLUDING") == "Candy bars (singles)"
+
+
+def test_segments_are_read_and_sent(tmp_path: Path) -> None:
+    text = "user,item,ts,country\na,x,1000000000000,BR\nb,y,1000000000001,\na,y,1000000000002,BR\n"
+    (tmp_path / "log.csv").write_text(text)
+    table = read_events(tmp_path / "log.csv", {"segment": "country"})
+    assert table.segments is not None
+    assert [table.segment_names[code] for code in table.segments] == ["BR", "", "BR"]
+    sent = [value for _, value in EventEncoder(table).messages(0, 3)]
+    assert [b'"segment":"BR"' in value for value in sent] == [True, False, True]
+
+
+def test_segments_of_parquet(tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {"user_id": ["a", "b"], "item_id": ["x", "y"], "ts_ms": [10**12, 10**12 + 1]}
+    pq.write_table(pa.table(columns | {"region": [3, None]}), tmp_path / "log.parquet")
+    table = read_events(tmp_path / "log.parquet", {"segment": "region"})
+    assert table.segments is not None
+    assert [table.segment_names[code] for code in table.segments] == ["3", ""]
