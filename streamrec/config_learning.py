@@ -102,7 +102,7 @@ class BlendSettings(Section, frozen=True, kw_only=True):
     kind: Literal["learned", "weighted", "cascade", "vote"] = "learned"
     """learned from clicks; weighted, as above; cascade or vote, by the sources' ranks."""
     sample: Share = 0.25
-    """Share of the published lists that the learned blend may learn from: they take 10 kB each."""
+    """Share of the published lists that the learned blend may learn from: they take 15 kB each."""
     event_weights: dict[str, float] = {}
     """Weight of each event type in the learned blend's loss, 1 if not named; 0: not learnt."""
     off: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from streamrec.config import Settings
 from streamrec.configure import all_settings, default_of, variable_of
 from streamrec.configure_checks import range_of
 from streamrec.metrics import Metrics
+from streamrec.profiles import PROFILES
 from streamrec.sections import Section
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,13 +82,19 @@ def configuration_page() -> str:
 
 
 def sample_file() -> str:
-    """Return deploy/streamrec.toml: every key with its default and its meaning."""
+    """Return deploy/streamrec.toml: every key with its default and its meaning.
+
+    What a profile changes is commented out, or the profile would have no effect in a copy.
+    """
     lines = [_SAMPLE_START]
+    profiled = {name for settings in PROFILES.values() for name in settings}
     for section in described_sections():
         lines += ["", f"# {section.meaning}", *([f"[{section.name}]"] if section.name else [])]
         for key, meaning in section.fields.items():
             lines.append(f"# {meaning}")
-            lines.append(f"{key} = {toml_value(default_of(section.setting(key)))}")
+            name = section.setting(key)
+            mark = "# " if name in profiled else ""
+            lines.append(f"{mark}{key} = {toml_value(default_of(name))}")
     return "\n".join(lines) + "\n"
 
 
@@ -170,6 +177,7 @@ those that Kubernetes adds for a Service are ignored.
 
 _SAMPLE_START = """\
 # Every setting of streamrec with its default. docs/configuration.md says where else to set them.
+# Keys that a profile changes are commented out: uncommented, they win over the profile.
 # Written by python -m streamrec.reference from streamrec/config.py: copy it, do not edit it."""
 
 _METRICS_START = """\

@@ -11,6 +11,7 @@ from streamrec.learners.sources import (
     SIMILARITY,
     SUCCESSORS,
 )
+from streamrec.learners.successors import REVERSE
 
 
 @njit(cache=True, nogil=True)
@@ -46,11 +47,14 @@ def _support(table, h, j, source, b, step, rules):  # type: ignore[no-untyped-de
             if table.far[h, n] == j:
                 return table.far_weights[h, n] / ((b + 1.0) * np.sqrt(max(1.0, table.events[h])))
     if source == SUCCESSORS and b < rules.ring:
-        size = min(np.int64(table.ring_totals[h]), table.ring.shape[1])
-        votes = 0
-        for n in range(size):
-            votes += table.ring[h, n] == j
-        return step * votes / max(1, size)
+        votes = total = 0.0
+        for n in range(min(np.int64(table.ring_totals[h]), table.ring.shape[1])):
+            rank = table.ring_ranks[h, n]
+            weight = (rules.reverse if rank >= REVERSE else 1.0) / ((rank & 127) + 1)
+            total += weight
+            if table.ring[h, n] == j:
+                votes += weight
+        return step * votes / total if total > 0.0 else 0.0
     if source == REPEATS:
         return 1.0 if h == j else 0.0
     total = 0.0

@@ -191,7 +191,7 @@ class Fleet:
         child.start(**environment)
         return child
 
-    def run(self, *arguments: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, seconds: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run a command of streamrec to its end."""
         command = self._command(*arguments)
         return subprocess.run(command, capture_output=True, text=True, timeout=seconds)
@@ -212,7 +212,7 @@ class Fleet:
 
         wait_until(checked, seconds, what)
 
-    def wait_for_more(self, count: Callable[[], int], seconds: float = 60.0) -> None:
+    def wait_for_more(self, count: Callable[[], int], seconds: float = 120.0) -> None:
         """Wait until a count has grown."""
         before = count()
         self.wait_until(lambda: count() > before, seconds, f"more than {before}")

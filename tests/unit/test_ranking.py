@@ -13,6 +13,7 @@ from streamrec.learners.learned_blend import BlendRules, Features, LearnedBlend
 from streamrec.learners.sources import EXTRAS, SEGMENT_PREFIX, SOURCES
 from streamrec.learners.successors import REVERSE
 from streamrec.ranking import blend
+from streamrec.ranking.explain import contributions
 from streamrec.ranking.lists import NOBODY, ListMaker, Made, Ranked
 from streamrec.shards.item_table import ItemTable
 from streamrec.shards.rows import UserRow
@@ -667,3 +668,25 @@ def test_the_reason_of_a_repeat_is_the_item_itself() -> None:
     made = make(table(40), user(3, 1, 4), config)
     assert made.items
     assert all(entry.because == [entry.item] for entry in made.items)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("seed", range(3))
+def test_reasons_are_what_past_items_add_to_the_source(source: str, seed: int) -> None:
+    config = settings(lists={"exclude": "none", "because": 3}, blend=only(source))
+    mine, history = table(40, seed, config), [3, 1, 4, 15, 7]
+    a, rng = mine.arrays, np.random.default_rng(seed)
+    for lists in (a.neighbours, a.far):  # so near that past items share what they point to
+        lists[:41, :5] = [rng.permutation(np.arange(20, 27))[:5] for _ in range(41)]
+    a.ring[:41] = rng.integers(20, 24, (41, 7))
+    made = make(mine, user(*reversed(history), segment=SEGMENT), config)
+    assert made.items
+    reasons = 0
+    for entry in made.items:
+        given = contributions(config, mine, np.array(history), int(entry.item[1:]))
+        support = dict(zip(history, given[SOURCES.index(source)].tolist(), strict=True))
+        found = [support[int(name[1:])] for name in entry.because]
+        best = sorted((s for s in support.values() if s > 1e-7), reverse=True)[:3]
+        assert found == pytest.approx(best, abs=1e-6), entry.item
+        reasons += len(found)
+    assert (reasons == 0) == (source in (*POPULARITY, "segment"))

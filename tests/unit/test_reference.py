@@ -7,6 +7,7 @@ import pytest
 from streamrec import reference
 from streamrec.config import Settings
 from streamrec.configure import all_settings, load
+from streamrec.profiles import PROFILES
 
 
 def test_sample_file_loads_and_equals_the_defaults(tmp_path: Path) -> None:
@@ -42,3 +43,11 @@ def test_a_stale_file_is_named(
     capsys.readouterr()
     assert reference.main(["--check"]) == 1
     assert "docs/metrics.md is stale" in capsys.readouterr().out
+
+
+def test_a_profile_set_in_a_copy_of_the_sample_takes_effect(tmp_path: Path) -> None:
+    sample = tmp_path / "streamrec.toml"
+    sample.write_text(reference.sample_file().replace('profile = "general"', 'profile = "news"'))
+    settings = load(sample, {}, {})
+    assert settings.profile == "news"
+    assert settings.lists.exclude == PROFILES["news"]["lists.exclude"]
