@@ -22,6 +22,18 @@ def _rise(order, places, heats, h, at):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _sink(order, places, heats, h, at, used):  # type: ignore[no-untyped-def]
+    """Move the entry at a place down past all that are more popular."""
+    row = order[h, at]
+    while at + 1 < used and heats[order[h, at + 1], h] > heats[row, h]:
+        order[h, at] = order[h, at + 1]
+        places[order[h, at], h] = at
+        at += 1
+    order[h, at] = row
+    places[row, h] = at
+
+
+@njit(cache=True, nogil=True)
 def _update(order, places, bounds, heats, servable, changed, h):  # type: ignore[no-untyped-def]
     """Bring order[h] up to date; return False if it must be made anew."""
     size, used, moved = order.shape[1], 0, False
@@ -31,9 +43,12 @@ def _update(order, places, bounds, heats, servable, changed, h):  # type: ignore
             if not servable[row] or heats[row, h] == -np.inf:
                 return False
     while used < size and order[h, used] >= 0:
-        if moved:
+        if moved and len(changed) > 1:
             _rise(order, places, heats, h, used)
         used += 1
+    if moved and len(changed) == 1:  # all others are in order: after each event of a replay
+        _rise(order, places, heats, h, places[changed[0], h])
+        _sink(order, places, heats, h, places[changed[0], h], used)
     for row in changed:
         if places[row, h] >= 0 or not servable[row] or heats[row, h] == -np.inf:
             continue

@@ -128,12 +128,14 @@ class ItemShard:
     def _name(self, header: Header, keys: NDArray[np.uint64]) -> None:
         """Make rows for items that events of this record name."""
         named = keys[[at for at, _ in header.ids]]
-        for n in np.flatnonzero(self.index.rows(named) < 0).tolist():
+        unknown = np.flatnonzero(self.index.rows(named) < 0).tolist()
+        for n in unknown:
             entry: dict[str, Any] = {"item": header.ids[n][1]}
             if header.ids[n][1].startswith(SEGMENT_PREFIX):
                 entry["available"] = False
             self._catalogue[_field(int(named[n]))] = json.dumps(entry).encode()
-        self._add(named)
+        if unknown:
+            self._add(named)
 
     def _add(self, keys: NDArray[np.uint64]) -> None:
         first = self.index.size

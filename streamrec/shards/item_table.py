@@ -170,6 +170,8 @@ class ItemTable:
     def take_factors(self, at: Array, records: Any, contexts: Array) -> None:
         """Take over vectors and counts of rows `at` from columns named as those of a factor row."""
         arrays = self.arrays
+        moved = ~arrays.stored[at] | (arrays.clocks[at] != records["clock"])
+        moved |= (arrays.popularity[at] != records["popularity"]).any(axis=1)
         arrays.targets[at] = records["target"]
         arrays.contexts[at] = contexts
         arrays.biases[at] = records["bias"]
@@ -178,7 +180,7 @@ class ItemTable:
         arrays.events[at] = records["events"]
         arrays.born[at] = records["born"]
         arrays.stored[at] = True
-        self._take_popularity(at)
+        self._take_popularity(at[moved])
 
     def apply_lists(self, kind: str, keys: NDArray[np.uint64], blobs: Sequence[bytes]) -> None:
         """Take over stored neighbours, cosine or successors rows, their keys as table rows."""
