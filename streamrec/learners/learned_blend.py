@@ -115,11 +115,15 @@ class LearnedBlend:
         out: NDArray[np.float32] = linear + hidden @ self.outward
         return out
 
-    def parts(self, features: Features) -> tuple[Array, Array]:
-        """Return the linear parts float32[C, M + E] and the network's float32[C] of the scores."""
-        linear_input = _linear_input(features)
-        _, hidden, _ = self._forward(features)
-        return linear_input * self.weights(features.history), hidden @ self.outward
+    def linear_parts(self, features: Features) -> NDArray[np.float32]:
+        """Return float32[C, M + E]: what each source and extra adds to the scores."""
+        out: NDArray[np.float32] = _linear_input(features) * self.weights(features.history)
+        return out
+
+    def network(self, features: Features) -> NDArray[np.float32]:
+        """Return float32[C]: what the network adds to the scores."""
+        out: NDArray[np.float32] = self._forward(features)[1] @ self.outward
+        return out
 
     def weights(self, history: int) -> NDArray[np.float32]:
         """Return float32[M + E]: the linear weights for a history of this length."""

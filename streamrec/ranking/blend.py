@@ -24,21 +24,29 @@ def scores(
     """Return float64[C] of one user's candidates; `weights` float32[M] are the fixed ones."""
     if kind == "learned" and learned is not None and learned.leader() < 0:
         return learned.scores(features).astype(np.float64)
-    total: NDArray[np.float64] = parts(kind, features, weights, learned).sum(
-        axis=1, dtype=np.float64
-    )
-    return total
+    return source_parts(kind, features, weights, learned).sum(axis=1)  # type: ignore[no-any-return]
 
 
 def parts(
     kind: str, features: Features, weights: NDArray[np.float32], learned: LearnedBlend | None
 ) -> NDArray[np.float64]:
     """Return float64[C, M + E + 1] that sum to the scores: of sources, extras and the network."""
-    out = np.zeros((len(features.values), M + features.extras.shape[1] + 1))
+    out = source_parts(kind, features, weights, learned)
+    network = np.zeros(len(out))
+    if kind == "learned" and learned is not None and learned.leader() < 0:
+        network = learned.network(features)
+    return np.column_stack([out, network])
+
+
+def source_parts(
+    kind: str, features: Features, weights: NDArray[np.float32], learned: LearnedBlend | None
+) -> NDArray[np.float64]:
+    """Return float64[C, M + E]: the scores' parts of sources and extras."""
+    out = np.zeros((len(features.values), M + features.extras.shape[1]))
     if kind == "learned" and learned is not None:
         leader = learned.leader()
         if leader < 0:
-            out[:, :-1], out[:, -1] = learned.parts(features)
+            out[:] = learned.linear_parts(features)
         else:  # its own order; what it does not propose comes after
             out[:, leader] = features.values[:, leader] + 1e3 * features.ranks[:, leader]
     elif kind == "vote":

@@ -238,7 +238,13 @@ class ListMaker:
         rows = ranked.candidates[order]
         source = self._main_source(ranked, table)[order]
         reasons = because(
-            ranked.history, rows, source, table.arrays, self._rules, settings.lists.because
+            ranked.history,
+            rows,
+            source,
+            table.arrays,
+            self._rules,
+            settings.lists.because,
+            self._scratch.where,
         )
         items = [
             ListItem(ids[j] or "", round(s, 4), SOURCES[m], [ids[h] or "" for h in why if h >= 0])
@@ -285,7 +291,7 @@ class ListMaker:
         kind, features = self.settings.blend.kind, ranked.features
         if not len(features.values):
             return np.zeros(0, np.int64)
-        shares = blend.parts(kind, features, self.weights, table.blend)[:, :M]
+        shares = blend.source_parts(kind, features, self.weights, table.blend)[:, :M]
         above = np.where(features.ranks > 0, shares - shares.mean(axis=0), -np.inf)
         source: Array = above.argmax(axis=1)
         return source

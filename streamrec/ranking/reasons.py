@@ -15,55 +15,80 @@ from streamrec.learners.successors import REVERSE
 
 
 @njit(cache=True, nogil=True)
-def because(history, rows, source, table, rules, most):  # type: ignore[no-untyped-def]
+def because(history, rows, source, table, rules, most, where):  # type: ignore[no-untyped-def]
     """Return int32[len(rows), most] history rows that support each item, strongest first or -1.
 
     By what past item h_b adds to the value of the source that the item stands out for (see the
-    learners); popularity and segments have no reasons.
+    learners); popularity and segments have no reasons. where: int32[items], to work in.
     """
-    out = np.full((len(rows), most), -1, np.int32)
-    support = np.empty(len(history), np.float64)
+    support = np.zeros((len(rows), len(history)))
     for r in range(len(rows)):
-        step = 1.0
-        for b in range(len(history)):
-            support[b] = _support(table, history[b], rows[r], source[r], b, step, rules)
-            step *= rules.decay
-        order = np.argsort(-support)
-        for n in range(min(most, len(order))):
-            if support[order[n]] > 0.0:
-                out[r, n] = history[order[n]]
+        where[rows[r]] = r
+    step = 1.0
+    for b in range(len(history)):
+        h = history[b]
+        _from_lists(table, h, b, step, rules, rows, source, where, support)
+        for r in range(len(rows)):
+            if source[r] == REPEATS and h == rows[r]:
+                support[r, b] = 1.0
+            elif b < rules.context and source[r] == FACTORS:
+                support[r, b] = step * _dot(table.contexts[h], table.targets[rows[r]])
+            elif b < rules.context and source[r] == CONTENT:
+                support[r, b] = step * _dot(table.content[h], table.content[rows[r]])
+        step *= rules.decay
+    out = np.full((len(rows), most), -1, np.int32)
+    for r in range(len(rows)):
+        for n in range(min(most, len(history))):
+            b = support[r].argmax()
+            if support[r, b] <= 0.0:
+                break
+            out[r, n] = history[b]
+            support[r, b] = 0.0
     return out
 
 
 @njit(cache=True, nogil=True)
-def _support(table, h, j, source, b, step, rules):  # type: ignore[no-untyped-def]
-    """Return what past item h, the b-th newest, adds for item j under a source."""
-    if source == SIMILARITY and b < rules.window:
+def _from_lists(table, h, b, step, rules, rows, source, where, support):  # type: ignore[no-untyped-def]
+    """Add what the lists of past item h, the b-th newest, say of the items: one pass over them."""
+    if b < rules.window and (source == SIMILARITY).any():
         for n in range(table.sizes[h]):
-            if table.neighbours[h, n] == j:
-                return step * table.weights[h, n] / table.totals[h]
-    if source == COSINE:
+            r = _place(table.neighbours[h, n], rows, where)
+            if r >= 0 and source[r] == SIMILARITY:
+                support[r, b] = step * table.weights[h, n] / table.totals[h]
+    if (source == COSINE).any():
+        length = (b + 1.0) * np.sqrt(max(1.0, table.events[h]))
         for n in range(table.far_sizes[h]):
-            if table.far[h, n] == j:
-                return table.far_weights[h, n] / ((b + 1.0) * np.sqrt(max(1.0, table.events[h])))
-    if source == SUCCESSORS and b < rules.ring:
-        votes = total = 0.0
-        for n in range(min(np.int64(table.ring_totals[h]), table.ring.shape[1])):
-            rank = table.ring_ranks[h, n]
-            weight = (rules.reverse if rank >= REVERSE else 1.0) / ((rank & 127) + 1)
-            total += weight
-            if table.ring[h, n] == j:
-                votes += weight
-        return step * votes / total if total > 0.0 else 0.0
-    if source == REPEATS:
-        return 1.0 if h == j else 0.0
+            r = _place(table.far[h, n], rows, where)
+            if r >= 0 and source[r] == COSINE:
+                support[r, b] = table.far_weights[h, n] / length
+    if b < rules.ring and (source == SUCCESSORS).any():
+        count = min(np.int64(table.ring_totals[h]), table.ring.shape[1])
+        total = 0.0
+        for n in range(count):
+            total += _vote(table.ring_ranks[h, n], rules)
+        for n in range(count):
+            r = _place(table.ring[h, n], rows, where)
+            if r >= 0 and source[r] == SUCCESSORS:
+                support[r, b] += step * _vote(table.ring_ranks[h, n], rules) / total
+
+
+@njit(cache=True, nogil=True)
+def _place(j, rows, where):  # type: ignore[no-untyped-def]
+    """Return the place of item j in rows, or -1; where[rows[r]] = r, anything elsewhere."""
+    if j < 0:
+        return -1
+    r = where[j]
+    return r if r < len(rows) and rows[r] == j else -1
+
+
+@njit(cache=True, nogil=True)
+def _vote(rank, rules):  # type: ignore[no-untyped-def]
+    return (rules.reverse if rank >= REVERSE else 1.0) / ((rank & 127) + 1)
+
+
+@njit(cache=True, nogil=True)
+def _dot(a, b):  # type: ignore[no-untyped-def]
     total = 0.0
-    if b >= rules.context:
-        return total
-    if source == FACTORS:
-        for k in range(table.targets.shape[1]):
-            total += table.contexts[h, k] * table.targets[j, k]
-    if source == CONTENT:
-        for k in range(table.content.shape[1]):
-            total += table.content[h, k] * table.content[j, k]
-    return total * step
+    for k in range(len(a)):
+        total += a[k] * b[k]
+    return total

@@ -130,8 +130,6 @@ class Stage:
         settings, got = self._settings.batches, sum(map(len, batches.values()))
         if got >= settings.max_events // 2:
             return 0.0
-        if got < FAST_EVENTS:
-            return self._linger
         return max(self._linger, min(now - polled, LONGEST_LINGER))
 
     def _take(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:

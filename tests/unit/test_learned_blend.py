@@ -251,7 +251,7 @@ def test_weights_are_those_of_all_and_of_the_bucket() -> None:
 @given(st.integers(0, 99), st.integers(1, 40), st.integers(0, 60))
 def test_parts_add_up_to_the_scores(seed: int, count: int, history: int) -> None:
     blend, features = trained(1), drawn(np.random.default_rng(seed), count, history)
-    linear, network = blend.parts(features)
+    linear, network = blend.linear_parts(features), blend.network(features)
     assert linear.shape == (count, LINEAR)
     assert linear.sum(axis=1) + network == pytest.approx(blend.scores(features), rel=1e-4, abs=1e-4)
 
@@ -260,7 +260,12 @@ def test_reading_writes_nothing() -> None:
     blend, features = trained(), drawn(np.random.default_rng(1))
     before = blend.to_bytes()
     for _ in range(2):
-        blend.scores(features), blend.parts(features), blend.leader()
+        (
+            blend.scores(features),
+            blend.linear_parts(features),
+            blend.network(features),
+            blend.leader(),
+        )
     assert blend.to_bytes() == before
 
 
