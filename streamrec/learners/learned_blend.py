@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrec.learners import blend_kernel
 from streamrec.learners.sources import EXTRAS, SOURCES
 
 Array = NDArray[Any]
@@ -23,8 +24,6 @@ BUCKETS = (1, 2, 5, 20)
 M, E = len(SOURCES), len(EXTRAS)
 LINEAR = M + E
 WIDTH = LINEAR + M + 1
-LEAK = 0.1
-LISTED = 20
 MOST_WEIGHT = 1e6
 """A click of more weight is damaged."""
 IMPORTANCE_RATE = 0.05
@@ -80,7 +79,7 @@ def read_sample(blob: bytes) -> tuple[Features, int, float] | None:
     if clicked >= count or not np.isfinite(body).all() or not 0.0 <= weight <= MOST_WEIGHT:
         return None
     parts = body[:, :M], body[:, M : 2 * M], body[:, 2 * M :]
-    return Features(*parts, history), clicked, weight
+    return Features(*map(np.ascontiguousarray, parts), history), clicked, weight
 
 
 def bucket_of(history: int) -> int:
@@ -95,6 +94,7 @@ class LearnedBlend:
         self.rules = rules
         rng = np.random.default_rng(rules.seed)
         h = rules.hidden
+        self.pinned = np.array(rules.pinned)
         linear = np.zeros((1 + 1 + len(BUCKETS), LINEAR), np.float32)  # row 0: for all buckets
         linear[0, :M] = rules.start
         self.linear = linear
@@ -111,18 +111,20 @@ class LearnedBlend:
 
     def scores(self, features: Features) -> NDArray[np.float32]:
         """Return float32[C]."""
-        linear, hidden, _ = self._forward(features)
-        out: NDArray[np.float32] = linear + hidden @ self.outward
+        out: NDArray[np.float32] = self._network(features)[0]
+        weights = self.weights(features.history)
+        blend_kernel.add_linear(features.values, features.extras, weights, out)
         return out
 
     def linear_parts(self, features: Features) -> NDArray[np.float32]:
         """Return float32[C, M + E]: what each source and extra adds to the scores."""
-        out: NDArray[np.float32] = _linear_input(features) * self.weights(features.history)
+        raw = np.concatenate([features.values, features.extras], axis=1, dtype=np.float32)
+        out: NDArray[np.float32] = raw * self.weights(features.history)
         return out
 
     def network(self, features: Features) -> NDArray[np.float32]:
         """Return float32[C]: what the network adds to the scores."""
-        out: NDArray[np.float32] = self._forward(features)[1] @ self.outward
+        out: NDArray[np.float32] = self._network(features)[0]
         return out
 
     def weights(self, history: int) -> NDArray[np.float32]:
@@ -138,17 +140,30 @@ class LearnedBlend:
 
     def learn(self, features: Features, clicked: int, weight: float) -> None:
         """Take one click in: the candidates it was chosen from, its row among them, its weight."""
-        linear, hidden, x = self._forward(features)
-        scores = linear + hidden @ self.outward
-        self._lose(features, scores, clicked)
-        p = _softmax(scores)
-        self._weigh(features, clicked, float(p[clicked]))
-        d = p
+        values, ranks, extras, history = features
+        scores, hidden, x = self._network(features)
+        blend_kernel.add_linear(values, extras, self.weights(history), scores)
+        rules, steps, own = self.rules, self.seen[0] + 1.0, 1 + bucket_of(history)
+        blend_kernel.lose(scores, ranks, clicked, rules.memory, self.losses)
+        self.seen[1] = self.seen[1] * rules.memory + 1.0
+        d = blend_kernel.softmax(scores)
+        self._weigh(features, clicked, float(d[clicked]))
         d[clicked] -= 1.0
         d *= np.float32(weight)
-        self._step_linear(_linear_input(features).T @ d, bucket_of(features.history))
-        self._step_network(d, hidden, x)
-        self._standardise(features)
+        blend_kernel.step_linear(
+            values, extras, d, self.pinned, rules.rate,
+            self.linear[0], self.linear[own], self.linear_sums[0], self.linear_sums[own],
+        )  # fmt: skip
+        toward, by_shift, by_outward = blend_kernel.backward(d, hidden, self.outward)
+        gradients, at = ((toward.T @ x).ravel(), by_shift, by_outward), 0
+        for array, gradient in zip((self.inward, self.shift, self.outward), gradients, strict=True):
+            blend_kernel.step(
+                array.ravel(), gradient, self.squares[at : at + array.size],
+                rules.network_rate, rules.decay, 1.0 - rules.decay**steps,
+            )  # fmt: skip
+            at += array.size
+        self.seen[0] = steps
+        blend_kernel.standardise(values, extras, max(0.001, 1.0 / steps), self.mean, self.square)
 
     def _weigh(self, features: Features, clicked: int, p: float) -> None:
         """Measure the importance of one source, in turn: by how much shuffling it raises the loss.
@@ -162,64 +177,17 @@ class LearnedBlend:
         order = (np.arange(count) + 1 + step * 7919 % max(1, count - 1)) % count
         values, ranks = features.values.copy(), features.ranks.copy()
         values[:, m], ranks[:, m] = values[order, m], ranks[order, m]
-        shuffled = _softmax(self.scores(features._replace(values=values, ranks=ranks)))
+        shuffled = blend_kernel.softmax(self.scores(features._replace(values=values, ranks=ranks)))
         gained = np.log(max(p, 1e-9)) - np.log(max(float(shuffled[clicked]), 1e-9))
         self.importance[m] += IMPORTANCE_RATE * (gained - self.importance[m])
 
-    def _forward(self, features: Features) -> tuple[Array, Array, Array]:
-        """Return the linear scores [C], the hidden layer [C, H] and its input [C, WIDTH]."""
-        raw = _linear_input(features)
-        x = np.empty((len(raw), WIDTH), np.float32)
-        deviation = np.sqrt(np.maximum(self.square - self.mean**2, 1e-4))
-        x[:, :LINEAR] = np.clip((raw - self.mean) / deviation, -4.0, 4.0)
-        x[:, LINEAR:-1] = features.ranks
-        x[:, -1] = 0.3 * np.log1p(features.history)
-        hidden = x @ self.inward.T + self.shift
-        hidden = np.maximum(hidden, LEAK * hidden)
-        return raw @ self.weights(features.history), hidden, x
-
-    def _step_linear(self, gradient: Array, bucket: int) -> None:
-        gradient[:M][np.array(self.rules.pinned)] = 0.0
-        for row in (0, 1 + bucket):
-            self.linear_sums[row] += gradient**2
-            self.linear[row] -= (
-                self.rules.rate * gradient / np.sqrt(self.linear_sums[row] + np.float32(1e-6))
-            )
-
-    def _step_network(self, d: Array, hidden: Array, x: Array) -> None:
-        h = self.rules.hidden
-        toward = np.outer(d, self.outward) * np.where(hidden > 0.0, 1.0, LEAK).astype(np.float32)
-        gradient = np.concatenate(
-            [(toward.T @ x).ravel(), toward.sum(axis=0), hidden.T @ d], dtype=np.float32
-        )
-        decay = np.float32(self.rules.decay)
-        self.squares *= decay
-        self.squares += (1 - decay) * gradient**2
-        unbias = 1.0 - self.rules.decay ** (self.seen[0] + 1.0)
-        step = self.rules.network_rate * gradient / np.sqrt(self.squares / unbias + 1e-8)
-        self.inward -= step[: h * WIDTH].reshape(h, WIDTH).astype(np.float32)
-        self.shift -= step[h * WIDTH : -h].astype(np.float32)
-        self.outward -= step[-h:].astype(np.float32)
-
-    def _standardise(self, features: Features) -> None:
-        raw = _linear_input(features)
-        self.seen[0] += 1.0
-        rate = np.float32(max(0.001, 1.0 / self.seen[0]))
-        self.mean += rate * (raw.mean(axis=0) - self.mean)
-        self.square += rate * ((raw**2).mean(axis=0) - self.square)
-
-    def _lose(self, features: Features, scores: Array, clicked: int) -> None:
-        """Add 1 - reciprocal rank (0 beyond the list) of every contender to the losses."""
-        gains = np.zeros(1 + M)
-        mine = scores[clicked]
-        place = int((scores > mine).sum() + ((scores == mine).sum() - 1) // 2)
-        gains[0] = 1.0 / (1 + place) if place < LISTED else 0.0
-        shown = features.ranks[clicked]
-        rank = np.exp2(1.0 / np.maximum(shown, 0.05)) - 2.0
-        gains[1:] = np.where((shown > 0.0) & (rank < LISTED), 1.0 / (1.0 + rank), 0.0)
-        self.losses *= self.rules.memory
-        self.losses += 1.0 - gains
-        self.seen[1] = self.seen[1] * self.rules.memory + 1.0
+    def _network(self, features: Features) -> tuple[Array, Array, Array]:
+        """Return the network's scores [C], the hidden layer [C, H] and its input [C, WIDTH]."""
+        values, ranks, extras, history = features
+        length = 0.3 * np.log1p(history)
+        x = blend_kernel.inputs(values, ranks, extras, length, self.mean, self.square)
+        hidden = x @ self.inward.T
+        return blend_kernel.network_scores(hidden, self.shift, self.outward), hidden, x
 
     def _arrays(self) -> tuple[Array, ...]:
         return (
@@ -245,13 +213,3 @@ class LearnedBlend:
             array[...] = np.frombuffer(blob, array.dtype, array.size, at).reshape(array.shape)
             at += array.nbytes
         return blend
-
-
-def _linear_input(features: Features) -> NDArray[np.float32]:
-    return np.concatenate([features.values, features.extras], axis=1, dtype=np.float32)
-
-
-def _softmax(scores: Array) -> Array:
-    p = np.exp(scores - scores.max())
-    out: Array = p / p.sum()
-    return out

@@ -14,7 +14,7 @@ from streamrec.learners.sources import SOURCES
 from streamrec.ranking import blend
 from streamrec.ranking.candidates import gather
 from streamrec.ranking.popular import Popular
-from streamrec.ranking.reasons import because
+from streamrec.ranking.reasons import because, stands_out
 from streamrec.ranking.rerank import NOTHING, Person, Reranker
 from streamrec.ranking.seen import SeenIndex
 from streamrec.ranking.views import NO_SEGMENT, Catalogue, Shopper, new_scratch, rules_of
@@ -289,11 +289,8 @@ class ListMaker:
     def _main_source(self, ranked: Ranked, table: ItemTable) -> Array:
         """Return int[C]: of the sources that propose the item, the one it stands out most for."""
         kind, features = self.settings.blend.kind, ranked.features
-        if not len(features.values):
-            return np.zeros(0, np.int64)
-        shares = blend.source_parts(kind, features, self.weights, table.blend)[:, :M]
-        above = np.where(features.ranks > 0, shares - shares.mean(axis=0), -np.inf)
-        source: Array = above.argmax(axis=1)
+        parts = blend.source_parts(kind, features, self.weights, table.blend)
+        source: Array = stands_out(parts, features.ranks)
         return source
 
 

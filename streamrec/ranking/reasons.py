@@ -15,6 +15,26 @@ from streamrec.learners.successors import REVERSE
 
 
 @njit(cache=True, nogil=True)
+def stands_out(parts, ranks):  # type: ignore[no-untyped-def]
+    """Return int64[C]: the source whose part is most above its mean, of those that list the item.
+
+    parts: float64[C, M or more]; ranks: float32[C, M], 0 where a source does not list it.
+    """
+    count, m = ranks.shape
+    means = np.zeros(m)
+    for c in range(count):
+        means += parts[c, :m]
+    means /= max(count, 1)
+    out = np.zeros(count, np.int64)
+    for c in range(count):
+        most = -np.inf
+        for k in range(m):
+            if ranks[c, k] > 0.0 and parts[c, k] - means[k] > most:
+                most, out[c] = parts[c, k] - means[k], k
+    return out
+
+
+@njit(cache=True, nogil=True)
 def because(history, rows, source, table, rules, most, where):  # type: ignore[no-untyped-def]
     """Return int32[len(rows), most] history rows that support each item, strongest first or -1.
 

@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrec.learners import learned_blend
+from streamrec.learners.blend_kernel import LEAK, LISTED
 from streamrec.learners.learned_blend import (
     BUCKETS,
-    LEAK,
-    LISTED,
     WIDTH,
     BlendRules,
     E,
