@@ -78,8 +78,8 @@ def read_sample(blob: bytes) -> tuple[Features, int, float] | None:
     body = np.frombuffer(blob, "<f2", offset=16).reshape(count, 2 * M + E).astype(np.float32)
     if clicked >= count or not np.isfinite(body).all() or not 0.0 <= weight <= MOST_WEIGHT:
         return None
-    parts = body[:, :M], body[:, M : 2 * M], body[:, 2 * M :]
-    return Features(*map(np.ascontiguousarray, parts), history), clicked, weight
+    values, ranks, extras = map(np.ascontiguousarray, np.split(body, (M, 2 * M), axis=1))
+    return Features(values, ranks, extras, history), clicked, weight
 
 
 def bucket_of(history: int) -> int:

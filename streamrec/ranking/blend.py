@@ -32,7 +32,7 @@ def parts(
 ) -> NDArray[np.float64]:
     """Return float64[C, M + E + 1] that sum to the scores: of sources, extras and the network."""
     out = source_parts(kind, features, weights, learned)
-    network = np.zeros(len(out))
+    network: Array = np.zeros(len(out))
     if kind == "learned" and learned is not None and learned.leader() < 0:
         network = learned.network(features)
     return np.column_stack([out, network])
