@@ -18,8 +18,8 @@ from streamrec.transport.store import Store
 
 SHOWN = ("blend", *SOURCES)
 SAMPLE = 200
-MOST_SAMPLES = 50
-"""Clicks of one batch that the learned blend learns from, at most: a step takes half a ms."""
+MOST_SAMPLES = 20
+"""Clicks of one batch that the learned blend learns from, at most: each sends some 20 kB."""
 SAMPLE_BYTES = 1_000_000
 """Bytes of their samples, at most: they travel in one update record."""
 

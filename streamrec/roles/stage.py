@@ -25,7 +25,6 @@ Batches = Mapping[Partition, Sequence[Message]]
 DOUBTS = (StoreError, DeliveryFailed, BrokerUnavailable, FoldFailed)
 REPORT_SECONDS = 1.0
 STILL_SECONDS = 120.0
-FAST_EVENTS = 50
 LONGEST_LINGER = 0.1
 BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -113,8 +112,8 @@ class Stage:
     def step(self) -> float:
         """Poll, learn, report: one turn of the loop; return how long to linger before the next.
 
-        A slow stream is followed at once; a fast one in fewer, larger turns, lingering as long as
-        learning took; one that is behind without a pause.
+        A stream is followed in turns as far apart as learning took, at least `linger_seconds`: half
+        of the time is left to the others. One that is behind is followed without a pause.
         """
         batches = self._log.poll(
             self._settings.kafka.fetch_wait_seconds, self._settings.batches.max_events

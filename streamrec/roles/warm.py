@@ -8,8 +8,10 @@ import numpy as np
 from streamrec.config import Settings
 from streamrec.evaluation import ranks
 from streamrec.events import Event
+from streamrec.learners.learned_blend import LearnedBlend, read_sample, with_click
 from streamrec.ranking.lists import NOBODY, ListMaker
 from streamrec.shards import updates
+from streamrec.shards.blend_rules import blend_rules
 from streamrec.shards.item_shard import ItemShard
 from streamrec.shards.item_table import ItemTable
 from streamrec.shards.rows import decode_user
@@ -50,5 +52,8 @@ def _run_all(settings: Settings) -> None:
     lists.prepare(table)
     made = lists.make([decode_user(row), NOBODY], table)
     sample = made[0].ranked.features.sample() if made[0].ranked else b""
+    clicked = read_sample(with_click(sample, 0, 1.0))
+    if clicked is not None:
+        LearnedBlend(blend_rules(settings)).learn(*clicked)
     shown = ranks.encode_shown(0, made[0].shown, {}, made[0].candidates, sample)
     ranks.ranks_in([shown], np.zeros(1, np.int64), table.keys[:1], len(made[0].shown))
