@@ -54,6 +54,18 @@ def find_many(slot_keys, slot_rows, keys):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def take(flags, count):  # type: ignore[no-untyped-def]
+    """Return int64[n], the first `count` rows whose flag is set; clear their flags."""
+    out, size = np.empty(count, np.int64), 0
+    for row in range(count):
+        if flags[row]:
+            flags[row] = False
+            out[size] = row
+            size += 1
+    return out[:size]
+
+
+@njit(cache=True, nogil=True)
 def _insert(slot_keys, slot_rows, keys, first_row):  # type: ignore[no-untyped-def]
     mask = len(slot_rows) - 1
     for n in range(len(keys)):
@@ -84,7 +96,7 @@ class KeyIndex:
     def add(self, keys: NDArray[np.uint64]) -> NDArray[np.int32]:
         """Return the rows of keys; unknown ones (repeats allowed) get the next rows."""
         rows = self.rows(keys)
-        if (rows < 0).any():
+        if len(rows) and rows.min() < 0:
             new = np.fromiter(dict.fromkeys(keys[rows < 0].tolist()), np.uint64)
             first, self.size = self.size, self.size + len(new)
             if self.size > len(self.keys):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.config import Settings
+from streamrec.learners.keys import take
 from streamrec.learners.learned_blend import Features
 from streamrec.learners.popularity import LOG_FLOOR
 from streamrec.learners.sources import SOURCES
@@ -104,9 +105,7 @@ class ListMaker:
             self._popular = Popular(self._popular.order.shape[1], 3)
             self._seen, self._table = SeenIndex(), table
         servable = arrays.stored[:n] & arrays.available[:n]
-        changed = np.flatnonzero(arrays.changed[:n])
-        arrays.changed[:n] = False
-        self._popular.refresh(arrays.heats[:n], servable, changed)
+        self._popular.refresh(arrays.heats[:n], servable, take(arrays.changed, n))
         totals = table.log2_totals()
         self._keys = table.keys
         self._seen.refresh(self._keys)
@@ -235,17 +234,13 @@ class ListMaker:
     def _made(self, ranked: Ranked, table: ItemTable) -> Made:
         """Name the items and the reasons of one list."""
         settings, ids, order = self.settings, table.ids, ranked.order
-        rows = ranked.candidates[order]
-        source = self._main_source(ranked, table)[order]
+        rows, features = ranked.candidates[order], ranked.features
+        parts = blend.source_parts(settings.blend.kind, features, self.weights, table.blend)
+        source = stands_out(parts, features.ranks)[order]
         reasons = because(
-            ranked.history,
-            rows,
-            source,
-            table.arrays,
-            self._rules,
-            settings.lists.because,
+            ranked.history, rows, source, table.arrays, self._rules, settings.lists.because,
             self._scratch.where,
-        )
+        )  # fmt: skip
         items = [
             ListItem(ids[j] or "", round(s, 4), SOURCES[m], [ids[h] or "" for h in why if h >= 0])
             for j, s, m, why in zip(
@@ -285,13 +280,6 @@ class ListMaker:
         session_ms = int(self.settings.lists.session_seconds * 1000)
         first: int = excluded_from(user.ts, len(user.ts), newest, EXCLUDE[rule], session_ms)
         return first
-
-    def _main_source(self, ranked: Ranked, table: ItemTable) -> Array:
-        """Return int[C]: of the sources that propose the item, the one it stands out most for."""
-        kind, features = self.settings.blend.kind, ranked.features
-        parts = blend.source_parts(kind, features, self.weights, table.blend)
-        source: Array = stands_out(parts, features.ranks)
-        return source
 
 
 def rows_shown(shown: Mapping[int, int], table: ItemTable) -> dict[int, int]:

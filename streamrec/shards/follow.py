@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streamrec.learners.keys import find, grow
+from streamrec.learners.keys import find, grow, take
 from streamrec.shards import item_lists
 from streamrec.shards.item_shard import ItemShard
 from streamrec.shards.item_table import ItemTable
@@ -16,7 +16,11 @@ Array = NDArray[Any]
 
 @njit(cache=True, nogil=True)
 def _copy(theirs, values, sizes, at, rows, mirror, others, mine, index):  # type: ignore[no-untyped-def]
-    """Copy lists of keys and values to table rows; only a changed key is looked up."""
+    """Copy lists of keys and values to table rows; return float32[n], the sums of the values.
+
+    Only a changed key is looked up.
+    """
+    sums = np.zeros(len(at), np.float32)
     for n in range(len(at)):
         a, r = at[n], rows[n]
         for k in range(min(np.int64(sizes[a]), theirs.shape[1])):
@@ -24,6 +28,8 @@ def _copy(theirs, values, sizes, at, rows, mirror, others, mine, index):  # type
                 mirror[r, k] = theirs[a, k]
                 others[r, k] = find(index[0], index[1], theirs[a, k])
             mine[r, k] = values[a, k]
+            sums[n] += values[a, k]
+    return sums
 
 
 class Follower:
@@ -41,19 +47,13 @@ class Follower:
         if catalogue:
             keys = np.frombuffer(b"".join(catalogue), "<u8")
             table.apply_catalogue(keys, list(catalogue.values()))
-        at = np.flatnonzero(items.changed[:n])
-        items.changed[at] = False
+        at = take(items.changed, n)
         if len(at):
-            columns = {
-                "target": items.targets[at],
-                "bias": items.biases[at],
-                "popularity": items.popularity[at],
-                "clock": items.clocks[at],
-                "events": items.events[at],
-                "born": items.born[at],
-            }
-            contexts = columns["target"] + items.offsets[at]
-            table.take_factors(table.rows(shard.index.keys[at]), columns, contexts)
+            columns = (
+                items.targets, items.offsets, items.biases, items.popularity, items.clocks,
+                items.events, items.born,
+            )  # fmt: skip
+            table.take_factors(table.rows(shard.index.keys[at]), [c[at] for c in columns])
         for kind in item_lists.KINDS:
             self._follow(kind, shard)
         gone = shard.take_deleted()
@@ -74,8 +74,7 @@ class Follower:
         self._mirrors[kind] = mirror = grow(mirror, len(others))
         sizes = getattr(shard.items, item_lists.KINDS[kind].size)
         index = table.index.slot_keys, table.index.slot_rows
-        _copy(theirs, values, sizes, at, rows, mirror, others, mine, index)
+        sums = _copy(theirs, values, sizes, at, rows, mirror, others, mine, index)
         totals[rows] = sizes[at]
         if kind == "neighbours":
-            used = np.arange(mine.shape[1]) < sizes[at][:, None]
-            table.arrays.totals[rows] = np.where(used, mine[rows], 0.0).sum(axis=1)
+            table.arrays.totals[rows] = sums

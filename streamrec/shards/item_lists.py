@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.errors import UnknownVersion
+from streamrec.learners.keys import take
 from streamrec.shards import rows
 from streamrec.shards.item_kernel import ItemArrays
 
@@ -47,9 +48,7 @@ def columns_of(items: ItemArrays, kind: str) -> tuple[Array, ...]:
 
 def take_changed(items: ItemArrays, kind: str, count: int) -> Array:
     """Return the rows changed since the last call."""
-    changed = getattr(items, KINDS[kind].changed)
-    at = np.flatnonzero(changed[:count])
-    changed[at] = False
+    at: Array = take(getattr(items, KINDS[kind].changed), count)
     return at
 
 

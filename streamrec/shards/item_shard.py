@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from streamrec.config import Settings
 from streamrec.errors import GapError, UnknownVersion
 from streamrec.learners.factors import initial_vectors
-from streamrec.learners.keys import KeyIndex, grow, key_of
+from streamrec.learners.keys import KeyIndex, grow, key_of, take
 from streamrec.learners.learned_blend import LearnedBlend, read_sample
 from streamrec.learners.sources import SEGMENT_PREFIX
 from streamrec.shards import item_kernel, item_lists, rows
@@ -128,7 +128,7 @@ class ItemShard:
     def _name(self, header: Header, keys: NDArray[np.uint64]) -> None:
         """Make rows for items that events of this record name."""
         named = keys[[at for at, _ in header.ids]]
-        unknown = np.flatnonzero(self.index.rows(named) < 0).tolist()
+        unknown = [n for n, row in enumerate(self.index.rows(named).tolist()) if row < 0]
         for n in unknown:
             entry: dict[str, Any] = {"item": header.ids[n][1]}
             if header.ids[n][1].startswith(SEGMENT_PREFIX):
@@ -141,7 +141,8 @@ class ItemShard:
         first = self.index.size
         self.index.add(keys)
         if self.index.size > first:
-            self.items = ItemArrays._make(grow(a, self.index.size) for a in self.items)
+            if self.index.size > len(self.items.events):
+                self.items = ItemArrays._make(grow(a, self.index.size) for a in self.items)
             initial_vectors(
                 self.items.targets,
                 self.index.keys[: self.index.size],
@@ -155,8 +156,7 @@ class ItemShard:
         self.keep_within_bound()
         self.commits += 1
         n = self.index.size
-        factors = np.flatnonzero(self.items.changed[:n])
-        self.items.changed[:n] = False
+        factors = take(self.items.changed, n)
         catalogue, deleted = self.take_catalogue(), self.take_deleted()
         stored = {
             "factors": dict(

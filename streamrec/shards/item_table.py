@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.config import Settings
@@ -48,6 +49,32 @@ class TableArrays(NamedTuple):
     ring_ranks: Array  # uint8[items, R]
     ring_totals: Array  # uint32[items]
     content: Array  # float32[items, D]: unit length, or zero
+
+
+FACTOR_COLUMNS = ("target", "offset", "bias", "popularity", "clock", "events", "born")
+
+
+@njit(cache=True, nogil=True)
+def _take_factors(at, columns, mine):  # type: ignore[no-untyped-def]
+    """Copy columns to rows `at`; return the rows that are new or whose popularity differs."""
+    target, offset, bias, popularity, clock, events, born = columns
+    targets, contexts, biases, popularities, clocks, counts, births, stored = mine
+    moved, size = np.empty(len(at), np.int32), 0
+    for n in range(len(at)):
+        row = at[n]
+        differs = not stored[row] or clocks[row] != clock[n]
+        for k in range(popularity.shape[1]):
+            differs |= popularities[row, k] != popularity[n, k]
+            popularities[row, k] = popularity[n, k]
+        for k in range(target.shape[1]):
+            targets[row, k] = target[n, k]
+            contexts[row, k] = target[n, k] + offset[n, k]
+        biases[row], clocks[row] = bias[n], clock[n]
+        counts[row], births[row], stored[row] = events[n], born[n], True
+        if differs:
+            moved[size] = row
+            size += 1
+    return moved[:size]
 
 
 class Catalogue(msgspec.Struct):
@@ -138,7 +165,8 @@ class ItemTable:
         first = self.index.size
         found = self.index.add(keys)
         if self.index.size > first:
-            self.arrays = TableArrays._make(grow(a, self.index.size) for a in self.arrays)
+            if self.index.size > len(self.arrays.stored):
+                self.arrays = TableArrays._make(grow(a, self.index.size) for a in self.arrays)
             arrays = self.arrays
             initial_vectors(arrays.targets, self.keys, first, self.settings.factors.seed)
             arrays.heats[first : self.index.size] = -np.inf
@@ -165,22 +193,15 @@ class ItemTable:
     def apply_factors(self, keys: NDArray[np.uint64], blobs: Sequence[bytes]) -> None:
         """Take over stored factor rows."""
         records = rows.decode_factors(blobs, self.size)
-        self.take_factors(self.rows(keys), records, records["target"] + records["offset"])
+        columns = [np.ascontiguousarray(records[name]) for name in FACTOR_COLUMNS]
+        self.take_factors(self.rows(keys), columns)
 
-    def take_factors(self, at: Array, records: Any, contexts: Array) -> None:
-        """Take over vectors and counts of rows `at` from columns named as those of a factor row."""
-        arrays = self.arrays
-        moved = ~arrays.stored[at] | (arrays.clocks[at] != records["clock"])
-        moved |= (arrays.popularity[at] != records["popularity"]).any(axis=1)
-        arrays.targets[at] = records["target"]
-        arrays.contexts[at] = contexts
-        arrays.biases[at] = records["bias"]
-        arrays.popularity[at] = records["popularity"]
-        arrays.clocks[at] = records["clock"]
-        arrays.events[at] = records["events"]
-        arrays.born[at] = records["born"]
-        arrays.stored[at] = True
-        self._take_popularity(at[moved])
+    def take_factors(self, at: Array, columns: Sequence[Array]) -> None:
+        """Take over vectors and counts of rows `at`, in the order of FACTOR_COLUMNS."""
+        a = self.arrays
+        mine = (a.targets, a.contexts, a.biases, a.popularity, a.clocks, a.events, a.born, a.stored)
+        moved: Array = _take_factors(at, tuple(columns), mine)
+        self._take_popularity(moved)
 
     def apply_lists(self, kind: str, keys: NDArray[np.uint64], blobs: Sequence[bytes]) -> None:
         """Take over stored neighbours, cosine or successors rows, their keys as table rows."""

@@ -46,7 +46,8 @@ class UserRows:
         """Cache rows from Redis; None is a new user. Raises UnknownVersion."""
         first = len(self.row_of)
         self.row_of.update(zip(users, range(first, first + len(users)), strict=True))
-        self.arrays = UserArrays._make(grow(a, len(self.row_of)) for a in self.arrays)
+        if len(self.row_of) > len(self.arrays.recent):
+            self.arrays = UserArrays._make(grow(a, len(self.row_of)) for a in self.arrays)
         self._new.update(u for u, blob in zip(users, blobs, strict=True) if blob is None)
         at = np.array([first + n for n, blob in enumerate(blobs) if blob is not None])
         stored = [blob for blob in blobs if blob is not None]
@@ -66,6 +67,8 @@ class UserRows:
 
     def history_keys(self, *, only_loaded: bool) -> NDArray[np.uint64]:
         """Return the item keys in all cached histories, or in those loaded since the last call."""
+        if only_loaded and not self._loaded:
+            return np.zeros(0, np.uint64)
         at = np.array(self._loaded, np.int64) if only_loaded else np.arange(len(self.row_of))
         self._loaded = []
         keys = self.arrays.keys[at]

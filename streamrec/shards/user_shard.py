@@ -232,7 +232,7 @@ class UserShard:
             np.zeros(n, np.int64),
             np.zeros(n, np.bool_),
         )
-        live = np.flatnonzero(table.arrays.stored[: len(table)]).astype(np.int32)
+        live = table.arrays.stored[: len(table)].nonzero()[0].astype(np.int32)
         arrays, index = table.arrays, (table.index.slot_keys, table.index.slot_rows)
         user_kernel.fold(
             self.users.arrays, batch, ring, self._type_weights(), table.keys, live, index,
