@@ -7,8 +7,7 @@ import redis
 
 from benchmarks.clicks import Clicks, message
 from benchmarks.figures import Sample
-from benchmarks.memory_log import MemoryLog
-from benchmarks.servers import start_redis
+from benchmarks.servers import memory_kafka, start_redis
 from streamrec.config import RedisSettings, Settings
 from streamrec.learners.keys import key_of
 from streamrec.metrics import Metrics
@@ -121,7 +120,8 @@ class Learning:
         self._settings = settings
         self._kafka = kafka = settings.kafka
         self._store = Store(settings.redis)
-        self._log = MemoryLog(PARTITIONS)
+        topics = kafka.events_topic, kafka.updates_topic, kafka.items_topic
+        self._broker, self._log = memory_kafka(**dict.fromkeys(topics, PARTITIONS))
         self._metrics = Metrics()
         shards = Shards(PARTITIONS, PARTITIONS, PARTITIONS, settings.factors.size, "benchmark")
         self._shards = shards
@@ -157,8 +157,17 @@ class Learning:
             )
         start = time.process_time()
         self._users.learn(batches, self._user_shards)
-        self._items.learn(self._log.take(self._kafka.updates_topic), self._item_shards)
+        self._items.learn(self._updates(), self._item_shards)
         self.seconds += time.process_time() - start
+
+    def _updates(self) -> dict[Partition, list[Message]]:
+        """Return the update records that are new; of old ones only the last is kept."""
+        found = {}
+        for partition, shard in self._item_shards.items():
+            log = self._broker.messages[partition]
+            found[partition] = [m for m in log if m.offset >= shard.offset]
+            del log[:-1]
+        return found
 
     def score(self, lists: int) -> None:
         """Let a scorer take at least so many due users."""

@@ -1,8 +1,10 @@
 """Fixtures: one Kafka and one Redis a session, and names of its own for each test."""
 
+import logging
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from servers import KafkaServer, RedisServer, Unavailable, start_kafka, start_redis
@@ -90,3 +92,16 @@ def _missing(reason: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run in an empty folder without settings in the environment; put logging back afterwards."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith("STREAMREC_"):
+            monkeypatch.delenv(name)
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before

@@ -1,12 +1,9 @@
 """The command line without any server: help, errors in one line, exit codes."""
 
 import json
-import logging
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,16 +18,7 @@ COMMANDS = (
 NO_REDIS = ("--redis", "redis://127.0.0.1:1/0")
 
 
-@pytest.fixture(autouse=True)
-def _nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith("STREAMREC_"):
-            monkeypatch.delenv(name)
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before
+pytestmark = pytest.mark.usefixtures("nothing_configured")
 
 
 def run(*arguments: str, stdin: str | bytes | None = None) -> Result:

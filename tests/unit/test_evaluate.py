@@ -1,12 +1,10 @@
 """`streamrec evaluate` on made-up logs: figures, options, and errors that say what to do."""
 
 import json
-import logging
 import math
-import os
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,16 +34,7 @@ KEYS = [
 PLAIN = ("--warm-up", "0", "--profile", "general")
 
 
-@pytest.fixture(autouse=True)
-def _nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith("STREAMREC_"):
-            monkeypatch.delenv(name)
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before
+pytestmark = pytest.mark.usefixtures("nothing_configured")
 
 
 class Click(NamedTuple):
