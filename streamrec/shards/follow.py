@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streamrec.learners.keys import find, grow, take
+from streamrec.learners.keys import KeyIndex, find, grow, take
 from streamrec.shards import item_lists
 from streamrec.shards.item_shard import ItemShard
 from streamrec.shards.item_table import ItemTable
@@ -38,6 +38,7 @@ class Follower:
     def __init__(self, table: ItemTable) -> None:
         self.table = table
         self._mirrors: dict[str, Array] = {}  # keys as of the last copy, by list kind
+        self._rows: dict[str, tuple[KeyIndex, Array]] = {}  # table rows of a shard's rows
 
     def refresh(self, shard: ItemShard) -> None:
         """Take over all changes of a shard since the last call."""
@@ -53,7 +54,7 @@ class Follower:
                 items.targets, items.offsets, items.biases, items.popularity, items.clocks,
                 items.events, items.born,
             )  # fmt: skip
-            table.take_factors(table.rows(shard.index.keys[at]), [c[at] for c in columns])
+            table.take_factors(self._rows_of(shard)[at], [c[at] for c in columns])
         for kind in item_lists.KINDS:
             self._follow(kind, shard)
         gone = shard.take_deleted()
@@ -62,13 +63,24 @@ class Follower:
         if shard.blend is not None:
             table.blend = shard.blend
 
+    def _rows_of(self, shard: ItemShard) -> Array:
+        """Return int32[items]: the table row of each row of the shard; new ones are made."""
+        index, rows = self._rows.get(shard.name, (shard.index, np.zeros(0, np.int32)))
+        if index is not shard.index:  # rebuilt: its rows are other items
+            rows = rows[:0]
+        if len(rows) < shard.index.size:
+            new = self.table.rows(shard.index.keys[len(rows) : shard.index.size])
+            rows = np.concatenate([rows, new])
+            self._rows[shard.name] = shard.index, rows
+        return rows
+
     def _follow(self, kind: str, shard: ItemShard) -> None:
         table = self.table
         at = item_lists.take_changed(shard.items, kind, shard.index.size)
         theirs, values = item_lists.columns_of(shard.items, kind)[:2]
         if not len(at) or not theirs.shape[1]:
             return
-        rows = table.rows(shard.index.keys[at])
+        rows = self._rows_of(shard)[at]
         others, mine, totals = table.lists_of(kind)
         mirror = self._mirrors.get(kind, np.zeros((0, theirs.shape[1]), np.uint64))
         self._mirrors[kind] = mirror = grow(mirror, len(others))
