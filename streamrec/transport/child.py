@@ -5,8 +5,10 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 5.0
@@ -56,15 +58,16 @@ class ChildProcess:
             return
         self._forget()
         with tempfile.TemporaryFile() as output:
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env={**os.environ, **self._environment},
-            )
-            self._watcher = _watch(self._process.pid, self._scratch)
+            with _interrupts_later():
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env={**os.environ, **self._environment},
+                )
+                self._watcher = _watch(self._process.pid, self._scratch)
             reason = self._wait_until_ready()
             if reason:
                 self.kill()
@@ -143,3 +146,19 @@ def _watch(pid: int, scratch: str) -> subprocess.Popen[bytes]:
 def _last_lines(output: bytes, lines: int = 5) -> str:
     text = output.decode("utf-8", "replace").strip().splitlines()
     return " | ".join(text[-lines:])
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Hold Ctrl-C back in the block: a process that is started but not noted would outlive us."""
+    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        if came:
+            signal.raise_signal(signal.SIGINT)

@@ -1,0 +1,31 @@
+"""A child process and Ctrl-C: what was started is known, so that it can be ended."""
+
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from streamrec.transport import child
+from streamrec.transport.child import ChildProcess
+
+
+def test_ctrl_c_during_a_start_comes_when_the_child_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watch, known = child._watch, []
+
+    def interrupted(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        known.append(arguments[0])
+        return watch(*arguments)
+
+    monkeypatch.setattr(child, "_watch", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    process = ChildProcess(["sleep", "60"], is_ready=lambda: True)
+    with pytest.raises(KeyboardInterrupt):
+        process.start()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert process.pid == known[0]
+    process.stop()
+    assert not process.running
