@@ -13,6 +13,7 @@ from streamrec.config import Settings
 from streamrec.evaluation.prequential import Lag, Looked, Prequential
 from streamrec.events import Event, Item
 from streamrec.learners.sources import SOURCES
+from streamrec.shards.blend_rules import blend_owner
 
 COUNTING = [m for m, s in enumerate(SOURCES) if s not in ("factors", "content")]
 EVENTS = st.lists(
@@ -307,3 +308,11 @@ def test_rotation_counts_how_often_an_item_was_in_the_last_lists_in_a_row() -> N
         listed = live.table.keys[looked.ranked.candidates[looked.ranked.order]].tolist()
         assert live._times["u0"].keys() == set(listed)
     assert max(live._times["u0"].values()) < 6  # nothing stays for ever
+
+
+def test_only_the_owner_of_the_blend_learns_it() -> None:
+    live = Prequential(config(), workers=4)
+    for n in range(60):
+        live.step(event(n % 3, n % 7, "click", n))
+    learners = [shard.number for shard in live.items if shard.blend is not None]
+    assert learners == [blend_owner(4)] != [0]
