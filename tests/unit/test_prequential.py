@@ -314,5 +314,5 @@ def test_only_the_owner_of_the_blend_learns_it() -> None:
     live = Prequential(config(), workers=4)
     for n in range(60):
         live.step(event(n % 3, n % 7, "click", n))
-    learners = [shard.number for shard in live.items if shard.blend is not None]
-    assert learners == [blend_owner(4)] != [0]
+    learners = [shard.name for shard in live.items if shard.blend is not None]
+    assert learners == [f"i{blend_owner(4)}"] != ["i0"]
