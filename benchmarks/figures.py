@@ -27,6 +27,7 @@ FIGURES = (
     Figure("user_fold_events_per_second", "user fold", "events/s", 30_000),
     Figure("item_fold_events_per_second", "item fold", "events/s", 50_000),
     Figure("lists_per_second", "scorer, 20,000 items", "lists/s", 1_000),
+    Figure("evaluation_events_per_second", "evaluation, 5,000 items", "scored/s", 1_000),
     Figure("river_ratio", "factors against river BiasedMF", "times", 2),
     Figure("end_to_end_events_per_second", "end to end, learnt", "events/s", 5_000),
     Figure("learnt_ms_p99", "click to learnt at 5,000/s, p99", "ms", 1_000, at_least=False),

@@ -26,6 +26,7 @@ class Scale(NamedTuple):
     items: int = 20_000
     lists: int = 1_000
     river: int = 5_000
+    evaluated: int = 3_000
     learnt: int | None = None  # None: all of ml-1m
     client: str = "confluent" if importlib.util.find_spec("confluent_kafka") else "kafka-python"
     broker: str | None = None  # None: the first of container, jars, embedded that works
@@ -58,6 +59,14 @@ def _lists(scale: Scale) -> Bench:
     return Lists(clicks, scale.items, events, scale.lists, scale.repeats)
 
 
+def _evaluation(scale: Scale) -> Bench:
+    from benchmarks.evaluation import Evaluation
+
+    items, warm = min(5_000, scale.items), min(12_000, scale.warm)
+    clicks = generated(warm + scale.evaluated, max(2, warm // 30), items)
+    return Evaluation(clicks, items, warm, scale.evaluated, scale.repeats)
+
+
 def _river(scale: Scale) -> Bench:
     from benchmarks.river_ratio import River
 
@@ -80,6 +89,7 @@ BENCHES = {
     "decode": Named(_decode, 1),
     "folds": Named(_folds, 1),
     "lists": Named(_lists, 1),
+    "evaluation": Named(_evaluation, 1),
     "river": Named(_river, 1),
     "memory": Named(_memory, None),
     "end_to_end": Named(_end_to_end, 2),

@@ -14,12 +14,21 @@ from benchmarks.run import BENCHES, Outcome, Scale, measure, profile
 from benchmarks.table import print_table, save, to_json
 
 TINY = Scale(
-    repeats=2, decoded=50, warm=600, folded=600, items=300, lists=40, river=200, learnt=600
+    repeats=2,
+    decoded=50,
+    warm=600,
+    folded=600,
+    items=300,
+    lists=40,
+    river=200,
+    evaluated=100,
+    learnt=600,
 )
 GIVES = {
     "decode": {"decode_events_per_second"},
     "folds": {"user_fold_events_per_second", "item_fold_events_per_second"},
     "lists": {"lists_per_second"},
+    "evaluation": {"evaluation_events_per_second"},
     "river": {"river_ratio"},
     "memory": {"redis_bytes_per_user", "redis_bytes_per_item"},
 }
@@ -48,6 +57,7 @@ def test_the_file_has_exactly_the_keys_of_the_issue(tmp_path: Path) -> None:
         "user_fold_events_per_second",
         "item_fold_events_per_second",
         "lists_per_second",
+        "evaluation_events_per_second",
         "river_ratio",
         "end_to_end_events_per_second",
         "learnt_ms_p99",
