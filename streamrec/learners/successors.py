@@ -24,6 +24,12 @@ def push(keys, ranks, totals, row, other, rank):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def vote(rank, reverse):  # type: ignore[no-untyped-def]
+    """Return the weight of an entry from its rank byte."""
+    return (reverse if rank >= REVERSE else 1.0) / ((rank & 127) + 1)
+
+
+@njit(cache=True, nogil=True)
 def score(rings, ranks, totals, history, decay, reverse, scores, touched):  # type: ignore[no-untyped-def]
     """Add the votes for each item to `scores`; return how many entries of `touched` were filled.
 
@@ -37,13 +43,10 @@ def score(rings, ranks, totals, history, decay, reverse, scores, touched):  # ty
         size = min(np.int64(totals[h]), rings.shape[1])
         total = 0.0
         for n in range(size):
-            rank = ranks[h, n]
-            total += (reverse if rank >= REVERSE else 1.0) / ((rank & 127) + 1)
+            total += vote(ranks[h, n], reverse)
         if total > 0.0:
             for n in range(size):
-                j, rank = rings[h, n], ranks[h, n]
-                weight = (reverse if rank >= REVERSE else 1.0) / ((rank & 127) + 1)
-                more = step * weight / total
+                j, more = rings[h, n], step * vote(ranks[h, n], reverse) / total
                 if j >= 0 and more > 0.0:
                     if scores[j] == 0.0:
                         touched[found] = j

@@ -11,7 +11,7 @@ from streamrec.learners.sources import (
     SIMILARITY,
     SUCCESSORS,
 )
-from streamrec.learners.successors import REVERSE
+from streamrec.learners.successors import vote
 
 
 @njit(cache=True, nogil=True)
@@ -85,11 +85,11 @@ def _from_lists(table, h, b, step, rules, rows, source, where, support):  # type
         count = min(np.int64(table.ring_totals[h]), table.ring.shape[1])
         total = 0.0
         for n in range(count):
-            total += _vote(table.ring_ranks[h, n], rules)
+            total += vote(table.ring_ranks[h, n], rules.reverse)
         for n in range(count):
             r = _place(table.ring[h, n], rows, where)
             if r >= 0 and source[r] == SUCCESSORS:
-                support[r, b] += step * _vote(table.ring_ranks[h, n], rules) / total
+                support[r, b] += step * vote(table.ring_ranks[h, n], rules.reverse) / total
 
 
 @njit(cache=True, nogil=True)
@@ -99,11 +99,6 @@ def _place(j, rows, where):  # type: ignore[no-untyped-def]
         return -1
     r = where[j]
     return r if r < len(rows) and rows[r] == j else -1
-
-
-@njit(cache=True, nogil=True)
-def _vote(rank, rules):  # type: ignore[no-untyped-def]
-    return (rules.reverse if rank >= REVERSE else 1.0) / ((rank & 127) + 1)
 
 
 @njit(cache=True, nogil=True)
