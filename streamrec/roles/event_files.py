@@ -113,7 +113,12 @@ def to_milliseconds(value: object) -> int:
         try:
             value = float(value)
         except ValueError:
-            moment = datetime.fromisoformat(str(value).strip())
+            try:
+                moment = datetime.fromisoformat(str(value).strip())
+            except ValueError:
+                raise ValueError(
+                    f"{value!r} is not a time: give epoch seconds or milliseconds, or RFC 3339"
+                ) from None
             moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
             return round(moment.timestamp() * 1000)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:

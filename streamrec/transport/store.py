@@ -49,7 +49,7 @@ def _as_store_errors(what: str) -> Iterator[None]:
         yield
     except (redis.RedisError, RedisClusterException) as error:
         raise StoreError(
-            f"Redis did not {what}: {type(error).__name__}: {error}. "
+            f"Redis did not {what}: {type(error).__name__}: {str(error).rstrip('.')}. "
             "Check redis.url and the server (`streamrec doctor`)"
         ) from error
 
