@@ -14,8 +14,9 @@ import typer
 from streamrec import __version__
 from streamrec.cli_quality import add_to
 from streamrec.invocation import (
-    COLUMNS_HELP,
+    Columns,
     Commands,
+    DefaultType,
     Options,
     end,
     local_settings_of,
@@ -98,10 +99,8 @@ def demo(
     events: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Replay this: CSV, JSON lines or Parquet.")
     ] = None,
-    columns: Annotated[str, typer.Option(metavar="FIELD=COLUMN,...", help=COLUMNS_HELP)] = "",
-    default_type: Annotated[
-        str, typer.Option("--as", metavar="TYPE", help="Type of events that have none.")
-    ] = "click",
+    columns: Columns = "",
+    default_type: DefaultType = "click",
 ) -> None:
     """Replay real shopping and watch the lists change; Kafka and Redis are always embedded ones."""
     options: Options = ctx.obj
@@ -120,10 +119,8 @@ def demo(
 def replay(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet.")],
-    columns: Annotated[str, typer.Option(metavar="FIELD=COLUMN,...", help=COLUMNS_HELP)] = "",
-    default_type: Annotated[
-        str, typer.Option("--as", metavar="TYPE", help="Type of events that have none.")
-    ] = "click",
+    columns: Columns = "",
+    default_type: DefaultType = "click",
     speed: Annotated[
         float | None, typer.Option(help="Events a second, whether they are learnt or not.")
     ] = None,

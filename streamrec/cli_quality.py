@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from streamrec.invocation import COLUMNS_HELP, Options, end, settings_of
+from streamrec.invocation import Columns, DefaultType, Options, end, settings_of
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,10 +44,8 @@ def evaluate(
     seed: Annotated[int | None, typer.Option(min=0, help="factors.seed")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page with plots.")] = None,
-    columns: Annotated[str, typer.Option(metavar="FIELD=COLUMN,...", help=COLUMNS_HELP)] = "",
-    default_type: Annotated[
-        str, typer.Option("--as", metavar="TYPE", help="Type of events that have none.")
-    ] = "click",
+    columns: Columns = "",
+    default_type: DefaultType = "click",
 ) -> None:
     """Say how good the lists would have been on a log: first recommend, then learn, each event."""
     from streamrec.roles import evaluate as role

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from streamrec.config import Settings
 
 
-COLUMNS_HELP = "The file's names of user, item, type, ts, value, session, segment: user=customer"
+_COLUMNS = "The file's names of user, item, type, ts, value, session, segment: user=customer"
+Columns = Annotated[str, typer.Option(metavar="FIELD=COLUMN,...", help=_COLUMNS)]
+DefaultType = Annotated[
+    str, typer.Option("--as", metavar="TYPE", help="Type of events that have none.")
+]
+"""Options of the commands that read a file of events."""
 
 
 class Commands(TyperGroup):

@@ -81,26 +81,6 @@ def diversify(
     return order
 
 
-def within_budget(relevance: Scores, order: Order, budget: float) -> Order:
-    """Return an order as near to the given one as a budget of expected NDCG loss allows.
-
-    The first m places keep the original order and the rest follows the given one, with the smallest
-    m that loses at most `budget`. Changes at the top cost most, so they are the first undone. The
-    loss never grows with m: moving the best item left to the front of the rest cannot lower DCG.
-    """
-    original = by_relevance(relevance)[: len(order)]
-    chances = click_chances(relevance)
-    least = (1.0 - budget) * _dcg(chances, original) - ROUNDING
-    low, high = 0, len(order)
-    while low < high:
-        middle = (low + high) // 2
-        if _dcg(chances, _spliced(original, order, middle)) >= least:
-            high = middle
-        else:
-            low = middle + 1
-    return _spliced(original, order, high)
-
-
 def loss(relevance: Scores, order: Order) -> float:
     """Return the expected NDCG loss of an order: 1 - DCG(order) / DCG(original of that length).
 
@@ -160,12 +140,6 @@ def _room(relevance: Scores, length: int) -> int:
 def _cosines(vectors: Vectors) -> NDArray[np.float64]:
     exact = vectors.astype(np.float64)
     return np.asarray(np.clip(exact @ exact.T, -1.0, 1.0))
-
-
-def _spliced(original: Order, order: Order, m: int) -> Order:
-    head = original[:m]
-    rest = order[~np.isin(order, head)]
-    return np.concatenate((head, rest[: len(order) - m]))
 
 
 @njit(cache=True, nogil=True)

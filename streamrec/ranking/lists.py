@@ -20,7 +20,7 @@ from streamrec.ranking.rerank import NOTHING, Person, Reranker
 from streamrec.ranking.seen import SeenIndex
 from streamrec.ranking.views import NO_SEGMENT, Catalogue, Shopper, new_scratch, rules_of
 from streamrec.shards.history import EXCLUDE, excluded_from
-from streamrec.shards.item_table import HALF_LIVES, ItemTable
+from streamrec.shards.item_table import ItemTable
 from streamrec.shards.rows import UserRow
 
 Array = NDArray[Any]
@@ -106,22 +106,21 @@ class ListMaker:
             self._seen, self._table = SeenIndex(), table
         servable = arrays.stored[:n] & arrays.available[:n]
         self._popular.refresh(arrays.heats[:n], servable, take(arrays.changed, n))
-        totals = table.log2_totals()
         self._keys = table.keys
         self._seen.refresh(self._keys)
         self._catalogue = Catalogue(
             self._seen.shorts,
             self._seen.rows,
             self._popular.order,
-            totals,
+            table.log2_totals(),
             servable,
             int(servable.sum()),
             table.now(),
         )
         factors = self.settings.factors
         if factors.prior:
-            h = HALF_LIVES[factors.prior_half_life]
-            shares = np.maximum(np.log(2.0) * (arrays.heats[:n, h] - totals[h]), LOG_FLOOR)
+            heats, total = table.prior_heat()
+            shares = np.maximum(np.log(2.0) * (heats - total), LOG_FLOOR)
             self._prior = (factors.prior * shares).astype(np.float32)
         if len(self._scratch.marks) < n:
             width = max(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from streamrec.config import Settings
 from streamrec.errors import GapError, UnknownVersion
 from streamrec.learners.factors import initial_vectors
-from streamrec.learners.keys import KeyIndex, grow, key_of, take
+from streamrec.learners.keys import KeyIndex, grow, take
 from streamrec.learners.learned_blend import LearnedBlend, read_sample
 from streamrec.learners.sources import SEGMENT_PREFIX
 from streamrec.shards import item_kernel, item_lists, rows
@@ -277,8 +277,3 @@ class ItemShard:
 
 def _field(key: int) -> bytes:
     return key.to_bytes(8, "little")
-
-
-def metadata_entry(item: str, fields: Mapping[str, Any]) -> tuple[int, bytes]:
-    """Return (key, catalogue JSON) of one item's metadata."""
-    return key_of(item), json.dumps({"item": item, **fields}).encode()

@@ -92,7 +92,7 @@ class ItemTable:
     """All items this process knows, as of the last refresh. Bound: max_items of each partition.
 
     A row is made for an item the first time it is named, with the vector that its owner will give
-    it; rows are never reused, so `generation` stays the same until the table is loaded anew.
+    it; rows are never reused: they stay what they are until the table is loaded anew.
     """
 
     def __init__(self, settings: Settings, *, with_lists: bool) -> None:

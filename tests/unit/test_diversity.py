@@ -17,7 +17,6 @@ from streamrec.ranking.diversity import (
     mmr,
     rotate,
     scaled,
-    within_budget,
 )
 
 METHODS = ("none", "mmr", "dpp")
@@ -72,31 +71,6 @@ def test_the_budget_is_kept(
     relevance, vectors = random_list(n, seed)
     order = diversify(method, relevance * spread, vectors, length, budget)
     assert -1e-9 <= loss(relevance * spread, order) <= budget + 1e-9
-
-
-@given(lists, st.floats(0, 0.5))
-@settings(max_examples=150, deadline=None)
-def test_any_order_can_be_held_to_a_budget(shape: tuple[int, int, int], budget: float) -> None:
-    n, seed, length = shape
-    relevance, _ = random_list(n, seed)
-    wanted = np.random.default_rng(seed).permutation(n)[:length]
-    order = within_budget(relevance, wanted, budget)
-    assert loss(relevance, order) <= budget + 1e-9
-    assert len(set(order.tolist())) == len(order) == len(wanted)
-    if loss(relevance, wanted) <= budget:
-        assert order.tolist() == wanted.tolist()
-
-
-def test_the_top_is_undone_first_and_no_more_than_needed() -> None:
-    relevance = np.linspace(2, 0, 8)
-    wanted = np.arange(8)[::-1].copy()
-    losses = []
-    for m in range(9):
-        rest = [j for j in wanted if j >= m]
-        losses.append(loss(relevance, np.array([*range(m), *rest])))
-    assert losses == sorted(losses, reverse=True)
-    order = within_budget(relevance, wanted, losses[3] + 1e-6)
-    assert order.tolist() == [0, 1, 2, 7, 6, 5, 4, 3]
 
 
 def test_loss_by_hand() -> None:
@@ -190,7 +164,6 @@ def test_inputs_are_not_edited() -> None:
     before = relevance.copy(), vectors.copy()
     for method in METHODS:
         diversify(method, relevance, vectors, 10, 0.1)
-    within_budget(relevance, np.arange(10)[::-1], 0.1)
     assert (relevance == before[0]).all() and (vectors == before[1]).all()
 
 
