@@ -21,11 +21,15 @@ def test_ctrl_c_during_a_start_comes_when_the_child_is_known(
         return watch(*arguments)
 
     monkeypatch.setattr(child, "_watch", interrupted)
-    before = signal.getsignal(signal.SIGINT)
     process = ChildProcess(["sleep", "60"], is_ready=lambda: True)
-    with pytest.raises(KeyboardInterrupt):
-        process.start()
-    assert signal.getsignal(signal.SIGINT) is before
+    # tests may run in the background of a shell, where Ctrl-C is ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            process.start()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert process.pid == known[0]
     process.stop()
     assert not process.running
