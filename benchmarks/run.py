@@ -63,7 +63,7 @@ def _evaluation(scale: Scale) -> Bench:
     from benchmarks.evaluation import Evaluation
 
     items, warm = min(5_000, scale.items), min(12_000, scale.warm)
-    clicks = generated(warm + scale.evaluated, max(2, warm // 30), items)
+    clicks = generated(2 * (warm + scale.evaluated), max(2, warm // 30), items)
     return Evaluation(clicks, items, warm, scale.evaluated, scale.repeats)
 
 

@@ -62,6 +62,8 @@ class Prequential:
         self._late: deque[tuple[int, int, list[Updates]]] = deque()
         self._offsets = [0] * workers
         self._count = 0
+        self._stale = False  # the shards know what the table does not
+        self._prepared = False  # the lists know what the table does
         self._known: set[str] = set()
         self._times: dict[str, dict[int, int]] = {}  # of the last list, where rotation asks
 
@@ -72,7 +74,7 @@ class Prequential:
             self.items, self._metadata.fold([(offset, item)], offset + 1), strict=True
         ):
             shard.fold(record)
-        self._refresh()
+        self._stale = True
 
     def step(self, event: Event, same_session: bool | None = None) -> Looked | None:
         """Score one event if it can be, then learn it.
@@ -88,13 +90,13 @@ class Prequential:
             shard.users.load(missing, [None])
         row = shard.users.row_of[event.user]
         scorable = self._by_session(shard, row, event, same_session)
-        looked = self._look(shard, row, event) if scorable is not False else None
+        if scorable is None:
+            scorable = shard.scorable(event)
+        looked = self._look(shard, row, event) if scorable else None
         self._known.add(event.item)
         fold = shard.fold([(offset, event.ts, event)], offset + 1, self.table)
         shard.users.committed()
         self._offsets[number] = offset + 1
-        if not (scorable or (fold.scorable and fold.scorable[0])):
-            looked = None
         if looked is not None and looked.ranked is not None and looked.clicked is not None:
             self._sample(event, looked.ranked, looked.clicked, fold.records)
         self._late.append((self._count, event.ts, fold.records))
@@ -119,6 +121,9 @@ class Prequential:
         if not len(user.ts) or self.settings.events.weights.get(event.type, 0.0) <= 0.0:
             return None
         history = len(user.ts)
+        if not self._prepared:
+            self._lists.prepare(self.table)
+            self._prepared = True
         if event.item not in self._known or not self._lists.ready:
             return Looked(True, float("nan"), np.zeros(0), history, None)
         target = self.table.row_of.get(event.item, -1)
@@ -159,7 +164,6 @@ class Prequential:
 
     def _arrive(self, now: int) -> None:
         """Deliver the updates that are due; bring table and lists up to date."""
-        arrived = False
         while self._late:
             count, ts, records = self._late[0]
             if self.lag.milliseconds:
@@ -170,14 +174,11 @@ class Prequential:
             self._late.popleft()
             for shard, record in zip(self.items, records, strict=True):
                 shard.fold(record)
-            arrived = True
-        if arrived:
-            self._refresh()
-
-    def _refresh(self) -> None:
-        for shard in self.items:
-            self._follower.refresh(shard)
-        self._lists.prepare(self.table)
+            self._stale = True
+        if self._stale:
+            for shard in self.items:
+                self._follower.refresh(shard)
+            self._stale, self._prepared = False, False
 
 
 def user_row(shard: UserShard, row: int) -> UserRow:

@@ -32,6 +32,7 @@ class Tally:
         self._places: list[Array] = []
         self._events: list[tuple[int, int, int, int, int, bool]] = []
         self._shown = np.zeros((self.own, 1024), np.bool_)
+        self._every = np.arange(self.own)[:, None]
         self._qualities: list[Array] = []  # per sampled list: novelty, diversity, bias by source
         self._weights: dict[int, Array] = {}
         self._count = 0
@@ -44,12 +45,11 @@ class Tally:
         others: Sequence[float], table: ItemTable,
     ) -> None:  # fmt: skip
         """Take in one scored event: its number, what was found, and the places in other lists."""
-        places = np.full(len(self.names), MISS, np.float32)
+        places = np.full(len(self.names), np.nan, np.float32)
         if not looked.new_item:
             places[0] = looked.place
             places[1 : self.own] = looked.places
             places[self.own :] = others
-            places[np.isnan(places)] = MISS
             self._look_at_lists(looked, table)
         self._places.append(places)
         facts = (number, ts, looked.history, user_events, item_events, looked.new_item)
@@ -64,15 +64,14 @@ class Tally:
         ranked = looked.ranked
         if ranked is None:
             return
+        best, alone = ranked.candidates[ranked.order[:K]], ranked.alone[:, :K]
         top = np.full((self.own, K), -1, np.int64)
-        best = ranked.candidates[ranked.order[:K]]
-        top[0, : len(best)] = best
-        top[1:, : min(K, ranked.alone.shape[1])] = ranked.alone[:, :K]
+        top[0, : len(best)], top[1:, : alone.shape[1]] = best, alone
         if len(table) >= self._shown.shape[1]:
             grown = np.zeros((self.own, 2 * len(table)), np.bool_)
             grown[:, : self._shown.shape[1] - 1] = self._shown[:, :-1]
             self._shown = grown
-        self._shown[np.arange(self.own)[:, None], top] = True  # -1: the last column, of no item
+        self._shown[self._every, top] = True  # -1: the last column, of no item
         self._count += 1
         if self._count % EVERY == 0:
             self._qualities.append(self._quality(top, table))
@@ -94,6 +93,7 @@ class Tally:
     def summary(self, items: int) -> dict[str, Any]:
         """Return the figures, as in the JSON of `streamrec evaluate`; `items`: all known."""
         places = np.array(self._places).reshape(len(self), len(self.names))
+        places[np.isnan(places)] = MISS
         facts = np.array(self._events, np.int64).reshape(len(self), 6)
         some = np.isfinite(places).any(axis=0)
         some[0] = True  # the blend is always there, even if it never found the item

@@ -9,6 +9,7 @@ U, v, c. Safe: the discounted losses of the blend and of every source alone are 
 of them leads the list (Hedge, Freund and Schapire 1997, by its leader).
 """
 
+from bisect import bisect_right
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -84,7 +85,7 @@ def read_sample(blob: bytes) -> tuple[Features, int, float] | None:
 
 def bucket_of(history: int) -> int:
     """Return the bucket of a history's length."""
-    return sum(history >= first for first in BUCKETS)
+    return bisect_right(BUCKETS, history)
 
 
 class LearnedBlend:

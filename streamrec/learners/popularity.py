@@ -29,8 +29,9 @@ def refresh_heats(counts, clocks, rows, half_lives_ms, heats, sums, base):  # ty
     """Set heats[row] = log2(count) + clock / H for some rows, an order that needs no decay.
 
     The share of item j, at any time, is 2^(heat_j) / sum_k 2^(heat_k); -inf without events. The
-    sum is kept up to date as sums = sum_k 2^(heat_k - base).
+    sum is kept up to date as sums = sum_k 2^(heat_k - base). Returns the largest new heat - base.
     """
+    largest = -math.inf
     for row in rows:
         for h in range(len(half_lives_ms)):
             count = counts[row, h]
@@ -39,6 +40,8 @@ def refresh_heats(counts, clocks, rows, half_lives_ms, heats, sums, base):  # ty
                 new = math.log2(count) + clocks[row] / half_lives_ms[h]
             sums[h] += 2.0 ** (new - base[h]) - 2.0 ** (heats[row, h] - base[h])
             heats[row, h] = new
+            largest = max(largest, new - base[h])
+    return largest
 
 
 @njit(cache=True, nogil=True)

@@ -16,11 +16,15 @@ REVERSE = 128
 
 @njit(cache=True, nogil=True)
 def push(keys, ranks, totals, row, other, rank):  # type: ignore[no-untyped-def]
-    """Put (other key, rank byte) into the ring of `row` over its oldest; totals[row] counts all."""
+    """Put (other key, rank byte) into the ring of `row` over its oldest; return the place.
+
+    totals[row] counts all that were ever put in.
+    """
     at = totals[row] % keys.shape[1]
     keys[row, at] = other
     ranks[row, at] = rank
     totals[row] += 1
+    return np.int64(at)
 
 
 @njit(cache=True, nogil=True)
@@ -47,10 +51,9 @@ def score(rings, ranks, totals, history, decay, reverse, scores, touched):  # ty
         if total > 0.0:
             for n in range(size):
                 j, more = rings[h, n], step * vote(ranks[h, n], reverse) / total
-                if j >= 0 and more > 0.0:
-                    if scores[j] == 0.0:
-                        touched[found] = j
-                        found += 1
+                if j >= 0:
+                    touched[found] = j
+                    found += (scores[j] == 0.0) & (more > 0.0)
                     scores[j] += more
         step *= decay
     return found

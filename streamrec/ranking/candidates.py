@@ -25,7 +25,7 @@ from streamrec.learners.sources import (
     SOURCES,
     SUCCESSORS,
 )
-from streamrec.ranking.places import place_of
+from streamrec.ranking.places import places_of
 from streamrec.ranking.seen import mark
 from streamrec.ranking.views import SPARSE, sparse
 
@@ -120,16 +120,9 @@ def gather(user, table, catalogue, rules, scratch, target):  # type: ignore[no-u
     mark(user.seen, catalogue.shorts, catalogue.short_rows, marks, True)
     found = np.zeros(len(SPARSE), np.int64)
     mass = _score_sparse(user, table, catalogue, rules, scratch, found)
-    pools = np.full((M, rules.most), -1, np.int32)
-    sizes = np.zeros(M, np.int64)
-    for m in range(M):
-        if rules.active[m]:
-            sizes[m] = _propose(m, user, catalogue, rules, scratch, found, pools[m])
-    places = np.full(M, np.nan)
-    if target >= 0 and catalogue.servable[target]:  # no source can show another one
-        for m in range(M):
-            places[m] = place_of(m, target, user, table, catalogue, rules, scratch, found)
-    candidates = np.empty(M * rules.most, np.int32)
+    pools, sizes = _propose(user, catalogue, rules, scratch, found)
+    places = places_of(target, user, table, catalogue, rules, scratch, found)
+    candidates, where = np.empty(M * rules.most, np.int32), scratch.where
     n = 0
     for m in range(M):
         for k in range(sizes[m]):
@@ -137,7 +130,7 @@ def gather(user, table, catalogue, rules, scratch, target):  # type: ignore[no-u
             if not marks[j] & 2:
                 marks[j] |= 2
                 candidates[n] = j
-                scratch.where[j] = n
+                where[j] = n
                 n += 1
     candidates = candidates[:n]
     mark(user.seen, catalogue.shorts, catalogue.short_rows, marks, False)
@@ -146,56 +139,66 @@ def gather(user, table, catalogue, rules, scratch, target):  # type: ignore[no-u
     for row in candidates:
         marks[row] = 0
     values = _values(candidates, user, table, catalogue, rules, scratch, found, mass)
-    ranks = _ranks(n, pools, sizes, scratch.where)
+    ranks = _ranks(n, pools, sizes, where)
+    scores, touched = scratch.scores, scratch.touched
     for s in range(len(SPARSE)):
         for k in range(found[s]):
-            scratch.scores[s, scratch.touched[s, k]] = 0.0
+            scores[s, touched[s, k]] = 0.0
     return candidates, values, ranks, _extras(candidates, user, table, catalogue), pools, places
 
 
 @njit(cache=True, nogil=True)
-def _propose(m, user, catalogue, rules, scratch, found, pool):  # type: ignore[no-untyped-def]
-    """Fill pool with what source m alone would show; return how many."""
-    servable, marks = catalogue.servable, scratch.marks
-    if m <= POPULARITY_LONG:
-        return _first(catalogue.popular[m], marks, rules.most, pool)
-    s = sparse(m)
-    if s >= 0:
-        rows = scratch.touched[s, : found[s]]
-        return _best(rows, scratch.scores[s], servable, marks, rules.most, pool)
-    dense = user.logits if m == FACTORS else user.contents
-    if (m == FACTORS or m == CONTENT) and len(dense) > 0:
-        return _best(range(len(dense)), dense, servable, marks, rules.most, pool)
-    return 0
+def _propose(user, catalogue, rules, scratch, found):  # type: ignore[no-untyped-def]
+    """Return int32[M, most], what each source alone would show, -1 padded, and how many each."""
+    active, most, popular = rules.active, rules.most, catalogue.popular
+    servable, marks, scores, touched = (
+        catalogue.servable, scratch.marks, scratch.scores, scratch.touched
+    )  # fmt: skip
+    logits, contents = user.logits, user.contents
+    pools, sizes = np.full((M, most), -1, np.int32), np.zeros(M, np.int64)
+    for m in range(M):
+        s = sparse(m)
+        if not active[m]:
+            continue
+        if m <= POPULARITY_LONG:
+            sizes[m] = _first(popular[m], marks, most, pools[m])
+        elif s >= 0:
+            rows = touched[s, : found[s]]
+            sizes[m] = _best(rows, scores[s], servable, marks, most, pools[m])
+        else:
+            values = logits if m == FACTORS else contents
+            sizes[m] = _best(range(len(values)), values, servable, marks, most, pools[m])
+    return pools, sizes
 
 
 @njit(cache=True, nogil=True)
 def _values(candidates, user, table, catalogue, rules, scratch, found, mass):  # type: ignore[no-untyped-def]
+    scores, touched, heats, active = scratch.scores, scratch.touched, table.heats, rules.active
+    log2_totals, logits, contents = catalogue.log2_totals, user.logits, user.contents
+    with_logits = active[FACTORS] and len(logits) > 0
+    with_contents = active[CONTENT] and len(contents) > 0
     totals = np.zeros(len(SPARSE))
     for s in range(1, len(SPARSE)):
         for k in range(found[s]):
-            totals[s] += scratch.scores[s, scratch.touched[s, k]]
+            totals[s] += scores[s, touched[s, k]]
     out = np.full((len(candidates), M), np.float32(LOG_FLOOR))
     for n in range(len(candidates)):
         j = candidates[n]
         for m in range(POPULARITY_LONG + 1):
-            if rules.active[m]:
-                out[n, m] = log_share(table.heats[j, m], catalogue.log2_totals[m])
+            if active[m]:
+                out[n, m] = log_share(heats[j, m], log2_totals[m])
         for s in range(len(SPARSE)):
-            p = scratch.scores[s, j]
+            p = scores[s, j]
             if s == 0:
                 if p == 0.0 and mass > 0.0:
-                    total = catalogue.log2_totals[POPULARITY_LONG]
-                    p = mass * math.exp(log_share(table.heats[j, POPULARITY_LONG], total))
+                    share = log_share(heats[j, POPULARITY_LONG], log2_totals[POPULARITY_LONG])
+                    p = mass * math.exp(share)
             elif totals[s] > 0.0:
                 p /= totals[s]
             if p > 0.0:
                 out[n, SPARSE[s]] = max(LOG_FLOOR, math.log(p))
-        out[n, FACTORS] = out[n, CONTENT] = 0.0
-        if rules.active[FACTORS] and len(user.logits) > 0:
-            out[n, FACTORS] = user.logits[j]
-        if rules.active[CONTENT] and len(user.contents) > 0:
-            out[n, CONTENT] = user.contents[j]
+        out[n, FACTORS] = logits[j] if with_logits else 0.0
+        out[n, CONTENT] = contents[j] if with_contents else 0.0
     return out
 
 
@@ -211,17 +214,19 @@ def _ranks(count, pools, sizes, where):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _extras(candidates, user, table, catalogue):  # type: ignore[no-untyped-def]
+    history, takes, in_session = user.history, user.takes, user.in_session
+    born, now = table.born, catalogue.now
     out = np.zeros((len(candidates), E), np.float32)
     for n in range(len(candidates)):
         j = candidates[n]
-        if table.born[j] > 0:
-            out[n, 0] = math.log1p(max(0, catalogue.now - table.born[j]) / 3_600_000.0)
-        for b in range(len(user.history)):
-            if user.history[b] == j:
+        if born[j] > 0:
+            out[n, 0] = math.log1p(max(0, now - born[j]) / 3_600_000.0)
+        for b in range(len(history)):
+            if history[b] == j:
                 out[n, 1] = 1.0
                 out[n, 2] = 1.0 / (1.0 + b)
-                out[n, 3] = math.log1p(user.takes[b])
-                out[n, 4] = user.in_session[b]
+                out[n, 3] = math.log1p(takes[b])
+                out[n, 4] = in_session[b]
                 out[n, 5] = b == 0
                 break
     return out

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.config import Settings
+from streamrec.learners.factors import user_vector
 from streamrec.learners.keys import take
 from streamrec.learners.learned_blend import Features
 from streamrec.learners.popularity import LOG_FLOOR
@@ -188,9 +189,10 @@ class ListMaker:
         for k, history in enumerate(histories):
             context = history[: factors.context]
             if len(context):
-                w = factors.context_decay ** np.arange(len(context), dtype=np.float32)
-                z[k] = (w / w.sum() ** factors.context_norm) @ arrays.contexts[context]
-                profile[k] = (w / w.sum()) @ arrays.content[context]
+                weights = np.empty(len(context), np.float32)
+                decay, norm = factors.context_decay, factors.context_norm
+                user_vector(arrays.contexts, context, decay, norm, weights, z[k])
+                user_vector(arrays.content, context, decay, 1.0, weights, profile[k])
         logits: Array = z @ arrays.targets[:n].T
         logits += arrays.biases[:n]
         if factors.prior:

@@ -1,51 +1,64 @@
 """The place of one item in a source's ranking of the whole catalogue, for evaluation."""
 
-import math
-
+import numpy as np
 from numba import njit
 
-from streamrec.learners.sources import CONTENT, FACTORS, POPULARITY_LONG
+from streamrec.learners.sources import FACTORS, POPULARITY_LONG
 from streamrec.ranking.views import sparse
 
 
 @njit(cache=True, nogil=True)
 def _above(values, target, servable, marks):  # type: ignore[no-untyped-def]
-    """Return how many allowed items have a higher value than the target, plus half of the equal."""
-    mine, above, level = values[target], 0, 0
+    """Return how many allowed items have a higher value than the target, plus half of the equal.
+
+    Without a branch, for which side an item is on cannot be foretold.
+    """
+    mine, twice = values[target], np.int64(0)
     for j in range(len(servable)):
-        allowed = servable[j] & (marks[j] == 0)
-        above += allowed & (values[j] > mine)
-        level += allowed & (values[j] == mine)
-    level -= servable[target] & (marks[target] == 0)
+        v, allowed = values[j], servable[j] & (marks[j] == 0)
+        twice += (np.int64(v > mine) + np.int64(v >= mine)) * np.int64(allowed)
+    return (twice - (servable[target] & (marks[target] == 0))) / 2.0
+
+
+@njit(cache=True, nogil=True)
+def _above_sparse(scores, rows, target, servable, marks, allowed):  # type: ignore[no-untyped-def]
+    """Return the same of a source that says something of `rows` only; `allowed`: of all items."""
+    mine, above, level = scores[target], 0, 0
+    for j in rows:
+        if servable[j] and marks[j] == 0 and j != target:
+            above += scores[j] > mine
+            level += scores[j] == mine
+    if mine == 0.0:  # all others that the source is silent about
+        level = max(0, allowed - above - 1)
     return above + level / 2.0
 
 
 @njit(cache=True, nogil=True)
-def place_of(m, target, user, table, catalogue, rules, scratch, found):  # type: ignore[no-untyped-def]
-    """Return the place (0 best) of the target among all allowed items, ties at their middle.
+def places_of(target, user, table, catalogue, rules, scratch, found):  # type: ignore[no-untyped-def]
+    """Return float64[M]: the target's place (0 best) among all allowed items, ties at their middle.
 
-    NaN where the source says nothing of any item.
+    NaN where the source says nothing of any item, or no source could show the target.
     """
-    if not rules.active[m]:
-        return math.nan
-    servable, marks = catalogue.servable, scratch.marks
-    if m <= POPULARITY_LONG:
-        return _above(table.heats[:, m], target, servable, marks)
-    s = sparse(m)
-    if s >= 0:
-        if found[s] == 0:
-            return math.nan
-        mine, above, level = scratch.scores[s, target], 0, 0
-        for n in range(found[s]):
-            j = scratch.touched[s, n]
-            if servable[j] and marks[j] == 0 and j != target:
-                above += scratch.scores[s, j] > mine
-                level += scratch.scores[s, j] == mine
-        if mine == 0.0:  # all others that the source is silent about
-            gone = len(user.excluded) + len(user.seen)
-            level = max(0, catalogue.servable_count - gone - above - 1)
-        return above + level / 2.0
-    dense = user.logits if m == FACTORS else user.contents
-    if (m == FACTORS or m == CONTENT) and len(dense) > 0:
-        return _above(dense, target, servable, marks)
-    return math.nan
+    active, heats, logits, contents = rules.active, table.heats, user.logits, user.contents
+    servable, marks, scores, touched = (
+        catalogue.servable, scratch.marks, scratch.scores, scratch.touched
+    )  # fmt: skip
+    allowed = catalogue.servable_count - len(user.excluded) - len(user.seen)
+    out = np.full(len(active), np.nan)
+    if target < 0 or not servable[target]:
+        return out
+    for m in range(len(active)):
+        s = sparse(m)
+        if not active[m]:
+            continue
+        if m <= POPULARITY_LONG:
+            out[m] = _above(heats[:, m], target, servable, marks)
+        elif s >= 0:
+            if found[s] > 0:
+                rows = touched[s, : found[s]]
+                out[m] = _above_sparse(scores[s], rows, target, servable, marks, allowed)
+        else:
+            values = logits if m == FACTORS else contents
+            if len(values) > 0:
+                out[m] = _above(values, target, servable, marks)
+    return out

@@ -49,7 +49,7 @@ class Reranker:
     ) -> tuple[Array, NDArray[np.float64]]:
         """Return int64[length], the list as places in `candidates`, and the scores with boosts."""
         lists = self._lists
-        keep = np.ones(len(candidates), np.bool_)
+        keep = None
         if self._has_rules and len(candidates):
             at = moment_of(table)
             items = [item_fields(table, row, person, at) for row in candidates.tolist()]
@@ -57,8 +57,9 @@ class Reranker:
         if lists.rotation and person.shown:
             times = np.array([person.shown.get(row, 0) for row in candidates.tolist()])
             scores = rotate(scores, times, lists.rotation)
-        left = np.flatnonzero(keep)
-        best = left[np.argsort(-scores[left], kind="stable")]
+        best = np.argsort(-scores, kind="stable")
+        if keep is not None:
+            best = best[keep[best]]
         if lists.diversity == "none" or len(best) < 2:
             return best[: lists.length], scores
         deep = best[: DEEP * lists.length]

@@ -27,7 +27,7 @@ def split(part, parts, batch, steps, item_keys, window):  # type: ignore[no-unty
     """Return the columns for partition `part` of `parts`: what concerns the items it owns."""
     n, width, context = len(batch.users), steps.scored.shape[1], steps.context_weights.shape[1]
     most = n * (2 + width + steps.history.shape[1])
-    local = np.full(len(item_keys), -1, np.int64)
+    local = np.full(len(item_keys), -1, np.int32)
     keys, n_keys = np.empty(most, np.uint64), 0
     events, n_events = np.empty(n, np.int64), 0
     item_u = np.empty((n, 2), np.uint32)

@@ -8,28 +8,36 @@ from numpy.typing import NDArray
 
 from streamrec.learners.keys import KeyIndex, find, grow, take
 from streamrec.shards import item_lists
+from streamrec.shards.item_kernel import ALL
 from streamrec.shards.item_shard import ItemShard
 from streamrec.shards.item_table import ItemTable
 
 Array = NDArray[Any]
+NO_SUMS = np.zeros(0, np.float32)
 
 
 @njit(cache=True, nogil=True)
-def _copy(theirs, values, sizes, at, rows, mirror, others, mine, index):  # type: ignore[no-untyped-def]
-    """Copy lists of keys and values to table rows; return float32[n], the sums of the values.
+def _copy(changed, rows, theirs, values, sizes, mirror, others, mine, totals, sums, index):  # type: ignore[no-untyped-def]
+    """Copy the entries that changed to table rows, and clear `changed`.
 
-    Only a changed key is looked up.
+    rows: int32[shard rows]; mirror: keys as of the last copy, only another key is looked up; sums:
+    float32[items] of all values, or of no length.
     """
-    sums = np.zeros(len(at), np.float32)
-    for n in range(len(at)):
-        a, r = at[n], rows[n]
-        for k in range(min(np.int64(sizes[a]), theirs.shape[1])):
+    for a in range(len(rows)):
+        entry = changed[a]
+        if entry == 0:
+            continue
+        changed[a] = 0
+        r, size = rows[a], min(np.int64(sizes[a]), theirs.shape[1])
+        first, last = (0, size) if entry == ALL else (entry - 1, entry)
+        for k in range(first, last):
             if mirror[r, k] != theirs[a, k] or others[r, k] < 0:
                 mirror[r, k] = theirs[a, k]
                 others[r, k] = find(index[0], index[1], theirs[a, k])
             mine[r, k] = values[a, k]
-            sums[n] += values[a, k]
-    return sums
+        totals[r] = sizes[a]
+        if len(sums):
+            sums[r] = mine[r, :size].sum()
 
 
 class Follower:
@@ -48,15 +56,15 @@ class Follower:
         if catalogue:
             keys = np.frombuffer(b"".join(catalogue), "<u8")
             table.apply_catalogue(keys, list(catalogue.values()))
-        at = take(items.changed, n)
+        rows, at = self._rows_of(shard), take(items.changed, n)
         if len(at):
             columns = (
                 items.targets, items.offsets, items.biases, items.popularity, items.clocks,
                 items.events, items.born,
             )  # fmt: skip
-            table.take_factors(self._rows_of(shard)[at], [c[at] for c in columns])
+            table.take_factors(rows[at], columns, at)
         for kind in item_lists.KINDS:
-            self._follow(kind, shard)
+            self._follow(kind, shard, rows)
         gone = shard.take_deleted()
         if gone:
             table.remove(np.frombuffer(b"".join(gone), "<u8"))
@@ -74,19 +82,19 @@ class Follower:
             self._rows[shard.name] = shard.index, rows
         return rows
 
-    def _follow(self, kind: str, shard: ItemShard) -> None:
-        table = self.table
-        at = item_lists.take_changed(shard.items, kind, shard.index.size)
+    def _follow(self, kind: str, shard: ItemShard, rows: Array) -> None:
+        table, names = self.table, item_lists.KINDS[kind]
         theirs, values = item_lists.columns_of(shard.items, kind)[:2]
-        if not len(at) or not theirs.shape[1]:
+        if not theirs.shape[1]:
             return
-        rows = self._rows_of(shard)[at]
         others, mine, totals = table.lists_of(kind)
-        mirror = self._mirrors.get(kind, np.zeros((0, theirs.shape[1]), np.uint64))
-        self._mirrors[kind] = mirror = grow(mirror, len(others))
-        sizes = getattr(shard.items, item_lists.KINDS[kind].size)
-        index = table.index.slot_keys, table.index.slot_rows
-        sums = _copy(theirs, values, sizes, at, rows, mirror, others, mine, index)
-        totals[rows] = sizes[at]
-        if kind == "neighbours":
-            table.arrays.totals[rows] = sums
+        mirror = self._mirrors.get(kind)
+        if mirror is None or len(mirror) < len(others):
+            known = np.zeros((0, theirs.shape[1]), np.uint64) if mirror is None else mirror
+            self._mirrors[kind] = mirror = grow(known, len(others))
+        _copy(
+            getattr(shard.items, names.changed), rows, theirs, values,
+            getattr(shard.items, names.size), mirror, others, mine, totals,
+            table.arrays.totals if kind == "neighbours" else NO_SUMS,
+            (table.index.slot_keys, table.index.slot_rows),
+        )  # fmt: skip

@@ -12,6 +12,8 @@ from streamrec.learners.similarity import add_pair
 from streamrec.learners.successors import REVERSE, push
 
 Array = NDArray[Any]
+ALL = -1
+"""Of a list, more than one entry changed."""
 
 
 class ItemArrays(NamedTuple):
@@ -41,9 +43,9 @@ class ItemArrays(NamedTuple):
     ring_ranks: Array  # uint8[items, R]
     ring_totals: Array  # uint32[items]: entries ever pushed
     changed: Array  # bool[items]: factor row differs from the stored one
-    near_changed: Array  # bool[items]
-    far_changed: Array  # bool[items]
-    ring_changed: Array  # bool[items]
+    near_changed: Array  # int32[items]: 0 no, n + 1: only entry n of the list, ALL
+    far_changed: Array  # int32[items]
+    ring_changed: Array  # int32[items]
 
 
 def empty(rows: int, size: int, near: int, far: int, ring: int) -> ItemArrays:
@@ -73,9 +75,9 @@ def empty(rows: int, size: int, near: int, far: int, ring: int) -> ItemArrays:
         ring_ranks=np.zeros((rows, ring), np.uint8),
         ring_totals=np.zeros(rows, np.uint32),
         changed=np.zeros(rows, np.bool_),
-        near_changed=np.zeros(rows, np.bool_),
-        far_changed=np.zeros(rows, np.bool_),
-        ring_changed=np.zeros(rows, np.bool_),
+        near_changed=np.zeros(rows, np.int32),
+        far_changed=np.zeros(rows, np.int32),
+        ring_changed=np.zeros(rows, np.int32),
     )
 
 
@@ -119,84 +121,114 @@ class Columns(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _pair(items, row, other, rank, weight, ts, rules):  # type: ignore[no-untyped-def]
-    """Tell each list of `row` about one pair; `rank` 0 = the newest earlier item, | REVERSE."""
-    b = np.int64(rank & 127)
-    forward = rank < REVERSE
-    near = 1.0 if forward else rules.reverse_weight
-    if b < rules.near_window and near > 0.0:
-        add_pair(
-            items.near, items.near_weights, items.near_counts, items.near_sizes, items.near_clocks,
-            row, other, np.float32(near / (b + 1)) * weight, np.uint32(forward), ts,
-            rules.near_half_life_ms,
-        )  # fmt: skip
-        items.near_changed[row] = True
-        if forward:
-            items.pairs[row] += 1
-            items.changed[row] = True
-    if b < rules.far_window:
-        add_pair(
-            items.far, items.far_weights, items.near_counts[:, :0], items.far_sizes,
-            items.far_clocks, row, other, np.float32((b + 1.0) ** -0.5) * weight, np.uint32(0), ts,
-            rules.far_half_life_ms,
-        )  # fmt: skip
-        items.far_changed[row] = True
-    if b < rules.ring_window:
-        push(items.ring, items.ring_ranks, items.ring_totals, row, other, rank)
-        items.ring_changed[row] = True
+def _note(changed, row, entry):  # type: ignore[no-untyped-def]
+    """Remember which entry of the row's list changed, -1: all."""
+    one = entry + 1 if entry >= 0 else ALL
+    changed[row] = one if changed[row] == 0 or changed[row] == one else ALL
 
 
 @njit(cache=True, nogil=True)
 def fold(items, c, mark, rules):  # type: ignore[no-untyped-def]
-    """Apply the updates of events at offsets >= mark, in order; return those of unknown items."""
-    i = s = x = p = unknown = 0
-    for e in range(len(c.offsets)):
-        fresh = c.offsets[e] >= mark
-        weight, ts = c.weights[e], c.ts[e]
-        while i < len(c.item_events) and c.item_events[i] == e:
-            row = c.item_rows[i]
-            if fresh and row >= 0:
-                items.events[row] += 1
-                if items.born[row] == 0:
-                    items.born[row] = ts
-                if c.item_gains[i] != 0.0:
-                    add(
-                        items.popularity,
-                        items.clocks,
-                        row,
-                        c.item_gains[i],
-                        c.item_ts[i],
-                        rules.half_lives_ms,
-                    )
-                items.changed[row] = True
-            i += 1
-        while s < len(c.scored_events) and c.scored_events[s] == e:
-            row = c.scored_rows[s]
+    """Apply the updates of events at offsets >= mark, in order; return those of unknown items.
+
+    Counts, vectors and lists do not depend on each other: each has its own loop. What a loop reads
+    is taken out of the tuples before it, for inside it costs more than the arithmetic.
+    """
+    fresh = c.offsets >= mark
+    _count(items, c, fresh, rules)
+    return _step(items, c, fresh, rules) + _pair(items, c, fresh, rules)
+
+
+@njit(cache=True, nogil=True)
+def _count(items, c, fresh, rules):  # type: ignore[no-untyped-def]
+    """Count the events that name an item."""
+    events, born, popularity, clocks = items.events, items.born, items.popularity, items.clocks
+    changed, half_lives = items.changed, rules.half_lives_ms
+    at, rows, gains, gain_ts, ts = c.item_events, c.item_rows, c.item_gains, c.item_ts, c.ts
+    for i in range(len(at)):
+        e, row = at[i], rows[i]
+        if fresh[e] and row >= 0:
+            events[row] += 1
+            if born[row] == 0:
+                born[row] = ts[e]
+            if gains[i] != 0.0:
+                add(popularity, clocks, row, gains[i], gain_ts[i], half_lives)
+            changed[row] = True
+
+
+@njit(cache=True, nogil=True)
+def _step(items, c, fresh, rules):  # type: ignore[no-untyped-def]
+    """Step the vectors, event by event; return how many updates were of unknown items."""
+    targets, offsets, biases, changed = items.targets, items.offsets, items.biases, items.changed
+    target_sums, offset_sums, bias_sums = items.target_sums, items.offset_sums, items.bias_sums
+    scored, scored_rows, log_q, rest = c.scored_events, c.scored_rows, c.scored_log_q, c.scored_rest
+    y, context, context_rows, context_weights = (
+        c.scored_y, c.context_events, c.context_rows, c.context_weights
+    )  # fmt: skip
+    weights, rate = c.weights, rules.rate
+    s = x = unknown = 0
+    for e in range(len(fresh)):
+        z, g, weight = c.z[e], c.g[e], weights[e]
+        while s < len(scored) and scored[s] == e:
+            row = scored_rows[s]
             if row < 0:
-                unknown += fresh
-            elif fresh:
-                if step_target(
-                    items.targets, items.biases, items.target_sums, items.bias_sums, row, c.z[e],
-                    c.scored_log_q[s], c.scored_rest[s], c.scored_y[s], weight, rules.rate,
-                ):  # fmt: skip
-                    items.changed[row] = True
+                unknown += fresh[e]
+            elif fresh[e] and step_target(
+                targets, biases, target_sums, bias_sums, row, z, log_q[s], rest[s], y[s], weight,
+                rate,
+            ):  # fmt: skip
+                changed[row] = True
             s += 1
-        while x < len(c.context_events) and c.context_events[x] == e:
-            row = c.context_rows[x]
+        while x < len(context) and context[x] == e:
+            row = context_rows[x]
             if row < 0:
-                unknown += fresh
-            elif fresh:
+                unknown += fresh[e]
+            elif fresh[e]:
                 step_context(
-                    items.targets, items.offsets, items.target_sums, items.offset_sums, row, c.g[e],
-                    c.context_weights[x] * weight, rules.rate,
+                    targets, offsets, target_sums, offset_sums, row, g, context_weights[x] * weight,
+                    rate,
                 )  # fmt: skip
-                items.changed[row] = True
+                changed[row] = True
             x += 1
-        while p < len(c.pair_events) and c.pair_events[p] == e:
-            row = c.pair_rows[p]
-            if row < 0:
-                unknown += fresh
-            elif fresh:
-                _pair(items, row, c.pair_others[p], c.pair_ranks[p], weight, ts, rules)
-            p += 1
+    return unknown
+
+
+@njit(cache=True, nogil=True)
+def _pair(items, c, fresh, rules):  # type: ignore[no-untyped-def]
+    """Tell each list of an item about its pairs; return how many were of unknown items."""
+    near, near_weights, near_counts = items.near, items.near_weights, items.near_counts
+    near_sizes, near_clocks, near_changed = items.near_sizes, items.near_clocks, items.near_changed
+    far, far_weights, no_counts = items.far, items.far_weights, items.near_counts[:, :0]
+    far_sizes, far_clocks, far_changed = items.far_sizes, items.far_clocks, items.far_changed
+    ring, ring_ranks, ring_totals = items.ring, items.ring_ranks, items.ring_totals
+    ring_changed, pairs, changed = items.ring_changed, items.pairs, items.changed
+    at, rows, others, ranks = c.pair_events, c.pair_rows, c.pair_others, c.pair_ranks
+    weights, ts = c.weights, c.ts
+    near_window, far_window, ring_window = rules.near_window, rules.far_window, rules.ring_window
+    near_half_life, far_half_life = rules.near_half_life_ms, rules.far_half_life_ms
+    unknown = 0
+    for p in range(len(at)):
+        e, row, other = at[p], rows[p], others[p]
+        if row < 0 or not fresh[e]:
+            unknown += fresh[e]
+            continue
+        b, forward = np.int64(ranks[p] & 127), ranks[p] < REVERSE  # 0 = the newest earlier item
+        gain = 1.0 if forward else rules.reverse_weight
+        if b < near_window and gain > 0.0:
+            entry = add_pair(
+                near, near_weights, near_counts, near_sizes, near_clocks, row, other,
+                np.float32(gain / (b + 1)) * weights[e], np.uint32(forward), ts[e], near_half_life,
+            )  # fmt: skip
+            _note(near_changed, row, entry)
+            if forward:
+                pairs[row] += 1
+                changed[row] = True
+        if b < far_window:
+            entry = add_pair(
+                far, far_weights, no_counts, far_sizes, far_clocks, row, other,
+                np.float32((b + 1.0) ** -0.5) * weights[e], np.uint32(0), ts[e], far_half_life,
+            )  # fmt: skip
+            _note(far_changed, row, entry)
+        if b < ring_window:
+            _note(ring_changed, row, push(ring, ring_ranks, ring_totals, row, other, ranks[p]))
     return unknown

@@ -79,8 +79,7 @@ class ItemShard:
         mark = self.mark(header)
         if header.next <= mark and header.first < header.next:
             return Fold(True, 0)
-        self._name(header, record["keys"])
-        known = self.index.rows(record["keys"])
+        known = self._name(header, record["keys"])
         c = record.columns
         unknown = item_kernel.fold(
             self.items,
@@ -125,17 +124,19 @@ class ItemShard:
             self.blend.learn(*read)
             self._blend_changed = True
 
-    def _name(self, header: Header, keys: NDArray[np.uint64]) -> None:
-        """Make rows for items that events of this record name."""
-        named = keys[[at for at, _ in header.ids]]
-        unknown = [n for n, row in enumerate(self.index.rows(named).tolist()) if row < 0]
-        for n in unknown:
-            entry: dict[str, Any] = {"item": header.ids[n][1]}
-            if header.ids[n][1].startswith(SEGMENT_PREFIX):
+    def _name(self, header: Header, keys: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """Return the rows of keys, -1 unknown; items that events of this record name get one."""
+        known = self.index.rows(keys)
+        new = [(at, item) for at, item in header.ids if known[at] < 0]
+        for at, item in new:
+            entry: dict[str, Any] = {"item": item}
+            if item.startswith(SEGMENT_PREFIX):
                 entry["available"] = False
-            self._catalogue[_field(int(named[n]))] = json.dumps(entry).encode()
-        if unknown:
-            self._add(named)
+            self._catalogue[_field(int(keys[at]))] = json.dumps(entry).encode()
+        if new:
+            self._add(keys[[at for at, _ in new]])
+            known = self.index.rows(keys)
+        return known
 
     def _add(self, keys: NDArray[np.uint64]) -> None:
         first = self.index.size

@@ -1,11 +1,10 @@
 """The item table: a slightly old copy of all item rows, for the user stage and the scorer."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.config import Settings
@@ -15,66 +14,11 @@ from streamrec.learners.keys import KeyIndex, grow, key_of
 from streamrec.learners.learned_blend import LearnedBlend
 from streamrec.shards import rows
 from streamrec.shards.blend_rules import blend_rules
+from streamrec.shards.table_arrays import FACTOR_COLUMNS, TableArrays, empty, take_factors
 
 Array = NDArray[Any]
 HALF_LIVES = {"short": 0, "medium": 1, "long": 2}
 REBASE_BITS = 30.0
-
-
-class TableArrays(NamedTuple):
-    """Arrays of the table, one row an item; the kernels' view of it.
-
-    The lists hold table rows, -1 unknown, and have one column when the table keeps no lists.
-    """
-
-    targets: Array  # float32[items, K]
-    contexts: Array  # float32[items, K]: t + e
-    biases: Array  # float32[items]
-    popularity: Array  # float32[items, 3]
-    clocks: Array  # int64[items], ms
-    heats: Array  # float64[items, 3]: log2 of popularity, inflated; see learners/popularity.py
-    events: Array  # uint32[items]
-    born: Array  # int64[items], ms
-    stored: Array  # bool[items]: has a row in Redis
-    available: Array  # bool[items]
-    changed: Array  # bool[items]: popularity, stored or available, since the list maker looked
-    neighbours: Array  # int32[items, 2K]
-    weights: Array  # float32[items, 2K]
-    sizes: Array  # int32[items]
-    totals: Array  # float32[items]: sum of weights
-    far: Array  # int32[items, 2F]
-    far_weights: Array  # float32[items, 2F]
-    far_sizes: Array  # int32[items]
-    ring: Array  # int32[items, R]
-    ring_ranks: Array  # uint8[items, R]
-    ring_totals: Array  # uint32[items]
-    content: Array  # float32[items, D]: unit length, or zero
-
-
-FACTOR_COLUMNS = ("target", "offset", "bias", "popularity", "clock", "events", "born")
-
-
-@njit(cache=True, nogil=True)
-def _take_factors(at, columns, mine):  # type: ignore[no-untyped-def]
-    """Copy columns to rows `at`; return the rows that are new or whose popularity differs."""
-    target, offset, bias, popularity, clock, events, born = columns
-    targets, contexts, biases, popularities, clocks, counts, births, stored = mine
-    moved, size = np.empty(len(at), np.int32), 0
-    for n in range(len(at)):
-        row = at[n]
-        differs = not stored[row] or clocks[row] != clock[n]
-        for k in range(popularity.shape[1]):
-            differs |= popularities[row, k] != popularity[n, k]
-            popularities[row, k] = popularity[n, k]
-        for k in range(target.shape[1]):
-            targets[row, k] = target[n, k]
-            contexts[row, k] = target[n, k] + offset[n, k]
-        biases[row], clocks[row] = bias[n], clock[n]
-        counts[row], births[row], stored[row] = events[n], born[n], True
-        if differs:
-            moved[size] = row
-            size += 1
-    return moved[:size]
 
 
 class Catalogue(msgspec.Struct):
@@ -116,33 +60,10 @@ class ItemTable:
             if with_lists
             else (1, 0, 0)
         )
-        n, k = 1024, self.size
-        self.arrays = TableArrays(
-            np.zeros((n, k), np.float32),
-            np.zeros((n, k), np.float32),
-            np.zeros(n, np.float32),
-            np.zeros((n, 3), np.float32),
-            np.zeros(n, np.int64),
-            np.full((n, 3), -np.inf),
-            np.zeros(n, np.uint32),
-            np.zeros(n, np.int64),
-            np.zeros(n, np.bool_),
-            np.zeros(n, np.bool_),
-            np.zeros(n, np.bool_),
-            np.full((n, near), -1, np.int32),
-            np.zeros((n, near), np.float32),
-            np.zeros(n, np.int32),
-            np.zeros(n, np.float32),
-            np.full((n, far), -1, np.int32),
-            np.zeros((n, far), np.float32),
-            np.zeros(n, np.int32),
-            np.full((n, ring), -1, np.int32),
-            np.zeros((n, ring), np.uint8),
-            np.zeros(n, np.uint32),
-            np.zeros((n, self.words.size), np.float32),
-        )
+        self.arrays = empty(1024, self.size, near, far, ring, self.words.size)
         self._sums = np.zeros(3)  # of 2^(heat - base): the popularity of all items
         self._base = np.zeros(3)
+        self._live: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return self.index.size
@@ -194,13 +115,14 @@ class ItemTable:
         """Take over stored factor rows."""
         records = rows.decode_factors(blobs, self.size)
         columns = [np.ascontiguousarray(records[name]) for name in FACTOR_COLUMNS]
-        self.take_factors(self.rows(keys), columns)
+        self.take_factors(self.rows(keys), columns, np.arange(len(keys)))
 
-    def take_factors(self, at: Array, columns: Sequence[Array]) -> None:
-        """Take over vectors and counts of rows `at`, in the order of FACTOR_COLUMNS."""
+    def take_factors(self, at: Array, columns: Sequence[Array], source: Array) -> None:
+        """Take over vectors and counts: rows `source` of FACTOR_COLUMNS, to rows `at`."""
         a = self.arrays
         mine = (a.targets, a.contexts, a.biases, a.popularity, a.clocks, a.events, a.born, a.stored)
-        moved: Array = _take_factors(at, tuple(columns), mine)
+        moved, new = take_factors(at, tuple(columns), source, mine)
+        self._live = None if new else self._live
         self._take_popularity(moved)
 
     def apply_lists(self, kind: str, keys: NDArray[np.uint64], blobs: Sequence[bytes]) -> None:
@@ -243,13 +165,19 @@ class ItemTable:
         at = at[at >= 0]
         at = at[self.arrays.stored[at]]
         arrays = self.arrays
-        arrays.stored[at] = False
+        arrays.stored[at], self._live = False, None
         for sizes in (arrays.sizes, arrays.far_sizes, arrays.ring_totals, arrays.popularity):
             sizes[at] = 0
         self._take_popularity(at)
         if len(at):
             self._rebase()  # differences of large numbers are not precise
         return len(at)
+
+    def live(self) -> NDArray[np.int32]:
+        """Return the rows of items that their owners have stored."""
+        if self._live is None:
+            self._live = self.arrays.stored[: self.index.size].nonzero()[0].astype(np.int32)
+        return self._live
 
     def now(self) -> int:
         """Return the newest event time of the table, ms."""
@@ -269,12 +197,11 @@ class ItemTable:
     def _take_popularity(self, at: Array) -> None:
         arrays = self.arrays
         arrays.changed[at] = True
-        popularity.refresh_heats(
+        largest = popularity.refresh_heats(
             arrays.popularity, arrays.clocks, at, self.half_lives_ms, arrays.heats, self._sums,
             self._base,
         )  # fmt: skip
-        newest = arrays.heats[at].max(axis=0, initial=-np.inf)
-        if (newest - self._base > REBASE_BITS).any():
+        if largest > REBASE_BITS:
             self._rebase()
 
     def _rebase(self) -> None:

@@ -40,6 +40,7 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("pair_others", "<u8"),
     ("pair_ranks", "u1"),
 )
+EMPTY = {name: np.zeros(0, dtype) for name, dtype in COLUMNS}
 GROUPS = ("item_", "scored_", "context_", "pair_")
 
 
@@ -84,9 +85,9 @@ def make(
     metadata: list[tuple[int, int, bytes]],
 ) -> Updates:
     """Return one record, with samples to be added; absent columns become empty."""
-    filled = {
-        name: columns[name].astype(dtype, copy=False) if name in columns else np.zeros(0, dtype)
-        for name, dtype in COLUMNS
+    filled: dict[str, Array] = EMPTY | {
+        name: column if column.dtype == EMPTY[name].dtype else column.astype(EMPTY[name].dtype)
+        for name, column in columns.items()
     }
     for name in ("z", "g"):
         filled[name] = filled[name].reshape(-1, size)

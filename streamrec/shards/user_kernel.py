@@ -111,7 +111,7 @@ def _earlier(users, user, at, key, index, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _scorable(users, user, key, event_ts, rules):  # type: ignore[no-untyped-def]
+def scorable(users, user, key, event_ts, rules):  # type: ignore[no-untyped-def]
     """Say whether a list could have held this item: earlier events, and the item not excluded."""
     size = users.recent[user]
     first = history.excluded_from(users.ts[user], size, event_ts, rules.exclude, rules.session_ms)
@@ -183,8 +183,9 @@ def fold(  # type: ignore[no-untyped-def]
         steps.scored[n, :] = -1
         steps.history[n, :] = -1
         steps.gains[n], steps.gain_ts[n] = type_weights[batch.types[n]], ts
-        steps.scorable[n] = kind == POSITIVE and _scorable(users, user, key, ts, rules)
+        steps.scorable[n] = kind == POSITIVE and scorable(users, user, key, ts, rules)
         users.events[user] += 1
+        users.clocks[user] = max(users.clocks[user], batch.times[n])
         if kind == COUNT:
             continue
         users.offsets[user] = batch.offsets[n]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streamrec.config import Settings
 from streamrec.events import Event, Rejected
-from streamrec.learners.keys import grow
+from streamrec.learners.keys import grow, key_of
 from streamrec.learners.sources import SEGMENT_PREFIX
 from streamrec.shards import emit, rows, updates, user_kernel
 from streamrec.shards.history import EXCLUDE
@@ -60,7 +60,7 @@ class UserShard:
         self.item_partitions = item_partitions
         self.start = self.offset = start
         self.counters = Counters()
-        self.types = list(settings.events.weights)
+        self._set_types(list(settings.events.weights))
         self.window = Ring("ids", settings.events.duplicate_window)
         self.latest = Ring("latest", settings.factors.ring)
         self._window_set: set[int] = set()
@@ -87,7 +87,7 @@ class UserShard:
         accepted, rejected = self._admit(decoded, counts)
         batch = self._arrays(accepted, table)
         steps = self._learn(batch, table)
-        weights = np.abs(self._type_weights()[batch.types])
+        weights = np.abs(self._type_weights[batch.types])
         halves = steps.z.astype(np.float16), steps.g.astype(np.float16)
         records = []
         for part in range(self.item_partitions):
@@ -108,6 +108,15 @@ class UserShard:
         times = [(time, event) for _, time, event in accepted]
         self.users.note_changed([event.user for _, event in times])
         return Fold(records, rejected, times, steps.scorable.tolist(), counts)
+
+    def scorable(self, event: Event) -> bool:
+        """Say whether a list made now could hold the item of a loaded user's next event."""
+        return self._codes[event.type][0] == user_kernel.POSITIVE and bool(
+            user_kernel.scorable(
+                self.users.arrays, self.users.row_of[event.user], np.uint64(key_of(event.item)),
+                event.ts, self.rules,
+            )
+        )  # fmt: skip
 
     def changes(self) -> tuple[dict[str, dict[bytes, bytes]], dict[str, str | int]]:
         """Return the rows and meta fields to store since the last call; snapshots, never views."""
@@ -144,7 +153,7 @@ class UserShard:
         shard.offset = int(meta[b"offset"])
         shard.stored_users = int(meta[b"users"])
         shard.counters = msgspec.json.decode(meta[b"counters"], type=Counters)
-        shard.types = list(dict.fromkeys(json.loads(meta[b"types"]) + shard.types))
+        shard._set_types(list(dict.fromkeys(json.loads(meta[b"types"]) + shard.types)))
         window, latest = json.loads(meta[b"rings"])
         shard.window = Ring.restore("ids", len(shard.window.keys), tuple(window), chunks)
         shard.latest = Ring.restore("latest", len(shard.latest.keys), tuple(latest), chunks)
@@ -194,22 +203,16 @@ class UserShard:
 
     def _arrays(self, accepted: Sequence[tuple[int, int, Event]], table: ItemTable) -> BatchArrays:
         n = len(accepted)
-        code = {name: number for number, name in enumerate(self.types)}
-        weight = self.settings.events.weights
-        kind = {name: kind_of(name, weight.get(name, 0.0)) for name in self.types}
-        users = np.fromiter((self.users.row_of[e.user] for _, _, e in accepted), np.int32, n)
-        times = np.fromiter((time for _, time, _ in accepted), np.int64, n)
-        np.maximum.at(self.users.arrays.clocks, users, times)
-        return BatchArrays(
-            users,
-            np.fromiter((table.row(e.item) for _, _, e in accepted), np.int32, n),
-            np.fromiter((kind[e.type] for _, _, e in accepted), np.uint8, n),
-            np.fromiter((code[e.type] for _, _, e in accepted), np.uint8, n),
-            np.fromiter((e.ts for _, _, e in accepted), np.int64, n),
-            np.fromiter((offset for offset, _, _ in accepted), np.int64, n),
-            times,
-            np.fromiter((self._segment_row(e, table) for _, _, e in accepted), np.int32, n),
-        )
+        rows = [
+            (
+                self.users.row_of[e.user], table.row(e.item), *self._codes[e.type], e.ts, offset,
+                time, self._segment_row(e, table),
+            )
+            for offset, time, e in accepted
+        ]  # fmt: skip
+        columns = np.array(rows, np.int64).reshape(n, len(BatchArrays._fields)).T
+        dtypes = (np.int32, np.int32, np.uint8, np.uint8, np.int64, np.int64, np.int64, np.int32)
+        return BatchArrays._make(map(np.ascontiguousarray, columns, dtypes))
 
     @staticmethod
     def _segment_row(event: Event, table: ItemTable) -> int:
@@ -232,10 +235,9 @@ class UserShard:
             np.zeros(n, np.int64),
             np.zeros(n, np.bool_),
         )
-        live = table.arrays.stored[: len(table)].nonzero()[0].astype(np.int32)
         arrays, index = table.arrays, (table.index.slot_keys, table.index.slot_rows)
         user_kernel.fold(
-            self.users.arrays, batch, ring, self._type_weights(), table.keys, live, index,
+            self.users.arrays, batch, ring, self._type_weights, table.keys, table.live(), index,
             arrays.targets, arrays.contexts, arrays.biases, *table.prior_heat(), self.rules, steps,
         )  # fmt: skip
         positive = batch.kinds == user_kernel.POSITIVE
@@ -258,9 +260,15 @@ class UserShard:
         self._ring_rows = ring
         return ring
 
-    def _type_weights(self) -> NDArray[np.float32]:
-        weights = self.settings.events.weights
-        return np.array([weights.get(name, 0.0) for name in self.types], np.float32)
+    def _set_types(self, types: list[str]) -> None:
+        """Give the event types their numbers; what is stored has these."""
+        weights = [self.settings.events.weights.get(name, 0.0) for name in types]
+        self.types = types
+        self._type_weights = np.array(weights, np.float32)
+        self._codes = {
+            name: (kind_of(name, weight), code)
+            for code, (name, weight) in enumerate(zip(types, weights, strict=True))
+        }
 
 
 def duplicate_key(user: str, identifier: str) -> int:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from streamrec.config import Settings
 from streamrec.learners import popularity
-from streamrec.shards.item_table import FACTOR_COLUMNS, ItemTable
+from streamrec.shards.item_table import ItemTable
 from streamrec.shards.rows import factor_dtype
+from streamrec.shards.table_arrays import FACTOR_COLUMNS
 
 HALF_LIVES = np.array([900_000.0, 14_400_000.0, 604_800_000.0])
 NOW = 1_700_000_000_000
@@ -154,7 +155,7 @@ def test_the_table_keeps_the_shares_when_its_base_must_move(
         popularity.add(counts, clocks, item, weight, now, HALF_LIVES)
         record["popularity"], record["clock"] = counts[item], clocks[item]
         columns = [np.ascontiguousarray(record[name]) for name in FACTOR_COLUMNS]
-        table.take_factors(np.array([rows[item]]), columns)
+        table.take_factors(np.array([rows[item]]), columns, np.zeros(1, np.int64))
     heats = table.arrays.heats[rows]
     shares = np.exp2(heats - table.log2_totals())
     expected = brute_force(events, now)
