@@ -562,6 +562,28 @@ def test_a_log_of_repeats_is_a_shops() -> None:
     assert "Profile shop: 88%" in result.stderr and "take an item again" in result.stderr
 
 
+def test_repeats_in_later_visits_are_a_shops() -> None:
+    """Six of a hundred: too few of all events, and of films that nobody rates twice there are none.
+
+    They may come late: a third of a long log is looked at.
+    """
+
+    def log(repeats: int, new: int = 0) -> list[Click]:
+        first = [Click(f"n{n}", f"n{n % 50}", NOW - DAY + n) for n in range(new)]
+        visits = [Click("u", f"i{n}", NOW + n * MINUTE) for n in range(100)]
+        later = [Click("u", f"i{n if n < repeats else 1000 + n}", NOW + DAY + n * MINUTE)
+                 for n in range(100)]  # fmt: skip
+        others = [Click(f"o{n}", f"n{n % 50}", NOW + 2 * DAY + n) for n in range(new)]
+        return first + visits + later + others * 4
+
+    assert choose(*columns(log(6))).profile == "shop"
+    assert "in later visits" in choose(*columns(log(6))).why
+    assert choose(*columns(log(4))).profile == "catalogue"
+    assert choose(*columns(log(6, 25_000))).profile == "shop"
+    few = [click for click in log(6) if click.ts < NOW + DAY + 99 * MINUTE]
+    assert choose(*columns(few)).profile == "catalogue"  # 99 events in later visits
+
+
 def turning_over(hours: int, step: int) -> list[Click]:
     """Return clicks of ever new users on twenty items, which are others after so many hours."""
     rng = np.random.default_rng(1)
@@ -575,6 +597,14 @@ def turning_over(hours: int, step: int) -> list[Click]:
 def test_a_log_that_turns_over_fast_is_news() -> None:
     choice = choose(*columns(turning_over(2, MINUTE)))
     assert choice.profile == "news" and "in the last hour hits" in choice.why
+
+
+def test_where_no_hour_has_its_favourites_is_no_news() -> None:
+    """The last hour may know a little more than the week, by chance or for a song."""
+    log = [Click(f"u{n // 8}", f"i{n // 2 * 7919 % 3000}", NOW + n * MINUTE) for n in range(3000)]
+    log += [Click(f"v{n}", f"i{n % 3}", NOW + 3000 * MINUTE + n) for n in range(100)]
+    choice = choose(*columns(log))
+    assert choice.profile == "catalogue", choice.why
 
 
 def test_a_log_that_lasts_is_a_catalogues() -> None:
