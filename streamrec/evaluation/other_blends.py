@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from streamrec.config import Settings
 from streamrec.evaluation.peers_libraries import MissingPeer
+from streamrec.learners.blend_kernel import GAINS
 from streamrec.learners.learned_blend import Features
 from streamrec.learners.sources import EXTRAS, SOURCES
 from streamrec.ranking import blend
@@ -77,7 +78,7 @@ class TreeBlend:
 
 
 def _rows(features: Features, which: Sequence[int] | None = None) -> list[dict[str, float]]:
-    table = np.concatenate([features.values, features.ranks, features.extras], axis=1)
+    table = np.concatenate([features.values, GAINS[features.ranks], features.extras], axis=1)
     picked = table if which is None else table[list(which)]
     return [dict(zip(COLUMNS, row, strict=True)) for row in picked.tolist()]
 

@@ -7,12 +7,14 @@ LEAK = np.float32(0.1)
 CLIP = np.float32(4.0)
 LEAST_VARIANCE = 1e-4
 LISTED = 20
+GAINS = np.append(0.0, 1.0 / np.log2(1.0 + np.arange(1, 256))).astype(np.float32)
+"""1 / log2(1 + rank) of each rank, 1 best; 0 where a source does not list the item."""
 SUMS = {"reassoc", "contract"}  # lets the compiler add several terms of a sum at once
 
 
 @njit(cache=True, nogil=True)
 def inputs(values, ranks, extras, length, mean, square):  # type: ignore[no-untyped-def]
-    """Return float32[C, 2M + E + 1]: standardised values and extras, ranks, history's length."""
+    """Return float32[C, 2M + E + 1]: standardised values and extras, GAINS, history's length."""
     count, m, e = values.shape[0], values.shape[1], extras.shape[1]
     scale = np.empty(m + e, np.float32)
     for k in range(m + e):
@@ -23,7 +25,7 @@ def inputs(values, ranks, extras, length, mean, square):  # type: ignore[no-unty
             raw = values[c, k] if k < m else extras[c, k - m]
             x[c, k] = min(CLIP, max(-CLIP, (raw - mean[k]) * scale[k]))
         for k in range(m):
-            x[c, m + e + k] = ranks[c, k]
+            x[c, m + e + k] = GAINS[ranks[c, k]]
         x[c, -1] = length
     return x
 
@@ -66,7 +68,7 @@ def softmax(scores):  # type: ignore[no-untyped-def]
 def lose(scores, ranks, clicked, memory, losses):  # type: ignore[no-untyped-def]
     """Discount the losses; add 1 - reciprocal rank, 0 beyond the list, of blend and sources.
 
-    ranks: float32[C, M]: 1 / log2(2 + rank) in each source's list, or 0.
+    ranks: uint8[C, M] in each source's own list, 0 absent.
     """
     above = ties = 0
     for s in scores:
@@ -75,10 +77,8 @@ def lose(scores, ranks, clicked, memory, losses):  # type: ignore[no-untyped-def
     place = above + (ties - 1) // 2
     losses[0] = memory * losses[0] + 1.0 - (1.0 / (1 + place) if place < LISTED else 0.0)
     for m in range(ranks.shape[1]):
-        shown = ranks[clicked, m]
-        rank = np.exp2(1.0 / shown) - 2.0 if shown > 0.0 else float(LISTED)
-        gain = 1.0 / (1.0 + rank) if rank < LISTED else 0.0
-        losses[1 + m] = memory * losses[1 + m] + 1.0 - gain
+        rank = ranks[clicked, m]
+        losses[1 + m] = memory * losses[1 + m] + 1.0 - (1.0 / rank if 0 < rank <= LISTED else 0.0)
 
 
 @njit(cache=True, nogil=True)

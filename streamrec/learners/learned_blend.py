@@ -2,11 +2,11 @@
 
 Score of candidate j: s_j = sum_m (w_m + w_{g,m}) l_m(j) + v . leaky(U x_j + c), where l are the
 sources' values and the candidate's extras, g is the bucket of the history's length, and x_j holds
-l standardised over the candidates seen so far, 1 / log2(2 + rank) of j in each source, and the
-history's length. Loss: -log softmax(s)_clicked, weighted by the event's type; a click outside the
-candidates teaches nothing (forcing it in ruins the lists). Adagrad for w, RMS-normalised steps for
-U, v, c. Safe: the discounted losses of the blend and of every source alone are kept, and the best
-of them leads the list (Hedge, Freund and Schapire 1997, by its leader).
+l standardised over the candidates seen so far, 1 / log2(1 + rank) of j in each source's list, and
+the history's length. Loss: -log softmax(s)_clicked, weighted by the event's type; a click outside
+the candidates teaches nothing (forcing it in ruins the lists). Adagrad for w, RMS-normalised steps
+for U, v, c. Safe: the discounted losses of the blend and of every source alone are kept, and the
+best of them leads the list (Hedge, Freund and Schapire 1997, by its leader).
 """
 
 from bisect import bisect_right
@@ -19,7 +19,7 @@ from streamrec.learners import blend_kernel
 from streamrec.learners.sources import EXTRAS, SOURCES
 
 Array = NDArray[Any]
-VERSION = 1
+VERSION = 2
 BUCKETS = (1, 2, 5, 20)
 """First history length of each bucket; 0 has a bucket of its own."""
 M, E = len(SOURCES), len(EXTRAS)
@@ -49,15 +49,15 @@ class Features(NamedTuple):
     """What the scorer knew of one list's candidates."""
 
     values: NDArray[np.float32]  # [C, M]: log shares or logits, silent ones at their floor
-    ranks: NDArray[np.float32]  # [C, M]: 1 / log2(2 + rank) in the source's own list, or 0
+    ranks: NDArray[np.uint8]  # [C, M]: in the source's own list, 1 best; 0 absent; 255 or worse
     extras: NDArray[np.float32]  # [C, E]
     history: int  # number of known recent items
 
     def sample(self) -> bytes:
         """Return the bytes of this list, for `with_click` and then `read_sample`."""
         head = np.array([VERSION, len(self.values), M, E, 0, self.history], "<u2").tobytes()
-        body = np.concatenate([self.values, self.ranks, self.extras], axis=1, dtype=np.float32)
-        return head + np.float32(0.0).tobytes() + body.astype("<f2").tobytes()
+        floats = self.values.astype("<f2").tobytes() + self.extras.astype("<f2").tobytes()
+        return head + np.float32(0.0).tobytes() + floats + self.ranks.tobytes()
 
 
 def with_click(sample: bytes, clicked: int, weight: float) -> bytes:
@@ -73,14 +73,15 @@ def read_sample(blob: bytes) -> tuple[Features, int, float] | None:
     if len(blob) < 16:
         return None
     version, count, m, e, clicked, history = np.frombuffer(blob, "<u2", 6).tolist()
-    if (version, m, e) != (VERSION, M, E) or len(blob) != 16 + 2 * count * (2 * M + E):
+    if (version, m, e) != (VERSION, M, E) or len(blob) != 16 + count * (3 * M + 2 * E):
         return None
     weight = float(np.frombuffer(blob, "<f4", 1, 12)[0])
-    body = np.frombuffer(blob, "<f2", offset=16).reshape(count, 2 * M + E).astype(np.float32)
-    if clicked >= count or not np.isfinite(body).all() or not 0.0 <= weight <= MOST_WEIGHT:
+    floats = np.frombuffer(blob, "<f2", count * LINEAR, 16).astype(np.float32)
+    if clicked >= count or not np.isfinite(floats).all() or not 0.0 <= weight <= MOST_WEIGHT:
         return None
-    values, ranks, extras = map(np.ascontiguousarray, np.split(body, (M, 2 * M), axis=1))
-    return Features(values, ranks, extras, history), clicked, weight
+    values, extras = floats[: count * M].reshape(count, M), floats[count * M :].reshape(count, E)
+    ranks = np.frombuffer(blob, np.uint8, offset=16 + 2 * count * LINEAR)
+    return Features(values, ranks.reshape(count, M).copy(), extras, history), clicked, weight
 
 
 def bucket_of(history: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrec.learners.blend_kernel import GAINS
 from streamrec.learners.learned_blend import Features, LearnedBlend
 from streamrec.learners.sources import SOURCES
 
@@ -48,11 +49,10 @@ def source_parts(
         if leader < 0:
             out[:] = learned.linear_parts(features)
         else:  # its own order; what it does not propose comes after
-            out[:, leader] = features.values[:, leader] + 1e3 * features.ranks[:, leader]
+            out[:, leader] = features.values[:, leader] + 1e3 * GAINS[features.ranks[:, leader]]
     elif kind == "vote":
         listed = features.ranks > 0
-        ranks = np.exp2(1.0 / np.maximum(features.ranks, 0.05)) - 2.0
-        out[:, :M] = np.where(listed, weights / (FUSION + 1.0 + ranks), 0.0)
+        out[:, :M] = np.where(listed, weights / (FUSION + features.ranks), 0.0)
     elif kind == "cascade":
         _cascade(features, weights, out)
     else:
@@ -65,5 +65,5 @@ def _cascade(features: Features, weights: Array, out: Array) -> None:
     order = [m for m in np.argsort(-weights, kind="stable") if weights[m] > 0]
     for step, m in enumerate(order):
         mine = free & (features.ranks[:, m] > 0)
-        out[mine, m] = (len(order) - step) * 2.0 + features.ranks[mine, m]
+        out[mine, m] = (len(order) - step) * 2.0 + GAINS[features.ranks[mine, m]]
         free &= ~mine

@@ -109,10 +109,10 @@ def _score_sparse(user, table, catalogue, rules, scratch, found):  # type: ignor
 def gather(user, table, catalogue, rules, scratch, target):  # type: ignore[no-untyped-def]
     """Return (candidates, values, ranks, extras, pools, places) of one user.
 
-    candidates: int32[C] rows; values, ranks: float32[C, M], as learned_blend.Features; extras:
-    float32[C, E]; pools: int32[M, most], what each source alone would show, -1 padded; places:
-    float64[M], the place of row `target` in each source's ranking of all allowed items, ties at
-    their middle (NaN where there is no target, or none that could be shown).
+    candidates: int32[C] rows; values, ranks, extras: as learned_blend.Features; pools: int32[M,
+    most], what each source alone would show, -1 padded; places: float64[M], the place of row
+    `target` in each source's ranking of all allowed items, ties at their middle (NaN where there
+    is no target, or none that could be shown).
     """
     marks = scratch.marks
     for row in user.excluded:
@@ -204,11 +204,11 @@ def _values(candidates, user, table, catalogue, rules, scratch, found, mass):  #
 
 @njit(cache=True, nogil=True)
 def _ranks(count, pools, sizes, where):  # type: ignore[no-untyped-def]
-    """Return 1 / log2(2 + rank) of each candidate in each source's list, 0 where it is absent."""
-    out = np.zeros((count, M), np.float32)
+    """Return uint8[C, M]: the rank of each candidate in each source's list, 0 where absent."""
+    out = np.zeros((count, M), np.uint8)
     for m in range(M):
         for k in range(sizes[m]):
-            out[where[pools[m, k]], m] = 1.0 / math.log2(2.0 + k)
+            out[where[pools[m, k]], m] = min(k + 1, 255)
     return out
 
 

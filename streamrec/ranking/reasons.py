@@ -18,7 +18,7 @@ from streamrec.learners.successors import vote
 def stands_out(parts, ranks):  # type: ignore[no-untyped-def]
     """Return int64[C]: the source whose part is most above its mean, of those that list the item.
 
-    parts: float64[C, M or more]; ranks: float32[C, M], 0 where a source does not list it.
+    parts: float64[C, M or more]; ranks: uint8[C, M], 0 where a source does not list it.
     """
     count, m = ranks.shape
     means = np.zeros(m)
@@ -29,7 +29,7 @@ def stands_out(parts, ranks):  # type: ignore[no-untyped-def]
     for c in range(count):
         most = -np.inf
         for k in range(m):
-            if ranks[c, k] > 0.0 and parts[c, k] - means[k] > most:
+            if ranks[c, k] > 0 and parts[c, k] - means[k] > most:
                 most, out[c] = parts[c, k] - means[k], k
     return out
 

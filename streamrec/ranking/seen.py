@@ -46,6 +46,8 @@ class SeenIndex:
 
     def refresh(self, keys: NDArray[np.uint64]) -> None:
         """Take in the rows added since the last call; a shorter table starts over."""
+        if len(keys) == self._size:
+            return
         if len(keys) < self._size or 2 * len(keys) > len(self.rows):
             slots = 1 << max(4, (4 * len(keys)).bit_length())
             self.shorts, self.rows = np.zeros(slots, np.uint32), np.full(slots, -1, np.int32)

@@ -247,8 +247,9 @@ class UserShard:
     def _ring(self, table: ItemTable) -> RingArrays:
         """Return the latest items as rows of this table; rebuilt when the table was loaded anew."""
         ring = self._ring_rows
-        # every item of the histories gets a table row before the kernel looks for it
-        table.rows(self.users.history_keys(only_loaded=self._ring_table is table))
+        loaded = self.users.history_keys(only_loaded=self._ring_table is table)
+        if len(loaded):  # these items get a table row before the kernel looks for it
+            table.rows(loaded)
         if ring is None or self._ring_table is not table:
             known = table.rows(self.latest.keys[: self.latest.size])
             placed = np.zeros(len(self.latest.keys), np.int32)

@@ -113,7 +113,7 @@ class Twins:
 
 def sample(clicked: int) -> bytes:
     values = np.random.default_rng(clicked).normal(size=(5, M)).astype(np.float32)
-    features = Features(values, np.abs(values), np.zeros((5, E), np.float32), 3)
+    features = Features(values, np.full((5, M), 1, np.uint8), np.zeros((5, E), np.float32), 3)
     return with_click(features.sample(), clicked, 1.0)
 
 

@@ -34,10 +34,10 @@ def rules(**changed: object) -> BlendRules:
 
 def drawn(rng: np.random.Generator, count: int = 12, history: int = 7) -> Features:
     """Return candidates with random values; each is in the lists of some of the sources."""
-    ranks = np.zeros((count, M), np.float32)
+    ranks = np.zeros((count, M), np.uint8)
     for m in range(M):
         listed = rng.permutation(count)[: count // 2]
-        ranks[listed, m] = 1.0 / np.log2(2.0 + np.arange(len(listed)))
+        ranks[listed, m] = 1 + np.arange(len(listed))
     values = rng.normal(-4.0, 2.0, (count, M)).astype(np.float32)
     return Features(values, ranks, rng.normal(size=(count, E)).astype(np.float32), history)
 
@@ -59,7 +59,9 @@ class Doubles:
         deviation = np.sqrt(np.maximum(blend.square - blend.mean.astype(float) ** 2, 1e-4))
         standard = np.clip((self.raw - blend.mean) / deviation, -4, 4)
         length = np.full((len(self.raw), 1), 0.3 * np.log(1 + features.history))
-        self.x = np.concatenate([standard, features.ranks, length], axis=1)
+        ranks = features.ranks.astype(float)
+        gains = np.where(ranks > 0, 1.0 / np.log2(1.0 + np.maximum(ranks, 1.0)), 0.0)
+        self.x = np.concatenate([standard, gains, length], axis=1)
         parts = [blend.linear, blend.inward, blend.shift, blend.outward]
         self.start = np.concatenate([p.astype(float).ravel() for p in parts])
         self.shapes = [p.shape for p in parts]
@@ -175,8 +177,8 @@ def test_the_weight_of_a_click_counts_and_weight_0_moves_no_weight() -> None:
 def one_source_knows(rng: np.random.Generator, knows: int) -> tuple[Features, int]:
     """Return a list whose clicked item stands first or second with one source, anywhere else."""
     features = drawn(rng, 30)
-    order = np.argsort(-features.ranks[:, knows], kind="stable")
-    return features, int(order[int(rng.random() < 0.3)])
+    rank = 1 + int(rng.random() < 0.3)
+    return features, int(np.flatnonzero(features.ranks[:, knows] == rank)[0])
 
 
 def served_rank(blend: LearnedBlend, features: Features, clicked: int) -> float:
@@ -187,8 +189,8 @@ def served_rank(blend: LearnedBlend, features: Features, clicked: int) -> float:
 
 
 def source_rank(features: Features, clicked: int, m: int) -> float:
-    shown = features.ranks[clicked, m]
-    return 1.0 / (2.0 ** (1.0 / shown) - 1.0) if shown > 0 else 0.0
+    rank = int(features.ranks[clicked, m])
+    return 1.0 / rank if rank > 0 else 0.0
 
 
 def test_the_list_is_no_worse_than_the_best_source_when_sources_change_places() -> None:

@@ -271,8 +271,8 @@ def check(ranked: Ranked, slow: Slow) -> None:
             assert scores[pools[s]] == pytest.approx(scores[mine], abs=1e-5), s
             assert len(set(pools[s])) == len(mine) and set(pools[s]) <= set(slow.allowed), s
             assert f.values[:, m] == pytest.approx(slow.said(s).values[rows], abs=1e-4), s
-        expected = [1 / math.log2(2 + pools[s].index(j)) if j in pools[s] else 0 for j in rows]
-        assert f.ranks[:, m] == pytest.approx(expected), s
+        expected = [1 + pools[s].index(j) if j in pools[s] else 0 for j in rows]
+        assert f.ranks[:, m].tolist() == expected, s
     assert f.extras == pytest.approx(np.array([slow.extras(j) for j in rows]).reshape(-1, 6), 1e-5)
     assert f.history == len(slow.history) and len(EXTRAS) == 6
 
@@ -343,10 +343,10 @@ def test_what_could_not_be_shown_has_no_place() -> None:
 
 def drawn(count: int = 9, seed: int = 3) -> Features:
     rng = np.random.default_rng(seed)
-    ranks = np.zeros((count, ALL), np.float32)
+    ranks = np.zeros((count, ALL), np.uint8)
     for m in range(ALL):
         listed = rng.permutation(count)[:5]
-        ranks[listed, m] = 1 / np.log2(2.0 + np.arange(len(listed)))
+        ranks[listed, m] = 1 + np.arange(len(listed))
     values = rng.normal(-5, 2, (count, ALL)).astype(np.float32)
     return Features(values, ranks, rng.normal(size=(count, 6)).astype(np.float32), 4)
 
@@ -387,8 +387,7 @@ def test_vote_is_reciprocal_rank_fusion() -> None:
     f = drawn()
     expected = []
     for row in f.ranks:
-        ranks = {m: round(2 ** (1 / r) - 2) for m, r in enumerate(row) if r > 0}
-        expected.append(sum(WEIGHTS[m] / (61 + k) for m, k in ranks.items()))
+        expected.append(sum(WEIGHTS[m] / (60 + int(r)) for m, r in enumerate(row) if r > 0))
     assert blend.scores("vote", f, WEIGHTS, None) == pytest.approx(expected, rel=1e-4)
 
 
@@ -397,7 +396,7 @@ def test_cascade_asks_the_source_of_most_weight_first() -> None:
     order: list[int] = []
     for m in sorted(range(ALL), key=lambda m: -WEIGHTS[m]):
         if WEIGHTS[m] > 0:
-            listed = sorted(np.flatnonzero(f.ranks[:, m]), key=lambda j: -f.ranks[j, m])
+            listed = sorted(np.flatnonzero(f.ranks[:, m]), key=lambda j: f.ranks[j, m])
             order += [int(j) for j in listed if j not in order]
     scores = blend.scores("cascade", f, WEIGHTS, None)
     assert np.argsort(-scores, kind="stable")[: len(order)].tolist() == order
@@ -409,7 +408,7 @@ def test_learned_scores_are_the_blends_own_unless_a_source_leads() -> None:
     f, mine = drawn(), learned()
     assert blend.scores("learned", f, WEIGHTS, mine) == pytest.approx(mine.scores(f), rel=1e-5)
     led = np.argsort(-blend.scores("learned", f, WEIGHTS, learned(leader=4)), kind="stable")
-    listed = [int(j) for j in np.argsort(-f.ranks[:, 4], kind="stable")[:5]]
+    listed = sorted(np.flatnonzero(f.ranks[:, 4]).tolist(), key=lambda j: f.ranks[j, 4])
     rest = sorted(set(range(9)) - set(listed), key=lambda j: -f.values[j, 4])
     assert led.tolist() == listed + rest
 

@@ -85,7 +85,9 @@ def test_a_damaged_row_is_a_miss() -> None:
 
 def with_sample(candidates: list[int]) -> bytes:
     values = np.arange(len(candidates) * M, dtype=np.float32).reshape(-1, M)
-    features = Features(values, values, np.zeros((len(candidates), E), np.float32), 3)
+    features = Features(
+        values, values.astype(np.uint8), np.zeros((len(candidates), E), np.float32), 3
+    )
     return ranks.encode_shown(
         NOW, lists([7, 8], [9, 0]), {}, np.array(candidates, np.uint64), features.sample()
     )
