@@ -1,7 +1,7 @@
 """Events of a file in memory: columns in time order, with ids as codes into lists of names."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Self
 
@@ -45,23 +45,13 @@ class EventTable:
         """Return the table in time order; events of one millisecond keep their order."""
         if len(self.ts) < 2 or bool((self.ts[1:] >= self.ts[:-1]).all()):
             return self
-        order = np.argsort(self.ts, kind="stable")
-        return type(self)(
-            self.name,
-            self.users[order],
-            self.items[order],
-            self.types[order],
-            self.ts[order],
-            self.user_names,
-            self.item_names,
-            self.type_names,
-            None if self.values is None else self.values[order],
-            self.catalogue,
-            self.user_word,
-            None if self.sessions is None else self.sessions[order],
-            None if self.segments is None else self.segments[order],
-            self.segment_names,
-        )
+        return self.taken(np.argsort(self.ts, kind="stable"))
+
+    def taken(self, at: NDArray[np.int64] | slice) -> Self:
+        """Return the table of these events."""
+        columns = ("users", "items", "types", "ts", "values", "sessions", "segments")
+        held = {name: getattr(self, name) for name in columns}
+        return replace(self, **{k: v[at] for k, v in held.items() if v is not None})
 
     def digest(self) -> str:
         """Return 12 hex digits that are the same for the same events in the same order."""

