@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numba import njit
 
 from streamrec.config import Settings
 from streamrec.evaluation.peers import Peer
@@ -69,9 +69,17 @@ class Rivals:
             peer.learn(number, row, weight, ts, session)
 
 
-def _place(scores: NDArray[np.float32], target: int, allowed: NDArray[np.bool_]) -> float:
-    worth = np.where(np.isnan(scores), -np.inf, scores)
-    mine = worth[target]
-    above = int(((worth > mine) & allowed).sum())
-    level = int(((worth == mine) & allowed).sum()) - int(allowed[target])
-    return above + level / 2.0
+@njit(cache=True, nogil=True)
+def _place(scores, target, allowed):  # type: ignore[no-untyped-def]
+    """Return the place of `target` by score among the allowed; items without one are level."""
+    mine = scores[target]
+    silent = not mine > -np.inf
+    bound = np.float32(-np.inf) if silent else mine
+    above = level = count = 0
+    for j in range(len(scores)):
+        above += allowed[j] & (scores[j] > bound)
+        level += allowed[j] & (scores[j] == bound)
+        count += allowed[j]
+    if silent:
+        level = count - above
+    return above + (level - allowed[target]) / 2.0
