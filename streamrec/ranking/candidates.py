@@ -144,7 +144,8 @@ def gather(user, table, catalogue, rules, scratch, target):  # type: ignore[no-u
     for s in range(len(SPARSE)):
         for k in range(found[s]):
             scores[s, touched[s, k]] = 0.0
-    return candidates, values, ranks, _extras(candidates, user, table, catalogue), pools, places
+    extras = _extras(candidates, user, table, catalogue, where)
+    return candidates, values, ranks, extras, pools, places
 
 
 @njit(cache=True, nogil=True)
@@ -213,7 +214,7 @@ def _ranks(count, pools, sizes, where):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _extras(candidates, user, table, catalogue):  # type: ignore[no-untyped-def]
+def _extras(candidates, user, table, catalogue, where):  # type: ignore[no-untyped-def]
     history, takes, in_session = user.history, user.takes, user.in_session
     born, now = table.born, catalogue.now
     out = np.zeros((len(candidates), E), np.float32)
@@ -221,12 +222,12 @@ def _extras(candidates, user, table, catalogue):  # type: ignore[no-untyped-def]
         j = candidates[n]
         if born[j] > 0:
             out[n, 0] = math.log1p(max(0, now - born[j]) / 3_600_000.0)
-        for b in range(len(history)):
-            if history[b] == j:
-                out[n, 1] = 1.0
-                out[n, 2] = 1.0 / (1.0 + b)
-                out[n, 3] = math.log1p(takes[b])
-                out[n, 4] = in_session[b]
-                out[n, 5] = b == 0
-                break
+    for b in range(len(history)):
+        n = where[history[b]]
+        if n < len(candidates) and candidates[n] == history[b]:  # else the number is an old one
+            out[n, 1] = 1.0
+            out[n, 2] = 1.0 / (1.0 + b)
+            out[n, 3] = math.log1p(takes[b])
+            out[n, 4] = in_session[b]
+            out[n, 5] = b == 0
     return out

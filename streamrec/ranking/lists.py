@@ -115,7 +115,7 @@ class ListMaker:
             self._popular.order,
             table.log2_totals(),
             servable,
-            int(servable.sum()),
+            int(np.count_nonzero(servable)),
             table.now(),
         )
         factors = self.settings.factors

@@ -119,14 +119,15 @@ def columns_for(
         part, parts, batch, steps, item_keys, window
     )
     sc_u, sc_f, sc_y, cx_u, cx_w, pa_u, pa_o, pa_r, segments = rest
+    some = events if len(events) < len(weights) else slice(None)  # all of them: no copies
     columns = {
         "keys": keys,
-        "offsets": batch.offsets[events],
-        "ts": batch.ts[events],
-        "times": batch.times[events],
-        "weights": weights[events],
-        "z": halves[0][events],
-        "g": halves[1][events],
+        "offsets": batch.offsets[some],
+        "ts": batch.ts[some],
+        "times": batch.times[some],
+        "weights": weights[some],
+        "z": halves[0][some],
+        "g": halves[1][some],
         "item_events": item_u[:, 0],
         "item_keys": item_u[:, 1],
         "item_gains": gain,

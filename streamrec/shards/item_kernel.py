@@ -95,27 +95,28 @@ class ItemRules(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """An update record's columns (updates.COLUMNS) with items as rows of this shard, -1 unknown."""
+    """An update record's columns (updates.COLUMNS); known: rows of its keys here, -1 unknown."""
 
+    known: Array
     offsets: Array
     ts: Array
     weights: Array
     z: Array
     g: Array
     item_events: Array
-    item_rows: Array
+    item_keys: Array
     item_gains: Array
     item_ts: Array
     scored_events: Array
-    scored_rows: Array
+    scored_keys: Array
     scored_log_q: Array
     scored_rest: Array
     scored_y: Array
     context_events: Array
-    context_rows: Array
+    context_keys: Array
     context_weights: Array
     pair_events: Array
-    pair_rows: Array
+    pair_keys: Array
     pair_others: Array
     pair_ranks: Array
 
@@ -144,9 +145,10 @@ def _count(items, c, fresh, rules):  # type: ignore[no-untyped-def]
     """Count the events that name an item."""
     events, born, popularity, clocks = items.events, items.born, items.popularity, items.clocks
     changed, half_lives = items.changed, rules.half_lives_ms
-    at, rows, gains, gain_ts, ts = c.item_events, c.item_rows, c.item_gains, c.item_ts, c.ts
+    at, keys, gains, gain_ts, ts = c.item_events, c.item_keys, c.item_gains, c.item_ts, c.ts
+    known = c.known
     for i in range(len(at)):
-        e, row = at[i], rows[i]
+        e, row = at[i], known[keys[i]]
         if fresh[e] and row >= 0:
             events[row] += 1
             if born[row] == 0:
@@ -161,16 +163,16 @@ def _step(items, c, fresh, rules):  # type: ignore[no-untyped-def]
     """Step the vectors, event by event; return how many updates were of unknown items."""
     targets, offsets, biases, changed = items.targets, items.offsets, items.biases, items.changed
     target_sums, offset_sums, bias_sums = items.target_sums, items.offset_sums, items.bias_sums
-    scored, scored_rows, log_q, rest = c.scored_events, c.scored_rows, c.scored_log_q, c.scored_rest
-    y, context, context_rows, context_weights = (
-        c.scored_y, c.context_events, c.context_rows, c.context_weights
+    scored, scored_keys, log_q, rest = c.scored_events, c.scored_keys, c.scored_log_q, c.scored_rest
+    y, context, context_keys, context_weights = (
+        c.scored_y, c.context_events, c.context_keys, c.context_weights
     )  # fmt: skip
-    weights, rate = c.weights, rules.rate
+    known, weights, rate = c.known, c.weights, rules.rate
     s = x = unknown = 0
     for e in range(len(fresh)):
         z, g, weight = c.z[e], c.g[e], weights[e]
         while s < len(scored) and scored[s] == e:
-            row = scored_rows[s]
+            row = known[scored_keys[s]]
             if row < 0:
                 unknown += fresh[e]
             elif fresh[e] and step_target(
@@ -180,7 +182,7 @@ def _step(items, c, fresh, rules):  # type: ignore[no-untyped-def]
                 changed[row] = True
             s += 1
         while x < len(context) and context[x] == e:
-            row = context_rows[x]
+            row = known[context_keys[x]]
             if row < 0:
                 unknown += fresh[e]
             elif fresh[e]:
@@ -202,13 +204,13 @@ def _pair(items, c, fresh, rules):  # type: ignore[no-untyped-def]
     far_sizes, far_clocks, far_changed = items.far_sizes, items.far_clocks, items.far_changed
     ring, ring_ranks, ring_totals = items.ring, items.ring_ranks, items.ring_totals
     ring_changed, pairs, changed = items.ring_changed, items.pairs, items.changed
-    at, rows, others, ranks = c.pair_events, c.pair_rows, c.pair_others, c.pair_ranks
-    weights, ts = c.weights, c.ts
+    at, keys, others, ranks = c.pair_events, c.pair_keys, c.pair_others, c.pair_ranks
+    known, weights, ts = c.known, c.weights, c.ts
     near_window, far_window, ring_window = rules.near_window, rules.far_window, rules.ring_window
     near_half_life, far_half_life = rules.near_half_life_ms, rules.far_half_life_ms
     unknown = 0
     for p in range(len(at)):
-        e, row, other = at[p], rows[p], others[p]
+        e, row, other = at[p], known[keys[p]], others[p]
         if row < 0 or not fresh[e]:
             unknown += fresh[e]
             continue

@@ -84,13 +84,13 @@ class ItemShard:
         unknown = item_kernel.fold(
             self.items,
             Columns(
-                c["offsets"], c["ts"], c["weights"],
+                known, c["offsets"], c["ts"], c["weights"],
                 c["z"].astype(np.float32), c["g"].astype(np.float32),
-                c["item_events"], known[c["item_keys"]], c["item_gains"], c["item_ts"],
-                c["scored_events"], known[c["scored_keys"]], c["scored_log_q"], c["scored_rest"],
+                c["item_events"], c["item_keys"], c["item_gains"], c["item_ts"],
+                c["scored_events"], c["scored_keys"], c["scored_log_q"], c["scored_rest"],
                 c["scored_y"],
-                c["context_events"], known[c["context_keys"]], c["context_weights"],
-                c["pair_events"], known[c["pair_keys"]], c["pair_others"], c["pair_ranks"],
+                c["context_events"], c["context_keys"], c["context_weights"],
+                c["pair_events"], c["pair_keys"], c["pair_others"], c["pair_ranks"],
             ),
             mark,
             self.rules,

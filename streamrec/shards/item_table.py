@@ -63,6 +63,7 @@ class ItemTable:
         self.arrays = empty(1024, self.size, near, far, ring, self.words.size)
         self._sums = np.zeros(3)  # of 2^(heat - base): the popularity of all items
         self._base = np.zeros(3)
+        self._totals: NDArray[np.float64] | None = None
         self._live: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
@@ -186,8 +187,9 @@ class ItemTable:
 
     def log2_totals(self) -> NDArray[np.float64]:
         """Return float64[3]: log2 of the popularity of all items, on the scale of `heats`."""
-        totals: NDArray[np.float64] = self._base + np.log2(np.maximum(self._sums, 1e-300))
-        return totals
+        if self._totals is None:
+            self._totals = self._base + np.log2(np.maximum(self._sums, 1e-300))
+        return self._totals
 
     def prior_heat(self) -> tuple[NDArray[np.float64], float]:
         """Return float64[items] heats, and the log2 total, of the factors' prior."""
@@ -195,7 +197,7 @@ class ItemTable:
         return self.arrays.heats[: self.index.size, h], float(self.log2_totals()[h])
 
     def _take_popularity(self, at: Array) -> None:
-        arrays = self.arrays
+        arrays, self._totals = self.arrays, None
         arrays.changed[at] = True
         largest = popularity.refresh_heats(
             arrays.popularity, arrays.clocks, at, self.half_lives_ms, arrays.heats, self._sums,

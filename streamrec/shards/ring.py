@@ -3,9 +3,16 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 CHUNK = 512
+
+
+@njit(cache=True, nogil=True)
+def _push(ring, total, keys):  # type: ignore[no-untyped-def]
+    for n in range(max(0, len(keys) - len(ring)), len(keys)):
+        ring[(total + n) % len(ring)] = keys[n]
 
 
 class Ring:
@@ -24,11 +31,8 @@ class Ring:
 
     def push(self, keys: Sequence[int] | NDArray[np.uint64]) -> None:
         """Append keys over the oldest ones."""
-        new = np.asarray(keys, np.uint64)
-        first = max(0, len(new) - len(self.keys))
-        at = (self.total + np.arange(first, len(new))) % max(1, len(self.keys))
-        self.keys[at] = new[first:]
-        self.total += len(new)
+        _push(self.keys, self.total, np.asarray(keys, np.uint64))
+        self.total += len(keys)
 
     def push_one(self, key: int) -> int | None:
         """Append one key; return the key it replaced, if the ring was full."""

@@ -84,11 +84,8 @@ def make(
     ids: list[tuple[int, str]],
     metadata: list[tuple[int, int, bytes]],
 ) -> Updates:
-    """Return one record, with samples to be added; absent columns become empty."""
-    filled: dict[str, Array] = EMPTY | {
-        name: column if column.dtype == EMPTY[name].dtype else column.astype(EMPTY[name].dtype)
-        for name, column in columns.items()
-    }
+    """Return one record, with samples to be added; columns as COLUMNS says, absent ones empty."""
+    filled: dict[str, Array] = EMPTY | columns
     for name in ("z", "g"):
         filled[name] = filled[name].reshape(-1, size)
     return Updates(

@@ -34,16 +34,16 @@ class UserArrays(NamedTuple):
 
 
 class BatchArrays(NamedTuple):
-    """Accepted events of a batch."""
+    """Accepted events of a batch, all int64[n]."""
 
-    users: Array  # int32[n] rows
-    items: Array  # int32[n] rows of the item table
-    kinds: Array  # uint8[n]
-    types: Array  # uint8[n]
-    ts: Array  # int64[n]
-    offsets: Array  # int64[n]
-    times: Array  # int64[n]: the log's time, ms
-    segments: Array  # int32[n] rows of the item table, -1 none
+    users: Array  # rows
+    items: Array  # rows of the item table
+    kinds: Array
+    types: Array
+    ts: Array
+    offsets: Array
+    times: Array  # the log's time, ms
+    segments: Array  # rows of the item table, -1 none
 
 
 class RingArrays(NamedTuple):

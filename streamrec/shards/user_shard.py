@@ -211,8 +211,7 @@ class UserShard:
             for offset, time, e in accepted
         ]  # fmt: skip
         columns = np.array(rows, np.int64).reshape(n, len(BatchArrays._fields)).T
-        dtypes = (np.int32, np.int32, np.uint8, np.uint8, np.int64, np.int64, np.int64, np.int32)
-        return BatchArrays._make(map(np.ascontiguousarray, columns, dtypes))
+        return BatchArrays._make(columns.copy())
 
     @staticmethod
     def _segment_row(event: Event, table: ItemTable) -> int:
@@ -257,7 +256,8 @@ class UserShard:
             size = np.array([len(known), self.latest.total % max(1, len(placed))])
             counts = np.bincount(known, minlength=len(table)).astype(np.int32)
             ring, self._ring_table = RingArrays(placed, counts, size), table
-        ring = ring._replace(counts=grow(ring.counts, len(table)))
+        if len(ring.counts) < len(table):
+            ring = ring._replace(counts=grow(ring.counts, len(table)))
         self._ring_rows = ring
         return ring
 

@@ -94,6 +94,9 @@ class Twins:
 
     def send(self, records: list[updates.Updates]) -> None:
         for n, record in enumerate(records):
+            assert {name: record[name].dtype for name, _ in updates.COLUMNS} == dict(
+                updates.COLUMNS
+            )
             self.followed[n].fold(record)
             self.stored[n].fold(updates.decode(updates.encode(record)))
 

@@ -58,7 +58,8 @@ def test_a_record_comes_back(events: int, seed: int) -> None:
 
 
 def test_a_record_that_was_not_sent_is_the_same_to_its_receiver() -> None:
-    made = updates.make("u3", 10, 20, 30, SIZE, columns(3), IDS, METADATA)
+    typed = {name: columns(3)[name].astype(dtype) for name, dtype in COLUMNS}
+    made = updates.make("u3", 10, 20, 30, SIZE, typed, IDS, METADATA)
     made.header.samples.append((21, b"what the blend learns"))
     back = decode(updates.encode(made))
     assert back.header == made.header and back.header.samples == [(21, b"what the blend learns")]
