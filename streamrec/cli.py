@@ -170,13 +170,17 @@ def send(
 def recommend(
     ctx: typer.Context,
     user: Annotated[str, typer.Argument()],
+    filters: Annotated[
+        list[str] | None,
+        typer.Option("--filter", help='A list made now under this too: "price < 20"; repeatable.'),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
 ) -> None:
     """Print the list that is served to a user."""
     settings = settings_of(ctx)
     from streamrec.roles.look import recommend as run
 
-    end(run(settings.redis, user, as_json=as_json))
+    end(run(settings, user, filters or (), as_json=as_json))
 
 
 @app.command()

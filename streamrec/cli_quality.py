@@ -21,23 +21,25 @@ def evaluate(
         Path | None, typer.Option(metavar="FILE", help="Item ids, titles, categories, texts.")
     ] = None,
     profile: Annotated[
-        str, typer.Option(help="news, shop or catalogue.  [default: from the first events]")
+        str, typer.Option(help="news, shop, catalogue or general (default: from the first events).")
     ] = "",
     exclude: Annotated[
-        str, typer.Option(help="user, session or none: what lists leave out.  [default: profile's]")
+        str,
+        typer.Option(help="user, session or none: what lists leave out (default: the profile's)."),
     ] = "",
     limit: Annotated[int | None, typer.Option(min=2, help="Only the first so many.")] = None,
     warm_up: Annotated[
         float, typer.Option(min=0, max=0.99, help="Share that is learnt but not scored.")
     ] = 0.3,
     types: Annotated[str, typer.Option(help="Types that are scored; all are learnt.")] = "",
-    sources: Annotated[str, typer.Option(help="Sources that take part.  [default: all]")] = "",
-    blend: Annotated[str, typer.Option(help="learned, weighted, cascade or vote.")] = "",
+    sources: Annotated[str, typer.Option(help="Sources that take part (default: all).")] = "",
+    blend: Annotated[str, typer.Option(help="learned, weighted, cascade, vote or borda.")] = "",
     lag: Annotated[str, typer.Option(help="Parameters as of then: events, or 30s, 1h, 1d.")] = "0",
     workers: Annotated[int, typer.Option(min=1, help="User and item shards.")] = 1,
     peers: Annotated[str, typer.Option(help="Other recommenders in the same run, or all.")] = "",
     compare: Annotated[
-        str, typer.Option(help="Other blends in the same run: weighted, cascade, vote, tree.")
+        str,
+        typer.Option(help="Other blends in the same run: weighted, cascade, vote, borda, tree."),
     ] = "",
     staleness: Annotated[bool, typer.Option("--staleness", help="Repeat at six lags.")] = False,
     ablation: Annotated[bool, typer.Option("--ablation", help="Repeat without each.")] = False,
@@ -49,21 +51,22 @@ def evaluate(
 ) -> None:
     """Say how good the lists would have been on a log: first recommend, then learn, each event."""
     from streamrec.roles import evaluate as role
+    from streamrec.roles import evaluate_options as asked
     from streamrec.roles.event_files import parse_columns
 
     options: Options = ctx.obj
     table = role.read(events, parse_columns(columns), default_type)
     if not profile and "profile" not in options.load()[1]:
-        profile, why = role.chosen_profile(table)
+        profile, why = role.chosen_profile(table.taken(slice(limit)))
         typer.echo(f"Profile {profile}: {why}.", err=True)
     chosen = {
         "profile": profile, "lists.exclude": exclude, "blend.kind": blend,
-        "factors.seed": "" if seed is None else str(seed), "blend.off": role.off_but(sources),
+        "factors.seed": "" if seed is None else str(seed), "blend.off": asked.off_but(sources),
     }  # fmt: skip
     settings = options.load(flags={name: value for name, value in chosen.items() if value})[0]
     plan = role.Plan(
-        limit, warm_up, role.names_in(types), lag, workers, role.peers_of(role.names_in(peers)),
-        role.blends_of(role.names_in(compare)), staleness, ablation,
+        limit, warm_up, asked.names_in(types), lag, workers, asked.peers_of(asked.names_in(peers)),
+        asked.blends_of(asked.names_in(compare)), staleness, ablation,
     )  # fmt: skip
     end(role.run(settings, table, items, plan, json_file=json_file, report_file=report))
 

@@ -99,8 +99,10 @@ class BlendSettings(Section, frozen=True, kw_only=True):
         }
     )
     """Weight of each source's log share; the learned blend starts from these."""
-    kind: Literal["learned", "weighted", "cascade", "vote"] = "learned"
-    """learned from clicks; weighted, as above; cascade or vote, by the sources' ranks."""
+    kind: Literal["learned", "weighted", "cascade", "vote", "borda"] = "learned"
+    """learned from clicks; weighted, as above; cascade, vote or borda, by the sources' ranks."""
+    reorder: str = ""
+    """Source by whose value a cascade orders what each source proposes; "": by their own ranks."""
     sample: Share = 0.25
     """Share of the published lists that the learned blend may learn from: they take 15 kB each."""
     event_weights: dict[str, float] = {}

@@ -93,11 +93,15 @@ def _check_lists(settings: Settings) -> None:
             raise Problem(text, "blend.weights")
         if weight < 0:
             raise Problem(f"blend.weights.{source} is {weight}; below 0", "blend.weights")
-    for name in ("off", "pinned"):
-        for source in getattr(blend, name):
+    reorder = (blend.reorder,) if blend.reorder else ()
+    for name, named in (("off", blend.off), ("pinned", blend.pinned), ("reorder", reorder)):
+        for source in named:
             if source not in SOURCES:
                 text = f"blend.{name} names {source!r}, which {_one_of(SOURCES)}"
                 raise Problem(text, f"blend.{name}")
+    if blend.reorder in blend.off:
+        text = f"blend.reorder names {blend.reorder!r}, which blend.off switches off"
+        raise Problem(text, "blend.reorder", "blend.off")
     if not any(blend.weights.values()):
         raise Problem("blend.weights switches every source off", "blend.weights")
     if blend.candidates < settings.lists.length:

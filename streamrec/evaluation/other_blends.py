@@ -18,7 +18,7 @@ from streamrec.learners.learned_blend import Features
 from streamrec.learners.sources import EXTRAS, SOURCES
 from streamrec.ranking import blend
 
-FIXED = ("weighted", "cascade", "vote")
+FIXED = ("weighted", "cascade", "vote", "borda")
 OTHER_BLENDS = (*FIXED, "tree")
 OTHERS = 5
 """Candidates that were not clicked, learnt by the tree beside the one that was."""
@@ -30,7 +30,7 @@ class OtherBlends:
 
     def __init__(self, names: Sequence[str], settings: Settings) -> None:
         self.names = [f"blend:{name}" for name in names]
-        self._kinds = list(names)
+        self._kinds, self._reorder = list(names), settings.blend.reorder
         self._weights = np.array(
             [settings.blend.weights.get(s, 0.0) for s in SOURCES], np.float32
         )  # fmt: skip
@@ -49,7 +49,7 @@ class OtherBlends:
         if kind == "tree":
             assert self._tree is not None
             return self._tree.scores(features)
-        return blend.scores(kind, features, self._weights, None)
+        return blend.scores(kind, features, self._weights, None, self._reorder)
 
 
 class TreeBlend:

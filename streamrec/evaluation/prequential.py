@@ -76,11 +76,12 @@ class Prequential:
             shard.fold(record)
         self._stale = True
 
-    def step(self, event: Event, same_session: bool | None = None) -> Looked | None:
+    def step(self, event: Event, in_session: bool | None = None) -> Looked | None:
         """Score one event if it can be, then learn it.
 
-        same_session: where the log names sessions and lists leave out a session's items, whether
-        the user's last event was in this one; otherwise a gap in time ends a session.
+        in_session: where the log names sessions and lists leave out a session's items, whether
+        the user has an earlier event in this one, and none on the item; without it a gap in time
+        ends a session.
         """
         self._arrive(event.ts)
         number = key_of(event.user) % self.workers
@@ -89,9 +90,10 @@ class Prequential:
         if missing:
             shard.users.load(missing, [None])
         row = shard.users.row_of[event.user]
-        scorable = self._by_session(shard, row, event, same_session)
-        if scorable is None:
-            scorable = shard.scorable(event)
+        if in_session is None or self.settings.lists.exclude != "session":
+            scorable = shard.scorable(event, event.ts)
+        else:  # lists go by the gap: what they leave out is what lies near the newest event
+            scorable = in_session and shard.scorable(event, shard.newest(event.user))
         looked = self._look(shard, row, event) if scorable else None
         self._known.add(event.item)
         fold = shard.fold([(offset, event.ts, event)], offset + 1, self.table)
@@ -102,19 +104,6 @@ class Prequential:
         self._late.append((self._count, event.ts, fold.records))
         self._count += 1
         return looked
-
-    def _by_session(
-        self, shard: UserShard, row: int, event: Event, same: bool | None
-    ) -> bool | None:
-        """Return whether the event is scored, where the log's sessions and the gap disagree."""
-        lists = self.settings.lists
-        if same is None or lists.exclude != "session":
-            return None
-        user, gap_ms = user_row(shard, row), int(lists.session_seconds * 1000)
-        by_gap = len(user.ts) > 0 and event.ts - int(user.ts[-1]) <= gap_ms
-        if same == by_gap:
-            return None
-        return same
 
     def _look(self, shard: UserShard, row: int, event: Event) -> Looked | None:
         user = user_row(shard, row)
@@ -127,6 +116,9 @@ class Prequential:
         if event.item not in self._known or not self._lists.ready:
             return Looked(True, float("nan"), np.zeros(0), history, None)
         target = self.table.row_of.get(event.item, -1)
+        if self.settings.lists.filters and target >= 0:
+            if self._lists.removed(user, self.table, target, event.user):
+                return None
         ranked = self._rank(user, event.user, target)
         at = np.flatnonzero(ranked.candidates == target)
         if not len(at) or target < 0:

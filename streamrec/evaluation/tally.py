@@ -72,9 +72,9 @@ class Tally:
             grown[:, : self._shown.shape[1] - 1] = self._shown[:, :-1]
             self._shown = grown
         self._shown[self._every, top] = True  # -1: the last column, of no item
-        self._count += 1
         if self._count % EVERY == 0:
             self._qualities.append(self._quality(top, table))
+        self._count += 1
 
     def _quality(self, top: Array, table: ItemTable) -> Array:
         """Return float64[own, 3]: novelty, diversity and popularity bias of one user's lists."""

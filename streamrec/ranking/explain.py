@@ -2,7 +2,8 @@
 
 A candidate's score is the sum of its parts: one a source, one an extra, and the network's, which is
 not additive over sources and stands as its own term. A source's part is shared out over the user's
-past items by what each of them contributed to the source's value; the rest is the item's own.
+past items by what each of them contributed to the source's value; the rest is the item's own. Of
+the network's part it is said how it responds to each source alone; that does not sum.
 """
 
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.config import Settings
+from streamrec.learners.learned_blend import Features, LearnedBlend
 from streamrec.learners.popularity import log_share
 from streamrec.learners.sources import (
     CONTENT,
@@ -29,6 +31,8 @@ from streamrec.shards.item_table import ItemTable
 Array = NDArray[Any]
 PARTS = (*SOURCES, *EXTRAS, "network")
 M = len(SOURCES)
+LEAST_RESPONSE = 0.01
+"""A smaller change of the network's part is not named."""
 
 
 class Explanation(NamedTuple):
@@ -59,6 +63,22 @@ def explain(
     own = parts.copy()
     own[:M] -= by_item.sum(axis=1)
     return Explanation(parts, by_item, own)
+
+
+def network_responds_to(learned: LearnedBlend, features: Features, at: int) -> dict[str, float]:
+    """Return by source how the network's part of candidate `at` changes by it, the largest first.
+
+    network(x) - network(x without m): without m, its value is the candidates' mean and its rank 0.
+    The network is not additive, so the changes do not sum to its part.
+    """
+    rows, each = np.full(M + 1, at), np.arange(M)  # row m is without source m, the last as it is
+    values, ranks, extras = features.values[rows], features.ranks[rows], features.extras[rows]
+    values[each, each], ranks[each, each] = features.values.mean(axis=0), 0
+    said = learned.network(Features(values, ranks, extras, features.history)).astype(np.float64)
+    changes = said[M] - said[:M]
+    order = np.argsort(-np.abs(changes), kind="stable").tolist()
+    large = [m for m in order if abs(changes[m]) >= LEAST_RESPONSE]
+    return {SOURCES[m]: round(float(changes[m]), 6) for m in large}
 
 
 def contributions(settings: Settings, table: ItemTable, history: Array, row: int) -> Array:

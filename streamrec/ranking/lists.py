@@ -227,16 +227,17 @@ class ListMaker:
             shopper, table.arrays, self._catalogue, self._rules, self._scratch, target
         )
         features = Features(values, ranks, extras, len(history))
-        scores = blend.scores(settings.blend.kind, features, self.weights, table.blend)
+        how = settings.blend
+        scores = blend.scores(how.kind, features, self.weights, table.blend, how.reorder)
         order, scores = self._reranker.order(candidates, scores, person, table)
         alone = pools[:, : settings.lists.length]
         return Ranked(history, candidates, features, scores, order, alone, places)
 
     def _made(self, ranked: Ranked, table: ItemTable) -> Made:
         """Name the items and the reasons of one list."""
-        settings, ids, order = self.settings, table.ids, ranked.order
+        settings, ids, order, how = self.settings, table.ids, ranked.order, self.settings.blend
         rows, features = ranked.candidates[order], ranked.features
-        parts = blend.source_parts(settings.blend.kind, features, self.weights, table.blend)
+        parts = blend.source_parts(how.kind, features, self.weights, table.blend, how.reorder)
         source = stands_out(parts, features.ranks)[order]
         reasons = because(
             ranked.history, rows, source, table.arrays, self._rules, settings.lists.because,

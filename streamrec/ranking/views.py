@@ -82,14 +82,15 @@ NO_SEGMENT = np.zeros(0, np.int32)
 
 
 def rules_of(settings: Settings, weights: NDArray[np.float32]) -> Rules:
-    """Return the kernel's rules; fixed blends ask only the sources that have a weight."""
+    """Return the kernel's rules; fixed blends ask only sources of weight, and who reorders."""
     active = np.ones(len(SOURCES), np.bool_)
     active[COSINE] = settings.cosine.neighbours > 0
     active[SUCCESSORS] = settings.successors.entries > 0
     active[CONTENT] = settings.content.size > 0
     active[REPEATS] = settings.lists.exclude == "none"
     if settings.blend.kind != "learned":
-        active &= weights != 0.0
+        finer = settings.blend.reorder if settings.blend.kind == "cascade" else ""
+        active &= (weights != 0.0) | [s == finer for s in SOURCES]
     active[[s in settings.blend.off for s in SOURCES]] = False
     similarity = settings.similarity
     return Rules(

@@ -1,6 +1,7 @@
 """`streamrec evaluate`: how good the lists would have been on a log of events."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,21 +16,19 @@ from streamrec.config import Settings
 from streamrec.errors import ConfigurationError
 from streamrec.evaluation import report
 from streamrec.evaluation.choose import choose
-from streamrec.evaluation.other_blends import OTHER_BLENDS, OtherBlends
-from streamrec.evaluation.peers import PEERS, MissingPeer, make_peers
-from streamrec.evaluation.prequential import Lag, Looked, Prequential
+from streamrec.evaluation.other_blends import OtherBlends
+from streamrec.evaluation.peers import MissingPeer, make_peers
+from streamrec.evaluation.prequential import Looked, Prequential
 from streamrec.evaluation.rivals import Rivals
+from streamrec.evaluation.sessions import NamedSessions
 from streamrec.evaluation.tally import BLEND, Tally
 from streamrec.events import Event, Item
-from streamrec.learners.sources import SOURCES
+from streamrec.learners.sources import SEGMENT_PREFIX, SOURCES
+from streamrec.roles.evaluate_options import LAGS, lag_words, parse_lag
 from streamrec.roles.evaluate_print import print_result
 from streamrec.roles.event_files import read_events
 from streamrec.roles.event_table import EventTable
 from streamrec.roles.item_files import read_items
-
-LAGS = ("0", "100", "1000", "10000", "1h", "1d")
-"""Of the staleness curve: events, or time."""
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class Plan(NamedTuple):
@@ -65,13 +64,17 @@ def run(
 ) -> int:
     """Evaluate, print, and write what is asked for; return the exit code."""
     for file in filter(None, (json_file, report_file)):
-        if not file.parent.is_dir():  # else hours of work could not be written
-            raise ConfigurationError(f"Cannot write {file}: there is no folder {file.parent}.")
+        _check_writable(file)  # else hours of work could not be written
     parse_lag(plan.lag)
     console = Console(stderr=True)
     catalogue = read_items(items) if items else {}
     log = Log(events, catalogue, frozenset(plan.types or events.type_names))
     settings, remarks = fitted(settings, log)
+    if settings.lists.filters:
+        remarks.append(
+            "lists.filters: events on items that they remove are not scored; sources alone and "
+            "peers are not filtered, only the blend's lists are."
+        )
     for remark in remarks:
         console.print(remark, highlight=False, markup=False)
     result = evaluate(settings, log, plan, plan.lag, console, peers=plan.peers)
@@ -111,7 +114,7 @@ def evaluate(
     live = Prequential(settings, plan.workers, parse_lag(lag))
     tally = Tally([*rivals.names, *blends.names])
     sessions = table.sessions.tolist() if table.sessions is not None else None
-    latest: dict[int, int] = {}  # session of each user
+    named = NamedSessions()
     user_events, item_events = [0] * len(table.user_names), [0] * len(table.item_names)
     first, started = int(count * plan.warm_up), time.monotonic()
     scoring = started
@@ -121,18 +124,18 @@ def evaluate(
             scoring = time.monotonic()
         if not item_events[item] and event.item in log.items:
             live.announce(log.items[event.item])
-        same = None if sessions is None else latest.get(user) == sessions[n]
-        looked = live.step(event, same)
+        weight, in_session = settings.events.weights.get(event.type, 0.0), None
         if sessions is not None:
-            latest[user] = sessions[n]
+            in_session = named.continues(user, item, sessions[n], weight)
+        looked = live.step(event, in_session)
+        by_blends = _by_other_blends(blends, looked) if looked else []
         if looked is not None and n >= first and event.type in log.types:
             others = rivals.places(event.user, event.item, event.ts) if peers else []
-            others += _by_other_blends(blends, looked)
+            others += by_blends
             tally.add(n, event.ts, looked, user_events[user], item_events[item], others, live.table)
         if peers:
-            weight = settings.events.weights.get(event.type, 0.0)
             rivals.learn(event.user, event.item, weight, event.ts, event.type == "remove")
-        if n % 1000 == 0:
+        if n % max(1, min(1000, count // 40)) == 0:
             tally.add_weights(n, live.table)
         user_events[user] += 1
         item_events[item] += 1
@@ -147,6 +150,15 @@ def evaluate(
     }  # fmt: skip
     figures = {"protocol": protocol, "events": count, **tally.summary(known)}
     return {**figures, "events_per_second": round(len(tally) / max(seconds, 1e-9), 1)}
+
+
+def _check_writable(file: Path) -> None:
+    if not file.parent.is_dir():
+        raise ConfigurationError(f"Cannot write {file}: there is no folder {file.parent}.")
+    if file.is_dir():
+        raise ConfigurationError(f"Cannot write {file}: it is a folder.")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise ConfigurationError(f"Cannot write {file}: permission denied.")
 
 
 def _by_other_blends(blends: OtherBlends, looked: Looked) -> list[float]:
@@ -187,64 +199,17 @@ def chosen_profile(table: EventTable) -> tuple[str, str]:
     return found.profile, found.why
 
 
-def parse_lag(text: str) -> Lag:
-    """Return the lag written as a number of events, or as time: 30s, 5m, 1h, 1d."""
-    try:
-        if text[-1:] in UNITS:
-            lag = Lag(milliseconds=int(float(text[:-1]) * UNITS[text[-1]] * 1000))
-        else:
-            lag = Lag(events=int(text))
-    except (ValueError, OverflowError):
-        lag = Lag(-1)
-    if min(lag) < 0:
-        raise ConfigurationError(
-            f"--lag {text!r} is neither a number of events nor a time like 30s, 5m, 1h or 1d."
-        )
-    return lag
-
-
-def lag_words(text: str) -> str:
-    """Return a lag in words."""
-    return text if text[-1:] in UNITS else f"{text} events"
-
-
-def names_in(text: str) -> tuple[str, ...]:
-    """Return the names between commas."""
-    return tuple(filter(None, (part.strip() for part in text.split(","))))
-
-
-def off_but(text: str) -> str:
-    """Return, as a setting, the sources that are not among those named; "" for no names."""
-    wanted = names_in(text)
-    for name in wanted:
-        if name not in SOURCES:
-            raise ConfigurationError(f"--sources: {name!r} is none of {', '.join(SOURCES)}.")
-    return json.dumps([s for s in SOURCES if s not in wanted]) if wanted else ""
-
-
-def peers_of(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of peers, checked; `all` is all of them."""
-    if list(names) == ["all"]:
-        return tuple(PEERS)
-    for name in names:
-        if name not in PEERS:
-            raise ConfigurationError(f"--peers: {name!r} is none of {', '.join(PEERS)}, all.")
-    return tuple(names)
-
-
-def blends_of(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of other blends, checked."""
-    for name in names:
-        if name not in OTHER_BLENDS:
-            raise ConfigurationError(f"--compare: {name!r} is none of {', '.join(OTHER_BLENDS)}.")
-    return tuple(names)
-
-
 def read(file: Path, columns: Mapping[str, str], default_type: str) -> EventTable:
     """Return the log; raises ConfigurationError where there is nothing to evaluate."""
     table = read_events(file, columns, default_type)
     if len(table) < 2:
         raise ConfigurationError(f"{file} has {len(table)} events: nothing to evaluate.")
+    for name in table.item_names:
+        if name.startswith(SEGMENT_PREFIX):
+            raise ConfigurationError(
+                f"{file}: item {name!r} begins with the control character \\x1f, which is kept for "
+                "segments: give it another id."
+            )
     return table
 
 

@@ -24,7 +24,13 @@ def print_result(result: Mapping[str, Any], console: Console) -> None:
         highlight=False, soft_wrap=True, markup=False,
     )  # fmt: skip
     if not result["scored"]:
-        console.print("No event could be scored: no user has an earlier event after the warm-up.")
+        console.print(
+            "No event could be scored: after the warm-up there is none of a scored type and of a "
+            "weight above 0, by a user with an earlier event, on an item that the rule of "
+            f"exclusion ({protocol['exclude']}) leaves in the lists. Try --warm-up 0, another "
+            "--exclude, or other --types.",
+            highlight=False, soft_wrap=True, markup=False,
+        )  # fmt: skip
         return
     console.print(_sources(result["sources"]))
     for name, wanted in (("staleness", "lag"), ("ablation", "without")):

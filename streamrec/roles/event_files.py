@@ -61,7 +61,7 @@ def read_events(
 
             return read_parquet(file, wanted, default_type).sorted()
         with open_text(file) as lines:
-            rows = _delimited(lines, kind) if kind != "jsonl" else _json_lines(lines)
+            rows = _delimited(lines, kind) if kind != "jsonl" else _json_lines(lines, file)
             return _collect(file, rows, wanted, default_type).sorted()
     except OSError as error:
         reason = error.strerror or str(error)
@@ -173,14 +173,15 @@ def _delimited(lines: IO[str], kind: str) -> Iterator[Row]:
         yield reader.line_num, row
 
 
-def _json_lines(lines: IO[str]) -> Iterator[Row]:
+def _json_lines(lines: IO[str], file: Path) -> Iterator[Row]:
     decoder = msgspec.json.Decoder(dict[str, Any])
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 yield number, decoder.decode(line)
             except msgspec.MsgspecError as error:
-                raise ConfigurationError(f"Line {number} is not a JSON object: {error}.") from None
+                words = f"{file}, line {number} is not a JSON object: {error}."
+                raise ConfigurationError(words) from None
 
 
 def _collect(
@@ -205,7 +206,7 @@ def _collect(
                 if chosen[field]:
                     name = _at(row, chosen[field])
                     names.add(NONE if name in (None, "") else name)
-            values.append(float("nan") if value in (None, "") else float(value))
+            values.append(_number(value))
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"{file}, line {number}: {error}.") from None
     return EventTable(
@@ -236,6 +237,13 @@ def _at(row: Mapping[str, Any], path: str | None) -> Any:
     for name in path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
+
+
+def _number(value: Any) -> float:
+    try:
+        return float("nan") if value in (None, "") else float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"the value {value!r} is not a number") from None
 
 
 class _Names:

@@ -1,6 +1,5 @@
 """`streamrec explain` and `streamrec weights`: why lists are what they are."""
 
-import time
 from typing import Any, NamedTuple
 
 import msgspec
@@ -10,20 +9,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from streamrec.config import Settings
-from streamrec.errors import StoreError
-from streamrec.evaluation.ranks import times_shown
 from streamrec.learners.keys import key_of
 from streamrec.learners.learned_blend import BUCKETS, LearnedBlend
 from streamrec.learners.sources import EXTRAS, SOURCES
-from streamrec.metrics import Metrics
 from streamrec.ranking import blend
-from streamrec.ranking.explain import PARTS, explain
-from streamrec.ranking.lists import NOBODY, ListMaker, Ranked
+from streamrec.ranking.explain import PARTS, Explanation, explain, network_responds_to
+from streamrec.ranking.lists import ListMaker, Ranked
+from streamrec.roles.made_now import read_now, shards_of
 from streamrec.shards.blend_rules import BLEND_KEY, blend_owner, blend_rules
 from streamrec.shards.item_table import ItemTable
-from streamrec.shards.rows import UserRow, decode_user
-from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.layout import Shards, item_shards
+from streamrec.shards.rows import UserRow
 from streamrec.transport.store import Store
 
 M = len(SOURCES)
@@ -41,6 +36,7 @@ class Answer(msgspec.Struct):
     parts: dict[str, float]  # sum to the score; "rules": what boosts and rotation add
     past: dict[str, float]  # the user's past items: what of the score each accounts for
     places: dict[str, float]  # the item's place in each source's own ranking, 1 is the first
+    network_responds_to: dict[str, float] = {}  # its part's change by each source; these do not sum
 
 
 class Weights(msgspec.Struct):
@@ -79,7 +75,7 @@ def run_weights(settings: Settings, *, as_json: bool = False) -> int:
     """Print the learned blend's weights; return the exit code."""
     store = Store(settings.redis)
     try:
-        shards = _shards(store)
+        shards = shards_of(store)
         owner = f"i{blend_owner(shards.items)}"
         blob = store.rows(owner, "blend", [BLEND_KEY])[0]
     finally:
@@ -98,19 +94,13 @@ def run_weights(settings: Settings, *, as_json: bool = False) -> int:
 
 def explained(settings: Settings, store: Store, user: str, item: str) -> Answer:
     """Return the answer from the state in Redis."""
-    shards = _shards(store)
-    feed = ItemFeed(store, item_shards(shards), lambda: ItemTable(settings, with_lists=True), 0.0)
-    feed.refresh(time.monotonic(), Metrics())
-    table, lists = feed.table, ListMaker(settings)
-    lists.prepare(table)
-    person = _user(store, shards, user)
+    table, lists, person, shown = read_now(settings, store, user)
     known = table.index.rows(np.array([key_of(item)], np.uint64))
     row = int(known[0])
     if row < 0 or not table.arrays.stored[row]:
         return Answer(
             user, item, False, None, "no event or metadata names this item", None, {}, {}, {}
         )
-    shown = [times_shown(blob) for blob in store.shown([user])] if settings.lists.rotation else ()
     [ranked] = lists.rank([person], table, [row], [user], shown)
     return answer(settings, lists, user, item, person, Case(table, ranked, row))
 
@@ -129,14 +119,10 @@ def answer(
     if not len(at):
         why = lists.why_not(person, table, row, user)
         return Answer(user, item, False, None, why, None, {}, {}, places)
-    kind = settings.blend.kind
-    parts = blend.parts(kind, ranked.features, lists.weights, table.blend)[at[0]]
+    how = settings.blend
+    parts = blend.parts(how.kind, ranked.features, lists.weights, table.blend, how.reorder)[at[0]]
     found = explain(settings, table, ranked.history, row, parts)
-    past = {
-        table.ids[h] or "": round(float(total), 6)
-        for h, total in zip(ranked.history.tolist(), found.by_item.sum(axis=0), strict=True)
-        if total
-    }
+    past = _by_item(table, ranked, found)
     listed, score = np.flatnonzero(ranked.order == at[0]), float(ranked.scores[at[0]])
     by_score = np.argsort(-ranked.scores, kind="stable")
     place = int((listed if len(listed) else np.flatnonzero(by_score == at[0]))[0]) + 1
@@ -148,7 +134,10 @@ def answer(
     named = {n: round(float(v), 6) for n, v in zip(PARTS, parts, strict=True) if v}
     if settings.lists.boosts or settings.lists.rotation:
         named["rules"] = round(score - float(parts.sum()), 6)
-    return Answer(user, item, bool(len(listed)), place, why, score, named, past, places)
+    responds = {}
+    if table.blend is not None and "network" in named:
+        responds = network_responds_to(table.blend, ranked.features, int(at[0]))
+    return Answer(user, item, bool(len(listed)), place, why, score, named, past, places, responds)
 
 
 def weights_of(learned: LearnedBlend) -> Weights:
@@ -174,19 +163,10 @@ def weights_of(learned: LearnedBlend) -> Weights:
     )
 
 
-def _shards(store: Store) -> Shards:
-    shards = store.shards()
-    if shards is None:
-        raise StoreError("Redis holds no streamrec state: start `streamrec learn` first")
-    return shards
-
-
-def _user(store: Store, shards: Shards, user: str) -> UserRow:
-    wanted = [(f"u{n}", "users", [user]) for n in range(shards.users)]
-    for rows in store.many_rows(wanted):
-        if rows[0] is not None:
-            return decode_user(rows[0])
-    return NOBODY
+def _by_item(table: ItemTable, ranked: Ranked, found: Explanation) -> dict[str, float]:
+    """Return by past item what of the score it accounts for, where that is anything."""
+    totals = zip(ranked.history.tolist(), found.by_item.sum(axis=0), strict=True)
+    return {table.ids[h] or "": round(float(total), 6) for h, total in totals if total}
 
 
 def _print_answer(found: Answer) -> None:
@@ -201,6 +181,10 @@ def _print_answer(found: Answer) -> None:
         for name, value in sorted(found.parts.items(), key=lambda part: -abs(part[1])):
             table.add_row(name, f"{value:+.4f}")
         console.print(table)
+    if found.network_responds_to:
+        words = ", ".join(f"{name} {by:+.2f}" for name, by in found.network_responds_to.items())
+        words = f"The network responds to: {words} (each alone; these do not sum)."
+        console.print(words, soft_wrap=True)
     if found.past:
         table = Table("past item", "of the score", title="by what the user took")
         for name, value in sorted(found.past.items(), key=lambda one: -abs(one[1]))[:10]:

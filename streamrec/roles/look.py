@@ -1,5 +1,7 @@
 """`streamrec recommend` and `streamrec similar`: what is served, for people or as JSON."""
 
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -7,14 +9,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from streamrec.client import Client, Recommendations, Similar
-from streamrec.config import RedisSettings
+from streamrec.client import Client, Recommendations, Recommended, Similar
+from streamrec.config import RedisSettings, Settings
+from streamrec.errors import ConfigurationError
+from streamrec.transport.store import Store
 
 
-def recommend(redis: RedisSettings, user: str, *, as_json: bool = False) -> int:
-    """Print the list served to `user`; returns the exit code."""
-    with Client(redis) as client:
-        found = client.recommend(user)
+def recommend(
+    settings: Settings, user: str, filters: Sequence[str] = (), *, as_json: bool = False
+) -> int:
+    """Print the list served to `user`, with filters one made now; returns the exit code."""
+    with Client(settings.redis) as client:
+        found = filtered(settings, user, filters) if filters else client.recommend(user)
         if as_json:
             print(msgspec.json.encode(found).decode())
             return 0
@@ -22,6 +28,27 @@ def recommend(redis: RedisSettings, user: str, *, as_json: bool = False) -> int:
         titles = client.titles(named) if named else {}
     _print_list(found, titles)
     return 0
+
+
+def filtered(settings: Settings, user: str, filters: Sequence[str]) -> Recommendations:
+    """Return a list made now under more filters. Raises ConfigurationError, StoreError."""
+    from streamrec.ranking.filters import make_rules  # late: compiled code takes its time
+    from streamrec.ranking.syntax import ExpressionError
+    from streamrec.roles.made_now import list_now
+
+    try:
+        make_rules(filters, {})
+    except ExpressionError as error:
+        raise ConfigurationError(f"--filter: {error}") from None
+    replace, lists = msgspec.structs.replace, settings.lists
+    settings = replace(settings, lists=replace(lists, filters=(*lists.filters, *filters)))
+    store = Store(settings.redis)
+    try:
+        items, personal = list_now(settings, store, user)
+    finally:
+        store.close()
+    listed = [Recommended(i.item, i.score, i.source, i.because) for i in items]
+    return Recommendations(user, time.time_ns() // 1_000_000, items=listed, personal=personal)
 
 
 def similar(redis: RedisSettings, item: str, count: int, *, as_json: bool = False) -> int:
@@ -38,6 +65,9 @@ def similar(redis: RedisSettings, item: str, count: int, *, as_json: bool = Fals
 
 
 def _print_list(found: Recommendations, titles: dict[str, str]) -> None:
+    if not found.items and found.at:
+        print(f"nothing is left for {found.user!r}: the filters remove every candidate")
+        return
     if not found.items:
         print(f"there is no list for {found.user!r} yet: is `streamrec score` running?")
         return

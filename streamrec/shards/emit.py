@@ -13,6 +13,12 @@ Array = NDArray[Any]
 
 
 @njit(cache=True, nogil=True)
+def owned(key, part, parts):  # type: ignore[no-untyped-def]
+    """Say whether an item is `part`'s: key % parts, unsigned, which numba does not do by itself."""
+    return key % np.uint64(parts) == np.uint64(part)
+
+
+@njit(cache=True, nogil=True)
 def _local(row, local, keys, item_keys, n_keys):  # type: ignore[no-untyped-def]
     """Return the record's index of an item, made if new."""
     if local[row] < 0:
@@ -46,7 +52,7 @@ def split(part, parts, batch, steps, item_keys, window):  # type: ignore[no-unty
     for e in range(n):
         before = n_item + n_sc + n_cx + n_pa
         item = batch.items[e]
-        mine = item_keys[item] % parts == part
+        mine = owned(item_keys[item], part, parts)
         if mine:
             at, n_keys = _local(item, local, keys, item_keys, n_keys)
             item_u[n_item, 0], item_u[n_item, 1] = n_events, at
@@ -61,7 +67,7 @@ def split(part, parts, batch, steps, item_keys, window):  # type: ignore[no-unty
         positive = batch.kinds[e] == POSITIVE
         for k in range(width):
             row = steps.scored[e, k]
-            if row >= 0 and item_keys[row] % parts == part:
+            if row >= 0 and owned(item_keys[row], part, parts):
                 at, n_keys = _local(row, local, keys, item_keys, n_keys)
                 sc_u[n_sc, 0], sc_u[n_sc, 1] = n_events, at
                 sc_f[n_sc, 0], sc_f[n_sc, 1] = steps.log_q[e, k], steps.rest[e, k]
@@ -71,8 +77,7 @@ def split(part, parts, batch, steps, item_keys, window):  # type: ignore[no-unty
             row = steps.history[e, b]
             if row < 0:
                 break
-            owned = item_keys[row] % parts == part
-            if owned:
+            if owned(item_keys[row], part, parts):
                 at, n_keys = _local(row, local, keys, item_keys, n_keys)
                 if b < context:
                     cx_u[n_cx, 0], cx_u[n_cx, 1] = n_events, at
@@ -87,7 +92,7 @@ def split(part, parts, batch, steps, item_keys, window):  # type: ignore[no-unty
                 pa_o[n_pa], pa_r[n_pa] = item_keys[row], b | REVERSE
                 n_pa += 1
         row = batch.segments[e]
-        if row >= 0 and positive and item_keys[row] % parts == part:
+        if row >= 0 and positive and owned(item_keys[row], part, parts):
             at, n_keys = _local(row, local, keys, item_keys, n_keys)
             segments[n_segments, 0], segments[n_segments, 1] = at, row
             n_segments += 1

@@ -109,12 +109,18 @@ class UserShard:
         self.users.note_changed([event.user for _, event in times])
         return Fold(records, rejected, times, steps.scorable.tolist(), counts)
 
-    def scorable(self, event: Event) -> bool:
-        """Say whether a list made now could hold the item of a loaded user's next event."""
+    def newest(self, user: str) -> int:
+        """Return the time of the newest entry of a loaded user's history, 0 without one."""
+        arrays, row = self.users.arrays, self.users.row_of[user]
+        size = arrays.recent[row]
+        return int(arrays.ts[row, size - 1]) if size else 0
+
+    def scorable(self, event: Event, ts: int) -> bool:
+        """Say whether a list made now could hold a loaded user's next item, taken at `ts`."""
         return self._codes[event.type][0] == user_kernel.POSITIVE and bool(
             user_kernel.scorable(
                 self.users.arrays, self.users.row_of[event.user], np.uint64(key_of(event.item)),
-                event.ts, self.rules,
+                ts, self.rules,
             )
         )  # fmt: skip
 

@@ -13,16 +13,19 @@ from laws.world import event, small
 from typer.testing import CliRunner
 
 from streamrec.cli import app
+from streamrec.client import Recommendations
 from streamrec.config import Settings
-from streamrec.errors import StoreError
+from streamrec.errors import ConfigurationError, StoreError
 from streamrec.evaluation.ranks import sample_of, times_shown
 from streamrec.learners.keys import key_of
-from streamrec.learners.learned_blend import LearnedBlend, read_sample
+from streamrec.learners.learned_blend import LINEAR, LearnedBlend, read_sample
 from streamrec.learners.sources import SEGMENT_PREFIX, SOURCES
 from streamrec.roles.explain import Answer, explained, run_explain, run_weights
+from streamrec.roles.look import recommend
 from streamrec.roles.score import Scorer
 from streamrec.shards import updates
 from streamrec.shards.blend_rules import BLEND_KEY, blend_owner, blend_rules
+from streamrec.transport.layout import key
 from streamrec.transport.log import Partition
 
 Make = Callable[[Settings, int], Spine]
@@ -226,6 +229,26 @@ def test_explain_agrees_with_rules_and_rotation(make_spine: Make) -> None:
     assert not gone.listed and "user.id" in gone.why_not
 
 
+def test_recommend_takes_more_filters(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    spine, user = live.spine, "u0"
+    served = live.served(user)
+
+    def listed(*filters: str) -> list[str]:
+        assert recommend(spine.settings, user, filters, as_json=True) == 0
+        found = msgspec.json.decode(capsys.readouterr().out, type=Recommendations)
+        assert found.user == user and found.personal and found.at > 0
+        return [entry.item for entry in found.items]
+
+    assert listed('item != "none"') == served  # the same list, made anew
+    less = listed(f'item != "{served[0]}"', f'item != "{served[2]}"')
+    assert [i for i in less if i in served] == [served[1], *served[3:]] and len(less) == len(served)
+    assert live.served(user) == served  # what is served stays
+    assert recommend(spine.settings, user, ['item == "none"']) == 0
+    assert "the filters remove every candidate" in capsys.readouterr().out
+    with pytest.raises(ConfigurationError, match='--filter: unknown field "pric"'):
+        recommend(spine.settings, user, ["pric < 20"])
+
+
 def explain_all(live: Live, user: str) -> list[str]:
     """Return the items that `explain` calls listed, by their places."""
     spine = live.spine
@@ -259,6 +282,28 @@ def test_explain_says_why_not(live: Live, capsys: pytest.CaptureFixture[str]) ->
     assert "is number 1 of a list made now for u1" in capsys.readouterr().out
     assert run_explain(spine.settings, "u1", "[bold]i5") == 0
     assert "[bold]i5 is not in a list" in capsys.readouterr().out
+
+
+def test_explain_says_what_the_network_responds_to(
+    live: Live, clean_redis: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spine, item = live.spine, live.served("u1")[0]
+    found = LearnedBlend(blend_rules(spine.settings))  # no source leads it
+    found.inward[:] = 0.0
+    found.inward[0, LINEAR + SOURCES.index("popularity_short")] = 1.0  # its 1 / log2(1 + rank)
+    for slope in (3.0, -3.0, 0.0):
+        found.outward[0] = slope
+        clean_redis.client().hset(key(f"i{OWNER}", "blend"), BLEND_KEY, found.to_bytes())
+        answer = explained(spine.settings, spine.store, "u1", item)
+        assert sum(answer.parts.values()) == pytest.approx(answer.score, abs=1e-4)
+        assert run_explain(spine.settings, "u1", item, as_json=True) == 0
+        assert json.loads(capsys.readouterr().out)["network_responds_to"] == (
+            {"popularity_short": answer.parts["network"]} if slope else {}
+        )
+        assert run_explain(spine.settings, "u1", item) == 0
+        line = f"The network responds to: popularity_short {answer.parts.get('network', 0):+.2f} "
+        line += "(each alone; these do not sum)."
+        assert (line in capsys.readouterr().out) == (slope != 0.0)
 
 
 def test_the_commands(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

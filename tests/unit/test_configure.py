@@ -146,6 +146,9 @@ def test_kubernetes_service_named_like_a_setting() -> None:
         ("popularity.half_lives_seconds", "[1, 3, 2]", "must rise"),
         ("blend.weights.popularity", "1", "none of content, cosine, factors"),
         ("blend.weights.factors", "-1", "below 0"),
+        ("blend.kind", "bordo", "`vote` or `borda`"),
+        ("blend.reorder", "popularity", "none of content, cosine, factors"),
+        ("blend.off", '["factor"]', "none of content, cosine, factors"),
         ("blend.candidates", "10", "less than lists.length"),
         ("users.cached_users", "2000000", "users.max_users"),
         ("metrics.port", "65536", "at most 65535"),
@@ -162,6 +165,12 @@ def test_wrong_type_in_the_file() -> None:
     assert "own.toml:2" in error("[lists]\nlength = '5'\n")
     assert "own.toml:2" in error("[events]\nweights = {click = 'x'}\n")
     assert "own.toml" in error("[lists\n")
+
+
+def test_the_source_that_reorders_may_not_be_off() -> None:
+    both = {"blend.reorder": "factors", "blend.off": '["factors", "cosine"]'}
+    assert "blend.reorder names 'factors', which blend.off switches off" in error(flags=both)
+    assert load(None, {}, both | {"blend.reorder": "content"}).blend.reorder == "content"
 
 
 def test_problem_between_settings_names_the_place_that_was_given() -> None:

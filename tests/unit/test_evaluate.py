@@ -16,11 +16,12 @@ from typer.testing import CliRunner, Result
 from streamrec.cli import app
 from streamrec.configure import load
 from streamrec.evaluation.choose import choose
+from streamrec.evaluation.other_blends import OtherBlends
 from streamrec.evaluation.prequential import Lag
 from streamrec.evaluation.rivals import Rivals
 from streamrec.evaluation.tally import Tally, metrics
 from streamrec.learners.sources import SOURCES
-from streamrec.roles.evaluate import lag_words, parse_lag
+from streamrec.roles.evaluate_options import lag_words, parse_lag
 from streamrec.roles.item_files import read_items
 
 NOW = 1_700_000_000_000
@@ -232,6 +233,10 @@ def test_limit_takes_the_first_events() -> None:
     assert limited["protocol"].pop("limit") == 120 and alone["protocol"].pop("limit") is None
     assert same_but_speed(limited, alone) and limited["events"] == 120
     assert figures(log, *PLAIN, "--limit", "9999")["events"] == 300
+    late = clicks(300) + [Click(f"u{n % 8}", "i1", NOW + DAY + n * HOUR) for n in range(900)]
+    chosen = [figures(one, *plan)["protocol"]["profile"] for one, plan in
+              ((late[:300], ()), (late, ("--limit", "300")))]  # fmt: skip
+    assert chosen[0] == chosen[1]
 
 
 def test_warm_up_is_learnt_but_not_scored() -> None:
@@ -244,6 +249,17 @@ def test_warm_up_is_learnt_but_not_scored() -> None:
     hits = [one["sources"]["popularity_long"]["recall@10"] * one["scored"]
             for one in (everything, nothing, late)]  # fmt: skip
     assert hits[0] == pytest.approx(hits[1] + hits[2])
+
+
+def test_other_blends_learn_in_the_warm_up_as_ours_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt: list[float] = []
+    monkeypatch.setattr(OtherBlends, "learn", lambda *_: learnt.append(1.0))
+    counts = []
+    for warm_up in ("0", "0.9"):
+        learnt.clear()
+        figures(clicks(200), *PLAIN[2:], "--warm-up", warm_up, "--compare", "vote")
+        counts.append(len(learnt))
+    assert counts[0] == counts[1] > 50
 
 
 def test_types_are_scored_alone_and_all_are_learnt() -> None:
@@ -307,6 +323,35 @@ def with_sessions(log: Sequence[Click], names: Sequence[str]) -> str:
     lines = [f"{c.user},{c.item},{c.ts},{name}" for c, name in zip(log, names, strict=True)]
     Path("log.csv").write_text("\n".join(["user_id,item_id,ts,session_id", *lines]) + "\n")
     return "log.csv"
+
+
+def test_of_a_named_session_no_item_is_scored_twice() -> None:
+    """Sessions go on over gaps; items come again in them. All lists are asked the same."""
+    rng, gap = np.random.default_rng(3), 30 * MINUTE
+    log, names, taken, newest = [], [], defaultdict(set), {}  # type: ignore[var-annotated]
+    near: dict[str, set[str]] = defaultdict(set)  # what lists leave out: near the newest click
+    scored, ts = 0, NOW
+    for n in range(600):
+        user, item = f"u{rng.integers(6)}", f"i{rng.integers(12)}"
+        ts += int(rng.choice([1, 2, 15])) * MINUTE
+        name = f"{user} {n // 150}"
+        scored += bool(taken[name]) and item not in taken[name] | near[user]
+        if ts - newest.get(user, ts) > gap:
+            near[user] = set()
+        near[user].add(item)
+        taken[name].add(item)
+        newest[user] = ts
+        log.append(Click(user, item, ts))
+        names.append(name)
+    before = ["--set", "lists.session_seconds=1800"]
+    found = figures(
+        with_sessions(log, names), *PLAIN, "--exclude", "session", "--peers", "popularity_7d",
+        before=before,
+    )  # fmt: skip
+    assert found["scored"] == scored > 30
+    # of twelve items each list holds what is left, so all find what was not new
+    for name in ("blend", "popularity_long", "peer:popularity_7d"):
+        assert found["sources"][name]["recall@20"] == pytest.approx(1 - found["new_item_share"])
 
 
 @pytest.mark.parametrize(("step", "named", "unnamed"), [(MINUTE, 3, 6), (HOUR, 20, 0)])
@@ -469,7 +514,11 @@ def test_items_that_cannot_be_read(name: str, text: str | bytes | None, said: st
         ("log.csv", "user_id,item_id,ts\nu1,i1,5\nu1,,6\n", "log.csv, line 3: '' is not an id"),
         ("log.csv", "user_id,item_id,ts\nu1,i1,5\nu1,i2,soon\n", "log.csv, line 3: "),
         ("log.csv", "user_id,item_id,ts\nu1,i1,5\nu1\n", "log.csv, line 3: "),
-        ("log.jsonl", '{"user": "u", "item": "i", "ts": 5}\n{{{\n', "Line 2 is not a JSON object"),
+        (
+            "log.jsonl",
+            '{"user": "u", "item": "i", "ts": 5}\n{{{\n',
+            "log.jsonl, line 2 is not a JSON object",
+        ),
         ("log.csv", b"user_id,item_id,ts\n\xff,1,5\n", "log.csv: it is not UTF-8"),
         ("log.csv.gz", b"\x1f\x8b\x08\x00\x00\x00\x00\x00", "Cannot read log.csv.gz"),
         ("log.parquet", "PAR1", "log.parquet"),
@@ -501,6 +550,7 @@ def test_logs_that_cannot_be_read(name: str, text: str | bytes | None, said: str
         (["--columns", "colour=red"], "--columns: 'colour' is none of"),
         (["--columns", "item=sku"], "no column sku for the item"),
         (["--report", "no/such/folder.html"], "there is no folder no/such"),
+        (["--report", "."], "it is a folder"),
     ],
 )
 def test_options_that_make_no_sense(options: list[str], said: str) -> None:
@@ -537,6 +587,25 @@ def test_a_filter_that_is_no_expression_is_refused() -> None:
     said = refused(log, before=["--set", 'lists.filters=["pric < 20"]'])
     assert 'unknown field "pric": nearest is "price"' in said
     assert "expected" in refused(log, before=["--set", 'lists.boosts={"price <" = 1.0}'])
+
+
+def test_what_a_filter_removes_is_not_scored() -> None:
+    log = clicks(200)
+    of_all = figures(log, *PLAIN, "--exclude", "none")
+    options = ["--set", 'lists.filters=["item != \\"i1\\""]']
+    found = figures(log, *PLAIN, "--exclude", "none", before=options)
+    had: set[str] = set()
+    on_it = -1  # the first is of an item that nobody knows yet
+    for click in log:
+        on_it += click.item == "i1" and (click.user in had or on_it < 0)
+        had.add(click.user)
+    assert found["scored"] == of_all["scored"] - on_it < of_all["scored"]
+    said = " ".join(run("log.csv", *PLAIN, before=options).stderr.split())
+    assert "sources alone and peers are not filtered" in said
+
+
+def test_an_item_may_not_look_like_a_segment() -> None:
+    assert "control character" in refused(written([*clicks(20), Click("u1", "\x1fat")]))
 
 
 def test_the_json_is_not_written_into_a_folder_that_is_not_there() -> None:

@@ -14,7 +14,7 @@ from laws.world import World, event, raws, small
 from streamrec.config import Settings
 from streamrec.evaluation.prequential import user_row
 from streamrec.learners.keys import key_of
-from streamrec.learners.learned_blend import BUCKETS, LearnedBlend
+from streamrec.learners.learned_blend import BUCKETS, LINEAR, Features, LearnedBlend
 from streamrec.learners.popularity import LOG_FLOOR
 from streamrec.learners.sources import (
     CONTENT,
@@ -29,7 +29,7 @@ from streamrec.learners.sources import (
     SUCCESSORS,
 )
 from streamrec.ranking import blend
-from streamrec.ranking.explain import PARTS, contributions, explain
+from streamrec.ranking.explain import PARTS, contributions, explain, network_responds_to
 from streamrec.ranking.lists import NOBODY, ListMaker, Ranked
 from streamrec.roles.explain import Answer, Case, answer, weights_of
 from streamrec.shards.blend_rules import blend_rules
@@ -37,14 +37,15 @@ from streamrec.shards.item_table import ItemTable
 from streamrec.shards.rows import UserRow
 
 M = len(SOURCES)
-KINDS = ("learned", "untaught", "led", "weighted", "vote", "cascade")
+KINDS = ("learned", "untaught", "led", "weighted", "vote", "borda", "cascade", "reordered")
 WEIGHTS = {name: 0.2 + 0.1 * n for n, name in enumerate(SOURCES)}
 
 
 def config_of(kind: str = "weighted", **sections: dict[str, Any]) -> Settings:
-    kind = "learned" if kind in ("untaught", "led") else kind
+    reorder = "factors" if kind == "reordered" else ""
+    kind = {"untaught": "learned", "led": "learned", "reordered": "cascade"}.get(kind, kind)
     sections = {"lists": {"exclude": "none"}, "users": {"recent_items": 6}} | sections
-    fixed = {"hidden": 3, "kind": kind, "weights": WEIGHTS}
+    fixed = {"hidden": 3, "kind": kind, "weights": WEIGHTS, "reorder": reorder}
     return small(**sections | {"blend": fixed | sections.get("blend", {})})
 
 
@@ -102,8 +103,9 @@ def test_the_parts_of_every_candidate_add_up_to_its_score(kind: str, seed: int, 
     world = learnt(config, seed)
     world.table.blend = taught(kind, config, seed)
     maker, ranked = ranked_for(world, row_of(world, user))
+    how = config.blend
     parts = blend.parts(
-        config.blend.kind, ranked.features, maker.weights, world.table.blend
+        how.kind, ranked.features, maker.weights, world.table.blend, how.reorder
     )  # fmt: skip
     assert parts.shape == (len(ranked.candidates), len(PARTS)) and len(ranked.candidates)
     assert parts.sum(axis=1) == pytest.approx(ranked.scores, rel=1e-4, abs=1e-4)
@@ -227,6 +229,63 @@ def test_an_answer_about_no_candidate() -> None:
     assert (found.listed, found.place, found.score) == (False, None, None)
     assert (found.parts, found.past) == ({}, {}) and "the user had it" in found.why_not
     assert "popularity_long" in found.places  # where it would be
+
+
+def test_an_answer_about_a_cascade_that_is_reordered() -> None:
+    config = config_of("reordered", lists={"length": 4, "exclude": "none"})
+    for place, item in enumerate(names_of(config, "u1"), 1):
+        found = asked(config, "u1", item)
+        assert found.listed and found.place == place and 0.0 < found.parts["factors"]
+        assert found.score == pytest.approx(sum(found.parts.values()), abs=1e-4)
+        assert not found.network_responds_to
+
+
+def looking_at(config: Settings, **of: float) -> LearnedBlend:
+    """Return a blend whose network adds so much a unit of a source's value, or gain of its rank."""
+    one = LearnedBlend(blend_rules(config))
+    one.inward[:] = 0.0
+    for h, (name, slope) in enumerate(of.items()):
+        source, _, rank = name.partition("_rank")
+        one.inward[h, SOURCES.index(source) + (LINEAR if _ else 0)] = 1.0
+        one.outward[h] = slope
+    return one
+
+
+def test_what_the_network_responds_to() -> None:
+    """Two candidates: 2 and -1 of the factors; the second is listed by cosine and successors."""
+    config = config_of("learned")
+    values, ranks = np.zeros((2, M), np.float32), np.zeros((2, M), np.uint8)
+    values[:, FACTORS], ranks[1, [COSINE, SUCCESSORS]] = (2.0, -1.0), (1, 3)
+    f = Features(values, ranks, np.zeros((2, len(EXTRAS)), np.float32), 3)
+    untaught = LearnedBlend(blend_rules(config))  # as it starts: the network is silent
+    assert network_responds_to(untaught, f, 0) == network_responds_to(untaught, f, 1) == {}
+    one = looking_at(config, factors=0.5, cosine_rank=-0.2, successors_rank=0.019)
+    before = (values.copy(), ranks.copy())
+    # factors: 0.5 (2 - mean 0.5); nothing lists the first one
+    assert network_responds_to(one, f, 0) == pytest.approx({"factors": 0.75})
+    # 0.5 (0.1 (-1) - 0.5), leaky below 0; -0.2 / log2(2); 0.019 / log2(4) is too small to name
+    found = network_responds_to(one, f, 1)
+    assert list(found) == ["factors", "cosine"]
+    assert found == pytest.approx({"factors": -0.3, "cosine": -0.2})
+    assert (values == before[0]).all() and (ranks == before[1]).all()
+
+
+def test_an_answer_says_what_the_network_responds_to() -> None:
+    config = config_of("learned")
+    world = learnt(config)
+    [best, *_] = names_of(config_of(), "u1")
+    one = world.table.blend = looking_at(config, popularity_short_rank=0.4)
+    found = asked(config, "u1", best, world)
+    rank = 1.0 + found.places["popularity_short"]
+    assert found.network_responds_to == pytest.approx(
+        {"popularity_short": 0.4 / math.log2(rank)}, abs=1e-5
+    )
+    assert found.parts["network"] == found.network_responds_to["popularity_short"]
+    assert found.score == pytest.approx(sum(found.parts.values()), abs=1e-4)
+    for kind in ("weighted", "vote"):  # a blend is stored, and not used
+        assert not asked(config_of(kind), "u1", best, world).network_responds_to
+    one.losses[:], one.losses[1], one.seen[:] = 40.0, 10.0, 50.0
+    assert not asked(config, "u1", best, world).network_responds_to  # popularity leads
 
 
 def test_an_answer_about_what_a_filter_removes() -> None:

@@ -84,7 +84,7 @@ class Twins:
         missing = self.users.users.missing([one.user])
         self.users.users.load(missing, [None] * len(missing))
         offset = self.users.offset
-        scorable = self.users.scorable(one)
+        scorable = self.users.scorable(one, one.ts)
         fold = self.users.fold([(offset, raw.timestamp, one)], offset + 1, self.table)
         assert fold.scorable == [scorable]  # said before, from the state it says it of
         records = fold.records

@@ -28,12 +28,32 @@ def features(rng: np.random.Generator, count: int = 12) -> tuple[Features, int]:
 
 def test_fixed_blends_follow_their_formulas() -> None:
     settings = load(None, {}, {"blend.weights": '{"factors": 1.0, "similarity": 0.0}'})
-    blends = OtherBlends(["weighted", "cascade", "vote"], settings)
-    assert blends.names == ["blend:weighted", "blend:cascade", "blend:vote"]
+    blends = OtherBlends(["weighted", "cascade", "vote", "borda"], settings)
+    assert blends.names == ["blend:weighted", "blend:cascade", "blend:vote", "blend:borda"]
     some, clicked = features(np.random.default_rng(1))
-    assert blends.places(some, clicked) == [0.0, 0.0, 0.0]  # all weight is with the factors
+    assert blends.places(some, clicked) == [0.0] * 4  # all weight is with the factors
     worst = int(some.values[:, FACTORS].argmin())
-    assert blends.places(some, worst) == [11.0, 11.0, 11.0]
+    assert blends.places(some, worst) == [11.0] * 4
+
+
+def test_borda_by_hand() -> None:
+    settings = load(None, {}, {"blend.weights": '{"factors": 1.0, "similarity": 1.0}'})
+    ranks = np.zeros((4, M), np.uint8)
+    ranks[:, FACTORS], ranks[:, SIMILARITY] = (1, 2, 3, 4), (0, 2, 1, 3)
+    # 3/4, 2/4 + 2/4, 1/4 + 3/4, 0 + 1/4: two share the first place
+    some = Features(np.zeros((4, M), np.float32), ranks, np.zeros((4, E), np.float32), 3)
+    blends = OtherBlends(["borda"], settings)
+    assert [blends.places(some, j)[0] for j in range(4)] == [2.0, 0.5, 0.5, 3.0]
+
+
+def test_the_cascade_reorders_by_the_finer_source_of_the_settings() -> None:
+    flags = {"blend.weights": '{"similarity": 1.0}', "blend.reorder": "factors"}
+    some, clicked = features(np.random.default_rng(1))
+    [before] = OtherBlends(["cascade"], load(None, {}, flags | {"blend.reorder": ""})).places(
+        some, clicked
+    )
+    assert before == some.ranks[clicked, SIMILARITY] - 1 > 0
+    assert OtherBlends(["cascade"], load(None, {}, flags)).places(some, clicked) == [0.0]
 
 
 def test_the_tree_learns_which_source_is_right() -> None:

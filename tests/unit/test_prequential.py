@@ -30,7 +30,7 @@ EVENTS = st.lists(
 WAYS = st.fixed_dictionaries(
     {
         "exclude": st.sampled_from(["user", "session", "none"]),
-        "kind": st.sampled_from(["learned", "learned", "weighted", "vote", "cascade"]),
+        "kind": st.sampled_from(["learned", "learned", "weighted", "vote", "borda", "cascade"]),
         "workers": st.sampled_from([1, 3]),
         "lag": st.sampled_from([Lag(), Lag(), Lag(events=3), Lag(milliseconds=25_000)]),
     }
@@ -276,12 +276,12 @@ def test_sessions_that_the_log_names_go_before_the_gap() -> None:
         live = Prequential(config(exclude))
         live.step(event(0, "a", "click", 0))
         live.step(event(1, "b", "click", 0))
-        late = live.step(event(0, "b", "click", 500), same_session=True)
+        late = live.step(event(0, "b", "click", 500), in_session=True)
         assert (late is not None) or not scored
     live = Prequential(config("session"))
     live.step(event(0, "a", "click", 0))
     live.step(event(1, "b", "click", 0))
-    assert live.step(event(0, "b", "click", 1), same_session=False) is None
+    assert live.step(event(0, "b", "click", 1), in_session=False) is None
 
 
 def test_a_click_on_a_candidate_teaches_the_blend() -> None:

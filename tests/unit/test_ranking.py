@@ -352,7 +352,7 @@ def drawn(count: int = 9, seed: int = 3) -> Features:
 
 
 WEIGHTS = np.array([0.5, 0, 0.25, 2, 1, 0, 3, 0, 0, 1.5], np.float32)
-KINDS = ("weighted", "cascade", "vote", "learned")
+KINDS = ("weighted", "cascade", "vote", "borda", "learned")
 
 
 def learned(hidden: int = 3, leader: int = -1) -> LearnedBlend:
@@ -367,11 +367,12 @@ def learned(hidden: int = 3, leader: int = -1) -> LearnedBlend:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("leader", [None, -1, 4])
-def test_parts_add_up_to_scores(kind: str, leader: int | None) -> None:
+@pytest.mark.parametrize("reorder", ["", "factors", "cosine"])
+def test_parts_add_up_to_scores(kind: str, leader: int | None, reorder: str) -> None:
     for features in (drawn(), drawn(0)):
         mine = None if leader is None else learned(leader=leader)
-        scores = blend.scores(kind, features, WEIGHTS, mine)
-        parts = blend.parts(kind, features, WEIGHTS, mine)
+        scores = blend.scores(kind, features, WEIGHTS, mine, reorder)
+        parts = blend.parts(kind, features, WEIGHTS, mine, reorder)
         assert parts.shape == (len(features.values), ALL + len(EXTRAS) + 1)
         assert parts.sum(axis=1) == pytest.approx(scores, rel=1e-4, abs=1e-4)
 
@@ -389,6 +390,57 @@ def test_vote_is_reciprocal_rank_fusion() -> None:
     for row in f.ranks:
         expected.append(sum(WEIGHTS[m] / (60 + int(r)) for m, r in enumerate(row) if r > 0))
     assert blend.scores("vote", f, WEIGHTS, None) == pytest.approx(expected, rel=1e-4)
+
+
+def few(**said: list[int]) -> Features:
+    """Return five candidates a to e with these ranks; the factors like e best, then d, c, b, a."""
+    ranks, values = np.zeros((5, ALL), np.uint8), np.full((5, ALL), FLOOR, np.float32)
+    for source, its in said.items():
+        ranks[:, SOURCES.index(source)] = its
+    values[:, SOURCES.index("factors")] = [-1.0, 0.5, 3.0, 9.0, 20.0]
+    return Features(values, ranks, np.zeros((5, len(EXTRAS)), np.float32), 1)
+
+
+def weights(**of: float) -> np.ndarray:
+    return np.array([of.get(s, 0.0) for s in SOURCES], np.float32)
+
+
+def test_borda_counts_the_candidates_below() -> None:
+    f = few(similarity=[1, 2, 3, 0, 0], popularity_short=[0, 1, 0, 2, 5])
+    scores = blend.scores("borda", f, weights(similarity=2.0, popularity_short=1.0), None)
+    # of 5: a has 4 below it twice; b 3 twice and 4; c 2 twice; d 3; e, the last, none
+    assert scores == pytest.approx([8 / 5, 10 / 5, 4 / 5, 3 / 5, 0.0])
+    many = np.zeros((600, ALL), np.uint8)
+    many[:2, 0], many[599, 0] = (1, 255), 100
+    long = Features(np.zeros((600, ALL), np.float32), many, np.zeros((600, len(EXTRAS))), 0)
+    found = blend.scores("borda", long, weights(popularity_short=3.0), None)
+    assert found[[0, 1, 599]] == pytest.approx([3 * 599 / 600, 3 * 345 / 600, 3 * 500 / 600])
+    assert not found[2:599].any()
+
+
+def test_a_finer_source_reorders_what_each_stage_of_a_cascade_proposes() -> None:
+    f = few(similarity=[1, 2, 3, 0, 0], popularity_short=[0, 1, 0, 2, 0], factors=[0, 0, 0, 2, 1])
+    stages = weights(similarity=2.0, popularity_short=1.0)
+    plain = blend.scores("cascade", f, stages, None)
+    assert plain[:4] == pytest.approx([5.0, 4 + 1 / math.log2(3), 4.5, 2 + 1 / math.log2(3)])
+    assert plain[4] == 0.0
+    parts = blend.parts("cascade", f, stages, None, "factors")
+    s, p, x = (SOURCES.index(name) for name in ("similarity", "popularity_short", "factors"))
+    # c, b, a of similarity, by what the factors say; then d of popularity; then e, of neither
+    assert parts[:, s].tolist() == [4.0, 4.0, 4.0, 0.0, 0.0]
+    assert parts[:, p].tolist() == [0.0, 0.0, 0.0, 2.0, 0.0]
+    assert parts[:, x] == pytest.approx([0.5, 1 / math.log2(3), 1.0, 1.0, 1.0])
+    assert not np.delete(parts, [s, p, x], axis=1).any()
+    assert np.argsort(-parts.sum(axis=1)).tolist() == [2, 1, 0, 3, 4]
+
+
+def test_what_the_finer_source_is_silent_about_keeps_the_order_of_its_stage() -> None:
+    f = few(similarity=[3, 1, 2, 4, 5])
+    f.values[3, SOURCES.index("cosine")] = -2.0  # of the rest it says nothing
+    scores = blend.scores("cascade", f, weights(similarity=1.0), None, "cosine")
+    assert np.argsort(-scores).tolist() == [3, 1, 2, 0, 4]
+    itself = blend.parts("cascade", f, weights(similarity=1.0), None, "similarity")
+    assert np.argsort(-itself.sum(axis=1)).tolist() == [1, 2, 0, 3, 4]
 
 
 def test_cascade_asks_the_source_of_most_weight_first() -> None:
@@ -437,6 +489,33 @@ def test_a_list_is_the_best_of_the_candidates(kind: str) -> None:
         assert made.shown[1 + m].tolist() == (alone + [0] * 10)[:10]
     for entry, at in zip(made.items, order, strict=True):  # a source that has it among its best
         assert ranked.features.ranks[at, SOURCES.index(entry.source)] > 0
+
+
+def test_a_finer_source_without_weight_reorders_a_list() -> None:
+    own = {"kind": "cascade", "reorder": "factors"}
+    config = settings(blend=only("popularity_short") | own)
+    mine, who = table(40, 2, config), USERS[0]
+    slow = Slow(mine, config, who)
+    popular, said = slow.pool("popularity_short"), slow.said("factors")
+    made = make(mine, who, config)
+    assert len(popular) == 10
+    assert names(made) == [f"a{j}" for j in sorted(popular, key=lambda j: -said.scores[j])]
+    assert {entry.source for entry in made.items} == {"popularity_short"}
+    plain = make(mine, who, settings(blend=only("popularity_short") | {"kind": "cascade"}))
+    assert set(names(plain)) == set(names(made)) and names(plain) != names(made)
+
+
+def test_what_only_the_finer_source_proposes_comes_last() -> None:
+    own = {"kind": "cascade", "reorder": "factors"}
+    config = settings(lists={"exclude": "none"}, blend=only("repeats") | own)
+    mine, who = table(40, 2, config), user(8, 3, 1)
+    slow = Slow(mine, config, who)
+    said = slow.said("factors").scores
+    first = sorted([8, 3, 1], key=lambda j: -said[j])
+    rest = [j for j in slow.pool("factors") if j not in first]
+    made = make(mine, who, config)
+    assert names(made) == [f"a{j}" for j in [*first, *rest]][:10]
+    assert [entry.source for entry in made.items] == ["repeats"] * 3 + ["factors"] * 7
 
 
 @pytest.mark.parametrize("rule", ["user", "session", "none"])
