@@ -138,9 +138,10 @@ class Tally:
 
     def _windows(self, columns: Mapping[str, Array], facts: Array) -> list[dict[str, Any]]:
         width = max(200, len(facts) // 40)
-        out = []
-        for first in range(0, len(facts), width):
-            part = slice(first, first + width)
+        out, count = [], len(facts)
+        for first in range(0, max(min(1, count), count - width // 2), width):
+            short = count - first <= width + width // 2  # a short end joins the last window
+            part = slice(first, count if short else first + width)
             some = {n: metrics(c[part]) for n, c in columns.items()}
             last = int(facts[part][-1, 0])
             known = [at for at in self._weights if at <= last]

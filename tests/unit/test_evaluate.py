@@ -120,6 +120,7 @@ def test_the_json_has_the_documented_shape() -> None:
     histories = [n for name, n in found["slices"].items() if name.startswith("history")]
     assert sum(part["scored"] for part in histories) == found["scored"]
     assert sum(window["scored"] for window in found["windows"]) == found["scored"]
+    assert all(window["scored"] >= 100 for window in found["windows"])  # none is a short rest
     for window in found["windows"]:
         assert set(window) == {"first", "last", "ts", "scored", "sources", "weights"}
         assert 150 <= window["first"] <= window["last"] < 500 and window["ts"] >= NOW
