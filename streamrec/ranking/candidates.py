@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streamrec.learners import similarity, successors
+from streamrec.learners import repeats, similarity, successors
 from streamrec.learners.popularity import LOG_FLOOR, log_share
 from streamrec.learners.sources import (
     CONTENT,
@@ -91,12 +91,7 @@ def _score_sparse(user, table, catalogue, rules, scratch, found):  # type: ignor
             rules.reverse, scores[2], touched[2],
         )  # fmt: skip
     if rules.active[REPEATS]:
-        for b in range(len(history)):
-            scores[3, history[b]] = user.takes[b] / (b + 5.0)
-            if user.in_session[b]:
-                scores[3, history[b]] *= 0.1
-            touched[3, b] = history[b]
-        found[3] = len(history)
+        found[3] = repeats.score(history, user.takes, user.in_session, scores[3], touched[3])
     if rules.active[SEGMENT]:
         found[4], _ = similarity.score(
             table.neighbours, table.weights, table.sizes, table.totals, user.segment, 1.0, 0.0,
