@@ -53,10 +53,10 @@ format: install
 	$(BIN)/ruff format .
 
 docs: install
-	$(BIN)/python -m streamrec.reference
+	$(BIN)/python -m tools.reference
 
 docs-check: install
-	$(BIN)/python -m streamrec.reference --check
+	$(BIN)/python -m tools.reference --check
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -17,16 +17,16 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.quality import DATA, ROOT
-from streamrec.configure import load
-from streamrec.roles.demo import with_fast_client
-from streamrec.roles.demo_numbers import Numbers, scrape
-from streamrec.roles.evaluate import Log, Plan, evaluate, fitted
-from streamrec.roles.event_files import read_events
-from streamrec.roles.event_table import EventTable
-from streamrec.roles.learnt import LearntEvents
-from streamrec.roles.local import Local
-from streamrec.roles.pace import SteadyPace
-from streamrec.roles.replay import Replay
+from streamrec.commands.evaluate import Log, Plan, evaluate, fitted
+from streamrec.demo.demo import with_fast_client
+from streamrec.demo.numbers import Numbers, scrape
+from streamrec.files.event_table import EventTable
+from streamrec.files.events import read_events
+from streamrec.local.machine import Local
+from streamrec.replay.pace import SteadyPace
+from streamrec.replay.progress import LearntEvents
+from streamrec.replay.replay import Replay
+from streamrec.settings.load import load
 from streamrec.transport.open_log import open_log
 
 OUT = ROOT / "build" / "agreement.json"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamrec.events import Event
+from streamrec.events.event import Event
 
 ML_1M = Path(__file__).resolve().parents[2] / "shared" / "data" / "ml-1m" / "events.parquet"
 MESSAGE_BYTES = 200

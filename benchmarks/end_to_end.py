@@ -15,10 +15,10 @@ import redis
 from benchmarks.figures import Sample
 from benchmarks.servers import start_kafka, start_redis, version_of
 from benchmarks.watching import ListWatch, Producer, cpu_seconds
-from streamrec.config import Settings
-from streamrec.roles.demo_numbers import Snapshot, Span, scrape
-from streamrec.roles.learnt import LearntEvents
-from streamrec.roles.local import Local
+from streamrec.demo.numbers import Snapshot, Span, scrape
+from streamrec.local.machine import Local
+from streamrec.replay.progress import LearntEvents
+from streamrec.settings.sections import Settings
 
 PARTITIONS = 4
 PHASE_SECONDS = 20.0

@@ -11,10 +11,10 @@ from rich.console import Console
 
 from benchmarks.clicks import Clicks
 from benchmarks.figures import Sample
-from streamrec.configure import load
-from streamrec.events import Item
-from streamrec.roles.evaluate import Log, Plan, evaluate, fitted
-from streamrec.roles.event_table import EventTable
+from streamrec.commands.evaluate import Log, Plan, evaluate, fitted
+from streamrec.events.event import Item
+from streamrec.files.event_table import EventTable
+from streamrec.settings.load import load
 
 PROFILE = "catalogue"
 WORDS = 300

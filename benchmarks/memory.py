@@ -8,18 +8,18 @@ import redis
 from benchmarks.clicks import Clicks, message
 from benchmarks.figures import Sample
 from benchmarks.servers import memory_kafka, start_redis
-from streamrec.config import RedisSettings, Settings
-from streamrec.learners.keys import key_of
-from streamrec.metrics import Metrics
-from streamrec.roles.item_learner import ItemLearner
+from streamrec.monitoring.metrics import Metrics
+from streamrec.roles.item_stage import ItemLearner
 from streamrec.roles.score import Scorer
-from streamrec.roles.user_learner import UserLearner
+from streamrec.roles.user_stage import UserLearner
 from streamrec.roles.warm import warm_up
-from streamrec.shards.item_table import ItemTable
+from streamrec.settings.sections import RedisSettings, Settings
+from streamrec.state.item_table import ItemTable
+from streamrec.state.keys import key_of
 from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.layout import Shards, item_shards
-from streamrec.transport.log import Message, Partition
-from streamrec.transport.store import Store
+from streamrec.transport.kafka_log import Message, Partition
+from streamrec.transport.redis_keys import Shards, item_shards
+from streamrec.transport.redis_store import Store
 
 PARTITIONS = 4
 TURN_EVENTS = 4_000

@@ -14,13 +14,13 @@ import numpy as np
 from benchmarks.clicks import MESSAGE_BYTES, Clicks, message
 from benchmarks.figures import Sample
 from benchmarks.pipeline import BATCH, PARTITIONS, warmed
-from streamrec.config import Settings
-from streamrec.evaluation.ranks import encode_shown
-from streamrec.events import Event, EventDecoder
-from streamrec.learners.learned_blend import LearnedBlend
+from streamrec.blend.learned import LearnedBlend
+from streamrec.blend.rules import blend_rules
+from streamrec.events.event import Event, EventDecoder
 from streamrec.ranking.lists import ListMaker, PublishedList
-from streamrec.shards.blend_rules import blend_rules
-from streamrec.shards.rows import decode_user
+from streamrec.settings.sections import Settings
+from streamrec.state.rows import decode_user
+from streamrec.state.served import encode_shown
 
 
 class Stopwatch:

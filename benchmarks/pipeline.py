@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from benchmarks.clicks import Clicks, event
-from streamrec.config import Settings
-from streamrec.shards import updates
-from streamrec.shards.item_shard import ItemShard
-from streamrec.shards.item_table import ItemTable
-from streamrec.shards.user_shard import Decoded, Fold, UserShard
+from streamrec.settings.sections import Settings
+from streamrec.state import updates
+from streamrec.state.item_shard import ItemShard
+from streamrec.state.item_table import ItemTable
+from streamrec.state.user_shard import Decoded, Fold, UserShard
 
 PARTITIONS = 4
 BATCH = 500

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 from benchmarks.quality import OUT, ROOT
-from streamrec.evaluation.page import STYLE
-from streamrec.evaluation.report import render
+from streamrec.evaluation.report.page import STYLE
+from streamrec.evaluation.report.render import render
 
 PLOTS = ROOT / "docs" / "plots"
 WANTED = (

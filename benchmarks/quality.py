@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from streamrec.configure import load
-from streamrec.evaluation.other_blends import OTHER_BLENDS
-from streamrec.events import Item
-from streamrec.roles.evaluate import Log, Plan, evaluate, fitted
-from streamrec.roles.evaluate_options import LAGS, lag_words
-from streamrec.roles.event_files import read_events
-from streamrec.roles.event_table import EventTable
-from streamrec.roles.item_files import read_items
+from streamrec.commands.evaluate import Log, Plan, evaluate, fitted
+from streamrec.commands.evaluate_options import LAGS, lag_words
+from streamrec.evaluation.peers.other_blends import OTHER_BLENDS
+from streamrec.events.event import Item
+from streamrec.files.event_table import EventTable
+from streamrec.files.events import read_events
+from streamrec.files.items import read_items
+from streamrec.settings.load import load
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -113,7 +113,7 @@ def parts_of(asked: str | None, stream: Stream) -> list[str]:
 def read(stream: Stream) -> Log | None:
     """Return the stream's log; None if its file is not there."""
     if not stream.folder:
-        from streamrec.roles.parquet_files import read_shopping
+        from streamrec.files.parquet import read_shopping
 
         table = read_shopping(stream.user)
         items = {

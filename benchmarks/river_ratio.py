@@ -8,8 +8,8 @@ from numba import njit
 
 from benchmarks.clicks import Clicks
 from benchmarks.figures import Sample
-from streamrec.config import Settings
-from streamrec.learners.factors import (
+from streamrec.settings.sections import Settings
+from streamrec.sources.factors import (
     draw,
     gradient,
     initial_vectors,
@@ -17,7 +17,7 @@ from streamrec.learners.factors import (
     step_target,
     user_vector,
 )
-from streamrec.learners.keys import mix
+from streamrec.state.keys import mix
 
 
 class River:

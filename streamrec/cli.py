@@ -12,8 +12,7 @@ from typing import Annotated
 import typer
 
 from streamrec import __version__
-from streamrec.cli_quality import add_to
-from streamrec.invocation import (
+from streamrec.commands.options import (
     Columns,
     Commands,
     DefaultType,
@@ -22,6 +21,7 @@ from streamrec.invocation import (
     local_settings_of,
     settings_of,
 )
+from streamrec.commands.quality import add_to
 
 EXIT_CODES = """Exit codes: 0 done; 1 failed; 2 wrong usage; 65 stored or sent data is wrong;
 69 Kafka or Redis is not there; 70 a child process died; 78 wrong configuration; 130 Ctrl-C.
@@ -81,7 +81,7 @@ def up(
 ) -> None:
     """Run everything on this machine, with an embedded Kafka and Redis where none is given."""
     settings, kafka, redis = local_settings_of(ctx)
-    from streamrec.roles.up import run
+    from streamrec.commands.up import run
 
     end(run(settings, kafka, redis, learn=learners, score=scorers, partitions=partitions))
 
@@ -107,8 +107,8 @@ def demo(
     settings, given = options.load()
     if events is None and "profile" not in given:
         settings, _ = options.load(flags={"profile": "shop"})
-    from streamrec.roles.demo import Reading, run
-    from streamrec.roles.event_files import parse_columns
+    from streamrec.demo.demo import Reading, run
+    from streamrec.files.events import parse_columns
 
     shown = {} if seconds is None else {"seconds": seconds or math.inf}
     reading = Reading(events, parse_columns(columns), default_type)
@@ -133,8 +133,8 @@ def replay(
 ) -> None:
     """Send a file's events to Kafka in time order, no faster than they are learnt."""
     settings = settings_of(ctx)
-    from streamrec.roles.event_files import parse_columns
-    from streamrec.roles.replay import run
+    from streamrec.commands.replay import run
+    from streamrec.files.events import parse_columns
 
     mapping = parse_columns(columns)
     pace = {"speed": speed, "time_factor": time_factor}
@@ -158,7 +158,7 @@ def send(
     if stdin != (user is None) or (user is None) != (item is None):
         raise typer.BadParameter("give USER and ITEM, or --stdin alone")
     settings = settings_of(ctx)
-    from streamrec.roles.send import run, run_one
+    from streamrec.commands.send import run, run_one
 
     if stdin:
         end(run(settings, sys.stdin.buffer))
@@ -178,7 +178,7 @@ def recommend(
 ) -> None:
     """Print the list that is served to a user."""
     settings = settings_of(ctx)
-    from streamrec.roles.look import recommend as run
+    from streamrec.commands.recommend import recommend as run
 
     end(run(settings, user, filters or (), as_json=as_json))
 
@@ -192,7 +192,7 @@ def similar(
 ) -> None:
     """Print the items most often taken after an item."""
     settings = settings_of(ctx)
-    from streamrec.roles.look import similar as run
+    from streamrec.commands.recommend import similar as run
 
     end(run(settings.redis, item, count, as_json=as_json))
 
@@ -228,7 +228,7 @@ def audit(
 ) -> None:
     """Check that every event is accounted for, and say whether work is left."""
     settings = settings_of(ctx)
-    from streamrec.roles.audit import run
+    from streamrec.commands.audit import run
 
     end(run(settings, wait, as_json=as_json))
 
@@ -240,7 +240,7 @@ def export(
 ) -> None:
     """Write the state in Redis as JSON lines."""
     settings = settings_of(ctx)
-    from streamrec.roles.export import run
+    from streamrec.commands.export import run
 
     end(run(settings, state))
 
@@ -249,7 +249,7 @@ def export(
 def doctor(ctx: typer.Context) -> None:
     """Check Kafka, Redis, the topics and the state, and say what to do."""
     settings = settings_of(ctx)
-    from streamrec.roles.doctor import run
+    from streamrec.commands.doctor import run
 
     end(run(settings))
 

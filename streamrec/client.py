@@ -12,10 +12,10 @@ from typing import Self
 
 import msgspec
 
-from streamrec.config import RedisSettings
 from streamrec.errors import StoreError, UnknownVersion
-from streamrec.transport.layout import POPULAR, key
-from streamrec.transport.store import Store
+from streamrec.settings.sections import RedisSettings
+from streamrec.transport.redis_keys import POPULAR, key
+from streamrec.transport.redis_store import Store
 
 
 class Recommended(msgspec.Struct):
@@ -75,8 +75,8 @@ class Client:
         """Return up to `n` items most often taken after `item`; none for an unknown one."""
         import numpy as np  # late: these take half a second, which recommend need not wait for
 
-        from streamrec.learners.keys import key_of
-        from streamrec.shards.rows import decode_neighbours
+        from streamrec.state.keys import key_of
+        from streamrec.state.rows import decode_neighbours
 
         own = key_of(item).to_bytes(8, "little")
         blob = self._rows("neighbours", [own])[own]
@@ -96,7 +96,7 @@ class Client:
 
     def titles(self, items: Sequence[str]) -> dict[str, str]:
         """Return the titles of those items that have one."""
-        from streamrec.learners.keys import key_of
+        from streamrec.state.keys import key_of
 
         keys = {key_of(item).to_bytes(8, "little"): item for item in items}
         found = self._catalogue(list(keys))

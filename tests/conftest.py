@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from servers import KafkaServer, RedisServer, Unavailable, start_kafka, start_redis
 
-from streamrec.config import KafkaSettings
+from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.topics import create_topics
 
 _used: dict[str, str] = {}

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from streamrec.errors import DeliveryFailed, WrongTopic
 from streamrec.transport.assignment import Assignment
-from streamrec.transport.log import Assigned, Message, Partition, Revoked
+from streamrec.transport.kafka_log import Assigned, Message, Partition, Revoked
 
 
 class MemoryBroker:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from streamrec.evaluation.report import METRICS
+from streamrec.evaluation.report.render import METRICS
 
 VOID = {"meta", "wbr", "br", "link", "img", "input", "hr"}
 PLACES = {"x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "rx", "width", "height", "points"}

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import redis
 
 from streamrec.errors import StreamrecError
-from streamrec.transport.child import ChildFailed, ChildProcess, accepts, free_port
-from streamrec.transport.embedded import EmbeddedBroker, EmbeddedRedis
+from streamrec.local.child import ChildFailed, ChildProcess, accepts, free_port
+from streamrec.local.servers import EmbeddedBroker, EmbeddedRedis
 
 KAFKA_VERSION = "4.3.1"
 CACHE = Path.home() / ".cache" / "streamrec-test" / f"kafka-{KAFKA_VERSION}"

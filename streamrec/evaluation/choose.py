@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streamrec.profiles import Profile
+from streamrec.settings.profiles import Profile
 
 FIRST = 20_000
 SHARE, MOST = 0.3, 100_000

@@ -11,19 +11,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.config import Settings
-from streamrec.events import Event, Item
-from streamrec.learners.keys import key_of
-from streamrec.learners.learned_blend import with_click
+from streamrec.blend.learned import with_click
+from streamrec.blend.rules import blend_owner
+from streamrec.events.event import Event, Item
 from streamrec.ranking.lists import ListMaker, Ranked
-from streamrec.shards.blend_rules import blend_owner
-from streamrec.shards.follow import Follower
-from streamrec.shards.item_shard import ItemShard
-from streamrec.shards.item_table import ItemTable
-from streamrec.shards.metadata_shard import MetadataShard
-from streamrec.shards.rows import UserRow
-from streamrec.shards.updates import Updates
-from streamrec.shards.user_shard import UserShard
+from streamrec.settings.sections import Settings
+from streamrec.state.follow import Follower
+from streamrec.state.item_shard import ItemShard
+from streamrec.state.item_table import ItemTable
+from streamrec.state.keys import key_of
+from streamrec.state.metadata_shard import MetadataShard
+from streamrec.state.rows import UserRow
+from streamrec.state.updates import Updates
+from streamrec.state.user_shard import UserShard
 
 Array = NDArray[Any]
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.evaluation.bootstrap import interval
+from streamrec.evaluation.intervals import interval
 from streamrec.evaluation.prequential import Looked
-from streamrec.learners.sources import POPULARITY_LONG, SOURCES
 from streamrec.ranking.diversity import intra_list_distance
-from streamrec.shards.item_table import ItemTable
+from streamrec.sources.registry import POPULARITY_LONG, SOURCES
+from streamrec.state.item_table import ItemTable
 
 Array = NDArray[Any]
 BLEND = "blend"

@@ -11,9 +11,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streamrec.learners import repeats, similarity, successors
-from streamrec.learners.popularity import LOG_FLOOR, log_share
-from streamrec.learners.sources import (
+from streamrec.ranking.full_ranks import places_of
+from streamrec.ranking.seen import mark
+from streamrec.ranking.views import SPARSE, sparse
+from streamrec.sources import repeats, similarity, successors
+from streamrec.sources.popularity import LOG_FLOOR, log_share
+from streamrec.sources.registry import (
     CONTENT,
     COSINE,
     EXTRAS,
@@ -25,9 +28,6 @@ from streamrec.learners.sources import (
     SOURCES,
     SUCCESSORS,
 )
-from streamrec.ranking.places import places_of
-from streamrec.ranking.seen import mark
-from streamrec.ranking.views import SPARSE, sparse
 
 Array = NDArray[Any]
 M, E = len(SOURCES), len(EXTRAS)

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.config import Settings
-from streamrec.learners.learned_blend import Features, LearnedBlend
-from streamrec.learners.popularity import log_share
-from streamrec.learners.sources import (
+from streamrec.blend.learned import Features, LearnedBlend
+from streamrec.settings.sections import Settings
+from streamrec.sources.popularity import log_share
+from streamrec.sources.registry import (
     CONTENT,
     COSINE,
     EXTRAS,
@@ -25,8 +25,8 @@ from streamrec.learners.sources import (
     SOURCES,
     SUCCESSORS,
 )
-from streamrec.learners.successors import REVERSE
-from streamrec.shards.item_table import ItemTable
+from streamrec.sources.successors import REVERSE
+from streamrec.state.item_table import ItemTable
 
 Array = NDArray[Any]
 PARTS = (*SOURCES, *EXTRAS, "network")

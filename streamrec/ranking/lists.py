@@ -7,22 +7,22 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.config import Settings
-from streamrec.learners.factors import user_vector
-from streamrec.learners.keys import take
-from streamrec.learners.learned_blend import Features
-from streamrec.learners.popularity import LOG_FLOOR
-from streamrec.learners.sources import SOURCES
-from streamrec.ranking import blend
+from streamrec.blend import combine as blend
+from streamrec.blend.learned import Features
 from streamrec.ranking.candidates import gather
 from streamrec.ranking.popular import Popular
 from streamrec.ranking.reasons import because, stands_out
 from streamrec.ranking.rerank import NOTHING, Person, Reranker
 from streamrec.ranking.seen import SeenIndex
 from streamrec.ranking.views import NO_SEGMENT, Catalogue, Shopper, new_scratch, rules_of
-from streamrec.shards.history import EXCLUDE, excluded_from
-from streamrec.shards.item_table import ItemTable
-from streamrec.shards.rows import UserRow
+from streamrec.settings.sections import Settings
+from streamrec.sources.factors import user_vector
+from streamrec.sources.popularity import LOG_FLOOR
+from streamrec.sources.registry import SOURCES
+from streamrec.state.history import EXCLUDE, excluded_from
+from streamrec.state.item_table import ItemTable
+from streamrec.state.keys import take
+from streamrec.state.rows import UserRow
 
 Array = NDArray[Any]
 M = len(SOURCES)

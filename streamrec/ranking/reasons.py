@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from streamrec.learners.sources import (
+from streamrec.sources.registry import (
     CONTENT,
     COSINE,
     FACTORS,
@@ -11,7 +11,7 @@ from streamrec.learners.sources import (
     SIMILARITY,
     SUCCESSORS,
 )
-from streamrec.learners.successors import vote
+from streamrec.sources.successors import vote
 
 
 @njit(cache=True, nogil=True)

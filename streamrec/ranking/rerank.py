@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.config import Settings
-from streamrec.learners.popularity import LOG_FLOOR, log_share
-from streamrec.learners.sources import POPULARITY_LONG, SEGMENT_PREFIX
-from streamrec.ranking import filters
+from streamrec.expressions import filters
 from streamrec.ranking.diversity import diversify, rotate
-from streamrec.shards.item_table import ItemTable
-from streamrec.shards.rows import UserRow
+from streamrec.settings.sections import Settings
+from streamrec.sources.popularity import LOG_FLOOR, log_share
+from streamrec.sources.registry import POPULARITY_LONG, SEGMENT_PREFIX
+from streamrec.state.item_table import ItemTable
+from streamrec.state.rows import UserRow
 
 Array = NDArray[Any]
 DEEP = 5

@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streamrec.config import Settings
-from streamrec.learners.sources import (
+from streamrec.settings.sections import Settings
+from streamrec.sources.registry import (
     CONTENT,
     COSINE,
     REPEATS,

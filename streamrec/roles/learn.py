@@ -4,22 +4,22 @@ import logging
 import signal
 import threading
 
-from streamrec.config import Settings
 from streamrec.errors import ConfigurationError, StreamrecError
-from streamrec.metrics import Metrics
-from streamrec.roles.item_learner import ItemLearner
+from streamrec.monitoring.health import serve_health
+from streamrec.monitoring.metrics import Metrics
+from streamrec.roles.item_stage import ItemLearner
 from streamrec.roles.live_metrics import SAMPLE_BYTES
 from streamrec.roles.stage import Stage
-from streamrec.roles.user_learner import UserLearner
+from streamrec.roles.user_stage import UserLearner
 from streamrec.roles.warm import warm_up
-from streamrec.shards.item_table import ItemTable
-from streamrec.shards.user_shard import longest_window
+from streamrec.settings.sections import Settings
+from streamrec.state.item_table import ItemTable
+from streamrec.state.user_shard import longest_window
 from streamrec.transport.client_settings import MAX_MESSAGE_BYTES
-from streamrec.transport.health import serve_health
 from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.layout import item_shards
 from streamrec.transport.open_log import open_log
-from streamrec.transport.store import Store
+from streamrec.transport.redis_keys import item_shards
+from streamrec.transport.redis_store import Store
 from streamrec.transport.topics import check_topics
 
 logger = logging.getLogger(__name__)

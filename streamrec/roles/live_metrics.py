@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.config_learning import BlendSettings
-from streamrec.evaluation import ranks
-from streamrec.learners.keys import key_of
-from streamrec.learners.sources import SOURCES
-from streamrec.metrics import Metrics
-from streamrec.shards.user_shard import Fold
-from streamrec.transport.layout import POPULAR
-from streamrec.transport.store import Store
+from streamrec.monitoring.metrics import Metrics
+from streamrec.settings.learning import BlendSettings
+from streamrec.sources.registry import SOURCES
+from streamrec.state import served
+from streamrec.state.keys import key_of
+from streamrec.state.user_shard import Fold
+from streamrec.transport.redis_keys import POPULAR
+from streamrec.transport.redis_store import Store
 
 SHOWN = ("blend", *SOURCES)
 SAMPLE = 200
@@ -49,29 +49,29 @@ class LiveMetrics:
             return Looked(np.zeros((0, len(SHOWN)), np.int64), [])
         number = {user: n for n, user in enumerate(dict.fromkeys(e.user for e in clicks))}
         *own, popular = self._store.shown([*number, POPULAR])
-        served = [blob or popular for blob in own]
+        lists = [blob or popular for blob in own]
         now = time.time() * 1000.0
-        for blob in filter(None, served):
-            age = max(0.0, now - ranks.shown_at(blob)) / 1000.0
+        for blob in filter(None, lists):
+            age = max(0.0, now - served.shown_at(blob)) / 1000.0
             self._metrics.list_age_seconds.observe(age)
         which = np.array([number[event.user] for event in clicks], np.int64)
         keys = np.array([key_of(event.item) for event in clicks], np.uint64)
         samples: list[bytes] = []
         room = SAMPLE_BYTES
         for event, n, key in zip(clicks, which.tolist(), keys.tolist(), strict=True):
-            blob, weight = served[n], self._settings.event_weights.get(event.type, 1.0)
+            blob, weight = lists[n], self._settings.event_weights.get(event.type, 1.0)
             if blob and weight > 0.0 and len(samples) < MOST_SAMPLES:
-                sample = ranks.sample_of(blob, key, weight)
+                sample = served.sample_of(blob, key, weight)
                 if sample is not None and len(sample) <= room:
                     samples.append(sample)
                     room -= len(sample)
-        return Looked(ranks.ranks_in(served, which, keys, len(SHOWN)), samples)
+        return Looked(served.ranks_in(lists, which, keys, len(SHOWN)), samples)
 
     def count(self, found: NDArray[Any]) -> None:
         """Add ranks to the counters."""
         self._metrics.prequential_events.inc(len(found))
-        hits = {"10": ranks.hits(found, 10), "20": ranks.hits(found, 20)}
-        gains, reciprocal = ranks.ndcg(found, 20), ranks.reciprocal(found, 20)
+        hits = {"10": served.hits(found, 10), "20": served.hits(found, 20)}
+        gains, reciprocal = served.ndcg(found, 20), served.reciprocal(found, 20)
         for m, source in enumerate(SHOWN):
             for k, hit in hits.items():
                 self._metrics.prequential_hits.labels(source, k).inc(hit[:, m].sum())

@@ -9,19 +9,19 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from streamrec.config import Settings
 from streamrec.errors import StoreError
-from streamrec.evaluation.ranks import encode_shown, times_shown
-from streamrec.metrics import Metrics
+from streamrec.monitoring.health import serve_health
+from streamrec.monitoring.metrics import Metrics
 from streamrec.ranking.lists import NOBODY, ListMaker, Made, PublishedList
 from streamrec.roles.learn import stop_on_signals
 from streamrec.roles.warm import warm_up
-from streamrec.shards.item_table import ItemTable
-from streamrec.shards.rows import decode_user
-from streamrec.transport.health import serve_health
+from streamrec.settings.sections import Settings
+from streamrec.state.item_table import ItemTable
+from streamrec.state.rows import decode_user
+from streamrec.state.served import encode_shown, times_shown
 from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.layout import POPULAR, Shards, item_shards, user_shards
-from streamrec.transport.store import Store
+from streamrec.transport.redis_keys import POPULAR, Shards, item_shards, user_shards
+from streamrec.transport.redis_store import Store
 
 logger = logging.getLogger(__name__)
 IDLE_SECONDS = 0.01

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from streamrec.config import Settings
 from streamrec.errors import (
     BrokerUnavailable,
     CommitConflict,
@@ -15,10 +14,11 @@ from streamrec.errors import (
     FoldFailed,
     StoreError,
 )
-from streamrec.metrics import Metrics
+from streamrec.monitoring.metrics import Metrics
+from streamrec.roles.watchdog import Watchdog
+from streamrec.settings.sections import Settings
 from streamrec.transport.assignment import name_of
-from streamrec.transport.log import Log, Message, Partition
-from streamrec.transport.watchdog import Watchdog
+from streamrec.transport.kafka_log import Log, Message, Partition
 
 logger = logging.getLogger(__name__)
 Batches = Mapping[Partition, Sequence[Message]]

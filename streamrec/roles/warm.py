@@ -5,17 +5,16 @@ import gc
 import msgspec
 import numpy as np
 
-from streamrec.config import Settings
-from streamrec.evaluation import ranks
-from streamrec.events import Event
-from streamrec.learners.learned_blend import LearnedBlend, read_sample, with_click
+from streamrec.blend.learned import LearnedBlend, read_sample, with_click
+from streamrec.blend.rules import blend_rules
+from streamrec.events.event import Event
 from streamrec.ranking.lists import NOBODY, ListMaker
-from streamrec.shards import updates
-from streamrec.shards.blend_rules import blend_rules
-from streamrec.shards.item_shard import ItemShard
-from streamrec.shards.item_table import ItemTable
-from streamrec.shards.rows import decode_user
-from streamrec.shards.user_shard import UserShard
+from streamrec.settings.sections import Settings
+from streamrec.state import served, updates
+from streamrec.state.item_shard import ItemShard
+from streamrec.state.item_table import ItemTable
+from streamrec.state.rows import decode_user
+from streamrec.state.user_shard import UserShard
 
 
 def warm_up(settings: Settings) -> None:
@@ -55,5 +54,5 @@ def _run_all(settings: Settings) -> None:
     clicked = read_sample(with_click(sample, 0, 1.0))
     if clicked is not None:
         LearnedBlend(blend_rules(settings)).learn(*clicked)
-    shown = ranks.encode_shown(0, made[0].shown, {}, made[0].candidates, sample)
-    ranks.ranks_in([shown], np.zeros(1, np.int64), table.keys[:1], len(made[0].shown))
+    shown = served.encode_shown(0, made[0].shown, {}, made[0].candidates, sample)
+    served.ranks_in([shown], np.zeros(1, np.int64), table.keys[:1], len(made[0].shown))

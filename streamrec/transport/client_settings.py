@@ -4,8 +4,8 @@ import difflib
 from collections.abc import Callable
 from typing import Any
 
-from streamrec.config import KafkaSettings
 from streamrec.errors import ConfigurationError
+from streamrec.settings.sections import KafkaSettings
 
 # The longest update record: one batch's updates for one item partition.
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024

@@ -7,8 +7,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from streamrec.config import KafkaSettings
 from streamrec.errors import BrokerUnavailable, LogError, OffsetGone, WrongTopic
+from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.assignment import Assignment, offset_gone
 from streamrec.transport.client_settings import (
     COMPLAIN_SECONDS,
@@ -19,7 +19,7 @@ from streamrec.transport.client_settings import (
     unreachable,
 )
 from streamrec.transport.confluent_producer import ConfluentProducer, connected
-from streamrec.transport.log import Assigned, Message, Partition, Revoked
+from streamrec.transport.kafka_log import Assigned, Message, Partition, Revoked
 
 # ruff: noqa: SLF001  (the codes of librdkafka itself begin with an underscore)
 
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 class ConfluentLog:
-    """See streamrec.transport.log.Log."""
+    """See streamrec.transport.kafka_log.Log."""
 
     def __init__(self, settings: KafkaSettings, group: str | None = None) -> None:
         self._settings = settings

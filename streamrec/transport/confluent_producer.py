@@ -7,8 +7,8 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
-from streamrec.config import KafkaSettings
 from streamrec.errors import ConfigurationError, DeliveryFailed
+from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.client_settings import (
     DELIVERY_SECONDS,
     MAX_MESSAGE_BYTES,

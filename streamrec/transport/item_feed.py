@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from streamrec.metrics import Metrics
-from streamrec.shards.item_table import ItemTable
-from streamrec.transport.store import Store
+from streamrec.monitoring.metrics import Metrics
+from streamrec.state.item_table import ItemTable
+from streamrec.transport.redis_store import Store
 
 KINDS = ("factors", "neighbours", "cosine", "successors", "catalogue", "blend")
 MOST_ENTRIES = 1000

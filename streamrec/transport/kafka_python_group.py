@@ -7,7 +7,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka.structs import TopicPartition
 
 from streamrec.transport.assignment import Assignment
-from streamrec.transport.log import Partition
+from streamrec.transport.kafka_log import Partition
 
 
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -25,8 +25,8 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
-from streamrec.config import KafkaSettings
 from streamrec.errors import BrokerUnavailable, LogError, OffsetGone, WrongTopic
+from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.assignment import Assignment, offset_gone
 from streamrec.transport.client_settings import (
     COMPLAIN_SECONDS,
@@ -36,9 +36,9 @@ from streamrec.transport.client_settings import (
     PARTITION_FETCH_BYTES,
     unreachable,
 )
+from streamrec.transport.kafka_log import Assigned, Message, Partition, Revoked
 from streamrec.transport.kafka_python_group import Rebalances
 from streamrec.transport.kafka_python_producer import KafkaPythonProducer, connected
-from streamrec.transport.log import Assigned, Message, Partition, Revoked
 from streamrec.transport.topics import admin_client, partition_counts
 
 # Waiting again does not help against these; every other error of a poll is tried again.
@@ -63,7 +63,7 @@ _message = partial(tuple.__new__, Message)
 
 
 class KafkaPythonLog:
-    """See streamrec.transport.log.Log."""
+    """See streamrec.transport.kafka_log.Log."""
 
     def __init__(self, settings: KafkaSettings, group: str | None = None) -> None:
         self._settings = settings

@@ -6,8 +6,8 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
-from streamrec.config import KafkaSettings
 from streamrec.errors import BrokerUnavailable, DeliveryFailed, LogError
+from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.client_settings import (
     CONNECT_SECONDS,
     DELIVERY_SECONDS,

@@ -1,8 +1,8 @@
 """Open the Kafka client that the settings ask for."""
 
-from streamrec.config import KafkaSettings
 from streamrec.errors import ConfigurationError
-from streamrec.transport.log import Log
+from streamrec.settings.sections import KafkaSettings
+from streamrec.transport.kafka_log import Log
 
 
 def open_log(settings: KafkaSettings, group: str | None = None) -> Log:

@@ -12,8 +12,8 @@ from kafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from streamrec.config import KafkaSettings
 from streamrec.errors import BrokerUnavailable, LogError, WrongTopic
+from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.client_settings import (
     CONNECT_SECONDS,
     MAX_MESSAGE_BYTES,

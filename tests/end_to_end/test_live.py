@@ -12,7 +12,11 @@ from kafka import KafkaProducer
 from prometheus_client import CollectorRegistry
 from servers import RedisServer
 
-from streamrec.config import (
+from streamrec.monitoring.metrics import Metrics
+from streamrec.roles.learn import open_stages
+from streamrec.roles.score import Scorer
+from streamrec.roles.stage import Stage
+from streamrec.settings.sections import (
     EventSettings,
     FactorSettings,
     KafkaSettings,
@@ -20,13 +24,9 @@ from streamrec.config import (
     RedisSettings,
     Settings,
 )
-from streamrec.learners.sources import SOURCES
-from streamrec.metrics import Metrics
-from streamrec.roles.learn import open_stages
-from streamrec.roles.score import Scorer
-from streamrec.roles.stage import Stage
-from streamrec.transport.layout import POPULAR
-from streamrec.transport.store import Store
+from streamrec.sources.registry import SOURCES
+from streamrec.transport.redis_keys import POPULAR
+from streamrec.transport.redis_store import Store
 
 GROUPS, WALK, USERS = 30, 8, 300
 # move only when something goes wrong, or in a process of its own

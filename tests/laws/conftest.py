@@ -6,7 +6,7 @@ import pytest
 from laws.spine import Spine
 from servers import RedisServer
 
-from streamrec.config import Settings
+from streamrec.settings.sections import Settings
 
 
 @pytest.fixture

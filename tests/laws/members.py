@@ -6,8 +6,8 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from streamrec.config import KafkaSettings
-from streamrec.transport.log import Log, Message, Partition
+from streamrec.settings.sections import KafkaSettings
+from streamrec.transport.kafka_log import Log, Message, Partition
 from streamrec.transport.open_log import open_log
 
 

@@ -13,8 +13,8 @@ import redis
 from servers import Unavailable
 
 from streamrec.errors import StreamrecError
-from streamrec.transport import embedded
-from streamrec.transport.child import ChildFailed, ChildProcess, accepts, free_port
+from streamrec.local import servers as embedded
+from streamrec.local.child import ChildFailed, ChildProcess, accepts, free_port
 
 NODES = 3
 SLOTS = 16_384

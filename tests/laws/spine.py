@@ -8,16 +8,16 @@ import msgspec
 from memory_log import MemoryBroker, MemoryLog
 from prometheus_client import CollectorRegistry
 
-from streamrec.config import KafkaSettings, Settings
-from streamrec.metrics import Metrics
-from streamrec.roles.item_learner import ItemLearner
+from streamrec.monitoring.metrics import Metrics
+from streamrec.roles.item_stage import ItemLearner
 from streamrec.roles.stage import Stage
-from streamrec.roles.user_learner import UserLearner
-from streamrec.shards.item_table import ItemTable
+from streamrec.roles.user_stage import UserLearner
+from streamrec.settings.sections import KafkaSettings, Settings
+from streamrec.state.item_table import ItemTable
 from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.layout import Shards
-from streamrec.transport.log import Partition
-from streamrec.transport.store import Store
+from streamrec.transport.kafka_log import Partition
+from streamrec.transport.redis_keys import Shards
+from streamrec.transport.redis_store import Store
 
 KAFKA = KafkaSettings(
     events_topic="events", items_topic="items", updates_topic="updates", dead_letters_topic="dead"

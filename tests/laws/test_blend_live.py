@@ -12,21 +12,21 @@ from laws.spine import EVENTS, Spine
 from laws.world import event, small
 from typer.testing import CliRunner
 
+from streamrec.blend.learned import LINEAR, LearnedBlend, read_sample
+from streamrec.blend.rules import BLEND_KEY, blend_owner, blend_rules
 from streamrec.cli import app
 from streamrec.client import Recommendations
-from streamrec.config import Settings
+from streamrec.commands.explain import Answer, explained, run_explain, run_weights
+from streamrec.commands.recommend import recommend
 from streamrec.errors import ConfigurationError, StoreError
-from streamrec.evaluation.ranks import sample_of, times_shown
-from streamrec.learners.keys import key_of
-from streamrec.learners.learned_blend import LINEAR, LearnedBlend, read_sample
-from streamrec.learners.sources import SEGMENT_PREFIX, SOURCES
-from streamrec.roles.explain import Answer, explained, run_explain, run_weights
-from streamrec.roles.look import recommend
 from streamrec.roles.score import Scorer
-from streamrec.shards import updates
-from streamrec.shards.blend_rules import BLEND_KEY, blend_owner, blend_rules
-from streamrec.transport.layout import key
-from streamrec.transport.log import Partition
+from streamrec.settings.sections import Settings
+from streamrec.sources.registry import SEGMENT_PREFIX, SOURCES
+from streamrec.state import updates
+from streamrec.state.keys import key_of
+from streamrec.state.served import sample_of, times_shown
+from streamrec.transport.kafka_log import Partition
+from streamrec.transport.redis_keys import key
 
 Make = Callable[[Settings, int], Spine]
 PARTS = 2

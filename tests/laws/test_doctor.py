@@ -4,9 +4,9 @@ import msgspec
 import pytest
 from servers import RedisServer
 
-from streamrec.config import KafkaSettings, RedisSettings, Settings
-from streamrec.roles import doctor
-from streamrec.transport.store import Store
+from streamrec.commands import doctor
+from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
+from streamrec.transport.redis_store import Store
 
 
 @pytest.fixture

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import redis
 
-from streamrec.config import KafkaSettings
 from streamrec.errors import ConfigurationError
-from streamrec.transport.child import ChildFailed, ChildProcess, accepts
-from streamrec.transport.embedded import EmbeddedBroker, EmbeddedRedis
+from streamrec.local.child import ChildFailed, ChildProcess, accepts
+from streamrec.local.servers import EmbeddedBroker, EmbeddedRedis
+from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.topics import check_topics, create_topics
 
 PARENT = """
 import time
-from streamrec.transport.embedded import EmbeddedBroker, EmbeddedRedis
+from streamrec.local.servers import EmbeddedBroker, EmbeddedRedis
 broker, server = EmbeddedBroker().start(), EmbeddedRedis().start()
 print(broker.pid, server.pid, server._temporary, flush=True)
 time.sleep(100)

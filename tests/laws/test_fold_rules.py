@@ -8,16 +8,16 @@ import pytest
 from laws.world import NOW, World, event, raws, small
 from recovery.recount import Raw
 
-from streamrec.config import BatchSettings, Settings
-from streamrec.configure import load
 from streamrec.errors import ConfigurationError, StreamrecError
-from streamrec.learners.keys import key_of
-from streamrec.profiles import PROFILES
 from streamrec.ranking.lists import NOBODY, ListMaker
 from streamrec.roles.learn import check_record_size, event_bytes
-from streamrec.shards import rows, updates
-from streamrec.shards.history import is_seen
-from streamrec.shards.item_lists import KINDS
+from streamrec.settings.load import load
+from streamrec.settings.profiles import PROFILES
+from streamrec.settings.sections import BatchSettings, Settings
+from streamrec.state import rows, updates
+from streamrec.state.history import is_seen
+from streamrec.state.item_lists import KINDS
+from streamrec.state.keys import key_of
 
 SETTINGS = small()
 

@@ -8,7 +8,7 @@ from laws.world import World, counted, event, logs, raws, small
 from recovery.recount import Raw
 
 from streamrec.errors import GapError
-from streamrec.shards import updates
+from streamrec.state import updates
 
 SETTINGS = small(users={"cached_users": 2})
 PLANS = st.lists(

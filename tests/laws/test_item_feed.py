@@ -9,14 +9,14 @@ import pytest
 from laws.spine import Spine
 from laws.world import event, small
 
-from streamrec.config import Settings
+from streamrec.blend.rules import BLEND_KEY, blend_owner
 from streamrec.errors import StoreError
-from streamrec.shards import rows
-from streamrec.shards.blend_rules import BLEND_KEY, blend_owner
-from streamrec.shards.item_table import ItemTable
+from streamrec.settings.sections import Settings
+from streamrec.state import rows
+from streamrec.state.item_table import ItemTable
 from streamrec.transport import item_feed
 from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.store import Store
+from streamrec.transport.redis_store import Store
 
 Make = Callable[..., Spine]
 

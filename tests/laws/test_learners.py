@@ -10,15 +10,15 @@ from laws.spine import DEAD, EVENTS, Spine
 from laws.world import counted, event, small
 from recovery.recount import Raw, Recount, User, Visit
 
-from streamrec.config import Settings
 from streamrec.errors import StoreError
-from streamrec.learners.keys import key_of
 from streamrec.roles import stage as stage_module
 from streamrec.roles.stage import DOUBTS, Stage
-from streamrec.shards import rows
-from streamrec.shards.user_shard import UserShard
-from streamrec.transport.log import Partition
-from streamrec.transport.store import Store
+from streamrec.settings.sections import Settings
+from streamrec.state import rows
+from streamrec.state.keys import key_of
+from streamrec.state.user_shard import UserShard
+from streamrec.transport.kafka_log import Partition
+from streamrec.transport.redis_store import Store
 
 SETTINGS = small(users={"cached_users": 2})
 Make = Callable[..., Spine]

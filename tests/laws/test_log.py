@@ -9,9 +9,9 @@ from kafka import KafkaConsumer, TopicPartition
 from laws.members import Member
 from servers import KafkaServer
 
-from streamrec.config import KafkaSettings
 from streamrec.errors import BrokerUnavailable, DeliveryFailed, LogError, OffsetGone, WrongTopic
-from streamrec.transport.log import Log, Partition
+from streamrec.settings.sections import KafkaSettings
+from streamrec.transport.kafka_log import Log, Partition
 from streamrec.transport.open_log import open_log
 from streamrec.transport.topics import admin_client
 

@@ -14,9 +14,9 @@ from laws.members import Member
 from laws.test_log import fill, partitions_of
 from servers import KafkaServer, start_kafka
 
-from streamrec.config import KafkaSettings
 from streamrec.errors import DeliveryFailed, OffsetGone
-from streamrec.transport.log import Log, Partition
+from streamrec.settings.sections import KafkaSettings
+from streamrec.transport.kafka_log import Log, Partition
 from streamrec.transport.open_log import open_log
 from streamrec.transport.topics import create_topics
 

@@ -10,11 +10,11 @@ from laws.world import World, counted, event, raws, small
 from recovery.recount import Raw
 from servers import RedisServer
 
-from streamrec.config import RedisSettings
 from streamrec.errors import CommitConflict, StoreError
-from streamrec.roles.item_learner import STORED
-from streamrec.transport.layout import Commit
-from streamrec.transport.store import Store
+from streamrec.roles.item_stage import STORED
+from streamrec.settings.sections import RedisSettings
+from streamrec.transport.redis_keys import Commit
+from streamrec.transport.redis_store import Store
 
 SETTINGS = small(users={"cached_users": 2})
 

@@ -9,14 +9,14 @@ import pytest
 from laws.spine import Spine
 from laws.world import event, small
 
-from streamrec.config import Settings
-from streamrec.learners.keys import key_of
-from streamrec.learners.learned_blend import LearnedBlend
+from streamrec.blend.learned import LearnedBlend
+from streamrec.blend.rules import blend_owner, blend_rules
 from streamrec.roles import live_metrics
 from streamrec.roles.score import Scorer
-from streamrec.shards import rows
-from streamrec.shards.blend_rules import blend_owner, blend_rules
-from streamrec.transport.layout import POPULAR
+from streamrec.settings.sections import Settings
+from streamrec.state import rows
+from streamrec.state.keys import key_of
+from streamrec.transport.redis_keys import POPULAR
 
 Make = Callable[..., Spine]
 

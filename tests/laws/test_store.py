@@ -12,13 +12,13 @@ from redis.cluster import RedisCluster
 from redis.crc import key_slot
 from servers import Unavailable
 
-from streamrec.config import RedisSettings
+from streamrec.blend.rules import BLEND_KEY
 from streamrec.errors import CommitConflict, ConfigurationError, StoreError
-from streamrec.shards.blend_rules import BLEND_KEY
-from streamrec.shards.metadata_shard import MetadataShard
-from streamrec.shards.rows import LIST_COLUMNS
-from streamrec.transport.layout import Commit, feed_entry, key
-from streamrec.transport.store import Store
+from streamrec.settings.sections import RedisSettings
+from streamrec.state.metadata_shard import MetadataShard
+from streamrec.state.rows import LIST_COLUMNS
+from streamrec.transport.redis_keys import Commit, feed_entry, key
+from streamrec.transport.redis_store import Store
 
 KINDS = ["server", "cluster"]
 NOW = 1_700_000_000_000.0
@@ -123,7 +123,7 @@ def test_of_two_that_saw_the_same_offset_one_commits(
     store.commit(commit(5, None))
     other = Store(place)
     monkeypatch.setattr(
-        "streamrec.transport.store.offset_matches",
+        "streamrec.transport.redis_store.offset_matches",
         lambda stored, expected: not monkeypatch.undo() and not other.commit(commit(7, 5)),
     )
     with pytest.raises(CommitConflict):

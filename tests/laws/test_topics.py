@@ -4,8 +4,8 @@ import msgspec
 import pytest
 from servers import KafkaServer
 
-from streamrec.config import KafkaSettings
 from streamrec.errors import BrokerUnavailable, WrongTopic
+from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.client_settings import MAX_MESSAGE_BYTES
 from streamrec.transport.topics import (
     admin_client,

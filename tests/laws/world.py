@@ -9,13 +9,13 @@ import numpy as np
 from hypothesis import strategies as st
 from recovery.recount import Raw, Recount, User, Visit
 
-from streamrec.config import Settings
-from streamrec.events import EventDecoder
-from streamrec.learners.keys import key_of
-from streamrec.shards import rows, updates
-from streamrec.shards.item_shard import ItemShard
-from streamrec.shards.item_table import ItemTable
-from streamrec.shards.user_shard import Fold, UserShard
+from streamrec.events.event import EventDecoder
+from streamrec.settings.sections import Settings
+from streamrec.state import rows, updates
+from streamrec.state.item_shard import ItemShard
+from streamrec.state.item_table import ItemTable
+from streamrec.state.keys import key_of
+from streamrec.state.user_shard import Fold, UserShard
 
 NOW = 1_700_000_000_000
 SMALL: dict[str, dict[str, Any]] = {

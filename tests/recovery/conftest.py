@@ -8,8 +8,8 @@ import pytest
 from recovery.installation import Site
 from servers import RedisServer
 
-from streamrec.config import KafkaSettings, Settings
 from streamrec.roles.warm import warm_up
+from streamrec.settings.sections import KafkaSettings, Settings
 
 
 @pytest.fixture(scope="session")

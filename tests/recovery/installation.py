@@ -12,7 +12,7 @@ from recovery.drive import Feeder, Fleet, State
 from recovery.events import stream
 from recovery.recount import Recount
 
-from streamrec.config import KafkaSettings
+from streamrec.settings.sections import KafkaSettings
 
 PARTITIONS = 4
 WARM_SECONDS = 120.0

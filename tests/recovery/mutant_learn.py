@@ -10,8 +10,8 @@ import signal
 from typing import Any
 
 from streamrec import cli
-from streamrec.shards.item_shard import ItemShard
-from streamrec.transport import store
+from streamrec.state.item_shard import ItemShard
+from streamrec.transport import redis_store as store
 
 
 def _switch_off(guard: str) -> None:

@@ -11,9 +11,9 @@ import redis
 from recovery.drive import kill_at_random, wait_until
 from recovery.installation import Site
 
-from streamrec.config import KafkaSettings
-from streamrec.transport.child import ChildProcess, accepts, free_port
-from streamrec.transport.embedded import _redis_binary
+from streamrec.local.child import ChildProcess, accepts, free_port
+from streamrec.local.servers import _redis_binary
+from streamrec.settings.sections import KafkaSettings
 
 NODES, SLOTS = 3, 16_384
 

@@ -7,7 +7,7 @@ import pytest
 from streamrec.errors import LogError, OffsetGone
 from streamrec.transport import assignment as module
 from streamrec.transport.assignment import Assignment
-from streamrec.transport.log import Partition
+from streamrec.transport.kafka_log import Partition
 
 P = [Partition("events", number) for number in range(4)]
 

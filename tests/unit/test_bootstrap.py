@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from streamrec.evaluation.bootstrap import interval
+from streamrec.evaluation.intervals import interval
 
 
 def alike(rng: np.random.Generator, n: int, memory: float) -> np.ndarray:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from streamrec.transport import child
-from streamrec.transport.child import ChildProcess
+from streamrec.local import child
+from streamrec.local.child import ChildProcess
 
 
 def test_ctrl_c_during_a_start_comes_when_the_child_is_known(

@@ -10,13 +10,13 @@ import redis
 from servers import RedisServer
 
 from streamrec.client import Client
-from streamrec.config import RedisSettings
 from streamrec.errors import StoreError, UnknownVersion
-from streamrec.learners.keys import key_of
-from streamrec.shards.rows import LIST_HEADER, VERSION
-from streamrec.transport.child import free_port
-from streamrec.transport.layout import key
-from streamrec.transport.store import Store
+from streamrec.local.child import free_port
+from streamrec.settings.sections import RedisSettings
+from streamrec.state.keys import key_of
+from streamrec.state.rows import LIST_HEADER, VERSION
+from streamrec.transport.redis_keys import key
+from streamrec.transport.redis_store import Store
 
 SHARDS = 3
 

@@ -3,8 +3,8 @@
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
-from streamrec.config import KafkaSettings
 from streamrec.errors import ConfigurationError
+from streamrec.settings.sections import KafkaSettings
 from streamrec.transport import client_settings
 from streamrec.transport.client_settings import confluent_settings, kafka_python_settings
 from streamrec.transport.open_log import open_log

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from streamrec.config import Settings
-from streamrec.configure import all_settings, default_of, load, variable_of
 from streamrec.errors import ConfigurationError
+from streamrec.settings.load import all_settings, default_of, load, variable_of
+from streamrec.settings.sections import Settings
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrec.learners import content
-from streamrec.learners.content import Words
+from streamrec.sources import content
+from streamrec.sources.content import Words
 
 TEXTS = st.lists(
     st.tuples(

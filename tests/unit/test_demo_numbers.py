@@ -5,9 +5,9 @@ import math
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from streamrec.metrics import Metrics
-from streamrec.roles import demo_numbers
-from streamrec.roles.demo_numbers import Numbers, Snapshot, best_popularity, quantile_of, scrape
+from streamrec.demo import numbers as demo_numbers
+from streamrec.demo.numbers import Numbers, Snapshot, best_popularity, quantile_of, scrape
+from streamrec.monitoring.metrics import Metrics
 
 
 def scraped(monkeypatch: pytest.MonkeyPatch, at: float, *processes: Metrics) -> Snapshot:

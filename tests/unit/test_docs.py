@@ -13,12 +13,12 @@ import pytest
 import typer
 
 from streamrec.cli import app
-from streamrec.config import EventSettings, Section, Settings
-from streamrec.configure import all_settings, default_of, load
-from streamrec.event_checks import Reason
-from streamrec.events import Event, EventDecoder, Item, Rejected, decode_item
-from streamrec.metrics import Metrics
+from streamrec.events.checks import Reason
+from streamrec.events.event import Event, EventDecoder, Item, Rejected, decode_item
+from streamrec.monitoring.metrics import Metrics
 from streamrec.ranking.lists import PublishedList
+from streamrec.settings.load import all_settings, default_of, load
+from streamrec.settings.sections import EventSettings, Section, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

@@ -14,15 +14,15 @@ from report_page import check
 from typer.testing import CliRunner, Result
 
 from streamrec.cli import app
-from streamrec.configure import load
+from streamrec.commands.evaluate_options import lag_words, parse_lag
 from streamrec.evaluation.choose import choose
-from streamrec.evaluation.other_blends import OtherBlends
+from streamrec.evaluation.peers.other_blends import OtherBlends
+from streamrec.evaluation.peers.rivals import Rivals
 from streamrec.evaluation.prequential import Lag
-from streamrec.evaluation.rivals import Rivals
 from streamrec.evaluation.tally import Tally, metrics
-from streamrec.learners.sources import SOURCES
-from streamrec.roles.evaluate_options import lag_words, parse_lag
-from streamrec.roles.item_files import read_items
+from streamrec.files.items import read_items
+from streamrec.settings.load import load
+from streamrec.sources.registry import SOURCES
 
 NOW = 1_700_000_000_000
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000

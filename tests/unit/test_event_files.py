@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrec.errors import ConfigurationError
-from streamrec.roles import parquet_files
-from streamrec.roles.event_files import parse_columns, read_events, to_milliseconds
-from streamrec.roles.event_table import EventEncoder, EventTable
-from streamrec.roles.parquet_files import read_shopping, readable
+from streamrec.files import parquet as parquet_files
+from streamrec.files.event_table import EventEncoder, EventTable
+from streamrec.files.events import parse_columns, read_events, to_milliseconds
+from streamrec.files.parquet import read_shopping, readable
 
 MOMENT = 1_732_300_000_123
 ROWS = [

@@ -11,12 +11,16 @@ from hypothesis import settings as budget_of
 from hypothesis import strategies as st
 from laws.world import World, event, raws, small
 
-from streamrec.config import Settings
+from streamrec.blend import combine as blend
+from streamrec.blend.learned import BUCKETS, LINEAR, Features, LearnedBlend
+from streamrec.blend.rules import blend_rules
+from streamrec.commands.explain import Answer, Case, answer, weights_of
 from streamrec.evaluation.prequential import user_row
-from streamrec.learners.keys import key_of
-from streamrec.learners.learned_blend import BUCKETS, LINEAR, Features, LearnedBlend
-from streamrec.learners.popularity import LOG_FLOOR
-from streamrec.learners.sources import (
+from streamrec.ranking.explain import PARTS, contributions, explain, network_responds_to
+from streamrec.ranking.lists import NOBODY, ListMaker, Ranked
+from streamrec.settings.sections import Settings
+from streamrec.sources.popularity import LOG_FLOOR
+from streamrec.sources.registry import (
     CONTENT,
     COSINE,
     EXTRAS,
@@ -28,13 +32,9 @@ from streamrec.learners.sources import (
     SOURCES,
     SUCCESSORS,
 )
-from streamrec.ranking import blend
-from streamrec.ranking.explain import PARTS, contributions, explain, network_responds_to
-from streamrec.ranking.lists import NOBODY, ListMaker, Ranked
-from streamrec.roles.explain import Answer, Case, answer, weights_of
-from streamrec.shards.blend_rules import blend_rules
-from streamrec.shards.item_table import ItemTable
-from streamrec.shards.rows import UserRow
+from streamrec.state.item_table import ItemTable
+from streamrec.state.keys import key_of
+from streamrec.state.rows import UserRow
 
 M = len(SOURCES)
 KINDS = ("learned", "untaught", "led", "weighted", "vote", "borda", "cascade", "reordered")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrec.ranking.expressions import Expression, ExpressionError, parse
-from streamrec.ranking.syntax import MAX_DEPTH, MAX_LENGTH
+from streamrec.expressions.expression import Expression, ExpressionError, parse
+from streamrec.expressions.syntax import MAX_DEPTH, MAX_LENGTH
 
 DAY = 86_400
 ITEM: dict[str, Any] = {

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrec.learners import factors
+from streamrec.sources import factors
 
 K = 8
 RATE = 0.1

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrec.ranking.expressions import ExpressionError, parse
-from streamrec.ranking.filters import Rules, apply, make_rules, trace
-from streamrec.ranking.syntax import ALIASES, ITEM_FIELDS, USER_FIELDS
+from streamrec.expressions.expression import ExpressionError, parse
+from streamrec.expressions.filters import Rules, apply, make_rules, trace
+from streamrec.expressions.syntax import ALIASES, ITEM_FIELDS, USER_FIELDS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "filters.md"
 

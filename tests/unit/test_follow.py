@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws.world import event, fill, raws, small
 
-from streamrec.config import Settings
+from streamrec.blend.learned import E, Features, M, with_click
+from streamrec.blend.rules import BLEND_KEY, blend_owner
 from streamrec.errors import UnknownVersion
-from streamrec.events import Event, EventDecoder, Item
-from streamrec.learners.learned_blend import E, Features, M, with_click
-from streamrec.shards import item_lists, updates
-from streamrec.shards.blend_rules import BLEND_KEY, blend_owner
-from streamrec.shards.follow import Follower
-from streamrec.shards.item_shard import ItemShard
-from streamrec.shards.item_table import ItemTable
-from streamrec.shards.metadata_shard import MetadataShard
-from streamrec.shards.user_shard import UserShard
+from streamrec.events.event import Event, EventDecoder, Item
+from streamrec.settings.sections import Settings
+from streamrec.state import item_lists, updates
+from streamrec.state.follow import Follower
+from streamrec.state.item_shard import ItemShard
+from streamrec.state.item_table import ItemTable
+from streamrec.state.metadata_shard import MetadataShard
+from streamrec.state.user_shard import UserShard
 
 PARTS = 2
 KINDS = ("click", "click", "click", "view", "purchase", "dislike", "remove", "impression")

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry
 
-from streamrec.config import MetricsSettings
 from streamrec.errors import ConfigurationError
-from streamrec.metrics import Metrics
-from streamrec.transport.health import PORTS_TRIED, serve_health
+from streamrec.monitoring.health import PORTS_TRIED, serve_health
+from streamrec.monitoring.metrics import Metrics
+from streamrec.settings.sections import MetricsSettings
 
 
 def get(port: int, path: str, method: str = "GET") -> tuple[int, str]:

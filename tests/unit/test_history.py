@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrec.shards import history
+from streamrec.state import history
 
 H, S = 4, 3
 KEYS, TIMES = st.integers(1, 8), st.integers(0, 6)

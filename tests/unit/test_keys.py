@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrec.learners import keys
-from streamrec.learners.keys import KeyIndex, grow, key_of
+from streamrec.state import keys
+from streamrec.state.keys import KeyIndex, grow, key_of
 
 WORD = (1 << 64) - 1
 # the first outputs of splitmix64 seeded with 0 (its state is a multiple of the golden ratio)

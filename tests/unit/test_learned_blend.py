@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrec.learners import learned_blend
-from streamrec.learners.blend_kernel import LEAK, LISTED
-from streamrec.learners.learned_blend import (
+from streamrec.blend import learned as learned_blend
+from streamrec.blend.combine import scores as served_scores
+from streamrec.blend.kernels import LEAK, LISTED
+from streamrec.blend.learned import (
     BUCKETS,
     WIDTH,
     BlendRules,
@@ -21,8 +22,7 @@ from streamrec.learners.learned_blend import (
     read_sample,
     with_click,
 )
-from streamrec.learners.popularity import LOG_FLOOR
-from streamrec.ranking.blend import scores as served_scores
+from streamrec.sources.popularity import LOG_FLOOR
 
 LINEAR = M + E
 NOT_PINNED = (False,) * M

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamrec.config import LoggingSettings
-from streamrec.transport.logs import set_up_logs, without_password
+from streamrec.monitoring.log_lines import set_up_logs, without_password
+from streamrec.settings.sections import LoggingSettings
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from streamrec.metrics import Metrics
+from streamrec.monitoring.metrics import Metrics
 
 
 def test_names_and_meanings() -> None:

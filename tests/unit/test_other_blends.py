@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from streamrec.config import Settings
-from streamrec.configure import load
-from streamrec.evaluation.other_blends import OtherBlends
+from streamrec.blend.learned import Features
+from streamrec.evaluation.peers.other_blends import OtherBlends
 from streamrec.evaluation.prequential import Prequential
-from streamrec.events import Event
-from streamrec.learners.learned_blend import Features
-from streamrec.learners.sources import EXTRAS, FACTORS, SIMILARITY, SOURCES
+from streamrec.events.event import Event
+from streamrec.settings.load import load
+from streamrec.settings.sections import Settings
+from streamrec.sources.registry import EXTRAS, FACTORS, SIMILARITY, SOURCES
 
 M, E = len(SOURCES), len(EXTRAS)
 MINUTE = 60_000

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrec.roles.pace import LARGEST, SMALLEST, EventTimePace, KeepUpPace, SteadyPace
+from streamrec.replay.pace import LARGEST, SMALLEST, EventTimePace, KeepUpPace, SteadyPace
 
 
 def test_a_steady_pace_sends_rate_times_elapsed() -> None:

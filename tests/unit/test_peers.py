@@ -8,9 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from streamrec.evaluation import peers, peers_libraries, peers_online
-from streamrec.evaluation.peers import HOUR_MS, PEERS, MissingPeer, Peer, make_peers
-from streamrec.evaluation.peers_online import NEIGHBOURS, POSITIONS, RING, grown
+from streamrec.evaluation.peers import libraries as peers_libraries
+from streamrec.evaluation.peers import online as peers_online
+from streamrec.evaluation.peers import registry as peers
+from streamrec.evaluation.peers.online import NEIGHBOURS, POSITIONS, RING, grown
+from streamrec.evaluation.peers.registry import HOUR_MS, PEERS, MissingPeer, Peer, make_peers
 
 NOW = 1_700_000_000_000
 USERS, GROUPS, GROUP_ITEMS = 60, 5, 20

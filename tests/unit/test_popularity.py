@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrec.config import Settings
-from streamrec.learners import popularity
-from streamrec.shards.item_table import ItemTable
-from streamrec.shards.rows import factor_dtype
-from streamrec.shards.table_arrays import FACTOR_COLUMNS
+from streamrec.settings.sections import Settings
+from streamrec.sources import popularity
+from streamrec.state.item_table import ItemTable
+from streamrec.state.rows import factor_dtype
+from streamrec.state.table_arrays import FACTOR_COLUMNS
 
 HALF_LIVES = np.array([900_000.0, 14_400_000.0, 604_800_000.0])
 NOW = 1_700_000_000_000

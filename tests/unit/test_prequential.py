@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws.world import NOW, small
 
-from streamrec.config import Settings
+from streamrec.blend.rules import blend_owner
 from streamrec.evaluation.prequential import Lag, Looked, Prequential
-from streamrec.events import Event, Item
-from streamrec.learners.sources import SOURCES
-from streamrec.shards.blend_rules import blend_owner
+from streamrec.events.event import Event, Item
+from streamrec.settings.sections import Settings
+from streamrec.sources.registry import SOURCES
 
 COUNTING = [m for m, s in enumerate(SOURCES) if s not in ("factors", "content")]
 EVENTS = st.lists(

@@ -6,12 +6,12 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from streamrec.config import Settings
-from streamrec.configure import all_settings, default_of, load, load_given
-from streamrec.configure_checks import check_together
 from streamrec.errors import ConfigurationError
-from streamrec.profiles import PROFILES, Profile
 from streamrec.roles.learn import check_record_size
+from streamrec.settings.checks import check_together
+from streamrec.settings.load import all_settings, default_of, load, load_given
+from streamrec.settings.profiles import PROFILES, Profile
+from streamrec.settings.sections import Settings
 
 
 @pytest.fixture(autouse=True)

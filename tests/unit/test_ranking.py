@@ -7,16 +7,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from streamrec.config import Settings
-from streamrec.learners.keys import key_of
-from streamrec.learners.learned_blend import BlendRules, Features, LearnedBlend
-from streamrec.learners.sources import EXTRAS, SEGMENT_PREFIX, SOURCES
-from streamrec.learners.successors import REVERSE
-from streamrec.ranking import blend
+from streamrec.blend import combine as blend
+from streamrec.blend.learned import BlendRules, Features, LearnedBlend
 from streamrec.ranking.explain import contributions
 from streamrec.ranking.lists import NOBODY, ListMaker, Made, Ranked
-from streamrec.shards.item_table import ItemTable
-from streamrec.shards.rows import UserRow
+from streamrec.settings.sections import Settings
+from streamrec.sources.registry import EXTRAS, SEGMENT_PREFIX, SOURCES
+from streamrec.sources.successors import REVERSE
+from streamrec.state.item_table import ItemTable
+from streamrec.state.keys import key_of
+from streamrec.state.rows import UserRow
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from streamrec import reference
-from streamrec.config import Settings
-from streamrec.configure import all_settings, load
-from streamrec.profiles import PROFILES
+from streamrec.settings.load import all_settings, load
+from streamrec.settings.profiles import PROFILES
+from streamrec.settings.sections import Settings
+from tools import reference
 
 
 def test_sample_file_loads_and_equals_the_defaults(tmp_path: Path) -> None:

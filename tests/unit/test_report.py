@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_page import DAY, RECALL, SECTIONS, Page, check, result
 
-from streamrec.evaluation.report import METRICS, render
+from streamrec.evaluation.report.render import METRICS, render
 
 
 def test_a_whole_result_has_every_part() -> None:

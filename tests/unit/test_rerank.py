@@ -12,9 +12,6 @@ from hypothesis import given
 from hypothesis import settings as budget_of
 from hypothesis import strategies as st
 
-from streamrec.config import Settings
-from streamrec.learners.keys import key_of
-from streamrec.learners.sources import SEGMENT_PREFIX, SOURCES
 from streamrec.ranking.diversity import intra_list_distance, loss
 from streamrec.ranking.lists import NOBODY, ListMaker, rows_shown
 from streamrec.ranking.rerank import (
@@ -26,8 +23,11 @@ from streamrec.ranking.rerank import (
     unit_vectors,
     user_fields,
 )
-from streamrec.shards.item_table import ItemTable
-from streamrec.shards.rows import UserRow
+from streamrec.settings.sections import Settings
+from streamrec.sources.registry import SEGMENT_PREFIX, SOURCES
+from streamrec.state.item_table import ItemTable
+from streamrec.state.keys import key_of
+from streamrec.state.rows import UserRow
 
 NOW = 1_700_000_000_000
 HOUR = 3_600_000

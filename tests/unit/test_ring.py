@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrec.shards import ring
-from streamrec.shards.ring import Ring
+from streamrec.state import ring
+from streamrec.state.ring import Ring
 
 BATCHES = st.lists(st.lists(st.integers(1, 2**64 - 1), max_size=9), max_size=8)
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrec.config import (
+from streamrec.errors import StreamrecError, UnknownVersion
+from streamrec.settings.sections import (
     CosineSettings,
     FactorSettings,
     Settings,
@@ -13,10 +14,9 @@ from streamrec.config import (
     SuccessorSettings,
     UserSettings,
 )
-from streamrec.errors import StreamrecError, UnknownVersion
-from streamrec.shards import rows
-from streamrec.shards.item_table import ItemTable
-from streamrec.shards.user_rows import UserRows, longest_idle
+from streamrec.state import rows
+from streamrec.state.item_table import ItemTable
+from streamrec.state.user_rows import UserRows, longest_idle
 
 LENGTHS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=5)
 

@@ -18,15 +18,15 @@ from laws.world import NOW, World, event, raws, small
 from servers import RedisServer
 
 from streamrec.client import Client
-from streamrec.config import Settings
-from streamrec.events import Event, EventDecoder, Rejected
-from streamrec.learners.keys import key_of
-from streamrec.learners.sources import SEGMENT, SEGMENT_PREFIX, SOURCES
+from streamrec.commands.export import run as export
+from streamrec.events.event import Event, EventDecoder, Rejected
 from streamrec.ranking.lists import ListMaker, Made
-from streamrec.roles.export import run as export
-from streamrec.shards import updates
-from streamrec.shards.item_table import ItemTable
-from streamrec.shards.rows import UserRow, decode_user
+from streamrec.settings.sections import Settings
+from streamrec.sources.registry import SEGMENT, SEGMENT_PREFIX, SOURCES
+from streamrec.state import updates
+from streamrec.state.item_table import ItemTable
+from streamrec.state.keys import key_of
+from streamrec.state.rows import UserRow, decode_user
 
 PARTS = 2
 LASTING: dict[str, dict[str, Any]] = {

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrec.learners import similarity
+from streamrec.sources import similarity
 
 HALF_LIFE = 3_600_000.0
 BOUND = 3

@@ -11,7 +11,6 @@ import pytest
 from memory_log import MemoryBroker, MemoryLog
 from prometheus_client import CollectorRegistry
 
-from streamrec.config import BatchSettings, KafkaSettings, Settings
 from streamrec.errors import (
     BrokerUnavailable,
     CommitConflict,
@@ -21,10 +20,11 @@ from streamrec.errors import (
     StoreError,
     StreamrecError,
 )
-from streamrec.metrics import Metrics
+from streamrec.monitoring.metrics import Metrics
 from streamrec.roles import stage as stage_module
 from streamrec.roles.stage import Batches, Stage
-from streamrec.transport.log import Partition
+from streamrec.settings.sections import BatchSettings, KafkaSettings, Settings
+from streamrec.transport.kafka_log import Partition
 
 P0, P1, P2 = (Partition("events", n) for n in range(3))
 SETTINGS = Settings(

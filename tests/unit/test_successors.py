@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrec.learners import successors
-from streamrec.learners.successors import REVERSE
+from streamrec.sources import successors
+from streamrec.sources.successors import REVERSE
 
 ITEMS, LENGTH = 9, 5
 PUSHES = st.lists(

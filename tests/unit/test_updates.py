@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrec.errors import StreamrecError, UnknownVersion
-from streamrec.shards import updates
-from streamrec.shards.updates import COLUMNS, decode
+from streamrec.state import updates
+from streamrec.state.updates import COLUMNS, decode
 
 SIZE = 4
 IDS = [(0, "a"), (1, "größe/7")]

@@ -1,0 +1,1 @@
+"""From what the sources say of the candidates to one score each."""

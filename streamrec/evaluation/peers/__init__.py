@@ -1,0 +1,1 @@
+"""Other recommenders in the same run, and what compares them with ours."""

@@ -1,1 +1,0 @@
-"""Learners: what is updated per event. Pure code, no imports of ours."""

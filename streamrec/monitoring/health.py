@@ -1,0 +1,134 @@
+"""The port with /metrics, /health/live and /health/ready: a small threaded HTTP server."""
+
+import errno
+import json
+import logging
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from streamrec.errors import ConfigurationError
+from streamrec.monitoring.metrics import Metrics
+from streamrec.settings.sections import MetricsSettings
+
+logger = logging.getLogger(__name__)
+
+Check = Callable[[], Sequence[str]]
+"""Returns why something is not well; nothing when it is. Called from the server's threads."""
+
+PORTS_TRIED = 20
+SLOW_CLIENT_SECONDS = 5.0
+
+
+class HealthPort:
+    """The running server; `port` is the one it got, 0 when there is none."""
+
+    def __init__(self, server: ThreadingHTTPServer | None) -> None:
+        self.port: int = server.server_address[1] if server else 0
+        self._server = server
+        if server is not None:
+            self._thread = threading.Thread(
+                target=server.serve_forever, args=(0.1,), name="health", daemon=True
+            )
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join()
+            self._server = None
+
+
+def serve_health(
+    settings: MetricsSettings, metrics: Metrics, live: Check, ready: Check
+) -> HealthPort:
+    """Serve on the first free port from `settings.port` on; nothing when that is 0.
+
+    Raises ConfigurationError when there is no such address or no free port.
+    """
+    if settings.port == 0:
+        return HealthPort(None)
+    ports = range(settings.port, min(settings.port + PORTS_TRIED, 65_536))
+    answers = _answers(metrics.registry, live, ready)
+    server_class = _Server6 if ":" in settings.host else _Server
+    for port in ports:
+        try:
+            server = server_class((settings.host, port), answers)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                text = f"metrics.host {settings.host} port {port}: {error.strerror}"
+                raise ConfigurationError(text) from None
+            continue
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        url = f"http://{host}:{port}/metrics"
+        if port != settings.port:
+            logger.warning("metrics port is taken", extra={"port": settings.port, "instead": port})
+        logger.info("metrics and health", extra={"url": url})
+        return HealthPort(server)
+    raise ConfigurationError(f"metrics.port: {ports[0]} to {ports[-1]} are all taken")
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        """Bind, without the reverse name look-up of the base class, which can take seconds."""
+        TCPServer.server_bind(self)
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+def _answers(
+    registry: CollectorRegistry, live: Check, ready: Check
+) -> type[BaseHTTPRequestHandler]:
+    """Return the class that answers requests."""
+
+    class Answers(BaseHTTPRequestHandler):
+        timeout = SLOW_CLIENT_SECONDS
+        server_version = "streamrec"
+        sys_version = ""
+
+        def do_GET(self) -> None:  # the base class asks for this name
+            """Answer one of the three paths."""
+            path = self.path.partition("?")[0]
+            if path == "/metrics":
+                encode, content_type = choose_encoder(self.headers.get("Accept", ""))
+                self._send(200, content_type, encode(registry))
+            elif path in ("/health/live", "/health/ready"):
+                reasons = _reasons(live if path == "/health/live" else ready)
+                body = {"status": "failing" if reasons else "ok", "reasons": reasons}
+                self._send(503 if reasons else 200, "application/json", json.dumps(body).encode())
+            else:
+                body = {"paths": ["/metrics", "/health/live", "/health/ready"]}
+                self._send(404, "application/json", json.dumps(body).encode())
+
+        do_HEAD = do_GET
+
+        def _send(self, status: int, content_type: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep one line for each scrape out of the logs."""
+
+    return Answers
+
+
+def _reasons(check: Check) -> list[str]:
+    try:
+        return list(check())
+    except Exception as error:  # a broken check is a reason, not a dead port
+        return [f"the check failed: {type(error).__name__}"]

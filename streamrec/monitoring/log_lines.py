@@ -1,0 +1,97 @@
+"""Structured logs on standard error, as text or one JSON object a line.
+
+The fields of a line are the `extra` of the call: `logger.info("committed", extra={"shard": "u3"})`.
+"""
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+from typing import Any, TextIO
+from urllib.parse import urlsplit, urlunsplit
+
+from streamrec.settings.sections import LoggingSettings
+
+NOISY = ("kafka", "confluent_kafka", "asyncio")
+"""Libraries that log what they retry; at level info only their warnings are shown."""
+
+
+def set_up_logs(
+    settings: LoggingSettings, *, quiet: bool = False, stream: TextIO | None = None
+) -> None:
+    """Send all logs of this process to `stream` (standard error) in the configured form.
+
+    `quiet` shows errors only, and none of the libraries', unless the level is debug.
+    """
+    output = logging.StreamHandler(stream if stream is not None else sys.stderr)
+    output.setFormatter(JsonLines() if settings.format == "json" else TextLines())
+    level = settings.level.upper()
+    noisy = "WARNING" if level == "INFO" else level
+    if quiet and level != "DEBUG":
+        level, noisy = "ERROR", "CRITICAL"
+    logging.basicConfig(level=level, handlers=[output], force=True)
+    for name in NOISY:
+        logging.getLogger(name).setLevel(noisy)
+
+
+def without_password(url: str) -> str:
+    """Return an address as it may be logged."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
+
+
+class TextLines(logging.Formatter):
+    """`2026-01-31T12:00:00.123Z info streamrec.roles.learn: committed shard=u3 events=12`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line, and the traceback's lines if there is one."""
+        start = f"{_time(record)} {record.levelname.lower()} {record.name}: "
+        pairs = [f"{name}={_quoted(value)}" for name, value in _fields(record).items()]
+        line = " ".join([start + _one_line(record.getMessage()), *pairs])
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, the fields, and error if any."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line."""
+        line: dict[str, object] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name, value in _fields(record).items():
+            line[f"{name}_" if name in line else name] = value
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """Return what the call gave as `extra`."""
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+
+
+def _time(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _quoted(value: object) -> str:
+    """Return a value bare where that is plain, else as JSON: ids come from outside."""
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+
+
+def _one_line(text: str) -> str:
+    return text if text.isprintable() else json.dumps(text)[1:-1]
+
+
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+_PLAIN = re.compile(r"[\w.:/@%+*~-]+", re.ASCII)

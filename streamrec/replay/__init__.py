@@ -1,0 +1,1 @@
+"""Sending a file's events to Kafka, no faster than they are learnt."""

@@ -1,0 +1,105 @@
+"""The item stage: update records in; item rows and the feed of changed keys out."""
+
+from collections.abc import Mapping
+
+from streamrec.errors import CommitConflict, GapError, StreamrecError, UnknownVersion
+from streamrec.monitoring.metrics import Metrics
+from streamrec.roles.live_metrics import observe_ages
+from streamrec.roles.stage import Batches
+from streamrec.settings.sections import Settings
+from streamrec.state import item_lists, updates
+from streamrec.state.item_shard import ItemShard
+from streamrec.transport.kafka_log import Log, Message, Partition
+from streamrec.transport.redis_keys import Commit, feed_entry
+from streamrec.transport.redis_store import Store
+
+STAGE = "item"
+STORED = ("factors", *item_lists.KINDS, "blend")
+
+
+class ItemLearner:
+    """Folds update records; see docs/guarantees.md for what a crash does where."""
+
+    def __init__(self, settings: Settings, log: Log, store: Store, metrics: Metrics) -> None:
+        self.topics = (settings.kafka.updates_topic,)
+        self._settings = settings
+        self._log = log
+        self._store = store
+        self._metrics = metrics
+        self._stored: dict[str, int | None] = {}
+
+    def open(self, partition: Partition) -> ItemShard:
+        """Restore a partition's shard from Redis, or start it at the log's beginning."""
+        name = f"i{partition.number}"
+        meta = self._store.meta(name)
+        self._stored[name] = int(meta[b"offset"]) if meta else None
+        if not meta:
+            return ItemShard(partition.number, self._settings, self._log.log_start(partition))
+        stored = {kind: self._store.all_rows(name, kind) for kind in STORED}
+        return ItemShard.restore(partition.number, self._settings, meta, stored)
+
+    def learn(self, batches: Batches, shards: Mapping[Partition, ItemShard]) -> None:
+        """Fold each partition's records, then store it."""
+        for partition, messages in batches.items():
+            shard = shards.get(partition)
+            if shard is not None:
+                fresh = [m for m in messages if m.offset >= shard.offset]
+                times = [t for message in fresh for t in self._fold(shard, message)]
+                if fresh:
+                    self._store_rows(shard)
+                    self._observe(times)
+
+    def report(self, shards: Mapping[Partition, ItemShard]) -> None:
+        """Set the gauges."""
+        rows = self._metrics.rows
+        rows.labels("items").set(sum(s.index.size for s in shards.values()))
+        for kind in item_lists.KINDS:
+            entries = (item_lists.entries(s.items, kind, s.index.size) for s in shards.values())
+            rows.labels(kind).set(sum(entries))
+
+    def _fold(self, shard: ItemShard, message: Message) -> list[int]:
+        """Apply one record; return the log times of the events that name an item here."""
+        try:
+            record = updates.decode(message.value or b"")
+        except UnknownVersion as error:
+            raise UnknownVersion(f"{shard.name} offset {message.offset}: {error}") from None
+        try:
+            with self._metrics.fold_seconds.labels(STAGE).time():
+                done = shard.fold(record)
+        except GapError:
+            self._metrics.channel_gaps.inc()
+            raise
+        shard.offset = message.offset + 1
+        self._metrics.channel_duplicates.inc(done.repeat)
+        self._metrics.updates_unknown_item.inc(done.unknown)
+        times: list[int] = record["times"][record["item_events"]].tolist()
+        return [] if done.repeat else times
+
+    def _store_rows(self, shard: ItemShard) -> None:
+        """Commit rows, feed entry and offset together, only from the expected offset."""
+        rows, deletes, meta = shard.changes()
+        changed = {kind: b"".join(fields) for kind, fields in rows.items()}
+        changed["deleted"] = b"".join(deletes["factors"])
+        commit = Commit(
+            shard.name,
+            self._stored[shard.name],
+            meta,
+            rows,
+            deletes,
+            feed=feed_entry(shard.commits, str(meta["marks"]), changed),
+            feed_entries=self._settings.items.feed_entries,
+        )
+        try:
+            with self._metrics.commit_seconds.labels(STAGE).time():
+                self._store.commit(commit)
+        except StreamrecError as error:
+            result = "conflict" if isinstance(error, CommitConflict) else "failed"
+            self._metrics.commits.labels(STAGE, result).inc()
+            raise
+        self._stored[shard.name] = shard.offset
+        self._metrics.commits.labels(STAGE, "ok").inc()
+
+    def _observe(self, times: list[int]) -> None:
+        """Count what was stored."""
+        self._metrics.batch_events.labels(STAGE).observe(len(times))
+        observe_ages(self._metrics, STAGE, times)

@@ -1,0 +1,257 @@
+"""The user stage: events and item metadata in; update records, dead letters and user rows out."""
+
+import logging
+import time
+import traceback
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from streamrec.blend.rules import blend_owner
+from streamrec.errors import CommitConflict, FoldFailed, StreamrecError
+from streamrec.events.event import Event, EventDecoder, Rejected, decode_item
+from streamrec.monitoring.metrics import Metrics
+from streamrec.roles.live_metrics import LiveMetrics, Looked, observe_ages
+from streamrec.roles.poison import Suspects
+from streamrec.roles.stage import Batches
+from streamrec.settings.sections import Settings
+from streamrec.state import updates
+from streamrec.state.metadata_shard import MetadataShard
+from streamrec.state.updates import Updates
+from streamrec.state.user_rows import longest_idle
+from streamrec.state.user_shard import Fold, UserShard
+from streamrec.transport.item_feed import ItemFeed
+from streamrec.transport.kafka_log import Log, Message, Partition
+from streamrec.transport.redis_keys import Commit
+from streamrec.transport.redis_store import Store
+
+logger = logging.getLogger(__name__)
+STAGE = "user"
+EVICTION_SAMPLE = 5
+MOST_EVICTED = 1000
+
+
+class Work(NamedTuple):
+    """One partition's folded batch, not yet sent or stored."""
+
+    shard: UserShard | MetadataShard
+    expected: int | None
+    records: list[Updates]
+    rejected: list[tuple[Message, Rejected]]
+    fold: Fold | None  # None for metadata
+
+
+class UserLearner:
+    """Folds batches of events and metadata; see docs/guarantees.md for what a crash does where."""
+
+    def __init__(
+        self, settings: Settings, log: Log, store: Store, feed: ItemFeed, metrics: Metrics
+    ) -> None:
+        kafka = settings.kafka
+        self.topics = (kafka.events_topic, kafka.items_topic)
+        self._settings = settings
+        self._log = log
+        self._store = store
+        self._feed = feed
+        self._metrics = metrics
+        self._live = LiveMetrics(settings.blend, store, metrics)
+        self._decoder = EventDecoder(settings.events)
+        self._item_partitions = log.partitions(kafka.updates_topic)
+        self._stored: dict[str, int | None] = {}  # offset in Redis, by shard
+        self._suspects = Suspects()
+
+    def open(self, partition: Partition) -> UserShard | MetadataShard:
+        """Restore a partition's shard from Redis, or start it at the log's beginning."""
+        events = partition.topic == self._settings.kafka.events_topic
+        name = f"{'u' if events else 'm'}{partition.number}"
+        meta = self._store.meta(name)
+        self._stored[name] = int(meta[b"offset"]) if meta else None
+        n, parts, size = partition.number, self._item_partitions, self._settings.factors.size
+        if not meta:
+            start = self._log.log_start(partition)
+            if events:
+                return UserShard(n, self._settings, parts, start)
+            return MetadataShard(n, size, parts, start)
+        if events:
+            rings = self._store.all_rows(name, "rings")
+            return UserShard.restore(n, self._settings, parts, meta, rings)
+        return MetadataShard.restore(n, size, parts, meta)
+
+    def learn(
+        self, batches: Batches, shards: Mapping[Partition, UserShard | MetadataShard]
+    ) -> None:
+        """Gather, decide, act: fold all batches, send what they say, then store them."""
+        self._feed.refresh(time.monotonic(), self._metrics)
+        fresh = {
+            partition: self._fresh(partition, messages, shards[partition].offset)
+            for partition, messages in batches.items()
+            if partition in shards
+        }
+        works = [self._fold(p, messages, shards[p]) for p, messages in fresh.items() if messages]
+        self._check_offsets(works)
+        found = [self._look_up(work.fold, work.records) for work in works if work.fold]
+        for work in works:
+            self._send(work)
+        self._log.flush()
+        for work in works:
+            self._store_rows(work)
+            self._observe(work)
+        for looked in found:
+            self._live.count(looked.ranks)
+        for partition in fresh:
+            self._suspects.passed(partition, shards[partition].offset)
+
+    def _look_up(self, fold: Fold, records: Sequence[Updates]) -> Looked:
+        """Look the clicks up in the lists served; tell the blend's owner of a sample of them."""
+        looked = self._live.look_up(fold)
+        header = records[blend_owner(self._item_partitions)].header
+        header.samples += [(header.first, sample) for sample in looked.samples]
+        self._metrics.blend_samples.inc(len(looked.samples))
+        return looked
+
+    def report(self, shards: Mapping[Partition, UserShard | MetadataShard]) -> None:
+        """Set the gauges."""
+        users = [s for s in shards.values() if isinstance(s, UserShard)]
+        rows = self._metrics.rows
+        rows.labels("users_cached").set(sum(len(s.users.row_of) for s in users))
+        rows.labels("users_stored").set(sum(s.stored_users for s in users))
+        rows.labels("duplicate_window").set(sum(s.window.size for s in users))
+        rows.labels("latest_items").set(sum(s.latest.size for s in users))
+        age = max((self._feed.age_events(s.name, s.offset) for s in users), default=0)
+        self._metrics.item_table_age_events.set(age)
+        self._metrics.item_table_age_seconds.set(time.monotonic() - self._feed.refreshed)
+        self._metrics.item_table_rows.set(len(self._feed.table))
+        errors = [s.counters.consumed - s.counters.explained for s in shards.values()]
+        self._metrics.conservation_error_events.set(sum(map(abs, errors)))
+
+    def _fresh(
+        self, partition: Partition, messages: Sequence[Message], offset: int
+    ) -> Sequence[Message]:
+        """Return the messages from `offset` on; only the first while one may be poison."""
+        fresh = [m for m in messages if m.offset >= offset]
+        together = self._suspects.isolate(partition, fresh)
+        if len(together) < len(fresh):
+            self._log.seek(partition, fresh[len(together)].offset)
+        return together
+
+    def _fold(
+        self,
+        partition: Partition,
+        messages: Sequence[Message],
+        shard: UserShard | MetadataShard,
+    ) -> Work:
+        """Fold one partition's batch; an exception of ours makes its messages suspects."""
+        expected = self._stored[shard.name]
+        next_offset = messages[-1].offset + 1
+        try:
+            with self._metrics.fold_seconds.labels(STAGE).time():
+                if isinstance(shard, MetadataShard):
+                    items = [(m.offset, decode_item(m.key, m.value)) for m in messages]
+                    refused = [(o, i) for o, i in items if isinstance(i, Rejected)]
+                    records, fold = shard.fold(items, next_offset), None
+                else:
+                    fold = self._fold_events(partition, messages, shard, next_offset)
+                    records, refused = fold.records, fold.rejected
+        except StreamrecError:
+            raise
+        except Exception as error:
+            self._suspects.blame(partition, messages)
+            logger.exception("the fold raised; trying its messages one by one")
+            raise FoldFailed(
+                f"folding offsets {messages[0].offset}..{next_offset - 1} of {shard.name} raised "
+                f"{traceback.format_exception_only(error)[-1].strip()}"
+            ) from error
+        by_offset = {m.offset: m for m in messages}
+        rejected = [(by_offset[offset], why) for offset, why in refused]
+        return Work(shard, expected, records, rejected, fold)
+
+    def _fold_events(
+        self, partition: Partition, messages: Sequence[Message], shard: UserShard, next_offset: int
+    ) -> Fold:
+        decode, verdict = self._decoder.decode, self._suspects.verdict
+        decoded: list[tuple[int, int, Event | Rejected]] = [
+            (m.offset, m.timestamp, decode(m.value, m.timestamp)) for m in messages
+        ]
+        if len(decoded) == 1:  # suspects come alone
+            [(offset, at, event)] = decoded
+            decoded = [(offset, at, verdict(partition, offset) or event)]
+        missing = shard.users.missing([e.user for _, _, e in decoded if isinstance(e, Event)])
+        shard.users.load(missing, self._store.rows(shard.name, "users", missing))
+        return shard.fold(decoded, next_offset, self._feed.table)
+
+    def _check_offsets(self, works: Sequence[Work]) -> None:
+        """Raise CommitConflict if rows may have been read after another worker's commit.
+
+        Such a batch could not be committed anyway, but its records must not be sent either: they
+        would say what a history with some events twice says.
+        """
+        try:
+            self._store.check_offsets({work.shard.name: work.expected for work in works})
+        except CommitConflict:
+            self._metrics.commits.labels(STAGE, "conflict").inc()
+            raise
+
+    def _send(self, work: Work) -> None:
+        """Queue the update records and dead letters of one batch."""
+        kafka = self._settings.kafka
+        for partition, record in enumerate(work.records):
+            self._log.produce(kafka.updates_topic, updates.encode(record), partition=partition)
+        source = kafka.events_topic if work.fold else kafka.items_topic
+        number = work.shard.name[1:]
+        for message, why in work.rejected:
+            place = f"{source}/{number}/{message.offset}"
+            headers = [("reason", why.reason), ("detail", why.detail), ("topic", source)]
+            headers += [("partition", number), ("offset", str(message.offset))]
+            self._log.produce(
+                kafka.dead_letters_topic,
+                message.value,
+                key=place.encode(),
+                headers=[
+                    *((name, value.encode()) for name, value in headers),
+                    ("key", message.key or b""),
+                ],
+            )
+
+    def _store_rows(self, work: Work) -> None:
+        """Commit one batch: rows, due users and offset together, only from the expected offset."""
+        shard = work.shard
+        due, deletes = {}, {}
+        if isinstance(shard, UserShard) and work.fold is not None:
+            now = time.time() * 1000.0
+            for at, event in reversed(work.fold.accepted):
+                if self._settings.events.weights[event.type] != 0.0 or event.type == "remove":
+                    due[event.user] = min(now, float(at)) if at >= 0 else now
+            over = shard.stored_users + shard.users.created - self._settings.users.max_users
+            over = min(over, MOST_EVICTED)
+            if over > 0:
+                sample = self._store.sample_users(shard.name, EVICTION_SAMPLE * over)
+                shard.evicted = longest_idle(sample, over, shard.users.row_of)
+            deletes = {"users": shard.evicted}
+        rows, meta = shard.changes()
+        commit = Commit(shard.name, work.expected, meta, rows, deletes, due)
+        try:
+            with self._metrics.commit_seconds.labels(STAGE).time():
+                self._store.commit(commit)
+        except StreamrecError as error:
+            result = "conflict" if isinstance(error, CommitConflict) else "failed"
+            self._metrics.commits.labels(STAGE, result).inc()
+            raise
+        self._stored[shard.name] = shard.offset
+        shard.committed()
+        self._metrics.commits.labels(STAGE, "ok").inc()
+
+    def _observe(self, work: Work) -> None:
+        """Count what was stored."""
+        for _, why in work.rejected:
+            self._metrics.events_rejected.labels(why.reason).inc()
+        self._metrics.dead_letters.inc(len(work.rejected))
+        if work.fold is None:
+            return
+        counts = work.fold.counts
+        self._metrics.batch_events.labels(STAGE).observe(counts.consumed)
+        self._metrics.events_consumed.labels(work.shard.name[1:]).inc(counts.consumed)
+        self._metrics.events_duplicate.inc(counts.duplicate)
+        self._metrics.events_suppressed.labels("flood").inc(counts.suppressed)
+        for kind, number in Counter(e.type for _, e in work.fold.accepted).items():
+            self._metrics.events_accepted.labels(kind).inc(number)
+        observe_ages(self._metrics, STAGE, [at for at, _ in work.fold.accepted])

@@ -1,0 +1,1 @@
+"""What can be configured: sections, defaults, profiles, loading and checks."""

@@ -1,0 +1,129 @@
+"""Checks between settings, and the words for the range that one setting's type allows."""
+
+import re
+from collections.abc import Collection
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import msgspec
+
+from streamrec.settings.sections import Settings
+from streamrec.sources.registry import SOURCES
+
+
+class Problem(Exception):
+    """What is wrong, and the names of the settings that it is about."""
+
+    def __init__(self, text: str, *names: str) -> None:
+        super().__init__(text)
+        self.names = names
+
+
+def range_of(wanted: Any) -> str:
+    """Return in words what a setting of this type may be."""
+    origin, parts = get_origin(wanted), get_args(wanted)
+    if origin is Literal:
+        return " or ".join(f"`{choice}`" for choice in parts)
+    if origin is dict:
+        return f"table of {range_of(parts[1])}s"
+    if origin is tuple:
+        length = "" if parts[-1] is ... else f"of {len(parts)}, "
+        return f"list {length}each {range_of(parts[0])}".replace("list each", "list, each")
+    if origin is Annotated:
+        return range_of(parts[0]) + "".join(_bounds(meta) for meta in parts[1:])
+    return {str: "string", int: "whole number", float: "number", bool: "true or false"}[wanted]
+
+
+def _bounds(meta: msgspec.Meta) -> str:
+    words = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "pattern": "like `{}`"}
+    bounds = [(word, getattr(meta, name)) for name, word in words.items()]
+    return "".join(", " + word.format(bound) for word, bound in bounds if bound is not None)
+
+
+def check_together(settings: Settings) -> None:
+    """Raise Problem for the first combination that cannot work."""
+    _check_kafka(settings)
+    _check_events(settings)
+    _check_bounds(settings)
+    _check_lists(settings)
+
+
+def _check_kafka(settings: Settings) -> None:
+    kafka = settings.kafka
+    for address in kafka.brokers.split(","):
+        if not re.fullmatch(r"\s*(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}\s*", address):
+            raise Problem(f"kafka.brokers has {address!r}, which is not host:port", "kafka.brokers")
+    names = ("events_topic", "items_topic", "updates_topic", "dead_letters_topic")
+    topics = [getattr(kafka, name) for name in names]
+    if len(set(topics)) < len(topics):
+        raise Problem(f"two topics have one name: {topics}", *(f"kafka.{name}" for name in names))
+
+
+def _check_events(settings: Settings) -> None:
+    events = settings.events
+    if not any(weight > 0 for weight in events.weights.values()):
+        raise Problem("events.weights has no positive weight: nothing to learn", "events.weights")
+    if events.default_type and events.default_type not in events.weights:
+        text = f"events.default_type is {events.default_type!r}, which {_one_of(events.weights)}"
+        raise Problem(text, "events.default_type", "events.weights")
+
+
+def _check_bounds(settings: Settings) -> None:
+    recent = settings.users.recent_items
+    for name, length in (
+        ("similarity.window", settings.similarity.window),
+        ("factors.context", settings.factors.context),
+    ):
+        if length > recent:
+            text = f"{name} is {length}, but users.recent_items keeps only {recent}"
+            raise Problem(text, name, "users.recent_items")
+    if settings.users.cached_users > settings.users.max_users:
+        text = f"users.cached_users is more than users.max_users, {settings.users.max_users}"
+        raise Problem(text, "users.cached_users", "users.max_users")
+    half_lives = settings.popularity.half_lives_seconds
+    if list(half_lives) != sorted(set(half_lives)):
+        name = "popularity.half_lives_seconds"
+        raise Problem(f"{name} must rise: short, medium, long", name)
+
+
+def _check_lists(settings: Settings) -> None:
+    blend = settings.blend
+    for source, weight in blend.weights.items():
+        if source not in SOURCES:
+            text = f"blend.weights names {source!r}, which {_one_of(SOURCES)}"
+            raise Problem(text, "blend.weights")
+        if weight < 0:
+            raise Problem(f"blend.weights.{source} is {weight}; below 0", "blend.weights")
+    reorder = (blend.reorder,) if blend.reorder else ()
+    for name, named in (("off", blend.off), ("pinned", blend.pinned), ("reorder", reorder)):
+        for source in named:
+            if source not in SOURCES:
+                text = f"blend.{name} names {source!r}, which {_one_of(SOURCES)}"
+                raise Problem(text, f"blend.{name}")
+    if blend.reorder in blend.off:
+        text = f"blend.reorder names {blend.reorder!r}, which blend.off switches off"
+        raise Problem(text, "blend.reorder", "blend.off")
+    if not any(blend.weights.values()):
+        raise Problem("blend.weights switches every source off", "blend.weights")
+    if blend.candidates < settings.lists.length:
+        text = f"blend.candidates is {blend.candidates}, less than lists.length"
+        raise Problem(text, "blend.candidates", "lists.length")
+    if settings.lists.filters or settings.lists.boosts:
+        _check_expressions(settings)
+
+
+def _check_expressions(settings: Settings) -> None:
+    from streamrec.expressions.filters import (
+        make_rules,  # late: numpy, which no other setting needs
+    )
+    from streamrec.expressions.syntax import ExpressionError
+
+    filters, boosts = settings.lists.filters, settings.lists.boosts
+    for name, rules in (("filters", (filters, {})), ("boosts", ((), boosts))):
+        try:
+            make_rules(*rules)
+        except ExpressionError as error:
+            raise Problem(f"lists.{name}: {error}", f"lists.{name}") from None
+
+
+def _one_of(names: Collection[str]) -> str:
+    return f"is none of {', '.join(sorted(names))}"

@@ -1,0 +1,228 @@
+"""Settings: one Struct a section, one line under each field, read from TOML, environment and flags.
+
+The generator of docs/configuration.md and deploy/streamrec.toml reads the lines under the fields.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from streamrec.settings.learning import (
+    BlendSettings,
+    ContentSettings,
+    CosineSettings,
+    FactorSettings,
+    PopularitySettings,
+    SimilaritySettings,
+    SuccessorSettings,
+)
+from streamrec.settings.types import (
+    Count,
+    Length,
+    Name,
+    NonNegative,
+    Positive,
+    Section,
+    Share,
+    Size,
+    Topic,
+)
+
+
+class KafkaSettings(Section, frozen=True, kw_only=True):
+    """Where the log is and how to talk to it."""
+
+    brokers: Name = "127.0.0.1:9092"
+    """Bootstrap addresses, comma-separated host:port (STREAMREC_KAFKA)."""
+    client: Literal["kafka-python", "confluent"] = "kafka-python"
+    """kafka-python, or confluent (needs the extra `fast`; 5 times less CPU a message)."""
+    events_topic: Topic = "streamrec.events"
+    """Click events, keyed by user."""
+    items_topic: Topic = "streamrec.items"
+    """Item metadata, keyed by item, compacted."""
+    updates_topic: Topic = "streamrec.updates"
+    """Internal: what the user stage tells the owners of items."""
+    dead_letters_topic: Topic = "streamrec.dead-letters"
+    """Messages that could not be decoded or were refused, byte for byte, with the reason."""
+    group: Topic = "streamrec"
+    """Prefix of the consumer group names."""
+    session_timeout_seconds: Positive = 10.0
+    """A learn process that is silent for this long loses its partitions to another."""
+    fetch_wait_seconds: NonNegative = 0.05
+    """The longest a broker holds a fetch that finds nothing new."""
+    stuck_seconds: Positive = 60.0
+    """A partition that has messages but delivers none for this long is fetched anew."""
+    replication_factor: Size = 1
+    """Replicas of each topic that `streamrec topics create` makes."""
+    client_settings: dict[str, str] = {}
+    """Passed to the client under librdkafka's names, e.g. "security.protocol" = "SASL_SSL"."""
+
+
+class RedisSettings(Section, frozen=True, kw_only=True):
+    """Where the state is."""
+
+    url: Annotated[str, Meta(pattern=r"\A(redis|rediss|unix)://.")] = "redis://127.0.0.1:6379/0"
+    """redis://, rediss:// (TLS) or unix:// address, with user and password (STREAMREC_REDIS)."""
+    cluster: bool = False
+    """True for Redis Cluster: the url names any one node."""
+    timeout_seconds: Positive = 5.0
+    """Longest wait for one reply."""
+
+
+class FieldMapping(Section, frozen=True, kw_only=True):
+    """Where an event's fields are in the JSON of an existing topic: dotted paths."""
+
+    user: Name = "user"
+    """Path of the user id."""
+    item: Name = "item"
+    """Path of the item id."""
+    type: Name = "type"
+    """Path of the event type."""
+    ts: Name = "ts"
+    """Path of the event time: epoch milliseconds or RFC 3339."""
+    id: Name = "id"
+    """Path of the event id, used to drop duplicates."""
+    value: Name = "value"
+    """Path of the event's value."""
+    segment: Name = "segment"
+    """Path of the user's segment, e.g. a country or a device, whose own popularity is kept."""
+
+
+class EventSettings(Section, frozen=True, kw_only=True):
+    """Which events are accepted, and what each type is worth."""
+
+    weights: dict[str, float] = msgspec.field(
+        default_factory=lambda: {
+            "view": 0.3,
+            "click": 1.0,
+            "cart": 2.0,
+            "purchase": 3.0,
+            "like": 2.0,
+            "dislike": -1.0,
+            "remove": 0.0,
+            "impression": 0.0,
+        }
+    )
+    """Accepted types: positive teaches, negative teaches against, 0 counts only; remove undoes."""
+    default_type: str = ""
+    """Type of an event that names none; empty: such an event is rejected."""
+    mapping: FieldMapping = FieldMapping()
+    """Where the fields are in the JSON, for topics that exist already."""
+    duplicate_window: Count = 65_536
+    """Latest event ids a partition remembers; an event whose (user, id) is in them is dropped."""
+    max_ahead_seconds: NonNegative = 300.0
+    """Events up to this far ahead of the log's time are set to it; further ahead is rejected."""
+    max_age_days: NonNegative = 0.0
+    """Events older than this against the log's time are rejected; 0: none, so that logs replay."""
+    max_bytes: Size = 65_536
+    """Longer messages are rejected whole."""
+    flood_per_minute: NonNegative = 0.0
+    """Events a minute of one user (by the log's time); the excess is suppressed; 0: no limit."""
+    flood_burst: Size = 120
+    """Events a user may send at once before flood_per_minute applies."""
+
+
+class UserSettings(Section, frozen=True, kw_only=True):
+    """Bounds of the rows kept for users."""
+
+    recent_items: Length = 50
+    """Distinct items kept in a user's history, newest last."""
+    seen_items: Annotated[int, Meta(ge=0, le=60_000)] = 1000
+    """Older items remembered only as seen, by a 32-bit hash."""
+    max_users: Size = 1_000_000
+    """User rows a partition keeps in Redis; beyond, the longest idle of a sample are dropped."""
+    cached_users: Size = 20_000
+    """User rows a partition keeps in the memory of its worker."""
+
+
+class ItemSettings(Section, frozen=True, kw_only=True):
+    """Bounds of the rows kept for items, and how fresh the copies of them are."""
+
+    max_items: Size = 100_000
+    """Item rows a partition keeps; beyond, the least popular go."""
+    feed_entries: Size = 500
+    """Commits whose changed items are kept for readers; a reader further behind loads all rows."""
+    refresh_seconds: NonNegative = 0.1
+    """How often a worker brings its copy of the item table up to date."""
+
+
+class ListSettings(Section, frozen=True, kw_only=True):
+    """The published lists."""
+
+    length: Length = 20
+    """Items in a list."""
+    exclude: Literal["user", "session", "none"] = "user"
+    """Left out: `user`, all the user has seen; `session`, what this session has seen; `none`."""
+    session_seconds: Positive = 1800.0
+    """A gap this long in a user's events starts a new session."""
+    ttl_seconds: Size = 604_800
+    """Redis forgets a list that was not renewed for this long."""
+    filters: tuple[str, ...] = ()
+    """What may be shown: expressions over item and user that must all hold (docs/filters.md)."""
+    boosts: dict[str, float] = {}
+    """Expression and what it adds to the score of an item for which it holds; 0.7 doubles."""
+    diversity: Literal["none", "mmr", "dpp"] = "none"
+    """Variety of a list: none, maximal marginal relevance, or a determinantal point process."""
+    diversity_budget: Share = 0.02
+    """Most of the expected NDCG that variety may cost."""
+    rotation: NonNegative = 0.0
+    """By how much an item sinks for each time it was shown in a row: times log(1 + times)."""
+    because: Count = 2
+    """Past items named as the reason of each item, at most."""
+    due_batch: Size = 64
+    """Users a scorer takes at once."""
+    lease_seconds: Positive = 5.0
+    """A user taken by a scorer that died is due again after this long."""
+
+
+class BatchSettings(Section, frozen=True, kw_only=True):
+    """How many events go into one commit."""
+
+    max_events: Size = 2000
+    """Most events in one commit: the bound on work lost by a crash."""
+    linger_seconds: NonNegative = 0.005
+    """Shortest pause between two turns of the user stage: trades freshness for fewer commits."""
+    item_linger_seconds: NonNegative = 0.1
+    """The same of the item stage, whose rows are larger and which no list waits for."""
+
+
+class MetricsSettings(Section, frozen=True, kw_only=True):
+    """The port with /metrics, /health/live and /health/ready."""
+
+    host: Name = "127.0.0.1"
+    """Address to listen on."""
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 9464
+    """First port tried; taken ones are skipped, at most 20; 0: no port."""
+
+
+class LoggingSettings(Section, frozen=True, kw_only=True):
+    """Structured logs on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """debug, info, warning or error."""
+    format: Literal["text", "json"] = "text"
+    """text, or json: one object a line."""
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    """All sections; the profile stands before them."""
+
+    profile: Literal["general", "catalogue", "shop", "news"] = "general"
+    """general, catalogue (films), shop (people take things again) or news: defaults together."""
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    events: EventSettings = EventSettings()
+    users: UserSettings = UserSettings()
+    items: ItemSettings = ItemSettings()
+    popularity: PopularitySettings = PopularitySettings()
+    similarity: SimilaritySettings = SimilaritySettings()
+    cosine: CosineSettings = CosineSettings()
+    successors: SuccessorSettings = SuccessorSettings()
+    content: ContentSettings = ContentSettings()
+    factors: FactorSettings = FactorSettings()
+    blend: BlendSettings = BlendSettings()
+    lists: ListSettings = ListSettings()
+    batches: BatchSettings = BatchSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    logging: LoggingSettings = LoggingSettings()

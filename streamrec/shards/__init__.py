@@ -1,1 +1,0 @@
-"""The two folds, their rows and the message between them. Pure code."""

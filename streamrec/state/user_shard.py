@@ -1,0 +1,300 @@
+"""The user fold: events of one partition in, user rows and update records out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrec.events.event import Event, Rejected
+from streamrec.settings.sections import Settings
+from streamrec.sources.registry import SEGMENT_PREFIX
+from streamrec.state import rows, updates, user_kernel
+from streamrec.state.history import EXCLUDE
+from streamrec.state.item_table import ItemTable
+from streamrec.state.keys import grow, key_of
+from streamrec.state.ring import Ring
+from streamrec.state.split import columns_for
+from streamrec.state.user_kernel import BatchArrays, RingArrays, Steps, UserRules
+from streamrec.state.user_rows import UserRows
+
+Array = NDArray[Any]
+Decoded = tuple[int, int, Event | Rejected]  # offset, log time in ms, what was decoded
+
+
+class Counters(msgspec.Struct):
+    """The conservation law: consumed = accepted + duplicate + suppressed + rejected + control."""
+
+    consumed: int = 0
+    accepted: int = 0
+    duplicate: int = 0
+    suppressed: int = 0
+    rejected: int = 0
+    control: int = 0
+
+    @property
+    def explained(self) -> int:
+        """The right-hand side of the law."""
+        return self.accepted + self.duplicate + self.suppressed + self.rejected + self.control
+
+
+class Fold(NamedTuple):
+    """What one batch did; the caller sends `records`, then stores `UserShard.changes`."""
+
+    records: list[updates.Updates]  # one for each item partition
+    rejected: list[tuple[int, Rejected]]
+    accepted: list[tuple[int, Event]]  # log time, event
+    scorable: list[bool]  # for each accepted event: belongs in the live metrics
+    counts: Counters  # of this batch alone
+
+
+class UserShard:
+    """State of one events partition. Bounds: users.cached_users, events.duplicate_window, ring."""
+
+    def __init__(self, number: int, settings: Settings, item_partitions: int, start: int) -> None:
+        self.name = f"u{number}"
+        self.settings = settings
+        self.item_partitions = item_partitions
+        self.start = self.offset = start
+        self.counters = Counters()
+        self._set_types(list(settings.events.weights))
+        self.window = Ring("ids", settings.events.duplicate_window)
+        self.latest = Ring("latest", settings.factors.ring)
+        self._window_set: set[int] = set()
+        self._ring_table: ItemTable | None = None
+        self.stored_users = 0
+        self.evicted: list[bytes] = []  # users to delete with the next commit
+        self.rules = UserRules(
+            settings.factors.seed + 1_000_003 * (number + 1),
+            settings.factors.context,
+            settings.factors.context_decay,
+            settings.factors.context_norm,
+            settings.factors.prior,
+            settings.factors.uniform_share,
+            EXCLUDE[settings.lists.exclude],
+            int(settings.lists.session_seconds * 1000),
+        )
+        self.window_pairs = longest_window(settings)
+        self._ring_rows: RingArrays | None = None
+        self.users = UserRows(settings.users)
+
+    def fold(self, decoded: Sequence[Decoded], next_offset: int, table: ItemTable) -> Fold:
+        """Learn one batch whose users are all loaded: offsets self.offset to next_offset."""
+        counts = Counters(consumed=len(decoded))
+        accepted, rejected = self._admit(decoded, counts)
+        batch = self._arrays(accepted, table)
+        steps = self._learn(batch, table)
+        weights = np.abs(self._type_weights[batch.types])
+        halves = steps.z.astype(np.float16), steps.g.astype(np.float16)
+        records = []
+        for part in range(self.item_partitions):
+            columns, named = columns_for(
+                part, self.item_partitions, batch, weights, steps, halves, table.keys,
+                self.window_pairs,
+            )  # fmt: skip
+            ids = {index: table.ids[row] or "" for index, row in named}
+            records.append(
+                updates.make(
+                    self.name, self.start, self.offset, next_offset, table.size, columns,
+                    list(ids.items()), [],
+                )
+            )  # fmt: skip
+        self.offset = next_offset
+        for name in counts.__struct_fields__:
+            setattr(self.counters, name, getattr(self.counters, name) + getattr(counts, name))
+        times = [(time, event) for _, time, event in accepted]
+        self.users.note_changed([event.user for _, event in times])
+        return Fold(records, rejected, times, steps.scorable.tolist(), counts)
+
+    def newest(self, user: str) -> int:
+        """Return the time of the newest entry of a loaded user's history, 0 without one."""
+        arrays, row = self.users.arrays, self.users.row_of[user]
+        size = arrays.recent[row]
+        return int(arrays.ts[row, size - 1]) if size else 0
+
+    def scorable(self, event: Event, ts: int) -> bool:
+        """Say whether a list made now could hold a loaded user's next item, taken at `ts`."""
+        return self._codes[event.type][0] == user_kernel.POSITIVE and bool(
+            user_kernel.scorable(
+                self.users.arrays, self.users.row_of[event.user], np.uint64(key_of(event.item)),
+                ts, self.rules,
+            )
+        )  # fmt: skip
+
+    def changes(self) -> tuple[dict[str, dict[bytes, bytes]], dict[str, str | int]]:
+        """Return the rows and meta fields to store since the last call; snapshots, never views."""
+        meta: dict[str, str | int] = {
+            "version": rows.VERSION,
+            "offset": self.offset,
+            "start": self.start,
+            "users": self.stored_users + self.users.created - len(self.evicted),
+            "types": json.dumps(self.types),
+            "rings": json.dumps([(len(r.keys), r.total) for r in (self.window, self.latest)]),
+            "counters": json.dumps(msgspec.structs.asdict(self.counters)),
+        }
+        chunks = self.window.changed_chunks() | self.latest.changed_chunks()
+        return {"users": self.users.changed(), "rings": chunks}, meta
+
+    def committed(self) -> None:
+        """Note that the changes are stored; keep the cache within its bound."""
+        self.stored_users += self.users.created - len(self.evicted)
+        self.evicted = []
+        self.users.committed()
+
+    @classmethod
+    def restore(
+        cls,
+        number: int,
+        settings: Settings,
+        item_partitions: int,
+        meta: Mapping[bytes, bytes],
+        chunks: Mapping[bytes, bytes],
+    ) -> "UserShard":
+        """Return the shard as its last commit left it; user rows are loaded when needed."""
+        rows.check_version(np.array([int(meta[b"version"])]), f"user shard {number}")
+        shard = cls(number, settings, item_partitions, int(meta[b"start"]))
+        shard.offset = int(meta[b"offset"])
+        shard.stored_users = int(meta[b"users"])
+        shard.counters = msgspec.json.decode(meta[b"counters"], type=Counters)
+        shard._set_types(list(dict.fromkeys(json.loads(meta[b"types"]) + shard.types)))
+        window, latest = json.loads(meta[b"rings"])
+        shard.window = Ring.restore("ids", len(shard.window.keys), tuple(window), chunks)
+        shard.latest = Ring.restore("latest", len(shard.latest.keys), tuple(latest), chunks)
+        shard._window_set = set(shard.window.latest().tolist())
+        return shard
+
+    def _admit(
+        self, decoded: Sequence[Decoded], counts: Counters
+    ) -> tuple[list[tuple[int, int, Event]], list[tuple[int, Rejected]]]:
+        """Sort out rejected, duplicate and flooding events."""
+        accepted: list[tuple[int, int, Event]] = []
+        rejected: list[tuple[int, Rejected]] = []
+        flood = self.settings.events.flood_per_minute > 0
+        for offset, time, event in decoded:
+            if isinstance(event, Rejected):
+                rejected.append((offset, event))
+            elif event.id is not None and not self._is_new(event.user, event.id):
+                counts.duplicate += 1
+            elif flood and self._floods(self.users.row_of[event.user], time):
+                counts.suppressed += 1
+                self.users.note_changed([event.user])
+            else:
+                accepted.append((offset, time, event))
+        counts.accepted, counts.rejected = len(accepted), len(rejected)
+        return accepted, rejected
+
+    def _is_new(self, user: str, identifier: str) -> bool:
+        """Say whether the (user, id) is not in the duplicate window, and remember it."""
+        short = duplicate_key(user, identifier)
+        if short in self._window_set:
+            return False
+        if len(self.window.keys):
+            replaced = self.window.push_one(short)
+            if replaced is not None:
+                self._window_set.discard(replaced)
+            self._window_set.add(short)
+        return True
+
+    def _floods(self, row: int, time: int) -> bool:
+        """Take a token of the user's bucket, filled by the log's time; say if there was none."""
+        settings, users = self.settings.events, self.users.arrays
+        gained = max(0, time - int(users.clocks[row])) * settings.flood_per_minute / 60_000
+        tokens = min(float(settings.flood_burst), float(users.tokens[row]) + gained)
+        users.clocks[row] = max(time, users.clocks[row])
+        users.tokens[row] = tokens if tokens < 1.0 else tokens - 1.0
+        return tokens < 1.0
+
+    def _arrays(self, accepted: Sequence[tuple[int, int, Event]], table: ItemTable) -> BatchArrays:
+        n = len(accepted)
+        rows = [
+            (
+                self.users.row_of[e.user], table.row(e.item), *self._codes[e.type], e.ts, offset,
+                time, self._segment_row(e, table),
+            )
+            for offset, time, e in accepted
+        ]  # fmt: skip
+        columns = np.array(rows, np.int64).reshape(n, len(BatchArrays._fields)).T
+        return BatchArrays._make(columns.copy())
+
+    @staticmethod
+    def _segment_row(event: Event, table: ItemTable) -> int:
+        return table.row(SEGMENT_PREFIX + event.segment) if event.segment else -1
+
+    def _learn(self, batch: BatchArrays, table: ItemTable) -> Steps:
+        """Run the kernel over the batch."""
+        n, factors = len(batch.users), self.settings.factors
+        width = max(factors.context, self.window_pairs)
+        ring = self._ring(table)
+        steps = Steps(
+            np.empty((n, width), np.int32),
+            np.zeros((n, factors.context), np.float32),
+            np.empty((n, 1 + factors.negatives), np.int32),
+            np.zeros((n, 1 + factors.negatives), np.float32),
+            np.zeros((n, 1 + factors.negatives), np.float32),
+            np.zeros((n, factors.size), np.float32),
+            np.zeros((n, factors.size), np.float32),
+            np.zeros(n, np.float32),
+            np.zeros(n, np.int64),
+            np.zeros(n, np.bool_),
+        )
+        arrays, index = table.arrays, (table.index.slot_keys, table.index.slot_rows)
+        user_kernel.fold(
+            self.users.arrays, batch, ring, self._type_weights, table.keys, table.live(), index,
+            arrays.targets, arrays.contexts, arrays.biases, *table.prior_heat(), self.rules, steps,
+        )  # fmt: skip
+        positive = batch.kinds == user_kernel.POSITIVE
+        self.latest.push(table.keys[batch.items[positive]])
+        return steps
+
+    def _ring(self, table: ItemTable) -> RingArrays:
+        """Return the latest items as rows of this table; rebuilt when the table was loaded anew."""
+        ring = self._ring_rows
+        loaded = self.users.history_keys(only_loaded=self._ring_table is table)
+        if len(loaded):  # these items get a table row before the kernel looks for it
+            table.rows(loaded)
+        if ring is None or self._ring_table is not table:
+            known = table.rows(self.latest.keys[: self.latest.size])
+            placed = np.zeros(len(self.latest.keys), np.int32)
+            placed[: len(known)] = known
+            size = np.array([len(known), self.latest.total % max(1, len(placed))])
+            counts = np.bincount(known, minlength=len(table)).astype(np.int32)
+            ring, self._ring_table = RingArrays(placed, counts, size), table
+        if len(ring.counts) < len(table):
+            ring = ring._replace(counts=grow(ring.counts, len(table)))
+        self._ring_rows = ring
+        return ring
+
+    def _set_types(self, types: list[str]) -> None:
+        """Give the event types their numbers; what is stored has these."""
+        weights = [self.settings.events.weights.get(name, 0.0) for name in types]
+        self.types = types
+        self._type_weights = np.array(weights, np.float32)
+        self._codes = {
+            name: (kind_of(name, weight), code)
+            for code, (name, weight) in enumerate(zip(types, weights, strict=True))
+        }
+
+
+def duplicate_key(user: str, identifier: str) -> int:
+    """Return the 64-bit key of an event id; ids need to be unique only for their user."""
+    text = f"{user}\0{identifier}".encode()
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
+
+
+def longest_window(settings: Settings) -> int:
+    """Return how many earlier items an event is paired with, over all learners of pairs."""
+    cosine = settings.cosine.window if settings.cosine.neighbours else 0
+    successors = settings.successors.window if settings.successors.entries else 0
+    return max(settings.similarity.window, cosine, successors)
+
+
+def kind_of(type_: str, weight: float) -> int:
+    """Return how the fold treats a type: by its weight, but `remove` undoes."""
+    if type_ == "remove":
+        return user_kernel.REMOVE
+    if weight == 0.0:
+        return user_kernel.COUNT
+    return user_kernel.POSITIVE if weight > 0 else user_kernel.NEGATIVE

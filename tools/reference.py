@@ -1,0 +1,198 @@
+"""Writes the generated reference: `python -m tools.reference [--check]`.
+
+docs/configuration.md and deploy/streamrec.toml come from the sections in streamrec/settings/ and
+the lines under their fields, docs/metrics.md from streamrec/monitoring/metrics.py. With `--check`
+nothing is written: a stale file is named, exit 1.
+"""
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from streamrec.monitoring.metrics import Metrics
+from streamrec.settings import learning, sections
+from streamrec.settings.checks import range_of
+from streamrec.settings.load import all_settings, default_of, variable_of
+from streamrec.settings.profiles import PROFILES
+from streamrec.settings.sections import Settings
+from streamrec.settings.types import Section
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Described(NamedTuple):
+    """One section, with the meaning of each of its fields; "" holds the keys of no section."""
+
+    name: str
+    meaning: str
+    fields: dict[str, str]
+
+    def setting(self, key: str) -> str:
+        """Return the full name of one of its settings."""
+        return f"{self.name}.{key}" if self.name else key
+
+
+def main(arguments: list[str]) -> int:
+    """Write the files, or compare them; returns the exit code."""
+    stale = []
+    for name, text in generated().items():
+        path = ROOT / name
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(name)
+        if "--check" not in arguments:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    for name in stale:
+        done = "is stale: run python -m tools.reference" if "--check" in arguments else "written"
+        print(f"{name} {done}")
+    return 1 if stale and "--check" in arguments else 0
+
+
+def generated() -> dict[str, str]:
+    """Return the text of every generated file by its path in the repository."""
+    return {
+        "docs/configuration.md": configuration_page(),
+        "deploy/streamrec.toml": sample_file(),
+        "docs/metrics.md": metrics_page(),
+    }
+
+
+def configuration_page() -> str:
+    """Return docs/configuration.md."""
+    types = all_settings()
+    lines = [_CONFIGURATION_START]
+    for section in described_sections():
+        title = f"[{section.name}]" if section.name else "Before all sections"
+        lines += [f"\n## {title}\n", f"{section.meaning}\n"]
+        lines += ["| key | default | may be | meaning |", "| --- | --- | --- | --- |"]
+        for key, meaning in section.fields.items():
+            name = section.setting(key)
+            default = f"`{toml_value(default_of(name))}`"
+            allowed = range_of(types[name]).replace("|", "\\|")
+            lines.append(f"| `{key}` | {default} | {allowed} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def sample_file() -> str:
+    """Return deploy/streamrec.toml: every key with its default and its meaning.
+
+    What a profile changes is commented out, or the profile would have no effect in a copy.
+    """
+    lines = [_SAMPLE_START]
+    profiled = {name for settings in PROFILES.values() for name in settings}
+    for section in described_sections():
+        lines += ["", f"# {section.meaning}", *([f"[{section.name}]"] if section.name else [])]
+        for key, meaning in section.fields.items():
+            lines.append(f"# {meaning}")
+            name = section.setting(key)
+            mark = "# " if name in profiled else ""
+            lines.append(f"{mark}{key} = {toml_value(default_of(name))}")
+    return "\n".join(lines) + "\n"
+
+
+def metrics_page() -> str:
+    """Return docs/metrics.md."""
+    lines = [_METRICS_START, "| metric | kind | labels | meaning |", "| --- | --- | --- | --- |"]
+    for one in Metrics(CollectorRegistry()).described:
+        labels = ", ".join(f"`{label}`" for label in one.labels)
+        lines.append(f"| `{one.name}` | {one.kind} | {labels} | {one.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def described_sections() -> Iterator[Described]:
+    """Yield the sections in order, a nested one after the section that holds it."""
+    meanings = _meanings()
+
+    def walk(section: type[Section], name: str) -> Iterator[Described]:
+        nested = {
+            field.name: field.type
+            for field in msgspec.structs.fields(section)
+            if isinstance(field.type, type) and issubclass(field.type, Section)
+        }
+        own = {
+            key: meaning for key, meaning in meanings[section.__name__].items() if key not in nested
+        }
+        if own:
+            yield Described(name, inspect.getdoc(section) or "", own)
+        for key, inner in nested.items():
+            yield from walk(inner, f"{name}.{key}" if name else key)
+
+    yield from walk(Settings, "")
+
+
+def toml_value(value: object) -> str:
+    """Return a default as TOML writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        inner = ", ".join(f"{key} = {toml_value(entry)}" for key, entry in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(toml_value(entry) for entry in value)}]"
+    if isinstance(value, str):
+        return msgspec.json.encode(value).decode()
+    return str(value)
+
+
+def _meanings() -> dict[str, dict[str, str]]:
+    """Return, for each section, the line under each field."""
+    found: dict[str, dict[str, str]] = {}
+    sources = "\n".join(inspect.getsource(module) for module in (sections, learning))
+    for node in ast.parse(sources).body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        lines = found.setdefault(node.name, {})
+        for field, below in zip(node.body, [*node.body[1:], None], strict=True):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                documented = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+                lines[field.target.id] = str(below.value.value) if documented else ""  # type: ignore
+    return found
+
+
+_CONFIGURATION_START = f"""\
+# Configuration
+
+<!-- Written by python -m tools.reference from streamrec/settings/: do not edit. -->
+
+A setting comes from, later ones winning: its default; the TOML file (`--config`, else
+`STREAMREC_CONFIG`, else `./streamrec.toml`); the environment; `--set section.key=value`, `--kafka`
+and `--redis`. The variable of `lists.length` is `{variable_of("lists.length")}`, and so on for
+every key; `STREAMREC_KAFKA` and `STREAMREC_REDIS` are short names of two. Tables and lists are
+written in a variable or flag as JSON or TOML: `STREAMREC_EVENTS_WEIGHTS='{{"click": 1}}'`. A table
+of names that is given replaces the default table; `--set events.weights.click=2` changes one name.
+
+An unknown key, a wrong type or a value out of range ends the program with exit code 78 and names
+the place and the nearest valid name. Variables that start with `STREAMREC_TEST_` are for the tests;
+those that Kubernetes adds for a Service are ignored.
+
+[deploy/streamrec.toml](../deploy/streamrec.toml) has every key with its default."""
+
+_SAMPLE_START = """\
+# Every setting of streamrec with its default. docs/configuration.md says where else to set them.
+# Keys that a profile changes are commented out: uncommented, they win over the profile.
+# Written by python -m tools.reference from streamrec/settings/: copy it, do not edit it."""
+
+_METRICS_START = """\
+# Metrics
+
+<!-- Written by python -m tools.reference from streamrec/monitoring/metrics.py: do not edit. -->
+
+Every process serves its metrics at `/metrics` on `metrics.port` (9464), or on the next free port
+when that is taken; the log names it. No label holds a user or an item. `/health/live` and
+`/health/ready` on the same port answer 200, or 503 with the reasons as JSON.
+
+A mean is the quotient of two counters. Live recall@20 of the blend:
+
+    rate(streamrec_prequential_hits_total{source="blend", k="20"}[5m])
+      / on() group_left rate(streamrec_prequential_events_total[5m])
+"""
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
