@@ -75,14 +75,14 @@ class Client:
         """Return up to `n` items most often taken after `item`; none for an unknown one."""
         import numpy as np  # late: these take half a second, which recommend need not wait for
 
+        from streamrec.sources.similarity import read_list
         from streamrec.state.keys import key_of
-        from streamrec.state.rows import decode_neighbours
 
         own = key_of(item).to_bytes(8, "little")
-        blob = self._rows("neighbours", [own])[own]
+        blob = self._rows("similarity", [own])[own]
         if blob is None:
             return []
-        keys, weights, counts = decode_neighbours(blob)
+        keys, weights, counts = read_list(blob)
         order = np.argsort(-weights, kind="stable")
         catalogue = self._catalogue([keys[row].tobytes() for row in order])
         total = float(weights.sum()) or 1.0

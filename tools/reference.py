@@ -16,7 +16,6 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from streamrec.monitoring.metrics import Metrics
-from streamrec.settings import learning, sections
 from streamrec.settings.checks import range_of
 from streamrec.settings.load import all_settings, default_of, variable_of
 from streamrec.settings.profiles import PROFILES
@@ -108,7 +107,6 @@ def metrics_page() -> str:
 
 def described_sections() -> Iterator[Described]:
     """Yield the sections in order, a nested one after the section that holds it."""
-    meanings = _meanings()
 
     def walk(section: type[Section], name: str) -> Iterator[Described]:
         nested = {
@@ -116,9 +114,7 @@ def described_sections() -> Iterator[Described]:
             for field in msgspec.structs.fields(section)
             if isinstance(field.type, type) and issubclass(field.type, Section)
         }
-        own = {
-            key: meaning for key, meaning in meanings[section.__name__].items() if key not in nested
-        }
+        own = {key: text for key, text in _meanings(section).items() if key not in nested}
         if own:
             yield Described(name, inspect.getdoc(section) or "", own)
         for key, inner in nested.items():
@@ -141,19 +137,19 @@ def toml_value(value: object) -> str:
     return str(value)
 
 
-def _meanings() -> dict[str, dict[str, str]]:
-    """Return, for each section, the line under each field."""
-    found: dict[str, dict[str, str]] = {}
-    sources = "\n".join(inspect.getsource(module) for module in (sections, learning))
-    for node in ast.parse(sources).body:
-        if not isinstance(node, ast.ClassDef):
+def _meanings(section: type[Section]) -> dict[str, str]:
+    """Return the line under each field of a section, those of its bases first."""
+    lines: dict[str, str] = {}
+    for each in reversed(section.__mro__):
+        if not issubclass(each, Section) or each is Section or each is Settings:
             continue
-        lines = found.setdefault(node.name, {})
+        [node] = ast.parse(inspect.getsource(each)).body
+        assert isinstance(node, ast.ClassDef)
         for field, below in zip(node.body, [*node.body[1:], None], strict=True):
             if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
                 documented = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
                 lines[field.target.id] = str(below.value.value) if documented else ""  # type: ignore
-    return found
+    return lines
 
 
 _CONFIGURATION_START = f"""\

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 
 from streamrec.blend.kernels import GAINS
 from streamrec.blend.learned import Features, LearnedBlend
-from streamrec.sources.registry import SOURCES
 
 Array = NDArray[Any]
-M = len(SOURCES)
 FUSION = 60.0
 
 
@@ -26,11 +24,11 @@ def scores(
     features: Features,
     weights: NDArray[np.float32],
     learned: LearnedBlend | None,
-    reorder: str = "",
+    reorder: int = -1,
 ) -> NDArray[np.float64]:
     """Return float64[C] of one user's candidates; `weights` float32[M] are the fixed ones.
 
-    reorder: the cascade's finer source; "" for none.
+    features: filled; reorder: number of the cascade's finer source, -1 for none.
     """
     if kind == "learned" and learned is not None and learned.leader() < 0:
         return learned.scores(features).astype(np.float64)
@@ -43,7 +41,7 @@ def parts(
     features: Features,
     weights: NDArray[np.float32],
     learned: LearnedBlend | None,
-    reorder: str = "",
+    reorder: int = -1,
 ) -> NDArray[np.float64]:
     """Return float64[C, M + E + 1] that sum to the scores: of sources, extras and the network."""
     out = source_parts(kind, features, weights, learned, reorder)
@@ -58,10 +56,11 @@ def source_parts(
     features: Features,
     weights: NDArray[np.float32],
     learned: LearnedBlend | None,
-    reorder: str = "",
+    reorder: int = -1,
 ) -> NDArray[np.float64]:
     """Return float64[C, M + E]: the scores' parts of sources and extras."""
-    out = np.zeros((len(features.values), M + features.extras.shape[1]))
+    m = features.values.shape[1]
+    out = np.zeros((len(features.values), m + features.extras.shape[1]))
     if kind == "learned" and learned is not None:
         leader = learned.leader()
         if leader < 0:
@@ -70,18 +69,18 @@ def source_parts(
             out[:, leader] = features.values[:, leader] + 1e3 * GAINS[features.ranks[:, leader]]
     elif kind == "vote":
         listed = features.ranks > 0
-        out[:, :M] = np.where(listed, weights / (FUSION + features.ranks), 0.0)
+        out[:, :m] = np.where(listed, weights / (FUSION + features.ranks), 0.0)
     elif kind == "borda":
         above = len(out) - features.ranks.astype(np.float64)
-        out[:, :M] = np.where(features.ranks > 0, weights * above / max(1, len(out)), 0.0)
+        out[:, :m] = np.where(features.ranks > 0, weights * above / max(1, len(out)), 0.0)
     elif kind == "cascade":
         _cascade(features, weights, out, reorder)
     else:
-        out[:, :M] = features.values * weights
+        out[:, :m] = features.values * weights
     return out
 
 
-def _cascade(features: Features, weights: Array, out: Array, reorder: str) -> None:
+def _cascade(features: Features, weights: Array, out: Array, reorder: int) -> None:
     """Add each stage's part: 2, 4, ... of the source that proposes, and up to 1 of who orders.
 
     What only the finer source proposes comes last, in its order.
@@ -93,16 +92,15 @@ def _cascade(features: Features, weights: Array, out: Array, reorder: str) -> No
         out[mine, m] = (len(order) - step) * 2.0
         _order(features, np.flatnonzero(mine), m, reorder, out)
         free &= ~mine
-    if reorder:
-        _order(features, np.flatnonzero(free), SOURCES.index(reorder), reorder, out)
+    if reorder >= 0:
+        _order(features, np.flatnonzero(free), reorder, reorder, out)
 
 
-def _order(features: Features, rows: Array, m: int, reorder: str, out: Array) -> None:
+def _order(features: Features, rows: Array, m: int, reorder: int, out: Array) -> None:
     """Add what orders the rows of a stage: 1 / log2(1 + rank) by source m, or by a finer one."""
     ranks = features.ranks[rows, m]
-    if reorder:  # by its value, ties by the rank of the source that proposes
-        finer = SOURCES.index(reorder)
-        by_value = np.lexsort((ranks, -features.values[rows, finer]))
-        out[rows[by_value], finer] += 1.0 / np.log2(2.0 + np.arange(len(rows)))
+    if reorder >= 0:  # by its value, ties by the rank of the source that proposes
+        by_value = np.lexsort((ranks, -features.values[rows, reorder]))
+        out[rows[by_value], reorder] += 1.0 / np.log2(2.0 + np.arange(len(rows)))
     else:
         out[rows, m] += GAINS[ranks]

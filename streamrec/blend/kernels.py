@@ -13,6 +13,16 @@ SUMS = {"reassoc", "contract"}  # lets the compiler add several terms of a sum a
 
 
 @njit(cache=True, nogil=True)
+def filled(values, silence):  # type: ignore[no-untyped-def]
+    """Return float32[C, M]: values, silence[m] where one is NaN."""
+    out = np.empty_like(values)
+    for c in range(values.shape[0]):
+        for m in range(values.shape[1]):
+            out[c, m] = silence[m] if np.isnan(values[c, m]) else values[c, m]
+    return out
+
+
+@njit(cache=True, nogil=True)
 def inputs(values, ranks, extras, length, mean, square):  # type: ignore[no-untyped-def]
     """Return float32[C, 2M + E + 1]: standardised values and extras, GAINS, history's length."""
     count, m, e = values.shape[0], values.shape[1], extras.shape[1]
@@ -82,11 +92,15 @@ def lose(scores, ranks, clicked, memory, losses):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True)
-def step_linear(values, extras, d, pinned, rate, weights, own, sums, own_sums):  # type: ignore[no-untyped-def]
+def step_linear(features, d, pinned, rate, both, both_sums):  # type: ignore[no-untyped-def]
     """Move the shared and the bucket's own linear weights one Adagrad step against the loss.
 
-    d: float32[C], the loss's derivative by each score; sums: of the squared slopes.
+    features: (values float32[C, M], extras float32[C, E]); d: float32[C], the loss's derivative by
+    each score; both: (weights, the bucket's own) float32[M + E]; both_sums: of squared slopes.
     """
+    values, extras = features
+    weights, own = both
+    sums, own_sums = both_sums
     m = values.shape[1]
     slope = np.zeros(len(weights), np.float32)
     for c in range(len(values)):

@@ -16,19 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.blend import kernels
-from streamrec.sources.registry import EXTRAS, SOURCES
 
 Array = NDArray[Any]
-VERSION = 2
+VERSION = 3
 BUCKETS = (1, 2, 5, 20)
 """First history length of each bucket; 0 has a bucket of its own."""
-M, E = len(SOURCES), len(EXTRAS)
-LINEAR = M + E
-WIDTH = LINEAR + M + 1
+EXTRAS = ("age", "recent", "nearness", "takes", "in_session", "newest")
+"""Facts of a candidate that are no source: log(1 + age in hours) of the item; and of the user's own
+history: is it in the recent items, 1 / its rank there, log(1 + takes), taken in this session, the
+newest of all."""
+E = len(EXTRAS)
 MOST_WEIGHT = 1e6
 """A click of more weight is damaged."""
 IMPORTANCE_RATE = 0.05
 WEIGH_EVERY = 4
+"""Clicks between two measurements: of one source each."""
+PRIME = 7919
+"""Makes the shuffles of successive measurements unlike."""
 
 
 class BlendRules(NamedTuple):
@@ -36,6 +40,7 @@ class BlendRules(NamedTuple):
 
     start: tuple[float, ...]  # float[M]: linear weights to start from
     pinned: tuple[bool, ...]  # bool[M]: weights that stay what they are
+    silence: tuple[float, ...]  # float[M]: what stands for a source that says nothing
     hidden: int = 32
     rate: float = 0.05  # Adagrad, linear part
     network_rate: float = 0.002  # RMS-normalised, network
@@ -48,14 +53,21 @@ class BlendRules(NamedTuple):
 class Features(NamedTuple):
     """What the scorer knew of one list's candidates."""
 
-    values: NDArray[np.float32]  # [C, M]: log shares or logits, silent ones at their floor
+    values: NDArray[np.float32]  # [C, M]: log shares or scores, NaN where a source says nothing
     ranks: NDArray[np.uint8]  # [C, M]: in the source's own list, 1 best; 0 absent; 255 or worse
     extras: NDArray[np.float32]  # [C, E]
     history: int  # number of known recent items
+    silence: NDArray[np.float32]  # [M]: what stands for NaN
+
+    def filled(self) -> "Features":
+        """Return the same with numbers for what is not said."""
+        values: NDArray[np.float32] = kernels.filled(self.values, self.silence)
+        return self._replace(values=values)
 
     def sample(self) -> bytes:
         """Return the bytes of this list, for `with_click` and then `read_sample`."""
-        head = np.array([VERSION, len(self.values), M, E, 0, self.history], "<u2").tobytes()
+        shape = (*self.values.shape, self.extras.shape[1])
+        head = np.array([VERSION, *shape, 0, self.history], "<u2").tobytes()
         floats = self.values.astype("<f2").tobytes() + self.extras.astype("<f2").tobytes()
         return head + np.float32(0.0).tobytes() + floats + self.ranks.tobytes()
 
@@ -68,48 +80,34 @@ def with_click(sample: bytes, clicked: int, weight: float) -> bytes:
     )  # fmt: skip
 
 
-def read_sample(blob: bytes) -> tuple[Features, int, float] | None:
-    """Return (features, clicked row, weight); None for another version or shape, or damaged."""
-    if len(blob) < 16:
-        return None
-    version, count, m, e, clicked, history = np.frombuffer(blob, "<u2", 6).tolist()
-    if (version, m, e) != (VERSION, M, E) or len(blob) != 16 + count * (3 * M + 2 * E):
-        return None
-    weight = float(np.frombuffer(blob, "<f4", 1, 12)[0])
-    floats = np.frombuffer(blob, "<f2", count * LINEAR, 16).astype(np.float32)
-    if clicked >= count or not np.isfinite(floats).all() or not 0.0 <= weight <= MOST_WEIGHT:
-        return None
-    values, extras = floats[: count * M].reshape(count, M), floats[count * M :].reshape(count, E)
-    ranks = np.frombuffer(blob, np.uint8, offset=16 + 2 * count * LINEAR)
-    return Features(values, ranks.reshape(count, M).copy(), extras, history), clicked, weight
-
-
 def bucket_of(history: int) -> int:
     """Return the bucket of a history's length."""
     return bisect_right(BUCKETS, history)
 
 
 class LearnedBlend:
-    """State of the blend: about 2,500 floats. Reads never write."""
+    """State of the blend: about 2,500 floats. Reads never write; features must be filled."""
 
     def __init__(self, rules: BlendRules) -> None:
         self.rules = rules
         rng = np.random.default_rng(rules.seed)
-        h = rules.hidden
+        h, m = rules.hidden, len(rules.start)
+        width = 2 * m + E + 1
         self.pinned = np.array(rules.pinned)
-        linear = np.zeros((1 + 1 + len(BUCKETS), LINEAR), np.float32)  # row 0: for all buckets
-        linear[0, :M] = rules.start
+        self.silence = np.array(rules.silence, np.float32)
+        linear = np.zeros((1 + 1 + len(BUCKETS), m + E), np.float32)  # row 0: for all buckets
+        linear[0, :m] = rules.start
         self.linear = linear
         self.linear_sums = np.zeros_like(linear)
-        self.inward = (rng.standard_normal((h, WIDTH)) / np.sqrt(WIDTH)).astype(np.float32)
+        self.inward = (rng.standard_normal((h, width)) / np.sqrt(width)).astype(np.float32)
         self.shift = np.zeros(h, np.float32)
         self.outward = np.zeros(h, np.float32)
-        self.squares = np.zeros(h * WIDTH + 2 * h, np.float32)
-        self.mean = np.zeros(LINEAR, np.float32)
-        self.square = np.ones(LINEAR, np.float32)
-        self.losses = np.zeros(1 + M, np.float64)  # blend, sources: discounted sums
+        self.squares = np.zeros(h * width + 2 * h, np.float32)
+        self.mean = np.zeros(m + E, np.float32)
+        self.square = np.ones(m + E, np.float32)
+        self.losses = np.zeros(1 + m, np.float64)  # blend, sources: discounted sums
         self.seen = np.zeros(2, np.float64)  # samples, discounted samples
-        self.importance = np.zeros(M, np.float64)  # loss gained by shuffling a source, recent mean
+        self.importance = np.zeros(m, np.float64)  # loss gained by shuffling a source, recent mean
 
     def scores(self, features: Features) -> NDArray[np.float32]:
         """Return float32[C]."""
@@ -142,7 +140,7 @@ class LearnedBlend:
 
     def learn(self, features: Features, clicked: int, weight: float) -> None:
         """Take one click in: the candidates it was chosen from, its row among them, its weight."""
-        values, ranks, extras, history = features
+        values, ranks, extras, history, _ = features
         scores, hidden, x = self._network(features)
         kernels.add_linear(values, extras, self.weights(history), scores)
         rules, steps, own = self.rules, self.seen[0] + 1.0, 1 + bucket_of(history)
@@ -152,10 +150,9 @@ class LearnedBlend:
         self._weigh(features, clicked, float(d[clicked]))
         d[clicked] -= 1.0
         d *= np.float32(weight)
-        kernels.step_linear(
-            values, extras, d, self.pinned, rules.rate,
-            self.linear[0], self.linear[own], self.linear_sums[0], self.linear_sums[own],
-        )  # fmt: skip
+        both = self.linear[0], self.linear[own]
+        both_sums = self.linear_sums[0], self.linear_sums[own]
+        kernels.step_linear((values, extras), d, self.pinned, rules.rate, both, both_sums)
         toward, by_shift, by_outward = kernels.backward(d, hidden, self.outward)
         gradients, at = ((toward.T @ x).ravel(), by_shift, by_outward), 0
         for array, gradient in zip((self.inward, self.shift, self.outward), gradients, strict=True):
@@ -167,6 +164,26 @@ class LearnedBlend:
         self.seen[0] = steps
         kernels.standardise(values, extras, max(0.001, 1.0 / steps), self.mean, self.square)
 
+    def read_sample(self, blob: bytes) -> tuple[Features, int, float] | None:
+        """Return (features, clicked row, weight); None for another version or shape, or damaged."""
+        if len(blob) < 16:
+            return None
+        version, count, m, e, clicked, history = np.frombuffer(blob, "<u2", 6).tolist()
+        shape = (VERSION, len(self.pinned), E)
+        if (version, m, e) != shape or len(blob) != 16 + count * (3 * m + 2 * e):
+            return None
+        weight = float(np.frombuffer(blob, "<f4", 1, 12)[0])
+        floats = np.frombuffer(blob, "<f2", count * (m + e), 16).astype(np.float32)
+        if clicked >= count or np.isinf(floats).any() or not 0.0 <= weight <= MOST_WEIGHT:
+            return None
+        values, extras = floats[: count * m].reshape(count, m), floats[count * m :]
+        ranks = np.frombuffer(blob, np.uint8, offset=16 + 2 * count * (m + e)).reshape(count, m)
+        if np.isnan(extras).any():
+            return None
+        extras = extras.reshape(count, e)
+        features = Features(values, ranks.copy(), extras, history, self.silence).filled()
+        return features, clicked, weight
+
     def _weigh(self, features: Features, clicked: int, p: float) -> None:
         """Measure the importance of one source, in turn: by how much shuffling it raises the loss.
 
@@ -175,8 +192,8 @@ class LearnedBlend:
         step, count = int(self.seen[0]), len(features.values)
         if step % WEIGH_EVERY:
             return
-        m = step // WEIGH_EVERY % M
-        order = (np.arange(count) + 1 + step * 7919 % max(1, count - 1)) % count
+        m = step // WEIGH_EVERY % len(self.importance)
+        order = (np.arange(count) + 1 + step * PRIME % max(1, count - 1)) % count
         values, ranks = features.values.copy(), features.ranks.copy()
         values[:, m], ranks[:, m] = values[order, m], ranks[order, m]
         shuffled = kernels.softmax(self.scores(features._replace(values=values, ranks=ranks)))
@@ -184,8 +201,8 @@ class LearnedBlend:
         self.importance[m] += IMPORTANCE_RATE * (gained - self.importance[m])
 
     def _network(self, features: Features) -> tuple[Array, Array, Array]:
-        """Return the network's scores [C], the hidden layer [C, H] and its input [C, WIDTH]."""
-        values, ranks, extras, history = features
+        """Return the network's scores [C], its hidden layer [C, H] and input [C, 2M + E + 1]."""
+        values, ranks, extras, history, _ = features
         length = 0.3 * np.log1p(history)
         x = kernels.inputs(values, ranks, extras, length, self.mean, self.square)
         hidden = x @ self.inward.T
@@ -197,18 +214,20 @@ class LearnedBlend:
             self.mean, self.square, self.losses, self.seen, self.importance,
         )  # fmt: skip
 
+    def _head(self) -> bytes:
+        shape = [VERSION, self.rules.hidden, len(self.pinned), E]
+        return np.array(shape, "<u2").tobytes()
+
     def to_bytes(self) -> bytes:
         """Return the state: version, hidden units, arrays."""
-        head = np.array([VERSION, self.rules.hidden, M, E], "<u2").tobytes()
-        return head + b"".join(a.tobytes() for a in self._arrays())
+        return self._head() + b"".join(a.tobytes() for a in self._arrays())
 
     @classmethod
     def from_bytes(cls, blob: bytes, rules: BlendRules) -> Self | None:
         """Return the stored state; None when it has another shape (then it is learnt anew)."""
         blend = cls(rules)
         size = 8 + sum(a.nbytes for a in blend._arrays())
-        head = np.array([VERSION, rules.hidden, M, E], "<u2").tobytes()
-        if blob[:8] != head or len(blob) != size:
+        if blob[:8] != blend._head() or len(blob) != size:
             return None
         at = 8
         for array in blend._arrays():

@@ -19,7 +19,7 @@ from streamrec.evaluation.choose import choose
 from streamrec.evaluation.peers.other_blends import OtherBlends
 from streamrec.evaluation.peers.registry import MissingPeer, make_peers
 from streamrec.evaluation.peers.rivals import Rivals
-from streamrec.evaluation.prequential import Looked, Prequential
+from streamrec.evaluation.prequential import Prequential, Scored
 from streamrec.evaluation.report.render import render
 from streamrec.evaluation.sessions import NamedSessions
 from streamrec.evaluation.tally import BLEND, Tally
@@ -28,7 +28,8 @@ from streamrec.files.event_table import EventTable
 from streamrec.files.events import read_events
 from streamrec.files.items import read_items
 from streamrec.settings.sections import Settings
-from streamrec.sources.registry import SEGMENT_PREFIX, SOURCES
+from streamrec.sources.registry import names_of
+from streamrec.sources.segment import SEGMENT_PREFIX
 
 
 class Plan(NamedTuple):
@@ -112,7 +113,7 @@ def evaluate(
     except MissingPeer as error:
         raise ConfigurationError(str(error)) from None
     live = Prequential(settings, plan.workers, parse_lag(lag))
-    tally = Tally([*rivals.names, *blends.names])
+    tally = Tally(names_of(settings), [*rivals.names, *blends.names])
     sessions = table.sessions.tolist() if table.sessions is not None else None
     named = NamedSessions()
     user_events, item_events = [0] * len(table.user_names), [0] * len(table.item_names)
@@ -127,12 +128,12 @@ def evaluate(
         weight, in_session = settings.events.weights.get(event.type, 0.0), None
         if sessions is not None:
             in_session = named.continues(user, item, sessions[n], weight)
-        looked = live.step(event, in_session)
-        by_blends = _by_other_blends(blends, looked) if looked else []
-        if looked is not None and n >= first and event.type in log.types:
+        scored = live.step(event, in_session)
+        by_blends = _by_other_blends(blends, scored) if scored else []
+        if scored is not None and n >= first and event.type in log.types:
             others = rivals.places(event.user, event.item, event.ts) if peers else []
             others += by_blends
-            tally.add(n, event.ts, looked, user_events[user], item_events[item], others, live.table)
+            tally.add(n, event.ts, scored, user_events[user], item_events[item], others, live.table)
         if peers:
             rivals.learn(event.user, event.item, weight, event.ts, event.type == "remove")
         if n % max(1, min(1000, count // 40)) == 0:
@@ -161,13 +162,13 @@ def _check_writable(file: Path) -> None:
         raise ConfigurationError(f"Cannot write {file}: permission denied.")
 
 
-def _by_other_blends(blends: OtherBlends, looked: Looked) -> list[float]:
+def _by_other_blends(blends: OtherBlends, scored: Scored) -> list[float]:
     """Return the clicked item's place under the other blends, and let them learn."""
-    clicked = looked.clicked
-    if not blends.names or looked.ranked is None or clicked is None:
+    clicked = scored.clicked
+    if not blends.names or scored.ranked is None or clicked is None:
         return [float("nan")] * len(blends.names)
-    places = blends.places(looked.ranked.features, clicked)
-    blends.learn(looked.ranked.features, clicked)
+    places = blends.places(scored.ranked.features, clicked)
+    blends.learn(scored.ranked.features, clicked)
     return places
 
 
@@ -215,7 +216,7 @@ def read(file: Path, columns: Mapping[str, str], default_type: str) -> EventTabl
 
 def _ablated(settings: Settings, sources: Mapping[str, Any]) -> Iterator[tuple[str, Settings]]:
     replace = msgspec.structs.replace
-    for name in SOURCES:
+    for name in names_of(settings):
         if name in sources:
             off = (*settings.blend.off, name)
             yield name, replace(settings, blend=replace(settings.blend, off=off))

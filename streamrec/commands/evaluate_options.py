@@ -7,7 +7,7 @@ from streamrec.errors import ConfigurationError
 from streamrec.evaluation.peers.other_blends import OTHER_BLENDS
 from streamrec.evaluation.peers.registry import PEERS
 from streamrec.evaluation.prequential import Lag
-from streamrec.sources.registry import SOURCES
+from streamrec.sources.registry import all_sources
 
 LAGS = ("0", "100", "1000", "10000", "1h", "1d")
 """Of the staleness curve: events, or time."""
@@ -42,11 +42,11 @@ def names_in(text: str) -> tuple[str, ...]:
 
 def off_but(text: str) -> str:
     """Return, as a setting, the sources that are not among those named; "" for no names."""
-    wanted = names_in(text)
+    wanted, known = names_in(text), [source.name for source in all_sources()]
     for name in wanted:
-        if name not in SOURCES:
-            raise ConfigurationError(f"--sources: {name!r} is none of {', '.join(SOURCES)}.")
-    return json.dumps([s for s in SOURCES if s not in wanted]) if wanted else ""
+        if name not in known:
+            raise ConfigurationError(f"--sources: {name!r} is none of {', '.join(known)}.")
+    return json.dumps([name for name in known if name not in wanted]) if wanted else ""
 
 
 def peers_of(names: Sequence[str]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """`streamrec explain` and `streamrec weights`: why lists are what they are."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -8,20 +9,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from streamrec.blend import combine as blend
-from streamrec.blend.learned import BUCKETS, LearnedBlend
+from streamrec.blend.learned import BUCKETS, EXTRAS, LearnedBlend
 from streamrec.blend.rules import BLEND_KEY, blend_owner, blend_rules
 from streamrec.commands.lists_now import read_now, shards_of
-from streamrec.ranking.explain import PARTS, Explanation, explain, network_responds_to
+from streamrec.ranking.explain import explain, network_responds_to
 from streamrec.ranking.lists import ListMaker, Ranked
 from streamrec.settings.sections import Settings
-from streamrec.sources.registry import EXTRAS, SOURCES
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
-from streamrec.state.rows import UserRow
 from streamrec.transport.redis_store import Store
-
-M = len(SOURCES)
 
 
 class Answer(msgspec.Struct):
@@ -30,12 +26,13 @@ class Answer(msgspec.Struct):
     user: str
     item: str
     listed: bool
-    place: int | None  # in the list, else among all candidates; None: not a candidate
+    rank: int | None  # in the list, else among all candidates; None: not a candidate
     why_not: str
     score: float | None
-    parts: dict[str, float]  # sum to the score; "rules": what boosts and rotation add
-    past: dict[str, float]  # the user's past items: what of the score each accounts for
-    places: dict[str, float]  # the item's place in each source's own ranking, 1 is the first
+    parts: dict[str, float]  # above the candidates' mean, by source, extra, network and rules
+    past: dict[str, float]  # the user's past items: what of that each accounts for
+    ranks: dict[str, float]  # the item's rank in each source's own order, 1 is the first
+    mean: float = 0.0  # of the candidates' scores: score = mean + the sum of parts
     network_responds_to: dict[str, float] = {}  # its part's change by each source; these do not sum
 
 
@@ -47,14 +44,6 @@ class Weights(msgspec.Struct):
     linear: dict[str, dict[str, float]]  # source or extra -> history bucket -> weight
     importance: dict[str, float]  # loss gained by shuffling the source among the candidates
     loss: dict[str, float]  # 1 - mean reciprocal rank of late, of the blend and each source
-
-
-class Case(NamedTuple):
-    """One user's ranking, and the item asked about."""
-
-    table: ItemTable
-    ranked: Ranked
-    row: int
 
 
 def run_explain(settings: Settings, user: str, item: str, *, as_json: bool = False) -> int:
@@ -84,7 +73,7 @@ def run_weights(settings: Settings, *, as_json: bool = False) -> int:
     if learned is None:
         print("the blend has learnt from no click yet: it uses blend.weights")
         return 0
-    found = weights_of(learned)
+    found = weights_of(settings, learned)
     if as_json:
         print(msgspec.json.encode(found).decode())
     else:
@@ -94,55 +83,57 @@ def run_weights(settings: Settings, *, as_json: bool = False) -> int:
 
 def explained(settings: Settings, store: Store, user: str, item: str) -> Answer:
     """Return the answer from the state in Redis."""
-    table, lists, person, shown = read_now(settings, store, user)
-    known = table.index.rows(np.array([key_of(item)], np.uint64))
-    row = int(known[0])
-    if row < 0 or not table.arrays.stored[row]:
-        return Answer(
-            user, item, False, None, "no event or metadata names this item", None, {}, {}, {}
-        )
-    [ranked] = lists.rank([person], table, [row], [user], shown)
-    return answer(settings, lists, user, item, person, Case(table, ranked, row))
+    now = read_now(settings, store, user)
+    row = int(now.table.index.rows(np.array([key_of(item)], np.uint64))[0])
+    if row < 0 or not now.table.arrays.stored[row]:
+        why = "no event or metadata names this item"
+        return Answer(user, item, False, None, why, None, {}, {}, {})
+    [ranked] = now.lists.rank([now.shopper], now.table, [row])
+    return answer(now.lists, now.table, ranked, row)
 
 
-def answer(
-    settings: Settings, lists: ListMaker, user: str, item: str, person: UserRow, case: Case
-) -> Answer:
+def answer(lists: ListMaker, table: ItemTable, ranked: Ranked, row: int) -> Answer:
     """Return why the item is where it is in this ranking."""
-    table, ranked, row = case
-    places = {
-        name: float(place) + 1.0
-        for name, place in zip(SOURCES, ranked.places.tolist(), strict=True)
-        if place == place
-    }
+    settings, shopper = lists.settings, ranked.shopper
+    ranks = zip(lists.names, ranked.full_ranks.tolist(), strict=True)
+    named = {name: rank + 1.0 for name, rank in ranks if rank == rank}
+    found = Answer(shopper.name, table.ids[row] or "", False, None, "", None, {}, {}, named)
     at = np.flatnonzero(ranked.candidates == row)
     if not len(at):
-        why = lists.why_not(person, table, row, user)
-        return Answer(user, item, False, None, why, None, {}, {}, places)
-    how = settings.blend
-    parts = blend.parts(how.kind, ranked.features, lists.weights, table.blend, how.reorder)[at[0]]
-    found = explain(settings, table, ranked.history, row, parts)
-    past = _by_item(table, ranked, found)
-    listed, score = np.flatnonzero(ranked.order == at[0]), float(ranked.scores[at[0]])
+        found.why_not = lists.why_not(shopper, table, row)
+        return found
+    told = explain(lists, table, ranked, int(at[0]))
+    listed = np.flatnonzero(ranked.order == at[0])
     by_score = np.argsort(-ranked.scores, kind="stable")
-    place = int((listed if len(listed) else np.flatnonzero(by_score == at[0]))[0]) + 1
-    why = "" if len(listed) else lists.removed(person, table, row, user)
-    if not len(listed) and not why:
-        why = f"{place - 1} candidates score higher; a list has {len(ranked.order)}"
-        if place <= len(ranked.order):
-            why = "others bring more variety (lists.diversity)"
-    named = {n: round(float(v), 6) for n, v in zip(PARTS, parts, strict=True) if v}
+    found.listed, found.score = bool(len(listed)), float(ranked.scores[at[0]])
+    found.rank = int((listed if len(listed) else np.flatnonzero(by_score == at[0]))[0]) + 1
+    if not len(listed):
+        found.why_not = _why_not_listed(lists, table, ranked, row, found.rank)
+    found.mean = round(told.mean, 6)
+    found.parts = {name: round(value, 6) for name, value in told.parts.items() if value}
     if settings.lists.boosts or settings.lists.rotation:
-        named["rules"] = round(score - float(parts.sum()), 6)
-    responds = {}
-    if table.blend is not None and "network" in named:
-        responds = network_responds_to(table.blend, ranked.features, int(at[0]))
-    return Answer(user, item, bool(len(listed)), place, why, score, named, past, places, responds)
+        rest = found.score - told.mean - sum(told.parts.values())
+        found.parts["rules"] = round(rest, 6)
+    past = zip(shopper.history.tolist(), told.past(len(shopper.history)).tolist(), strict=True)
+    found.past = {table.ids[h] or "": round(value, 6) for h, value in past if value}
+    if table.blend is not None and told.parts.get("network"):
+        responds = network_responds_to(table.blend, ranked.features, int(at[0]), lists.names)
+        found.network_responds_to = responds
+    return found
 
 
-def weights_of(learned: LearnedBlend) -> Weights:
-    """Return the state in words and numbers."""
-    names = (*SOURCES, *EXTRAS)
+def _why_not_listed(lists: ListMaker, table: ItemTable, ranked: Ranked, row: int, rank: int) -> str:
+    removed = lists.removed(ranked.shopper, table, row)
+    if removed or rank <= len(ranked.order):
+        return removed or "others bring more variety (lists.diversity)"
+    return f"{rank - 1} candidates score higher; a list has {len(ranked.order)}"
+
+
+def weights_of(settings: Settings, learned: LearnedBlend) -> Weights:
+    """Return the state in words and numbers; sources that are off are left out."""
+    lists = ListMaker(settings)
+    sources, names = lists.names, (*lists.names, *EXTRAS)
+    off = {n for n, on in zip(sources, lists.roster.active, strict=True) if not on}
     buckets = ["0", *(f"{low}+" for low in BUCKETS)]
     linear = {
         name: {
@@ -150,34 +141,34 @@ def weights_of(learned: LearnedBlend) -> Weights:
             for b, bucket in enumerate(buckets)
         }
         for k, name in enumerate(names)
+        if name not in off
     }
     seen = max(1e-9, float(learned.seen[1]))
     losses = (learned.losses / seen).round(4).tolist()
     leader = learned.leader()
     return Weights(
-        "blend" if leader < 0 else SOURCES[leader],
+        "blend" if leader < 0 else sources[leader],
         int(learned.seen[0]),
         linear,
-        dict(zip(SOURCES, learned.importance.round(4).tolist(), strict=True)),
-        dict(zip(("blend", *SOURCES), losses, strict=True)),
+        _but(off, sources, learned.importance.round(4).tolist()),
+        _but(off, ("blend", *sources), losses),
     )
 
 
-def _by_item(table: ItemTable, ranked: Ranked, found: Explanation) -> dict[str, float]:
-    """Return by past item what of the score it accounts for, where that is anything."""
-    totals = zip(ranked.history.tolist(), found.by_item.sum(axis=0), strict=True)
-    return {table.ids[h] or "": round(float(total), 6) for h, total in totals if total}
+def _but(off: set[str], names: Sequence[str], values: Sequence[float]) -> dict[str, float]:
+    return {name: value for name, value in zip(names, values, strict=True) if name not in off}
 
 
 def _print_answer(found: Answer) -> None:
     console = Console(highlight=False)
     who, what = escape(found.user), escape(found.item)
     if found.listed:
-        console.print(f"{what} is number {found.place} of a list made now for {who}.")
+        console.print(f"{what} is number {found.rank} of a list made now for {who}.")
     else:
         console.print(f"{what} is not in a list made now for {who}: {escape(found.why_not)}.")
     if found.score is not None:
-        table = Table("part", "adds", title=f"score {found.score:.4f}", title_justify="left")
+        title = f"score {found.score:.4f}, {found.score - found.mean:+.4f} above the mean"
+        table = Table("part", "adds", title=title, title_justify="left")
         for name, value in sorted(found.parts.items(), key=lambda part: -abs(part[1])):
             table.add_row(name, f"{value:+.4f}")
         console.print(table)
@@ -190,10 +181,10 @@ def _print_answer(found: Answer) -> None:
         for name, value in sorted(found.past.items(), key=lambda one: -abs(one[1]))[:10]:
             table.add_row(escape(name), f"{value:+.4f}")
         console.print(table)
-    if found.places:
-        best = sorted(found.places.items(), key=lambda one: one[1])
-        words = ", ".join(f"{name} {place:.0f}" for name, place in best)
-        console.print(f"Its place in each source alone: {words}.", soft_wrap=True)
+    if found.ranks:
+        best = sorted(found.ranks.items(), key=lambda one: one[1])
+        words = ", ".join(f"{name} {rank:.0f}" for name, rank in best)
+        console.print(f"Its rank in each source alone: {words}.", soft_wrap=True)
 
 
 def _print_weights(found: Weights) -> None:

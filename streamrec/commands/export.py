@@ -11,8 +11,10 @@ from typing import IO, Any
 
 from streamrec.commands.stored_state import Stored
 from streamrec.settings.sections import Settings
-from streamrec.sources.registry import SEGMENT_PREFIX
-from streamrec.state import rows
+from streamrec.sources.registry import sources_of
+from streamrec.sources.segment import SEGMENT_PREFIX
+from streamrec.state.item_rows import ITEMS, ItemSchema
+from streamrec.state.user_rows import decode_user
 
 RUN_LINES = 100_000
 Line = dict[str, Any]
@@ -27,10 +29,10 @@ def run(settings: Settings, directory: Path) -> int:
     """
     directory.mkdir(parents=True, exist_ok=True)
     with closing(Stored(settings.redis)) as stored:
-        ids = _item_ids(stored)
+        ids, schema = _item_ids(stored), ItemSchema(sources_of(settings))
         _write(directory / "users.jsonl", _users(stored, ids))
-        _write(directory / "items.jsonl", _items(stored, ids, settings.factors.size))
-        _write(directory / "pairs.jsonl", _pairs(stored, ids))
+        _write(directory / "items.jsonl", _items(stored, ids, schema))
+        _write(directory / "pairs.jsonl", _pairs(stored, ids, schema))
         _write(directory / "partitions.jsonl", _partitions(stored))
     return 0
 
@@ -47,7 +49,7 @@ def _name(ids: dict[bytes, str], key: bytes) -> str:
 def _users(stored: Stored, ids: dict[bytes, str]) -> Iterator[Line]:
     for shard, meta in stored.metas("u").items():
         for user, blob in stored.store.scan(shard, "users"):
-            row = rows.decode_user(blob)
+            row = decode_user(blob)
             recent = [
                 {"item": _name(ids, key.tobytes()), "type": meta.types[kind], "ts": ts}
                 for key, kind, ts in zip(row.keys, row.types.tolist(), row.ts.tolist(), strict=True)
@@ -55,21 +57,22 @@ def _users(stored: Stored, ids: dict[bytes, str]) -> Iterator[Line]:
             yield {"user": user.decode(), "events": row.events, "recent": recent}
 
 
-def _items(stored: Stored, ids: dict[bytes, str], size: int) -> Iterator[Line]:
-    for key, blob in stored.rows("i", "factors"):
-        row = rows.decode_factors([blob], size)[0]
+def _items(stored: Stored, ids: dict[bytes, str], schema: ItemSchema) -> Iterator[Line]:
+    for key, blob in stored.rows("i", ITEMS):
+        row = schema.kinds[ITEMS].read(blob)
         counts = {"events": int(row["events"]), "pairs": int(row["pairs"])}
         name = _name(ids, key)
         if not name.startswith(SEGMENT_PREFIX):
             yield {"item": name, **counts}
 
 
-def _pairs(stored: Stored, ids: dict[bytes, str]) -> Iterator[Line]:
-    for key, blob in stored.rows("i", "neighbours"):
+def _pairs(stored: Stored, ids: dict[bytes, str], schema: ItemSchema) -> Iterator[Line]:
+    for key, blob in stored.rows("i", "similarity"):
         if _name(ids, key).startswith(SEGMENT_PREFIX):
             continue
-        neighbours, _, counts = rows.decode_neighbours(blob)
-        for neighbour, count in zip(neighbours, counts.tolist(), strict=True):
+        row = schema.kinds["similarity"].read(blob)
+        pairs = zip(row["similarity_keys"], row["similarity_counts"].tolist(), strict=True)
+        for neighbour, count in pairs:
             if count:  # the reverse of a pair has a weight and no count
                 names = {"item": _name(ids, key), "neighbour": _name(ids, neighbour.tobytes())}
                 yield {**names, "count": count}

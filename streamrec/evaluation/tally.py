@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.evaluation.intervals import interval
-from streamrec.evaluation.prequential import Looked
+from streamrec.evaluation.prequential import Scored
 from streamrec.ranking.diversity import intra_list_distance
-from streamrec.sources.registry import POPULARITY_LONG, SOURCES
+from streamrec.sources.popularity import LONG
 from streamrec.state.item_table import ItemTable
 
 Array = NDArray[Any]
@@ -26,9 +26,9 @@ MAIN = "recall@20"
 class Tally:
     """One row a scored event: the clicked item's place in the list of each contender."""
 
-    def __init__(self, contenders: Sequence[str]) -> None:
-        self.names = [BLEND, *SOURCES, *contenders]
-        self.own = 1 + len(SOURCES)
+    def __init__(self, sources: Sequence[str], contenders: Sequence[str]) -> None:
+        self.names = [BLEND, *sources, *contenders]
+        self.own = 1 + len(sources)
         self._places: list[Array] = []
         self._events: list[tuple[int, int, int, int, int, bool]] = []
         self._shown = np.zeros((self.own, 1024), np.bool_)
@@ -41,18 +41,18 @@ class Tally:
         return len(self._places)
 
     def add(
-        self, number: int, ts: int, looked: Looked, user_events: int, item_events: int,
+        self, number: int, ts: int, scored: Scored, user_events: int, item_events: int,
         others: Sequence[float], table: ItemTable,
     ) -> None:  # fmt: skip
         """Take in one scored event: its number, what was found, and the places in other lists."""
         places = np.full(len(self.names), np.nan, np.float32)
-        if not looked.new_item:
-            places[0] = looked.place
-            places[1 : self.own] = looked.places
+        if not scored.new_item:
+            places[0] = scored.rank
+            places[1 : self.own] = scored.full_ranks
             places[self.own :] = others
-            self._look_at_lists(looked, table)
+            self._look_at_lists(scored, table)
         self._places.append(places)
-        facts = (number, ts, looked.history, user_events, item_events, looked.new_item)
+        facts = (number, ts, scored.history, user_events, item_events, scored.new_item)
         self._events.append(facts)
 
     def add_weights(self, number: int, table: ItemTable) -> None:
@@ -60,8 +60,8 @@ class Tally:
         if table.blend is not None:
             self._weights[number] = table.blend.importance.copy()
 
-    def _look_at_lists(self, looked: Looked, table: ItemTable) -> None:
-        ranked = looked.ranked
+    def _look_at_lists(self, scored: Scored, table: ItemTable) -> None:
+        ranked = scored.ranked
         if ranked is None:
             return
         best, alone = ranked.candidates[ranked.order[:K]], ranked.alone[:, :K]
@@ -78,12 +78,12 @@ class Tally:
 
     def _quality(self, top: Array, table: ItemTable) -> Array:
         """Return float64[own, 3]: novelty, diversity and popularity bias of one user's lists."""
-        total = table.log2_totals()[POPULARITY_LONG]
+        total = table.log2_totals()[LONG]
         out = np.full((self.own, 3), np.nan)
         for m in range(self.own):
             rows = top[m][top[m] >= 0]
             if len(rows):
-                bits = np.maximum(table.arrays.heats[rows, POPULARITY_LONG] - total, -20.0)
+                bits = np.maximum(table.arrays.heats[rows, LONG] - total, -20.0)
                 vectors = table.arrays.targets[rows]
                 lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
                 distance = intra_list_distance(vectors / np.maximum(lengths, 1e-9))
@@ -155,7 +155,7 @@ class Tally:
                     "ts": int(facts[part][0, 1]),
                     "scored": len(facts[part]),
                     "sources": some,
-                    "weights": dict(zip(SOURCES, share.tolist(), strict=False)),
+                    "weights": dict(zip(self.names[1 : self.own], share.tolist(), strict=False)),
                 }
             )
         return out

@@ -1,17 +1,17 @@
-"""The place of one item in a source's ranking of the whole catalogue, for evaluation."""
+"""The rank of one item in a source's order of the whole catalogue, for evaluation."""
 
 import numpy as np
 from numba import njit
 
-from streamrec.ranking.views import sparse
-from streamrec.sources.registry import FACTORS, POPULARITY_LONG
+from streamrec.ranking.views import FEW, SAME
 
 
 @njit(cache=True, nogil=True)
 def _above(values, target, servable, marks):  # type: ignore[no-untyped-def]
     """Return how many allowed items have a higher value than the target, plus half of the equal.
 
-    Without a branch, for which side an item is on cannot be foretold.
+    values: float[items]; servable: bool[items]; marks: uint8[items], 0 allowed. Without a branch,
+    for which side an item is on cannot be foretold.
     """
     mine, twice = values[target], np.int64(0)
     for j in range(len(servable)):
@@ -21,7 +21,7 @@ def _above(values, target, servable, marks):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _above_sparse(scores, rows, target, servable, marks, allowed):  # type: ignore[no-untyped-def]
+def _above_few(scores, rows, target, servable, marks, allowed):  # type: ignore[no-untyped-def]
     """Return the same of a source that says something of `rows` only; `allowed`: of all items."""
     mine, above, level = scores[target], 0, 0
     for j in rows:
@@ -34,31 +34,30 @@ def _above_sparse(scores, rows, target, servable, marks, allowed):  # type: igno
 
 
 @njit(cache=True, nogil=True)
-def places_of(target, user, table, catalogue, rules, scratch, found):  # type: ignore[no-untyped-def]
-    """Return float64[M]: the target's place (0 best) among all allowed items, ties at their middle.
+def full_ranks(target, excluded, dense, catalogue, roster, scratch):  # type: ignore[no-untyped-def]
+    """Return float64[M]: how many allowed items stand above the target, 0 best, ties in the middle.
 
-    NaN where the source says nothing of any item, or no source could show the target.
+    excluded: how many items the list leaves out; dense: as in candidates.gather. NaN where the
+    source says nothing of any item, or no source could show the target.
     """
-    active, heats, logits, contents = rules.active, table.heats, user.logits, user.contents
-    servable, marks, scores, touched = (
-        catalogue.servable, scratch.marks, scratch.scores, scratch.touched
-    )  # fmt: skip
-    allowed = catalogue.servable_count - len(user.excluded) - len(user.seen)
+    active, style, place = roster.active, roster.style, roster.place
+    servable, heats, marks = catalogue.servable, catalogue.heats, scratch.marks
+    scores, touched, found = scratch.scores, scratch.touched, scratch.found
+    allowed = catalogue.servable_count - excluded
+    said, u = dense
     out = np.full(len(active), np.nan)
     if target < 0 or not servable[target]:
         return out
     for m in range(len(active)):
-        s = sparse(m)
+        k = place[m]
         if not active[m]:
             continue
-        if m <= POPULARITY_LONG:
-            out[m] = _above(heats[:, m], target, servable, marks)
-        elif s >= 0:
-            if found[s] > 0:
-                rows = touched[s, : found[s]]
-                out[m] = _above_sparse(scores[s], rows, target, servable, marks, allowed)
-        else:
-            values = logits if m == FACTORS else contents
-            if len(values) > 0:
-                out[m] = _above(values, target, servable, marks)
+        if style[m] == SAME:
+            out[m] = _above(heats[:, k], target, servable, marks)
+        elif style[m] == FEW:
+            if found[k] > 0:
+                rows = touched[k, : found[k]]
+                out[m] = _above_few(scores[k], rows, target, servable, marks, allowed)
+        elif not np.isnan(said[k, u, target]):
+            out[m] = _above(said[k, u], target, servable, marks)
     return out

@@ -1,17 +1,15 @@
 """Reasons: which past items speak for a recommended one."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from streamrec.sources.registry import (
-    CONTENT,
-    COSINE,
-    FACTORS,
-    REPEATS,
-    SIMILARITY,
-    SUCCESSORS,
-)
-from streamrec.sources.successors import vote
+from streamrec.sources.source import Shopper
+from streamrec.state.item_table import ItemTable
+
+Array = NDArray[Any]
 
 
 @njit(cache=True, nogil=True)
@@ -34,76 +32,24 @@ def stands_out(parts, ranks):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True, nogil=True)
-def because(history, rows, source, table, rules, most, where):  # type: ignore[no-untyped-def]
-    """Return int32[len(rows), most] history rows that support each item, strongest first or -1.
+def because(
+    lists: Any, table: ItemTable, shopper: Shopper, rows: Array, source: Array
+) -> list[list[int]]:
+    """Return for each item the past ones that support it, as table rows, strongest first.
 
-    By what past item h_b adds to the value of the source that the item stands out for (see the
-    learners); popularity and segments have no reasons. where: int32[items], to work in.
+    By what they add to the score of the source that the item stands out for (Source.support), as
+    `explain` does. lists: the ListMaker; source: int64[len(rows)], number of the source.
     """
-    support = np.zeros((len(rows), len(history)))
-    for r in range(len(rows)):
-        where[rows[r]] = r
-    step = 1.0
-    for b in range(len(history)):
-        h = history[b]
-        _from_lists(table, h, b, step, rules, rows, source, where, support)
-        for r in range(len(rows)):
-            if source[r] == REPEATS and h == rows[r]:
-                support[r, b] = 1.0
-            elif b < rules.context and source[r] == FACTORS:
-                support[r, b] = step * _dot(table.contexts[h], table.targets[rows[r]])
-            elif b < rules.context and source[r] == CONTENT:
-                support[r, b] = step * _dot(table.content[h], table.content[rows[r]])
-        step *= rules.decay
-    out = np.full((len(rows), most), -1, np.int32)
-    for r in range(len(rows)):
-        for n in range(min(most, len(history))):
-            b = support[r].argmax()
-            if support[r, b] <= 0.0:
-                break
-            out[r, n] = history[b]
-            support[r, b] = 0.0
+    out: list[list[int]] = [[] for _ in rows]
+    most = min(lists.settings.lists.because, len(shopper.history))
+    if not most:
+        return out
+    for m in np.unique(source).tolist():
+        mine = np.flatnonzero(source == m)
+        one, where = lists.sources[m], lists.scratch.where
+        support = one.support(table.arrays, shopper, rows[mine], where)
+        if support is not None:
+            best = np.argsort(-support, axis=1, kind="stable")[:, :most]
+            for n, order, values in zip(mine.tolist(), best, support, strict=True):
+                out[n] = [int(shopper.history[b]) for b in order.tolist() if values[b] > 0.0]
     return out
-
-
-@njit(cache=True, nogil=True)
-def _from_lists(table, h, b, step, rules, rows, source, where, support):  # type: ignore[no-untyped-def]
-    """Add what the lists of past item h, the b-th newest, say of the items: one pass over them."""
-    if b < rules.window and (source == SIMILARITY).any():
-        for n in range(table.sizes[h]):
-            r = _place(table.neighbours[h, n], rows, where)
-            if r >= 0 and source[r] == SIMILARITY:
-                support[r, b] = step * table.weights[h, n] / table.totals[h]
-    if (source == COSINE).any():
-        length = (b + 1.0) * np.sqrt(max(1.0, table.events[h]))
-        for n in range(table.far_sizes[h]):
-            r = _place(table.far[h, n], rows, where)
-            if r >= 0 and source[r] == COSINE:
-                support[r, b] = table.far_weights[h, n] / length
-    if b < rules.ring and (source == SUCCESSORS).any():
-        count = min(np.int64(table.ring_totals[h]), table.ring.shape[1])
-        total = 0.0
-        for n in range(count):
-            total += vote(table.ring_ranks[h, n], rules.reverse)
-        for n in range(count):
-            r = _place(table.ring[h, n], rows, where)
-            if r >= 0 and source[r] == SUCCESSORS:
-                support[r, b] += step * vote(table.ring_ranks[h, n], rules.reverse) / total
-
-
-@njit(cache=True, nogil=True)
-def _place(j, rows, where):  # type: ignore[no-untyped-def]
-    """Return the place of item j in rows, or -1; where[rows[r]] = r, anything elsewhere."""
-    if j < 0:
-        return -1
-    r = where[j]
-    return r if r < len(rows) and rows[r] == j else -1
-
-
-@njit(cache=True, nogil=True)
-def _dot(a, b):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for k in range(len(a)):
-        total += a[k] * b[k]
-    return total

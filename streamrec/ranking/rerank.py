@@ -1,6 +1,6 @@
 """From the blend's scores to the order of one list: filters, boosts, rotation, variety."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,24 +9,14 @@ from numpy.typing import NDArray
 from streamrec.expressions import filters
 from streamrec.ranking.diversity import diversify, rotate
 from streamrec.settings.sections import Settings
-from streamrec.sources.popularity import LOG_FLOOR, log_share
-from streamrec.sources.registry import POPULARITY_LONG, SEGMENT_PREFIX
+from streamrec.sources.popularity import LOG_FLOOR, LONG, log_share
+from streamrec.sources.segment import SEGMENT_PREFIX
+from streamrec.sources.source import Shopper
 from streamrec.state.item_table import ItemTable
-from streamrec.state.rows import UserRow
 
 Array = NDArray[Any]
 DEEP = 5
 """Variety is looked for among so many times the list's length."""
-NOTHING: Mapping[int, int] = {}
-
-
-class Person(NamedTuple):
-    """Of one user what rules and rotation may ask for."""
-
-    name: str
-    row: UserRow
-    history: Array  # int32[n] rows, newest first
-    shown: Mapping[int, int] = NOTHING  # rows of the list served before: times in a row
 
 
 class Moment(NamedTuple):
@@ -45,17 +35,17 @@ class Reranker:
         self._has_rules = bool(self.rules.filters or self.rules.boosts)
 
     def order(
-        self, candidates: Array, scores: NDArray[np.float64], person: Person, table: ItemTable
+        self, candidates: Array, scores: NDArray[np.float64], shopper: Shopper, table: ItemTable
     ) -> tuple[Array, NDArray[np.float64]]:
         """Return int64[length], the list as places in `candidates`, and the scores with boosts."""
         lists = self._lists
         keep = None
         if self._has_rules and len(candidates):
             at = moment_of(table)
-            items = [item_fields(table, row, person, at) for row in candidates.tolist()]
-            keep, scores = filters.apply(self.rules, items, user_fields(table, person), scores)
-        if lists.rotation and person.shown:
-            times = np.array([person.shown.get(row, 0) for row in candidates.tolist()])
+            items = [item_fields(table, row, shopper, at) for row in candidates.tolist()]
+            keep, scores = filters.apply(self.rules, items, user_fields(table, shopper), scores)
+        if lists.rotation and shopper.shown:
+            times = np.array([shopper.shown.get(row, 0) for row in candidates.tolist()])
             scores = rotate(scores, times, lists.rotation)
         best = np.argsort(-scores, kind="stable")
         if keep is not None:
@@ -69,26 +59,26 @@ class Reranker:
         )
         return deep[chosen], scores
 
-    def trace(self, table: ItemTable, row: int, person: Person) -> list[str]:
+    def trace(self, table: ItemTable, row: int, shopper: Shopper) -> list[str]:
         """Return which filters remove an item, and which boosts it has."""
         if not self._has_rules:
             return []
         return filters.trace(
             self.rules,
-            item_fields(table, row, person, moment_of(table)),
-            user_fields(table, person),
+            item_fields(table, row, shopper, moment_of(table)),
+            user_fields(table, shopper),
         )
 
 
 def moment_of(table: ItemTable) -> Moment:
     """Return what the fields of all items go by; it takes a look at every item."""
-    return Moment(table.now(), float(table.log2_totals()[POPULARITY_LONG]))
+    return Moment(table.now(), float(table.log2_totals()[LONG]))
 
 
-def item_fields(table: ItemTable, row: int, person: Person, at: Moment) -> dict[str, Any]:
+def item_fields(table: ItemTable, row: int, shopper: Shopper, at: Moment) -> dict[str, Any]:
     """Return what an expression may ask of an item."""
     arrays = table.arrays
-    share = float(log_share(arrays.heats[row, POPULARITY_LONG], at.log2_total))
+    share = float(log_share(arrays.heats[row, LONG], at.log2_total))
     born = int(arrays.born[row])
     entry = table.details.get(row)
     return {
@@ -100,18 +90,18 @@ def item_fields(table: ItemTable, row: int, person: Person, at: Moment) -> dict[
         "available": bool(arrays.available[row]),
         "age": (at.now - born) / 1000.0 if born else None,
         "popularity": float(np.exp(share)) if share > LOG_FLOOR else 0.0,
-        "seen": row in person.history
-        or bool((person.row.seen == int(table.keys[row]) & 0xFFFFFFFF).any()),
+        "seen": row in shopper.history
+        or bool((shopper.row.seen == int(table.keys[row]) & 0xFFFFFFFF).any()),
     }
 
 
-def user_fields(table: ItemTable, person: Person) -> dict[str, Any]:
+def user_fields(table: ItemTable, shopper: Shopper) -> dict[str, Any]:
     """Return what an expression may ask of a user."""
     return {
-        "id": person.name,
-        "events": person.row.events,
-        "segment": _segment(table, person.row.segment),
-        "history": [table.ids[row] or "" for row in person.history.tolist()],
+        "id": shopper.name,
+        "events": shopper.row.events,
+        "segment": _segment(table, shopper.row.segment),
+        "history": [table.ids[row] or "" for row in shopper.history.tolist()],
     }
 
 

@@ -1,34 +1,18 @@
-"""What the ranking kernels see: the catalogue, one user, the rules, and work arrays."""
+"""What the ranking kernels see: the catalogue, what sources say of one user, the rules."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.settings.sections import Settings
-from streamrec.sources.registry import (
-    CONTENT,
-    COSINE,
-    REPEATS,
-    SEGMENT,
-    SIMILARITY,
-    SOURCES,
-    SUCCESSORS,
-)
+from streamrec.sources.source import Source
+from streamrec.state.item_table import ItemTable
 
 Array = NDArray[Any]
-SPARSE = (SIMILARITY, COSINE, SUCCESSORS, REPEATS, SEGMENT)
-"""Sources that say something of few items: their scores lie in Scratch."""
-
-
-class Scratch(NamedTuple):
-    """Dense work arrays, one entry an item; all zero between users."""
-
-    scores: Array  # float64[sparse sources, items]
-    touched: Array  # int32[sparse sources, ...]
-    marks: Array  # uint8[items]: bit 0 excluded or seen, bit 1 candidate
-    where: Array  # int32[items]: a candidate's number; old numbers stay
+SAME, FEW, ALL = range(3)
+"""How a source says something: the same to everybody, of few items, of all items."""
 
 
 class Catalogue(NamedTuple):
@@ -36,80 +20,77 @@ class Catalogue(NamedTuple):
 
     shorts: Array  # uint32[slots], short_rows int32[slots]: rows by the 32-bit hash of the item
     short_rows: Array
-    popular: Array  # int32[3, most]: rows by falling share, available ones only
+    orders: Array  # int32[SAME sources, most]: their items, best first, -1 padded
+    heats: Array  # float64[items, 3], log2 of popularity
     log2_totals: Array  # float64[3]
     servable: Array  # bool[items]
     servable_count: int
+    born: Array  # int64[items], ms
     now: int  # newest event time, ms
 
 
-class Shopper(NamedTuple):
-    """One user, items as table rows."""
+class Prepared(NamedTuple):
+    """What a source may look at when the table has changed."""
 
-    history: Array  # int32[n], newest first
-    takes: Array  # uint8[n]
-    in_session: Array  # bool[n]
-    excluded: Array  # int32[m]
-    seen: Array  # uint32[s]
-    logits: Array  # float32[items], or empty without history
-    contents: Array  # float32[items], or empty
-    segment: Array  # int32[0 or 1]: row of the user's segment
+    table: ItemTable
+    heats: Array  # float64[items, 3]
+    log2_totals: Array  # float64[3]
+    servable: Array  # bool[items]
+    changed: Array  # int64[...] rows whose popularity or availability moved
 
 
-class Rules(NamedTuple):
-    """Settings the kernel needs."""
+class Roster(NamedTuple):
+    """The sources as the kernels know them, M in all."""
 
-    window: int
-    ring: int
-    context: int
-    decay: float
-    prior: float
-    reverse: float
-    most: int  # candidates of each source
     active: Array  # bool[M]
+    style: Array  # int64[M]: SAME, FEW or ALL
+    place: Array  # int64[M]: its number among those of its style; of SAME its column of heats
+    shares: Array  # bool[M]: the log of its share enters the blend, not the score itself
 
 
-@njit(cache=True, nogil=True)
-def sparse(m):  # type: ignore[no-untyped-def]
-    """Return the place of source m in Scratch, or -1."""
-    for s in range(len(SPARSE)):
-        if SPARSE[s] == m:
-            return s
-    return -1
+class Scratch(NamedTuple):
+    """What the sources say of one user; dense work arrays, all zero between users."""
+
+    scores: Array  # float64[FEW sources, items]
+    touched: Array  # int32[FEW sources, ...] rows that have a score
+    found: Array  # int64[FEW sources]: how many
+    totals: Array  # float64[FEW sources]: what scores are divided by
+    rest: Array  # float64[FEW sources]: said of all others, times their share of popularity
+    marks: Array  # uint8[items]: bit 0 excluded or seen, bit 1 candidate
+    where: Array  # int32[items]: a candidate's number; old numbers stay
 
 
-NO_SEGMENT = np.zeros(0, np.int32)
+def style_of(source: Source) -> int:
+    """Return how a source says something: by the method that it has."""
+    for style, method in ((SAME, "order"), (FEW, "score"), (ALL, "score_all")):
+        if getattr(type(source), method) is not getattr(Source, method):
+            return style
+    raise TypeError(f"source {source.name} has no order, score or score_all")
 
 
-def rules_of(settings: Settings, weights: NDArray[np.float32]) -> Rules:
-    """Return the kernel's rules; fixed blends ask only sources of weight, and who reorders."""
-    active = np.ones(len(SOURCES), np.bool_)
-    active[COSINE] = settings.cosine.neighbours > 0
-    active[SUCCESSORS] = settings.successors.entries > 0
-    active[CONTENT] = settings.content.size > 0
-    active[REPEATS] = settings.lists.exclude == "none"
+def roster_of(
+    settings: Settings, sources: Sequence[Source], weights: NDArray[np.float32]
+) -> Roster:
+    """Return the roster; fixed blends ask only sources of weight, and who reorders."""
+    active = np.array([s.active() for s in sources], np.bool_)
     if settings.blend.kind != "learned":
         finer = settings.blend.reorder if settings.blend.kind == "cascade" else ""
-        active &= (weights != 0.0) | [s == finer for s in SOURCES]
-    active[[s in settings.blend.off for s in SOURCES]] = False
-    similarity = settings.similarity
-    return Rules(
-        similarity.window,
-        settings.successors.window,
-        settings.factors.context,
-        settings.factors.context_decay,
-        similarity.prior,
-        similarity.reverse_weight,
-        settings.blend.candidates,
-        active,
-    )
+        active &= (weights != 0.0) | [s.name == finer for s in sources]
+    active[[s.name in settings.blend.off for s in sources]] = False
+    styles = [style_of(s) for s in sources]
+    place = [styles[:m].count(style) for m, style in enumerate(styles)]
+    shares = np.array([s.in_blend == "share" for s in sources], np.bool_)
+    return Roster(active, np.array(styles), np.array(place), shares)
 
 
-def new_scratch(items: int, width: int) -> Scratch:
-    """Return work arrays for so many items, and so many entries of lists."""
+def new_scratch(few: int, items: int) -> Scratch:
+    """Return work arrays for so many sources that speak of few items, and so many items."""
     return Scratch(
-        np.zeros((len(SPARSE), items)),
-        np.zeros((len(SPARSE), width + 1), np.int32),
+        np.zeros((few, items)),
+        np.zeros((few, items + 1), np.int32),
+        np.zeros(few, np.int64),
+        np.zeros(few),
+        np.zeros(few),
         np.zeros(items, np.uint8),
         np.zeros(items, np.int32),
     )

@@ -1,5 +1,6 @@
 """The item stage: update records in; item rows and the feed of changed keys out."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from streamrec.errors import CommitConflict, GapError, StreamrecError, UnknownVersion
@@ -7,14 +8,14 @@ from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.live_metrics import observe_ages
 from streamrec.roles.stage import Batches
 from streamrec.settings.sections import Settings
-from streamrec.state import item_lists, updates
+from streamrec.state import updates
+from streamrec.state.item_rows import BLEND, ITEMS
 from streamrec.state.item_shard import ItemShard
 from streamrec.transport.kafka_log import Log, Message, Partition
 from streamrec.transport.redis_keys import Commit, feed_entry
 from streamrec.transport.redis_store import Store
 
 STAGE = "item"
-STORED = ("factors", *item_lists.KINDS, "blend")
 
 
 class ItemLearner:
@@ -35,7 +36,8 @@ class ItemLearner:
         self._stored[name] = int(meta[b"offset"]) if meta else None
         if not meta:
             return ItemShard(partition.number, self._settings, self._log.log_start(partition))
-        stored = {kind: self._store.all_rows(name, kind) for kind in STORED}
+        kinds = ItemShard(partition.number, self._settings, 0).schema.kinds
+        stored = {kind: self._store.all_rows(name, kind) for kind in (*kinds, BLEND)}
         return ItemShard.restore(partition.number, self._settings, meta, stored)
 
     def learn(self, batches: Batches, shards: Mapping[Partition, ItemShard]) -> None:
@@ -53,9 +55,11 @@ class ItemLearner:
         """Set the gauges."""
         rows = self._metrics.rows
         rows.labels("items").set(sum(s.index.size for s in shards.values()))
-        for kind in item_lists.KINDS:
-            entries = (item_lists.entries(s.items, kind, s.index.size) for s in shards.values())
-            rows.labels(kind).set(sum(entries))
+        entries: Counter[str] = Counter()
+        for shard in shards.values():
+            entries.update(shard.entries())
+        for kind, number in entries.items():
+            rows.labels(kind).set(number)
 
     def _fold(self, shard: ItemShard, message: Message) -> list[int]:
         """Apply one record; return the log times of the events that name an item here."""
@@ -79,7 +83,7 @@ class ItemLearner:
         """Commit rows, feed entry and offset together, only from the expected offset."""
         rows, deletes, meta = shard.changes()
         changed = {kind: b"".join(fields) for kind, fields in rows.items()}
-        changed["deleted"] = b"".join(deletes["factors"])
+        changed["deleted"] = b"".join(deletes[ITEMS])
         commit = Commit(
             shard.name,
             self._stored[shard.name],

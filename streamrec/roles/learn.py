@@ -5,16 +5,15 @@ import signal
 import threading
 
 from streamrec.errors import ConfigurationError, StreamrecError
+from streamrec.flow import ID_BYTES, SAMPLE_BYTES, record_bytes
 from streamrec.monitoring.health import serve_health
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.item_stage import ItemLearner
-from streamrec.roles.live_metrics import SAMPLE_BYTES
 from streamrec.roles.stage import Stage
 from streamrec.roles.user_stage import UserLearner
 from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
-from streamrec.state.user_shard import longest_window
 from streamrec.transport.client_settings import MAX_MESSAGE_BYTES
 from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.open_log import open_log
@@ -23,7 +22,7 @@ from streamrec.transport.redis_store import Store
 from streamrec.transport.topics import check_topics
 
 logger = logging.getLogger(__name__)
-RECORD_BYTES = MAX_MESSAGE_BYTES - SAMPLE_BYTES - 500_000
+RECORD_BYTES = MAX_MESSAGE_BYTES - SAMPLE_BYTES - ID_BYTES
 
 
 def run(settings: Settings, stop: threading.Event | None = None) -> int:
@@ -77,20 +76,13 @@ def open_stages(settings: Settings, metrics: Metrics) -> list[Stage]:
 
 def check_record_size(settings: Settings) -> None:
     """Raise ConfigurationError when one batch's update record could be refused by the broker."""
-    each = event_bytes(settings)
+    each = record_bytes(settings)
     most = settings.batches.max_events * each
     if most > RECORD_BYTES:
         raise ConfigurationError(
             f"batches.max_events = {settings.batches.max_events} can make update records of {most} "
             f"bytes, the topic takes {RECORD_BYTES}: set it to {RECORD_BYTES // each} or less"
         )
-
-
-def event_bytes(settings: Settings) -> int:
-    """Return the bytes that one event adds to an update record, at most, but for ids."""
-    factors = settings.factors
-    scored = 25 * (1 + factors.negatives)
-    return 4 * factors.size + scored + 20 * factors.context + 42 * longest_window(settings) + 80
 
 
 def exit_code(stages: list[Stage]) -> int:

@@ -7,24 +7,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrec.flow import ranks_of, samples_of
 from streamrec.monitoring.metrics import Metrics
-from streamrec.settings.learning import BlendSettings
-from streamrec.sources.registry import SOURCES
+from streamrec.settings.sections import Settings
+from streamrec.sources.registry import names_of
 from streamrec.state import served
-from streamrec.state.keys import key_of
-from streamrec.state.user_shard import Fold
+from streamrec.state.user_shard import UserFold
 from streamrec.transport.redis_keys import POPULAR
 from streamrec.transport.redis_store import Store
 
-SHOWN = ("blend", *SOURCES)
 SAMPLE = 200
-MOST_SAMPLES = 20
-"""Clicks of one batch that the learned blend learns from, at most: each sends some 20 kB."""
-SAMPLE_BYTES = 1_000_000
-"""Bytes of their samples, at most: they travel in one update record."""
+"""Of a batch, about so many events have their age observed."""
 
 
-class Looked(NamedTuple):
+class LookedUp(NamedTuple):
     """int[clicks, lists] ranks, and samples for the learned blend."""
 
     ranks: NDArray[Any]
@@ -34,45 +30,37 @@ class Looked(NamedTuple):
 class LiveMetrics:
     """Counts hits, NDCG and reciprocal ranks of the blend and of each source alone."""
 
-    def __init__(self, settings: BlendSettings, store: Store, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, store: Store, metrics: Metrics) -> None:
         self._settings = settings
         self._store = store
         self._metrics = metrics
+        self.lists = ("blend", *names_of(settings))
 
-    def look_up(self, fold: Fold) -> Looked:
+    def look_up(self, fold: UserFold) -> LookedUp:
         """Look clicks up; call it before the users' next lists know them.
 
         A user without a list of their own is served the popular one.
         """
         clicks = [e for (_, e), yes in zip(fold.accepted, fold.scorable, strict=True) if yes]
         if not clicks:
-            return Looked(np.zeros((0, len(SHOWN)), np.int64), [])
+            return LookedUp(np.zeros((0, len(self.lists)), np.int64), [])
         number = {user: n for n, user in enumerate(dict.fromkeys(e.user for e in clicks))}
         *own, popular = self._store.shown([*number, POPULAR])
-        lists = [blob or popular for blob in own]
+        rows = [blob or popular for blob in own]
         now = time.time() * 1000.0
-        for blob in filter(None, lists):
+        for blob in filter(None, rows):
             age = max(0.0, now - served.shown_at(blob)) / 1000.0
             self._metrics.list_age_seconds.observe(age)
         which = np.array([number[event.user] for event in clicks], np.int64)
-        keys = np.array([key_of(event.item) for event in clicks], np.uint64)
-        samples: list[bytes] = []
-        room = SAMPLE_BYTES
-        for event, n, key in zip(clicks, which.tolist(), keys.tolist(), strict=True):
-            blob, weight = lists[n], self._settings.event_weights.get(event.type, 1.0)
-            if blob and weight > 0.0 and len(samples) < MOST_SAMPLES:
-                sample = served.sample_of(blob, key, weight)
-                if sample is not None and len(sample) <= room:
-                    samples.append(sample)
-                    room -= len(sample)
-        return Looked(served.ranks_in(lists, which, keys, len(SHOWN)), samples)
+        samples = samples_of(self._settings, clicks, [rows[n] for n in which.tolist()])
+        return LookedUp(ranks_of(rows, which, clicks, len(self.lists)), samples)
 
     def count(self, found: NDArray[Any]) -> None:
         """Add ranks to the counters."""
         self._metrics.prequential_events.inc(len(found))
         hits = {"10": served.hits(found, 10), "20": served.hits(found, 20)}
         gains, reciprocal = served.ndcg(found, 20), served.reciprocal(found, 20)
-        for m, source in enumerate(SHOWN):
+        for m, source in enumerate(self.lists):
             for k, hit in hits.items():
                 self._metrics.prequential_hits.labels(source, k).inc(hit[:, m].sum())
             self._metrics.prequential_ndcg.labels(source).inc(gains[:, m].sum())

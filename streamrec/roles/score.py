@@ -6,19 +6,21 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from streamrec.errors import StoreError
+from streamrec.flow import times_shown_now
 from streamrec.monitoring.health import serve_health
 from streamrec.monitoring.metrics import Metrics
-from streamrec.ranking.lists import NOBODY, ListMaker, Made, PublishedList
+from streamrec.ranking.lists import ListMaker, PublishedList, UserList
 from streamrec.roles.learn import stop_on_signals
 from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
-from streamrec.state.rows import decode_user
 from streamrec.state.served import encode_shown, times_shown
+from streamrec.state.user_rows import UserRow, decode_user, no_user
 from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.redis_keys import POPULAR, Shards, item_shards, user_shards
 from streamrec.transport.redis_store import Store
@@ -26,11 +28,30 @@ from streamrec.transport.redis_store import Store
 logger = logging.getLogger(__name__)
 IDLE_SECONDS = 0.01
 POPULAR_SECONDS = 1.0
-Taken = Mapping[str, Sequence[tuple[str, float]]]
+Due = Mapping[str, Sequence[tuple[str, float]]]
+"""Users and since when they wait, by shard."""
+
+
+class Waiting(NamedTuple):
+    """A user who is due a new list, as read from Redis; one who was evicted is not."""
+
+    name: str
+    since: float  # epoch ms
+    row: UserRow
+    before: Mapping[int, int]  # of the last list, by item key how often in a row; where it is asked
+
+
+class Encoded(NamedTuple):
+    """A list as it is published."""
+
+    user: str
+    offset: int  # of the user's last event that it knows; of the popular list, when it was made
+    json: bytes
+    shown: bytes  # for the learners
 
 
 class Scorer:
-    """One loop: refresh the item table, take due users, score, publish, take them off."""
+    """One loop: refresh, take due, read, rank, encode, publish, done."""
 
     def __init__(self, settings: Settings, store: Store, shards: Shards, metrics: Metrics) -> None:
         self._settings = settings
@@ -66,93 +87,97 @@ class Scorer:
 
     def step(self, now: float) -> bool:
         """Do one turn; say whether there may be more due users."""
-        if self._feed.refresh(now, self._metrics):
-            self._lists.prepare(self._feed.table)
-            self.ready = True
-        lists = self._settings.lists
-        clock = time.time() * 1000.0
-        # the fraction makes the leases of two scorers differ
-        lease = float(int(clock + lists.lease_seconds * 1000)) + secrets.randbelow(1024) / 1024
+        self._refresh(now)
         if not self._lists.ready:  # no item is known yet: they stay due
             return False
-        taken = self._store.take_due(self._users, clock, lease, lists.due_batch)
-        if taken:
+        lease = self._new_lease()
+        due = self._take_due(lease)
+        if due:
             try:
                 with self._metrics.score_seconds.time():
-                    self._serve(taken)
+                    waiting = self._read(due)
+                    made = self._rank(waiting)
+                    lists = self._encode(waiting, made)
+                    self._publish(waiting, lists)
             except StoreError:  # their lease ends, and they are due again
-                self._metrics.lists_failed.inc(sum(map(len, taken.values())))
+                self._metrics.lists_failed.inc(sum(map(len, due.values())))
                 raise
-            self._store.done({s: [u for u, _ in users] for s, users in taken.items()}, lease)
+            self._store.done({shard: [u for u, _ in users] for shard, users in due.items()}, lease)
         if now - self._popular_at >= POPULAR_SECONDS:
             self._popular_at = now
             self._serve_popular()
             self._report()
-        return any(len(users) >= lists.due_batch for users in taken.values())
+        return any(len(users) >= self._settings.lists.due_batch for users in due.values())
 
-    def _serve(self, taken: Taken) -> None:
-        """Make and publish the lists of the taken users."""
-        names: list[str] = []
-        since: list[float] = []
-        for users in taken.values():
-            names += [user for user, _ in users]
-            since += [at for _, at in users]
-        found = self._store.many_rows(
-            [(shard, "users", [user for user, _ in users]) for shard, users in taken.items()]
+    def _refresh(self, now: float) -> None:
+        """Bring the item table up to date, if it is time."""
+        if self._feed.refresh(now, self._metrics):
+            self._lists.prepare(self._feed.table)
+            self.ready = True
+
+    def _new_lease(self) -> float:
+        """Return until when users are taken, epoch ms; the fraction makes two scorers' differ."""
+        end = int(time.time() * 1000.0 + self._settings.lists.lease_seconds * 1000)
+        return float(end) + secrets.randbelow(1024) / 1024
+
+    def _take_due(self, lease: float) -> Due:
+        now, most = time.time() * 1000.0, self._settings.lists.due_batch
+        return self._store.take_due(self._users, now, lease, most)
+
+    def _read(self, due: Due) -> list[Waiting]:
+        """Read the rows of the taken users, and what they were shown where rotation asks."""
+        people = [(shard, name, since) for shard, users in due.items() for name, since in users]
+        blobs = self._store.many_rows(
+            [(shard, "users", [name for name, _ in users]) for shard, users in due.items()]
         )
-        blobs = [blob for rows in found for blob in rows]
-        there = [n for n, blob in enumerate(blobs) if blob is not None]
-        rows = [decode_user(blob) for blob in blobs if blob is not None]
-        people = [names[n] for n in there]
-        before = self._shown_before(people)
-        made = self._lists.make(rows, self._feed.table, people, before)
+        rows = [None if b is None else decode_user(b) for found in blobs for b in found]
+        before: list[Mapping[int, int]] = [{} for _ in people]
+        if self._settings.lists.rotation:
+            shown = self._store.shown([name for _, name, _ in people])
+            before = [times_shown(blob) for blob in shown]
+        each = zip(people, rows, before, strict=True)
+        return [Waiting(name, since, row, last) for (_, name, since), row, last in each if row]
+
+    def _rank(self, waiting: Sequence[Waiting]) -> list[UserList]:
+        table = self._feed.table
+        people = [self._lists.shopper(w.row, table, w.name, w.before) for w in waiting]
+        return self._lists.make(people, table)
+
+    def _encode(self, waiting: Sequence[Waiting], made: Sequence[UserList]) -> list[Encoded]:
         at = int(time.time() * 1000)
-        out = []
-        for k, (n, row, one) in enumerate(zip(there, rows, made, strict=True)):
-            blob = PublishedList(names[n], at, self._model, row.offset, one.items)
-            out.append(
-                (
-                    names[n],
-                    row.offset,
-                    msgspec.json.encode(blob),
-                    self._shown(at, one, before[k : k + 1]),
-                )
-            )
-        published = self._store.publish(out, self._model, self._settings.lists.ttl_seconds)
+        each = zip(waiting, made, strict=True)
+        return [self._encoded(w.name, w.row.offset, at, one, w.before) for w, one in each]
+
+    def _publish(self, waiting: Sequence[Waiting], lists: Sequence[Encoded]) -> None:
+        ttl = self._settings.lists.ttl_seconds
+        published = self._store.publish(lists, self._model, ttl)
         done = time.time() * 1000.0
-        for n, ok in zip(there, published, strict=True):
+        for user, ok in zip(waiting, published, strict=True):
             if ok:
                 self._metrics.lists_published.inc()
-                fresh = max(0.0, done - since[n]) / 1000.0
+                fresh = max(0.0, done - user.since) / 1000.0
                 self._metrics.click_to_list_seconds.observe(fresh)
             else:
                 self._metrics.lists_stale_refused.inc()
 
     def _serve_popular(self) -> None:
-        """Publish the list for strangers."""
-        made = self._lists.make([NOBODY], self._feed.table)[0]
-        at = int(time.time() * 1000)
-        blob = msgspec.json.encode(PublishedList(POPULAR, at, self._model, at, made.items))
-        shown = self._shown(at, made)
-        ttl = self._settings.lists.ttl_seconds
-        self._store.publish([(POPULAR, at, blob, shown)], self._model, ttl)
+        """Publish the list for strangers; the newest wins, so its time stands for an offset."""
+        table, at = self._feed.table, int(time.time() * 1000)
+        [made] = self._lists.make([self._lists.shopper(no_user(), table)], table)
+        popular = self._encoded(POPULAR, at, at, made, {})
+        self._store.publish([popular], self._model, self._settings.lists.ttl_seconds)
 
-    def _shown_before(self, users: Sequence[str]) -> list[dict[int, int]]:
-        """Return what each user was shown last, and how often in a row; [] unless it is needed."""
-        if not self._settings.lists.rotation:
-            return []
-        return [times_shown(blob) for blob in self._store.shown(users)]
-
-    def _shown(self, at: int, made: Made, before: Sequence[Mapping[int, int]] = ()) -> bytes:
-        """Return the row for the learners; a share of them says what the blend can learn from."""
+    def _encoded(
+        self, user: str, offset: int, at: int, made: UserList, before: Mapping[int, int]
+    ) -> Encoded:
+        """Return a list's JSON, and its row for the learners: a share can teach the blend."""
         blend = self._settings.blend
         chosen = blend.kind == "learned" and random.random() < blend.sample
         sample = made.ranked.features.sample() if chosen and made.ranked else b""
-        times = {}
-        if self._settings.lists.rotation:
-            last = before[0] if before else {}
-            times = {key: 1 + last.get(key, 0) for key in made.shown[0].tolist() if key}
-        return encode_shown(at, made.shown, times, made.candidates, sample)
+        times = times_shown_now(made, before) if self._settings.lists.rotation else {}
+        shown = encode_shown(at, made.shown, times, made.candidates, sample)
+        public = PublishedList(user, at, self._model, offset, made.items)
+        return Encoded(user, offset, msgspec.json.encode(public), shown)
 
     def _report(self) -> None:
         self._metrics.due_users.set(self._store.due_count(self._users))

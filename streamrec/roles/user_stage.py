@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from streamrec.blend.rules import blend_owner
 from streamrec.errors import CommitConflict, FoldFailed, StreamrecError
-from streamrec.events.event import Event, EventDecoder, Rejected, decode_item
+from streamrec.events.event import EventDecoder, Rejected, decode_item
+from streamrec.flow import decode, due_users, load, teach, users_over
 from streamrec.monitoring.metrics import Metrics
-from streamrec.roles.live_metrics import LiveMetrics, Looked, observe_ages
+from streamrec.roles.live_metrics import LiveMetrics, LookedUp, observe_ages
 from streamrec.roles.poison import Suspects
 from streamrec.roles.stage import Batches
 from streamrec.settings.sections import Settings
@@ -19,7 +19,7 @@ from streamrec.state import updates
 from streamrec.state.metadata_shard import MetadataShard
 from streamrec.state.updates import Updates
 from streamrec.state.user_rows import longest_idle
-from streamrec.state.user_shard import Fold, UserShard
+from streamrec.state.user_shard import UserFold, UserShard
 from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.kafka_log import Log, Message, Partition
 from streamrec.transport.redis_keys import Commit
@@ -28,7 +28,7 @@ from streamrec.transport.redis_store import Store
 logger = logging.getLogger(__name__)
 STAGE = "user"
 EVICTION_SAMPLE = 5
-MOST_EVICTED = 1000
+"""Users looked at for each one that is dropped: the longest idle of them."""
 
 
 class Work(NamedTuple):
@@ -38,7 +38,7 @@ class Work(NamedTuple):
     expected: int | None
     records: list[Updates]
     rejected: list[tuple[Message, Rejected]]
-    fold: Fold | None  # None for metadata
+    fold: UserFold | None  # None for metadata
 
 
 class UserLearner:
@@ -54,7 +54,7 @@ class UserLearner:
         self._store = store
         self._feed = feed
         self._metrics = metrics
-        self._live = LiveMetrics(settings.blend, store, metrics)
+        self._live = LiveMetrics(settings, store, metrics)
         self._decoder = EventDecoder(settings.events)
         self._item_partitions = log.partitions(kafka.updates_topic)
         self._stored: dict[str, int | None] = {}  # offset in Redis, by shard
@@ -101,11 +101,10 @@ class UserLearner:
         for partition in fresh:
             self._suspects.passed(partition, shards[partition].offset)
 
-    def _look_up(self, fold: Fold, records: Sequence[Updates]) -> Looked:
+    def _look_up(self, fold: UserFold, records: Sequence[Updates]) -> LookedUp:
         """Look the clicks up in the lists served; tell the blend's owner of a sample of them."""
         looked = self._live.look_up(fold)
-        header = records[blend_owner(self._item_partitions)].header
-        header.samples += [(header.first, sample) for sample in looked.samples]
+        teach(records, looked.samples)
         self._metrics.blend_samples.inc(len(looked.samples))
         return looked
 
@@ -167,16 +166,12 @@ class UserLearner:
 
     def _fold_events(
         self, partition: Partition, messages: Sequence[Message], shard: UserShard, next_offset: int
-    ) -> Fold:
-        decode, verdict = self._decoder.decode, self._suspects.verdict
-        decoded: list[tuple[int, int, Event | Rejected]] = [
-            (m.offset, m.timestamp, decode(m.value, m.timestamp)) for m in messages
-        ]
+    ) -> UserFold:
+        decoded = decode(self._decoder, ((m.offset, m.timestamp, m.value) for m in messages))
         if len(decoded) == 1:  # suspects come alone
             [(offset, at, event)] = decoded
-            decoded = [(offset, at, verdict(partition, offset) or event)]
-        missing = shard.users.missing([e.user for _, _, e in decoded if isinstance(e, Event)])
-        shard.users.load(missing, self._store.rows(shard.name, "users", missing))
+            decoded = [(offset, at, self._suspects.verdict(partition, offset) or event)]
+        load(shard, decoded, lambda users: self._store.rows(shard.name, "users", users))
         return shard.fold(decoded, next_offset, self._feed.table)
 
     def _check_offsets(self, works: Sequence[Work]) -> None:
@@ -215,15 +210,12 @@ class UserLearner:
     def _store_rows(self, work: Work) -> None:
         """Commit one batch: rows, due users and offset together, only from the expected offset."""
         shard = work.shard
-        due, deletes = {}, {}
+        due: dict[str, float] = {}
+        deletes: dict[str, list[bytes]] = {}
         if isinstance(shard, UserShard) and work.fold is not None:
-            now = time.time() * 1000.0
-            for at, event in reversed(work.fold.accepted):
-                if self._settings.events.weights[event.type] != 0.0 or event.type == "remove":
-                    due[event.user] = min(now, float(at)) if at >= 0 else now
-            over = shard.stored_users + shard.users.created - self._settings.users.max_users
-            over = min(over, MOST_EVICTED)
-            if over > 0:
+            due = due_users(self._settings, work.fold, time.time() * 1000.0)
+            over = users_over(self._settings, shard)
+            if over:
                 sample = self._store.sample_users(shard.name, EVICTION_SAMPLE * over)
                 shard.evicted = longest_idle(sample, over, shard.users.row_of)
             deletes = {"users": shard.evicted}

@@ -5,16 +5,14 @@ import gc
 import msgspec
 import numpy as np
 
-from streamrec.blend.learned import LearnedBlend, read_sample, with_click
+from streamrec.blend.learned import LearnedBlend, with_click
 from streamrec.blend.rules import blend_rules
 from streamrec.events.event import Event
-from streamrec.ranking.lists import NOBODY, ListMaker
+from streamrec.flow import Flow, deliver, times_shown_now
 from streamrec.settings.sections import Settings
 from streamrec.state import served, updates
-from streamrec.state.item_shard import ItemShard
 from streamrec.state.item_table import ItemTable
-from streamrec.state.rows import decode_user
-from streamrec.state.user_shard import UserShard
+from streamrec.state.user_rows import decode_user, no_user
 
 
 def warm_up(settings: Settings) -> None:
@@ -30,29 +28,26 @@ def _run_all(settings: Settings) -> None:
     types = {"click": 1.0, "dislike": -1.0, "remove": 0.0}
     events = msgspec.structs.replace(settings.events, weights=types)
     settings = msgspec.structs.replace(settings, events=events)
-    users = UserShard(0, settings, 1, 0)
-    items = ItemShard(0, settings, 0)
-    table = ItemTable(settings, with_lists=True)
-    kinds = ("click", "click", "click", "dislike", "remove", "click")
-    for n, kind in enumerate(kinds):
-        event = Event("warm", f"item {n % 4}", kind, n)
-        missing = users.users.missing(["warm"])
-        users.users.load(missing, [None] * len(missing))
-        fold = users.fold([(n, n, event)], n + 1, table)
-        items.fold(updates.decode(updates.encode(fold.records[0])))
-        rows, _, _ = items.changes()
-        for name, changed in rows.items():
-            table.apply(name, list(changed.items()))
-    stored, _ = users.changes()
-    row = stored["users"][b"warm"]
-    again = UserShard(0, settings, 1, 0)
-    again.users.load(["warm"], [row])
-    lists = ListMaker(settings)
+    flow = Flow(settings)
+    table = ItemTable(settings, with_lists=True)  # through bytes, as the roles fill theirs
+    for n, kind in enumerate(("click", "click", "click", "dislike", "remove", "click")):
+        fold = flow.fold([(n, n, Event("warm", f"item {n % 4}", kind, n))])
+        deliver(flow.items, [updates.decode(updates.encode(record)) for record in fold.records])
+        for name, rows in flow.items[0].changes()[0].items():
+            table.apply(name, list(rows.items()))
+    row = flow.users[0].changes()[0]["users"][b"warm"]
+    Flow(settings).users[0].users.load(["warm"], [row])
+    lists = flow.lists
     lists.prepare(table)
-    made = lists.make([decode_user(row), NOBODY], table)
-    sample = made[0].ranked.features.sample() if made[0].ranked else b""
-    clicked = read_sample(with_click(sample, 0, 1.0))
-    if clicked is not None:
-        LearnedBlend(blend_rules(settings)).learn(*clicked)
-    shown = served.encode_shown(0, made[0].shown, {}, made[0].candidates, sample)
-    served.ranks_in([shown], np.zeros(1, np.int64), table.keys[:1], len(made[0].shown))
+    people = [lists.shopper(decode_user(row), table), lists.shopper(no_user(), table)]
+    made = lists.make(people, table)[0]
+    if made.ranked is not None:
+        sample = made.ranked.features.sample()
+        blend = LearnedBlend(blend_rules(settings))
+        clicked = blend.read_sample(with_click(sample, 0, 1.0))
+        if clicked is not None:
+            blend.learn(*clicked)
+        shown = served.encode_shown(
+            0, made.shown, times_shown_now(made, {}), made.candidates, sample
+        )
+        served.ranks_in([shown], np.zeros(1, np.int64), table.keys[:1], len(made.shown))

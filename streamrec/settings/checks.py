@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 
 from streamrec.settings.sections import Settings
-from streamrec.sources.registry import SOURCES
+from streamrec.sources.registry import names_of
 
 
 class Problem(Exception):
@@ -86,18 +86,18 @@ def _check_bounds(settings: Settings) -> None:
 
 
 def _check_lists(settings: Settings) -> None:
-    blend = settings.blend
+    blend, sources = settings.blend, names_of(settings)
     for source, weight in blend.weights.items():
-        if source not in SOURCES:
-            text = f"blend.weights names {source!r}, which {_one_of(SOURCES)}"
+        if source not in sources:
+            text = f"blend.weights names {source!r}, which {_one_of(sources)}"
             raise Problem(text, "blend.weights")
         if weight < 0:
             raise Problem(f"blend.weights.{source} is {weight}; below 0", "blend.weights")
     reorder = (blend.reorder,) if blend.reorder else ()
     for name, named in (("off", blend.off), ("pinned", blend.pinned), ("reorder", reorder)):
         for source in named:
-            if source not in SOURCES:
-                text = f"blend.{name} names {source!r}, which {_one_of(SOURCES)}"
+            if source not in sources:
+                text = f"blend.{name} names {source!r}, which {_one_of(sources)}"
                 raise Problem(text, f"blend.{name}")
     if blend.reorder in blend.off:
         text = f"blend.reorder names {blend.reorder!r}, which blend.off switches off"

@@ -19,7 +19,7 @@ import msgspec
 from streamrec.errors import ConfigurationError
 from streamrec.settings.checks import Problem, check_together, range_of
 from streamrec.settings.profiles import PROFILES
-from streamrec.settings.sections import Settings
+from streamrec.settings.sections import CommonSettings, Settings, settings_type
 from streamrec.settings.types import Section
 
 PREFIX = "STREAMREC_"
@@ -55,23 +55,43 @@ def load_given(
 ) -> tuple[Settings, frozenset[str]]:
     """Return the settings as `load` does, and the names of those that were given somewhere."""
     file = find_file(path, environ)
-    given = [*_from_file(file), *_from_environment(environ), *_from_flags(flags)]
-    given = [*_from_profile(given), *given]
+    kind = settings_type(_extra_sources(file, environ, flags))
+    types = all_settings(kind)
+    given = [
+        *_from_file(file, types), *_from_environment(environ, types), *_from_flags(flags, types)
+    ]  # fmt: skip
+    given = [*_from_profile(given, types), *given]
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for one in given:
-        value = _checked(one)
+        value = _checked(one, types[one.name])
         if one.entry:
-            value = {**values.get(one.name, default_of(one.name)), **value}
+            value = {**values.get(one.name, default_of(one.name, kind)), **value}
         values[one.name] = value
         origins[one.name] = one.origin
-    settings = msgspec.convert(_nested(values), Settings)
+    settings: Settings = msgspec.convert(_nested(values), kind)
     try:
         check_together(settings)
     except Problem as problem:
         origin = next((origins[name] for name in problem.names if name in origins), "settings")
         raise ConfigurationError(f"{origin}: {problem}") from None
     return settings, frozenset(one.name for one in given if one.origin != PROFILE)
+
+
+def _extra_sources(
+    file: Path | None, environ: Mapping[str, str], flags: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return the sources from outside, which must be known before their sections are read."""
+    wanted, name = all_settings(CommonSettings), "extra_sources"
+    found: list[Given] = []
+    if file is not None:
+        value = _document(file)[1].get(name)
+        found += [Given(name, value, str(file))] if value is not None else []
+    for texts, key in ((environ, variable_of(name)), (flags, name)):
+        if key in texts:
+            found.append(Given(name, texts[key], key, is_text=True))
+    extra: tuple[str, ...] = _checked(found[-1], wanted[name]) if found else ()
+    return extra
 
 
 def find_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -96,9 +116,9 @@ def all_settings(section: type[Section] = Settings, prefix: str = "") -> dict[st
     return types
 
 
-def default_of(name: str) -> Any:
+def default_of(name: str, kind: Any = Settings) -> Any:
     """Return the default of a setting."""
-    value: Any = Settings()
+    value: Any = kind()
     for part in name.split("."):
         value = getattr(value, part)
     return value
@@ -109,22 +129,26 @@ def variable_of(name: str) -> str:
     return PREFIX + name.replace(".", "_").upper()
 
 
-def _from_profile(given: Sequence[Given]) -> Iterator[Given]:
+def _from_profile(given: Sequence[Given], types: Mapping[str, Any]) -> Iterator[Given]:
     """Yield what the last given profile sets: before all others, so that they win."""
     for one in [one for one in given if one.name == "profile"][-1:]:
-        for name, value in PROFILES[_checked(one)].items():
+        for name, value in PROFILES[_checked(one, types["profile"])].items():
             yield Given(name, value, PROFILE)
 
 
-def _from_file(file: Path | None) -> Iterator[Given]:
-    if file is None:
-        return
+def _document(file: Path) -> tuple[str, dict[str, Any]]:
+    """Return a TOML file's text, and what it says."""
     try:
         text = file.read_text(encoding="utf-8")
-        document = tomllib.loads(text)
+        return text, tomllib.loads(text)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{file}: {error}") from None
-    types = all_settings()
+
+
+def _from_file(file: Path | None, types: Mapping[str, Any]) -> Iterator[Given]:
+    if file is None:
+        return
+    text, document = _document(file)
 
     def walk(table: Mapping[str, object], prefix: str) -> Iterator[Given]:
         for key, value in table.items():
@@ -138,8 +162,8 @@ def _from_file(file: Path | None) -> Iterator[Given]:
     yield from walk(document, "")
 
 
-def _from_environment(environ: Mapping[str, str]) -> Iterator[Given]:
-    names = {variable_of(name): name for name in all_settings()} | SHORT_NAMES
+def _from_environment(environ: Mapping[str, str], types: Mapping[str, Any]) -> Iterator[Given]:
+    names = {variable_of(name): name for name in types} | SHORT_NAMES
     for variable in sorted(environ, key=lambda name: (name not in SHORT_NAMES, name)):
         value = environ[variable]
         if not variable.startswith(PREFIX) or _is_no_setting(variable, value):
@@ -161,8 +185,7 @@ def _is_no_setting(variable: str, value: str) -> bool:
     )
 
 
-def _from_flags(flags: Mapping[str, str]) -> Iterator[Given]:
-    types = all_settings()
+def _from_flags(flags: Mapping[str, str], types: Mapping[str, Any]) -> Iterator[Given]:
     for flag, value in flags.items():
         origin = f"--set {flag}"
         table = next(
@@ -194,9 +217,8 @@ def _nearest(name: str, names: Mapping[str, Any]) -> str:
     return difflib.get_close_matches(name, list(names), 1, 0.0)[0]
 
 
-def _checked(one: Given) -> Any:
+def _checked(one: Given, wanted: Any) -> Any:
     """Return the value in the setting's type; of a table's one entry, as a table of one."""
-    wanted = all_settings()[one.name]
     value = one.value
     try:
         if one.is_text and one.entry:

@@ -3,20 +3,13 @@
 The generator of docs/configuration.md and deploy/streamrec.toml reads the lines under the fields.
 """
 
-from typing import Annotated, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from streamrec.settings.learning import (
-    BlendSettings,
-    ContentSettings,
-    CosineSettings,
-    FactorSettings,
-    PopularitySettings,
-    SimilaritySettings,
-    SuccessorSettings,
-)
+from streamrec.errors import ConfigurationError
 from streamrec.settings.types import (
     Count,
     Length,
@@ -28,6 +21,7 @@ from streamrec.settings.types import (
     Size,
     Topic,
 )
+from streamrec.sources.registry import SOURCES, all_sources
 
 
 class KafkaSettings(Section, frozen=True, kw_only=True):
@@ -147,6 +141,35 @@ class ItemSettings(Section, frozen=True, kw_only=True):
     """How often a worker brings its copy of the item table up to date."""
 
 
+class BlendSettings(Section, frozen=True, kw_only=True):
+    """How the sources' opinions become one list."""
+
+    weights: dict[str, float] = msgspec.field(
+        default_factory=lambda: {s.name: s.weight for s in SOURCES if s.weight}
+    )
+    """Weight of each source's log share; the learned blend starts from these."""
+    kind: Literal["learned", "weighted", "cascade", "vote", "borda"] = "learned"
+    """learned from clicks; weighted, as above; cascade, vote or borda, by the sources' ranks."""
+    reorder: str = ""
+    """Source by whose value a cascade orders what each source proposes; "": by their own ranks."""
+    sample: Share = 0.25
+    """Share of the published lists that the learned blend may learn from: they take 15 kB each."""
+    event_weights: dict[str, float] = {}
+    """Weight of each event type in the learned blend's loss, 1 if not named; 0: not learnt."""
+    off: tuple[str, ...] = ()
+    """Sources that take no part, whatever their weight."""
+    pinned: tuple[str, ...] = ()
+    """Sources whose weight above the learned blend does not change."""
+    hidden: Annotated[int, Meta(ge=1, le=256)] = 32
+    """Hidden units of the learned blend's network."""
+    rate: Positive = 0.05
+    """Adagrad step of the learned linear weights."""
+    network_rate: NonNegative = 0.002
+    """RMS-normalised step of the network; 0: linear only."""
+    candidates: Annotated[int, Meta(ge=1, le=500)] = 50
+    """Items each source proposes."""
+
+
 class ListSettings(Section, frozen=True, kw_only=True):
     """The published lists."""
 
@@ -205,24 +228,50 @@ class LoggingSettings(Section, frozen=True, kw_only=True):
     """text, or json: one object a line."""
 
 
-class Settings(Section, frozen=True, kw_only=True):
-    """All sections; the profile stands before them."""
+class CommonSettings(Section, frozen=True, kw_only=True):
+    """All sections but those of the sources; what stands before them belongs to no section."""
 
     profile: Literal["general", "catalogue", "shop", "news"] = "general"
     """general, catalogue (films), shop (people take things again) or news: defaults together."""
+    extra_sources: tuple[str, ...] = ()
+    """Sources from outside the package: `package.module:Class`, or an entry point's name."""
     kafka: KafkaSettings = KafkaSettings()
     redis: RedisSettings = RedisSettings()
     events: EventSettings = EventSettings()
     users: UserSettings = UserSettings()
     items: ItemSettings = ItemSettings()
-    popularity: PopularitySettings = PopularitySettings()
-    similarity: SimilaritySettings = SimilaritySettings()
-    cosine: CosineSettings = CosineSettings()
-    successors: SuccessorSettings = SuccessorSettings()
-    content: ContentSettings = ContentSettings()
-    factors: FactorSettings = FactorSettings()
     blend: BlendSettings = BlendSettings()
     lists: ListSettings = ListSettings()
     batches: BatchSettings = BatchSettings()
     metrics: MetricsSettings = MetricsSettings()
     logging: LoggingSettings = LoggingSettings()
+
+
+@lru_cache(maxsize=16)
+def settings_type(extra: tuple[str, ...] = ()) -> Any:
+    """Return the type of the settings: the common sections, and one for each source that has any.
+
+    Raises ConfigurationError when a source from outside cannot be loaded, or its section's name is
+    taken.
+    """
+    sections = {s.section: s.Settings for s in all_sources(extra) if s.section}
+    taken = set(CommonSettings.__struct_fields__) & set(sections)
+    if taken:
+        raise ConfigurationError(f"extra_sources: the section {taken.pop()} has another meaning")
+    fields = [(name, section, section()) for name, section in sections.items()]
+    return msgspec.defstruct(
+        "Settings", fields, bases=(CommonSettings,), frozen=True, kw_only=True,
+        module=__name__, namespace={"__doc__": CommonSettings.__doc__},
+    )  # fmt: skip
+
+
+if TYPE_CHECKING:
+
+    class Settings(CommonSettings, frozen=True, kw_only=True):
+        """All sections."""
+
+        def __getattr__(self, name: str) -> Any:
+            """Return the section of a source."""
+
+else:
+    Settings = settings_type()

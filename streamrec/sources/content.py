@@ -1,5 +1,7 @@
 """Content: an item's title, categories and text as a hashed TF-IDF vector of unit length.
 
+Score of j: the cosine of its vector with the weighted mean of those of the user's latest items.
+
 Each word w adds sign(w) sqrt(tf_w) idf_w at a place that its hash gives (Weinberger et al. 2009),
 idf_w = log(1 + n / (1 + df_w)) over the items known when the vector is made; a category counts as
 one word of weight 2. Similar texts get similar vectors, so an item can be found from its metadata
@@ -9,15 +11,87 @@ before its first click.
 import math
 import re
 from collections.abc import Sequence
+from typing import Annotated, Any
 from zlib import crc32
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
+from streamrec.settings.types import Section
+from streamrec.sources.factors import user_vector
+from streamrec.sources.source import Shopper, Source
+from streamrec.state.schema import Column
+
+Array = NDArray[Any]
 WORD = re.compile(r"\w+", re.UNICODE)
 CATEGORY_WEIGHT = 2.0
 MOST_WORDS = 200
 MOST_KNOWN = 200_000
+
+
+class ContentSettings(Section, frozen=True, kw_only=True):
+    """Titles, categories and texts of items, as hashed TF-IDF vectors."""
+
+    size: Annotated[int, Meta(ge=0, le=1024)] = 64
+    """Length of an item's vector; 0 switches this source off."""
+
+
+class Content(Source):
+    """What reads like the user's latest items."""
+
+    name, section = "content", "content"
+    Settings = ContentSettings
+    in_blend = "raw"
+
+    def __init__(self, settings: Any) -> None:
+        self._size = settings.content.size
+        factors = settings.factors
+        self._context, self._decay = factors.context, factors.context_decay
+
+    def active(self) -> bool:
+        """Say whether vectors are made."""
+        return bool(self._size > 0)
+
+    def columns(self) -> Sequence[Column]:
+        """Return, for readers alone, the vector: of unit length, or zero."""
+        return (Column("content", "<f4", self._size, "catalogue", stored=False),)
+
+    def memory(self) -> "Words":
+        """Return counts of items by word."""
+        return Words(self._size)
+
+    def describe(self, arrays: Any, row: int, entry: Any, memory: Any) -> None:
+        """Make the item's vector."""
+        if self._size:
+            vector = memory.vector(row, entry.title, entry.categories, entry.text)
+            arrays.content[row] = vector
+
+    def score_all(self, arrays: Any, users: Sequence[Shopper], out: Array) -> None:
+        """Fill out with the cosines; nothing is said to whom nothing is known of."""
+        profiles = np.zeros((len(users), self._size), np.float32)
+        for k, user in enumerate(users):
+            self._profile(arrays.content, user, profiles[k])
+        silent = ~profiles.any(axis=1)
+        if not silent.all():
+            np.matmul(profiles, arrays.content[: out.shape[1]].T, out=out)
+        out[silent] = np.nan
+
+    def support(self, arrays: Any, user: Shopper, rows: Array, where: Array) -> Array:
+        """Return each past item's term of the cosine."""
+        out = np.zeros((len(rows), len(user.history)))
+        weights = self._profile(arrays.content, user, np.zeros(self._size, np.float32))
+        past = arrays.content[user.history[: len(weights)]]
+        out[:, : len(weights)] = weights * (arrays.content[rows] @ past.T)
+        return out
+
+    def _profile(self, content: Array, user: Shopper, out: Array) -> Array:
+        """Fill out float32[size]; return the weights float32[n] of the n newest items in it."""
+        context = user.history[: self._context]
+        weights = np.empty(len(context), np.float32)
+        if len(context):
+            user_vector((content, context), (self._decay, 1.0), weights, out)
+        return weights
 
 
 class Words:

@@ -1,4 +1,4 @@
-"""Online matrix factorisation (session-FISM), in the form that splits over two stages.
+"""Factors: online matrix factorisation (session-FISM), in the form that splits over two stages.
 
 User vector z = sum_b w_b c_{h_b} over the newest items h_b, w_b ~ decay^(b-1); item i has a target
 vector t_i, a bias b_i and a context vector c_i = t_i + e_i. Loss of an event: sampled softmax with
@@ -8,19 +8,160 @@ User stage, from a slightly old copy of the table: draws N, z, p = softmax(a), t
 g = (1 - p_i) t_i - sum_N p_j t_j, and R_j = log sum over the others of exp a.
 Owner of j, with fresh t_j, b_j: p = sigmoid(z.t_j + b_j - log q_j - R_j), t_j += (y_j - p) z;
 owner of h_b: t and e both += w_b g. Steps are row-wise Adagrad: lr / sqrt(sum of mean squares).
+Score of j: z.t_j + b_j, and a multiple of log share_j where `factors.prior` says so.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+from msgspec import Meta
 from numba import njit
+from numpy.typing import NDArray
 
+from streamrec.settings.types import Count, NonNegative, Positive, Section, Share, Size
+from streamrec.sources.popularity import HALF_LIVES, LOG_FLOOR
+from streamrec.sources.source import Given, Shopper, Source
 from streamrec.state.keys import mix, uniform
+from streamrec.state.schema import Column
 
+Array = NDArray[Any]
 FAST = {"reassoc", "contract", "nsz", "arcp"}
+"""Sums in any order; NaN and infinity stay what they are."""
 INIT_SCALE = 0.1
+"""Width of the start vectors: their products stay far below the first steps."""
 SKIP = 1e-4
+"""A target whose error is smaller is not stepped: its row need not be stored again."""
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 over the golden ratio: the step of splitmix64."""
+
+
+class FactorSettings(Section, frozen=True, kw_only=True):
+    """Online matrix factorisation (session-FISM), split over the two stages."""
+
+    size: Size = 64
+    """Length of a factor vector."""
+    negatives: Size = 20
+    """Negatives drawn for an event."""
+    context: Size = 8
+    """Newest items of the user that make up the user's vector."""
+    context_decay: Annotated[float, Meta(gt=0, le=1)] = 0.7
+    """Weight of the b-th newest item is this to the power b-1, normalised."""
+    context_norm: Share = 1.0
+    """The user's vector is the context's weighted sum over the sum of weights to this power."""
+    prior: NonNegative = 0.0
+    """Weight of an item's log popularity in its score, in learning and in lists; 1 suits news."""
+    prior_half_life: Literal["short", "medium", "long"] = "short"
+    """Which half-life that popularity has."""
+    learning_rate: Positive = 0.1
+    """Row-wise Adagrad step."""
+    uniform_share: Share = 0.25
+    """Share of negatives drawn uniformly over all items; the rest come from the latest events."""
+    ring: Size = 5000
+    """Latest events of a partition that negatives are drawn from."""
+    seed: Count = 1
+    """Seed of the initial vectors and of the draws."""
+
+
+class Vectors(NamedTuple):
+    """Factors of many items, K each."""
+
+    targets: Array  # float32[items, K]
+    deltas: Array  # float32[items, K]: e, the context vector less the target vector
+    biases: Array  # float32[items]
+    target_sums: Array  # float32[items]: Adagrad
+    delta_sums: Array  # float32[items]
+    bias_sums: Array  # float32[items]
+
+
+class Factors(Source):
+    """What the user's latest items stand for, learnt by their vectors."""
+
+    name, section = "factors", "factors"
+    Settings = FactorSettings
+    weight = 1.0
+    in_blend = "raw"
+
+    def __init__(self, settings: Any) -> None:
+        self._mine: FactorSettings = settings.factors
+        self._prior: Array | None = None
+
+    def columns(self) -> Sequence[Column]:
+        """Return t, e, b, their sums of squares, and, for readers, c = t + e."""
+        k = self._mine.size
+        sums = ("target_sum", "delta_sum", "bias_sum")
+        return (
+            Column("bias", "<f4"),
+            *(Column(name, "<f4", table="") for name in sums),
+            Column("targets", "<f4", k),
+            Column("deltas", "<f4", k, table=""),
+            Column("contexts", "<f4", k, stored=False),
+        )
+
+    def start(self, arrays: Any, keys: NDArray[np.uint64], first: int) -> None:
+        """Give new items their start vectors."""
+        initial_vectors(arrays.targets, keys, first, self._mine.seed)
+        if "contexts" in arrays.names:
+            arrays.contexts[first : len(keys)] = arrays.targets[first : len(keys)]
+
+    def learn(self, arrays: Any, update: Any) -> None:
+        """Step the vectors of the targets, negatives and history items of a record."""
+        a, c = arrays, update.columns
+        vectors = Vectors(a.targets, a.deltas, a.bias, a.target_sum, a.delta_sum, a.bias_sum)
+        scored = (
+            c["scored_events"], c["scored_keys"], c["scored_log_q"], c["scored_rest"],
+            c["scored_y"],
+        )  # fmt: skip
+        context = c["context_events"], c["context_keys"], c["context_weights"]
+        events = c["z"].astype(np.float32), c["g"].astype(np.float32), c["weights"]
+        where = update.known, update.fresh, a.items_changed
+        _learn(vectors, scored, context, events, where, self._mine.learning_rate)
+
+    def follow(self, arrays: Any, rows: Array, kind: str, given: Given) -> None:
+        """Add up context vectors."""
+        if kind == "items":
+            arrays.contexts[rows] = given("targets") + given("deltas")
+
+    def prepare(self, table: Any) -> None:
+        """Compute what popularity adds to the scores."""
+        if self._mine.prior:
+            half_life = HALF_LIVES[self._mine.prior_half_life]
+            heats = table.heats[:, half_life] - table.log2_totals[half_life]
+            shares = np.maximum(np.log(2.0) * heats, LOG_FLOOR)
+            self._prior = (self._mine.prior * shares).astype(np.float32)
+
+    def score_all(self, arrays: Any, users: Sequence[Shopper], out: Array) -> None:
+        """Fill out with z.t_j + b_j (+ prior); without a history nothing is said."""
+        n = out.shape[1]
+        z = np.zeros((len(users), self._mine.size), np.float32)
+        for k, user in enumerate(users):
+            self._user_vector(arrays.contexts, user, z[k])
+        np.matmul(z, arrays.targets[:n].T, out=out)
+        out += arrays.bias[:n]
+        if self._prior is not None:
+            out += self._prior
+        for k, user in enumerate(users):
+            if not len(user.history):
+                out[k] = np.nan
+
+    def support(self, arrays: Any, user: Shopper, rows: Array, where: Array) -> Array:
+        """Return w_b c_{h_b}.t_j of each past item; bias and prior are the item's own."""
+        out = np.zeros((len(rows), len(user.history)))
+        z = np.zeros(self._mine.size, np.float32)
+        weights = self._user_vector(arrays.contexts, user, z)
+        context = user.history[: len(weights)]
+        products = arrays.targets[rows] @ arrays.contexts[context].T
+        out[:, : len(weights)] = weights * products
+        return out
+
+    def _user_vector(self, contexts: Array, user: Shopper, z: Array) -> Array:
+        """Fill z float32[K]; return the weights float32[n] of the n newest items in it."""
+        mine, context = self._mine, user.history[: self._mine.context]
+        weights = np.empty(len(context), np.float32)
+        if len(context):
+            user_vector((contexts, context), (mine.context_decay, mine.context_norm), weights, z)
+        return weights
 
 
 @njit(cache=True, nogil=True)
@@ -40,8 +181,13 @@ def initial_vectors(vectors, keys, first, seed):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
-def user_vector(contexts, rows, decay, norm, weights, z):  # type: ignore[no-untyped-def]
-    """Fill z float32[K] and weights float32[len(rows)] from the history's rows, newest first."""
+def user_vector(past, by, weights, z):  # type: ignore[no-untyped-def]
+    """Fill z float32[K] and weights float32[n] from the history.
+
+    past: (contexts float32[items, K], rows int32[n], newest first); by: (decay, norm).
+    """
+    contexts, rows = past
+    decay, norm = by
     total = 0.0
     step = 1.0
     for b in range(len(rows)):
@@ -58,14 +204,15 @@ def user_vector(contexts, rows, decay, norm, weights, z):  # type: ignore[no-unt
 
 
 @njit(cache=True, nogil=True)
-def draw(  # type: ignore[no-untyped-def]
-    target, live, ring, ring_size, ring_counts, uniform_share, state, rows, log_q
-):
+def draw(target, live, latest, uniform_share, state, out):  # type: ignore[no-untyped-def]
     """Fill rows[1:] with negatives and log_q with log q_j = log(u/I + (1-u) count_j/ring).
 
-    live: int32[I] rows of items that exist; rows[0] is the target; a draw that hits the
-    target is dropped (row -1).
+    live: int32[I] rows of items that exist; latest: (ring int32[...] of rows, how many it has,
+    counts int32[items] of rows in it); out: (rows int32[1 + n], log_q float32[1 + n]). rows[0] is
+    the target; a draw that hits the target is dropped (row -1).
     """
+    ring, ring_size, ring_counts = latest
+    rows, log_q = out
     rows[0] = target
     for n in range(1, len(rows)):
         state += GOLDEN
@@ -86,11 +233,14 @@ def draw(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
-def gradient(targets, biases, rows, log_q, positive, z, rest, g):  # type: ignore[no-untyped-def]
+def gradient(table, drawn, positive, z, rest, g):  # type: ignore[no-untyped-def]
     """Fill rest[n] = R_n and g = context gradient for rows (row 0 the event's item, -1 skipped).
 
-    `positive` False (a dislike): the item counts as a negative too, so g pushes away from it.
+    table: (targets float32[items, K], biases float32[items]); drawn: (rows, log_q) of draw; z, g:
+    float32[K]. `positive` False (a dislike): the item is a negative too, so g pushes away from it.
     """
+    targets, biases = table
+    rows, log_q = drawn
     m = len(rows)
     a = np.empty(m, np.float64)
     top = -1e30
@@ -119,10 +269,45 @@ def gradient(targets, biases, rows, log_q, positive, z, rest, g):  # type: ignor
                 g[k] += d * t[k]
 
 
+@njit(cache=True, nogil=True)
+def _learn(vectors, scored, context, events, where, rate):  # type: ignore[no-untyped-def]
+    """Step the vectors, event by event.
+
+    scored: (events, keys, log_q, rest, y), context: (events, keys, weights), as in the record;
+    events: (z float32[n, K], g float32[n, K], weights float32[n]); where: (rows int32[keys] of
+    keys, -1 unknown; fresh bool[n]; changed int32[items]).
+    """
+    scored_events, scored_keys, log_q, rest, y = scored
+    context_events, context_keys, context_weights = context
+    zs, gs, weights = events
+    known, fresh, changed = where
+    s = x = 0
+    for e in range(len(fresh)):
+        z, g, weight = zs[e], gs[e], weights[e]
+        while s < len(scored_events) and scored_events[s] == e:
+            row = known[scored_keys[s]]
+            if row >= 0 and fresh[e]:
+                wanted = (log_q[s], rest[s], y[s], weight)
+                if step_target(vectors, row, z, wanted, rate):
+                    changed[row] = -1
+            s += 1
+        while x < len(context_events) and context_events[x] == e:
+            row = known[context_keys[x]]
+            if row >= 0 and fresh[e]:
+                step_context(vectors, row, g, context_weights[x] * weight, rate)
+                changed[row] = -1
+            x += 1
+
+
 @njit(cache=True, nogil=True, fastmath=FAST)
-def step_target(targets, biases, sums, bias_sums, row, z, log_q, rest, y, weight, rate):  # type: ignore[no-untyped-def]
-    """Rescore one item afresh and step its target vector and bias; returns False when skipped."""
-    t = targets[row]
+def step_target(vectors, row, z, wanted, rate):  # type: ignore[no-untyped-def]
+    """Rescore one item afresh and step its target vector and bias; returns False when skipped.
+
+    z: float32[K]; wanted: (log q, R, y, weight of the event).
+    """
+    log_q, rest, y, weight = wanted
+    biases, sums, bias_sums = vectors.biases, vectors.target_sums, vectors.bias_sums
+    t = vectors.targets[row]
     s = np.float32(0.0)
     square = np.float32(0.0)
     for k in range(len(z)):
@@ -143,18 +328,19 @@ def step_target(targets, biases, sums, bias_sums, row, z, log_q, rest, y, weight
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
-def step_context(targets, offsets, sums, offset_sums, row, g, weight, rate):  # type: ignore[no-untyped-def]
-    """Step the context vector c = t + e of one history item by weight * g, in both parts."""
+def step_context(vectors, row, g, weight, rate):  # type: ignore[no-untyped-def]
+    """Step the context vector c = t + e of one history item by weight * g float32[K], in both."""
+    sums, delta_sums = vectors.target_sums, vectors.delta_sums
     square = np.float32(0.0)
     for k in range(len(g)):
         square += g[k] * g[k]
     square *= np.float32(weight * weight / len(g))
     sums[row] += square
-    offset_sums[row] += square
+    delta_sums[row] += square
     a = np.float32(rate * weight / math.sqrt(sums[row] + 1e-8))
-    b = np.float32(rate * weight / math.sqrt(offset_sums[row] + 1e-8))
-    t = targets[row]
-    e = offsets[row]
+    b = np.float32(rate * weight / math.sqrt(delta_sums[row] + 1e-8))
+    t = vectors.targets[row]
+    e = vectors.deltas[row]
     for k in range(len(g)):
         t[k] += a * g[k]
         e[k] += b * g[k]

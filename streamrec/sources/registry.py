@@ -1,33 +1,69 @@
-"""The sources: what proposes candidates. Their order is the order of all arrays over sources."""
+"""The sources: one line each. Their order is the order of all arrays over sources."""
 
-SOURCES = (
-    "popularity_short",
-    "popularity_medium",
-    "popularity_long",
-    "similarity",
-    "cosine",
-    "successors",
-    "factors",
-    "content",
-    "repeats",
-    "segment",
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from streamrec.errors import ConfigurationError
+from streamrec.sources.content import Content
+from streamrec.sources.cosine import Cosine
+from streamrec.sources.factors import Factors
+from streamrec.sources.popularity import PopularityLong, PopularityMedium, PopularityShort
+from streamrec.sources.repeats import Repeats
+from streamrec.sources.segment import Segment
+from streamrec.sources.similarity import Similarity
+from streamrec.sources.source import Source
+from streamrec.sources.successors import Successors
+
+SOURCES: tuple[type[Source], ...] = (
+    PopularityShort,
+    PopularityMedium,
+    PopularityLong,
+    Similarity,
+    Cosine,
+    Successors,
+    Factors,
+    Content,
+    Repeats,
+    Segment,
 )
-(
-    POPULARITY_SHORT,
-    POPULARITY_MEDIUM,
-    POPULARITY_LONG,
-    SIMILARITY,
-    COSINE,
-    SUCCESSORS,
-    FACTORS,
-    CONTENT,
-    REPEATS,
-    SEGMENT,
-) = range(len(SOURCES))
-SEGMENT_PREFIX = "\x1f"
-"""A segment's popularity lies in a row of its own, as the neighbours of an item that nobody can
-take: its id begins with a control character, which item ids may not hold."""
-EXTRAS = ("age", "recent", "nearness", "takes", "in_session", "newest")
-"""Facts of a candidate that are no source: log(1 + age in hours) of the item; and of the user's own
-history: is it in the recent items, 1 / its place there, log(1 + takes), taken in this session, the
-newest of all."""
+GROUP = "streamrec.sources"
+"""Entry points of this group may be named in `extra_sources`."""
+
+
+def all_sources(extra: tuple[str, ...] = ()) -> tuple[type[Source], ...]:
+    """Return the classes of all sources. Raises ConfigurationError.
+
+    extra: sources from outside the package, as `package.module:Class` or by their entry point.
+    """
+    return SOURCES + tuple(_found(name) for name in extra)
+
+
+def sources_of(settings: Any) -> tuple[Source, ...]:
+    """Return the sources under these settings."""
+    return tuple(source(settings) for source in all_sources(settings.extra_sources))
+
+
+def names_of(settings: Any) -> tuple[str, ...]:
+    """Return the names of all sources."""
+    return tuple(source.name for source in all_sources(settings.extra_sources))
+
+
+@lru_cache(maxsize=64)
+def _found(name: str) -> type[Source]:
+    module, colon, attribute = name.partition(":")
+    try:
+        if colon:
+            found = getattr(import_module(module), attribute)
+        else:
+            [entry] = entry_points(group=GROUP, name=name)
+            found = entry.load()
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"extra_sources: {name!r} cannot be loaded ({error}): give package.module:Class, or "
+            f"the name of an entry point of the group {GROUP}; docs/sources.md"
+        ) from None
+    if not (isinstance(found, type) and issubclass(found, Source) and hasattr(found, "name")):
+        raise ConfigurationError(f"extra_sources: {name!r} is no class of a Source with a name")
+    return found

@@ -6,38 +6,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streamrec.state import item_lists
-from streamrec.state.item_kernel import ALL
+from streamrec.state.item_rows import changed_of
 from streamrec.state.item_shard import ItemShard
 from streamrec.state.item_table import ItemTable
-from streamrec.state.keys import KeyIndex, find, grow, take
+from streamrec.state.keys import KeyIndex, find
+from streamrec.state.schema import ALL, Column
 
 Array = NDArray[Any]
-NO_SUMS = np.zeros(0, np.float32)
-
-
-@njit(cache=True, nogil=True)
-def _copy(changed, rows, theirs, values, sizes, mirror, others, mine, totals, sums, index):  # type: ignore[no-untyped-def]
-    """Copy the entries that changed to table rows, and clear `changed`.
-
-    rows: int32[shard rows]; mirror: keys as of the last copy, only another key is looked up; sums:
-    float32[items] of all values, or of no length.
-    """
-    for a in range(len(rows)):
-        entry = changed[a]
-        if entry == 0:
-            continue
-        changed[a] = 0
-        r, size = rows[a], min(np.int64(sizes[a]), theirs.shape[1])
-        first, last = (0, size) if entry == ALL else (entry - 1, entry)
-        for k in range(first, last):
-            if mirror[r, k] != theirs[a, k] or others[r, k] < 0:
-                mirror[r, k] = theirs[a, k]
-                others[r, k] = find(index[0], index[1], theirs[a, k])
-            mine[r, k] = values[a, k]
-        totals[r] = sizes[a]
-        if len(sums):
-            sums[r] = mine[r, :size].sum()
 
 
 class Follower:
@@ -45,7 +20,7 @@ class Follower:
 
     def __init__(self, table: ItemTable) -> None:
         self.table = table
-        self._mirrors: dict[str, Array] = {}  # keys as of the last copy, by list kind
+        self._mirrors: dict[str, Array] = {}  # keys as of the last copy, by column
         self._rows: dict[str, tuple[KeyIndex, Array]] = {}  # table rows of a shard's rows
 
     def refresh(self, shard: ItemShard) -> None:
@@ -55,16 +30,15 @@ class Follower:
         catalogue = shard.take_catalogue()
         if catalogue:
             keys = np.frombuffer(b"".join(catalogue), "<u8")
-            table.apply_catalogue(keys, list(catalogue.values()))
-        rows, at = self._rows_of(shard), take(items.changed, n)
-        if len(at):
-            columns = (
-                items.targets, items.offsets, items.biases, items.popularity, items.clocks,
-                items.events, items.born,
-            )  # fmt: skip
-            table.take_factors(rows[at], columns, at)
-        for kind in item_lists.KINDS:
-            self._follow(kind, shard, rows)
+            table.describe(keys, list(catalogue.values()))
+        rows = self._rows_of(shard)
+        for name, kind in shard.schema.kinds.items():
+            changed = items.named(changed_of(name))
+            at, entries = take_changed(changed, n)
+            if len(at):
+                for column in kind.lists:
+                    self._copy_list(column, items, (at, rows[at]), entries)
+                table.take(name, rows[at], vars(items), at)
         gone = shard.take_deleted()
         if gone:
             table.remove(np.frombuffer(b"".join(gone), "<u8"))
@@ -82,19 +56,61 @@ class Follower:
             self._rows[shard.name] = shard.index, rows
         return rows
 
-    def _follow(self, kind: str, shard: ItemShard, rows: Array) -> None:
-        table, names = self.table, item_lists.KINDS[kind]
-        theirs, values = item_lists.columns_of(shard.items, kind)[:2]
-        if not theirs.shape[1]:
+    def _copy_list(
+        self, column: Column, items: Any, at: tuple[Array, Array], entries: Array
+    ) -> None:
+        if not column.table or not column.width:
             return
-        others, mine, totals = table.lists_of(kind)
-        mirror = self._mirrors.get(kind)
-        if mirror is None or len(mirror) < len(others):
-            known = np.zeros((0, theirs.shape[1]), np.uint64) if mirror is None else mirror
-            self._mirrors[kind] = mirror = grow(known, len(others))
-        _copy(
-            getattr(shard.items, names.changed), rows, theirs, values,
-            getattr(shard.items, names.size), mirror, others, mine, totals,
-            table.arrays.totals if kind == "neighbours" else NO_SUMS,
-            (table.index.slot_keys, table.index.slot_rows),
-        )  # fmt: skip
+        theirs, sizes = items.named(column.name), items.named(column.sized_by)
+        mine = self.table.arrays.named(column.name)
+        if column.table == "same":
+            copy_entries(theirs, sizes, at, entries, mine)
+            return
+        mirror = self._mirrors.get(column.name)
+        if mirror is None or len(mirror) < len(mine):
+            grown = np.zeros((len(mine), column.width), np.uint64)
+            if mirror is not None:
+                grown[: len(mirror)] = mirror
+            self._mirrors[column.name] = mirror = grown
+        index = self.table.index.slot_keys, self.table.index.slot_rows
+        copy_keys((theirs, mirror), sizes, at, entries, mine, index)
+
+
+@njit(cache=True, nogil=True)
+def take_changed(changed, count):  # type: ignore[no-untyped-def]
+    """Return the first `count` rows that changed, and what of each (schema.note); clear that."""
+    at, entries, size = np.empty(count, np.int64), np.empty(count, np.int32), 0
+    for row in range(count):
+        if changed[row] != 0:
+            at[size], entries[size] = row, changed[row]
+            changed[row] = 0
+            size += 1
+    return at[:size], entries[:size]
+
+
+@njit(cache=True, nogil=True)
+def copy_entries(theirs, sizes, at, entries, mine):  # type: ignore[no-untyped-def]
+    """Copy the entries that changed; at: (rows of theirs, rows of mine), both [n]."""
+    for n in range(len(entries)):
+        a, b, entry = at[0][n], at[1][n], entries[n]
+        size = min(np.int64(sizes[a]), theirs.shape[1])
+        first, last = (0, size) if entry == ALL else (entry - 1, entry)
+        for k in range(first, last):
+            mine[b, k] = theirs[a, k]
+
+
+@njit(cache=True, nogil=True)
+def copy_keys(theirs, sizes, at, entries, mine, index):  # type: ignore[no-untyped-def]
+    """Copy the keys that changed, as table rows; only a key that is another one is looked up.
+
+    theirs: (keys uint64[rows, W], those of the last copy uint64[items, W]); mine: int32[items, W].
+    """
+    keys, mirror = theirs
+    for n in range(len(entries)):
+        a, b, entry = at[0][n], at[1][n], entries[n]
+        size = min(np.int64(sizes[a]), keys.shape[1])
+        first, last = (0, size) if entry == ALL else (entry - 1, entry)
+        for k in range(first, last):
+            if mirror[b, k] != keys[a, k] or mine[b, k] < 0:
+                mirror[b, k] = keys[a, k]
+                mine[b, k] = find(index[0], index[1], keys[a, k])

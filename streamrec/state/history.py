@@ -40,11 +40,14 @@ def index_of(keys, size, key):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def take(keys, ts, types, takes, size, key, event_ts, kind):  # type: ignore[no-untyped-def]
+def take(entries, size, key, event_ts, kind):  # type: ignore[no-untyped-def]
     """Put an item in its place; return (new size, key that fell out, whether one did).
+
+    entries: (keys uint64[H], ts int64[H], types uint8[H], takes uint8[H]), `size` of them in use.
 
     An item already there moves to its new place if that is later, and its count of takes grows.
     """
+    keys, ts, types, takes = entries
     at = index_of(keys, size, key)
     count = 1
     if at >= 0:
@@ -52,7 +55,7 @@ def take(keys, ts, types, takes, size, key, event_ts, kind):  # type: ignore[no-
         if ts[at] > event_ts:
             takes[at] = count
             return size, key, False
-        size = drop(keys, ts, types, takes, size, at)
+        size = drop(entries, size, at)
     place = position(ts, size, event_ts)
     fell = key
     full = size == len(keys)
@@ -60,7 +63,7 @@ def take(keys, ts, types, takes, size, key, event_ts, kind):  # type: ignore[no-
         if place == 0:
             return size, key, True
         fell = keys[0]
-        size = drop(keys, ts, types, takes, size, 0)
+        size = drop(entries, size, 0)
         place -= 1
     for n in range(size, place, -1):
         keys[n] = keys[n - 1]
@@ -75,8 +78,9 @@ def take(keys, ts, types, takes, size, key, event_ts, kind):  # type: ignore[no-
 
 
 @njit(cache=True, nogil=True)
-def drop(keys, ts, types, takes, size, at):  # type: ignore[no-untyped-def]
-    """Take entry `at` out; return the new size."""
+def drop(entries, size, at):  # type: ignore[no-untyped-def]
+    """Take entry `at` out of the first `size`; return the new size."""
+    keys, ts, types, takes = entries
     for n in range(at, size - 1):
         keys[n] = keys[n + 1]
         ts[n] = ts[n + 1]

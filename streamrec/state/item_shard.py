@@ -1,28 +1,38 @@
 """The item fold: update records of one partition in, item rows out."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.blend.learned import LearnedBlend, read_sample
+from streamrec.blend.learned import LearnedBlend
 from streamrec.blend.rules import BLEND_KEY, blend_rules
 from streamrec.errors import GapError, UnknownVersion
 from streamrec.settings.sections import Settings
-from streamrec.sources.factors import initial_vectors
-from streamrec.sources.registry import SEGMENT_PREFIX
-from streamrec.state import item_kernel, item_lists, rows
-from streamrec.state.item_kernel import Columns, ItemArrays, ItemRules
-from streamrec.state.keys import KeyIndex, grow, take
-from streamrec.state.updates import Header, Updates
+from streamrec.sources.popularity import LONG, half_lives_ms
+from streamrec.sources.registry import sources_of
+from streamrec.sources.segment import SEGMENT_PREFIX
+from streamrec.state import schema
+from streamrec.state.item_rows import (
+    BLEND,
+    CATALOGUE,
+    ITEMS,
+    ItemSchema,
+    changed_of,
+    count_events,
+)
+from streamrec.state.keys import KeyIndex, take
+from streamrec.state.updates import Header, Updates, learnt
 
 Array = NDArray[Any]
 Rows = dict[bytes, bytes]
+KEPT = 0.95
+"""Share of the bound that is kept when it is passed, so that it is passed rarely."""
 
 
-class Fold(NamedTuple):
+class ItemFold(NamedTuple):
     """What one record did."""
 
     repeat: bool  # the whole record, or part of it, had been applied before
@@ -41,34 +51,16 @@ class ItemShard:
         self.offset = offset
         self.commits = 0
         self.marks: dict[str, int] = {}
-        self.rules = ItemRules(
-            settings.factors.learning_rate,
-            np.array(settings.popularity.half_lives_seconds, np.float64) * 1000.0,
-            settings.similarity.half_life_seconds * 1000.0,
-            settings.similarity.window,
-            settings.similarity.reverse_weight,
-            settings.cosine.half_life_seconds * 1000.0,
-            settings.cosine.window if settings.cosine.neighbours else 0,
-            settings.successors.window if settings.successors.entries else 0,
-        )
+        self.sources = sources_of(settings)
+        self.schema = ItemSchema(self.sources)
         self.blend: LearnedBlend | None = None
         self._blend_changed = False
         self._catalogue: Rows = {}
         self._deleted: list[bytes] = []
-        self._allocate(1024)
+        self.index = KeyIndex()
+        self.items = self.schema.owned(1024)
 
-    def _allocate(self, n: int) -> None:
-        settings = self.settings
-        self.index = KeyIndex(n)
-        self.items = item_kernel.empty(
-            n,
-            settings.factors.size,
-            2 * settings.similarity.neighbours,
-            2 * settings.cosine.neighbours,
-            settings.successors.entries,
-        )
-
-    def fold(self, record: Updates) -> Fold:
+    def fold(self, record: Updates) -> ItemFold:
         """Apply one update record; raises GapError when one before it is missing."""
         header = record.header
         if header.size != self.settings.factors.size:
@@ -78,23 +70,11 @@ class ItemShard:
             )
         mark = self.mark(header)
         if header.next <= mark and header.first < header.next:
-            return Fold(True, 0)
-        known = self._name(header, record["keys"])
-        c = record.columns
-        unknown = item_kernel.fold(
-            self.items,
-            Columns(
-                known, c["offsets"], c["ts"], c["weights"],
-                c["z"].astype(np.float32), c["g"].astype(np.float32),
-                c["item_events"], c["item_keys"], c["item_gains"], c["item_ts"],
-                c["scored_events"], c["scored_keys"], c["scored_log_q"], c["scored_rest"],
-                c["scored_y"],
-                c["context_events"], c["context_keys"], c["context_weights"],
-                c["pair_events"], c["pair_keys"], c["pair_others"], c["pair_ranks"],
-            ),
-            mark,
-            self.rules,
-        )  # fmt: skip
+            return ItemFold(True, 0)
+        what = learnt(record, self._name(header, record["keys"]), mark)
+        count_events(self.items, what)
+        for source in self.sources:
+            source.learn(self.items, what)
         for offset, key, entry in header.metadata:
             if offset >= mark:
                 self._add(np.array([key], np.uint64))
@@ -103,7 +83,7 @@ class ItemShard:
             if offset >= mark:
                 self._learn_blend(sample)
         self.marks[header.source] = max(mark, header.next)
-        return Fold(mark > header.first, int(unknown))
+        return ItemFold(mark > header.first, what.unknown())
 
     def mark(self, header: Header) -> int:
         """Return the source's next expected offset; raises GapError when the record is past it."""
@@ -118,11 +98,11 @@ class ItemShard:
         return mark
 
     def _learn_blend(self, sample: bytes) -> None:
-        read = read_sample(sample)
+        blend = self.blend or LearnedBlend(blend_rules(self.settings))
+        read = blend.read_sample(sample)
         if read is not None:
-            self.blend = self.blend or LearnedBlend(blend_rules(self.settings))
-            self.blend.learn(*read)
-            self._blend_changed = True
+            blend.learn(*read)
+            self.blend, self._blend_changed = blend, True
 
     def _name(self, header: Header, keys: NDArray[np.uint64]) -> NDArray[np.int32]:
         """Return the rows of keys, -1 unknown; items that events of this record name get one."""
@@ -141,46 +121,36 @@ class ItemShard:
     def _add(self, keys: NDArray[np.uint64]) -> None:
         first = self.index.size
         self.index.add(keys)
-        if self.index.size > first:
-            if self.index.size > len(self.items.events):
-                self.items = ItemArrays._make(grow(a, self.index.size) for a in self.items)
-            initial_vectors(
-                self.items.targets,
-                self.index.keys[: self.index.size],
-                first,
-                self.settings.factors.seed,
-            )
-            self.items.changed[first : self.index.size] = True
+        size = self.index.size
+        if size > first:
+            self.items.reserve(size)
+            for source in self.sources:
+                source.start(self.items, self.index.keys[:size], first)
+            self.items.items_changed[first:size] = schema.ALL
 
     def changes(self) -> tuple[dict[str, Rows], dict[str, list[bytes]], dict[str, str | int]]:
         """Return rows to store, fields to delete and meta fields since the last call; snapshots."""
         self.keep_within_bound()
         self.commits += 1
-        n = self.index.size
-        factors = take(self.items.changed, n)
+        n, stored = self.index.size, {}
         catalogue, deleted = self.take_catalogue(), self.take_deleted()
-        stored = {
-            "factors": dict(
-                zip(self._fields(factors), rows.encode_factors(self._records(factors)), strict=True)
-            ),
-            "catalogue": catalogue,
-        }
-        for kind in item_lists.KINDS:
-            at = item_lists.take_changed(self.items, kind, n)
-            blobs = item_lists.encode(self.items, kind, at)
-            stored[kind] = dict(zip(self._fields(at), blobs, strict=True))
-        stored["blend"] = {}
+        for name, kind in self.schema.kinds.items():
+            at = take(self.items.named(changed_of(name)), n)
+            stored[name] = dict(zip(self._fields(at), kind.pack(self.items, at), strict=True))
+        stored[CATALOGUE] = catalogue
+        stored[BLEND] = {}
         if self.blend is not None and self._blend_changed:
-            stored["blend"][BLEND_KEY] = self.blend.to_bytes()
+            stored[BLEND][BLEND_KEY] = self.blend.to_bytes()
         self._blend_changed = False
         meta: dict[str, str | int] = {
-            "version": rows.VERSION,
+            "version": schema.VERSION,
+            "schema": self.schema.signature,
             "offset": self.offset,
             "commits": self.commits,
             "items": n,
             "marks": json.dumps(self.marks),
         }
-        return stored, {kind: deleted for kind in stored if kind != "blend"}, meta
+        return stored, {kind: deleted for kind in stored if kind != BLEND}, meta
 
     def take_catalogue(self) -> Rows:
         """Return the catalogue rows since the last call."""
@@ -192,6 +162,16 @@ class ItemShard:
         deleted, self._deleted = self._deleted, []
         return deleted
 
+    def entries(self) -> dict[str, int]:
+        """Return how many entries the lists of each kind hold."""
+        counts = {}
+        for name, kind in self.schema.kinds.items():
+            if kind.lists:
+                longest = kind.lists[0]
+                sizes = self.items.named(longest.sized_by)[: self.index.size]
+                counts[name] = int(np.minimum(sizes, longest.width).sum())
+        return counts
+
     @classmethod
     def restore(
         cls,
@@ -201,41 +181,21 @@ class ItemShard:
         stored: Mapping[str, Mapping[bytes, bytes]],
     ) -> "ItemShard":
         """Return the shard as its last commit left it."""
-        rows.check_version(np.array([int(meta[b"version"])]), f"item shard {number}")
+        schema.check_version(np.array([int(meta[b"version"])]), f"item shard {number}")
         shard = cls(number, settings, int(meta[b"offset"]))
+        shard.schema.check(meta[b"schema"].decode())
         shard.commits = int(meta[b"commits"])
         shard.marks = json.loads(meta[b"marks"])
-        shard._add(np.frombuffer(b"".join(stored["factors"]), "<u8"))
-        shard._restore_factors(list(stored["factors"].values()))
-        for kind in item_lists.KINDS:
-            if stored[kind]:
-                at = shard.index.rows(np.frombuffer(b"".join(stored[kind]), "<u8"))
-                item_lists.restore(shard.items, kind, at, list(stored[kind].values()))
-        if BLEND_KEY in stored["blend"]:
-            blob = stored["blend"][BLEND_KEY]
+        shard._add(np.frombuffer(b"".join(stored[ITEMS]), "<u8"))
+        for name, kind in shard.schema.kinds.items():
+            if stored[name]:
+                at = shard.index.rows(np.frombuffer(b"".join(stored[name]), "<u8"))
+                kind.unpack(shard.items, at, list(stored[name].values()))
+        if BLEND_KEY in stored[BLEND]:
+            blob = stored[BLEND][BLEND_KEY]
             shard.blend = LearnedBlend.from_bytes(blob, blend_rules(settings))
-        shard.items.changed[:] = False
+        shard.items.items_changed[:] = 0
         return shard
-
-    def _records(self, at: Array) -> Array:
-        records = np.zeros(len(at), rows.factor_dtype(self.settings.factors.size))
-        for name, array in self._record_fields():
-            records[name] = array[at]
-        return records
-
-    def _restore_factors(self, blobs: Sequence[bytes]) -> None:
-        records = rows.decode_factors(blobs, self.settings.factors.size)
-        for name, array in self._record_fields():
-            array[: len(records)] = records[name]
-
-    def _record_fields(self) -> tuple[tuple[str, Array], ...]:
-        a = self.items
-        return (
-            ("events", a.events), ("pairs", a.pairs), ("popularity", a.popularity),
-            ("clock", a.clocks), ("born", a.born), ("bias", a.biases), ("bias_sum", a.bias_sums),
-            ("target_sum", a.target_sums), ("offset_sum", a.offset_sums),
-            ("target", a.targets), ("offset", a.offsets),
-        )  # fmt: skip
 
     def _fields(self, at: Array) -> list[bytes]:
         return [_field(key) for key in self.index.keys[at].tolist()]
@@ -248,31 +208,30 @@ class ItemShard:
         n, bound = self.index.size, self.settings.items.max_items
         if n <= bound:
             return
-        newest = self.items.clocks[:n].max()
-        age = (self.items.clocks[:n] - newest).astype(np.float64)
-        worth = self.items.popularity[:n, 2] * np.exp2(age / self.rules.half_lives_ms[2])
-        worth += self._worth_of_segments(newest)
-        order = np.argsort(-worth, kind="stable")
-        most = max(1, int(0.95 * bound))
+        order = np.argsort(-self._worth(), kind="stable")
+        most = max(1, int(KEPT * bound))
         keep, gone = np.sort(order[:most]), order[most:]
         self._deleted.extend(self._fields(gone))
         for field in self._deleted:
             self._catalogue.pop(field, None)
-        kept_keys, kept = self.index.keys[keep].copy(), [a[keep] for a in self.items]
-        self._allocate(bound)
-        self.index.add(kept_keys)
-        self.items = ItemArrays._make(grow(a, bound) for a in kept)
+        kept = self.index.keys[keep].copy()
+        self.index = KeyIndex(bound)
+        self.index.add(kept)
+        self.items.keep(keep, bound)
 
-    def _worth_of_segments(self, newest: int) -> NDArray[np.float64]:
-        """Return float64[items]: of a segment, which no event names as its item, what it counts."""
+    def _worth(self) -> NDArray[np.float64]:
+        """Return float64[items]: popularity; of a segment, which nobody takes, what it counts."""
         items, n = self.items, self.index.size
-        at = np.flatnonzero((items.events[:n] == 0) & (items.near_sizes[:n] > 0))
-        used = np.arange(items.near_weights.shape[1]) < items.near_sizes[at][:, None]
-        clocks = np.where(items.near_clocks[at] > 0, items.near_clocks[at], newest)  # 0: no decay
-        age = (clocks - newest).astype(np.float64)
-        counts = np.where(used, items.near_weights[at], 0.0).sum(axis=1)
-        worth = np.zeros(n)
-        worth[at] = counts * np.exp2(age / self.rules.half_lives_ms[2])
+        half_life = half_lives_ms(self.settings)[LONG]
+        newest = items.clock[:n].max()
+        age = (items.clock[:n] - newest).astype(np.float64)
+        worth: NDArray[np.float64] = items.popularity[:n, LONG] * np.exp2(age / half_life)
+        sizes, weights = items.similarity_size[:n], items.similarity_weights
+        at = np.flatnonzero((items.events[:n] == 0) & (sizes > 0))
+        used = np.arange(weights.shape[1]) < sizes[at][:, None]
+        clocks = items.similarity_clock[at]
+        age = (np.where(clocks > 0, clocks, newest) - newest).astype(np.float64)  # 0: no decay
+        worth[at] += np.where(used, weights[at], 0.0).sum(axis=1) * np.exp2(age / half_life)
         return worth
 
 

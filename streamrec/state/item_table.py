@@ -1,27 +1,35 @@
 """The item table: a slightly old copy of all item rows, for the user stage and the scorer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.blend.learned import LearnedBlend
 from streamrec.blend.rules import blend_rules
 from streamrec.settings.sections import Settings
-from streamrec.sources import content, popularity
-from streamrec.sources.factors import initial_vectors
-from streamrec.state import rows
-from streamrec.state.keys import KeyIndex, grow, key_of
-from streamrec.state.table_arrays import FACTOR_COLUMNS, TableArrays, empty, take_factors
+from streamrec.sources.popularity import HALF_LIVES, half_lives_ms, refresh_heats
+from streamrec.sources.registry import sources_of
+from streamrec.state.item_rows import BLEND, CATALOGUE, ITEMS, ItemSchema
+from streamrec.state.keys import KeyIndex, key_of
+from streamrec.state.schema import Arrays, Column, copy_rows, views
 
 Array = NDArray[Any]
-HALF_LIVES = {"short": 0, "medium": 1, "long": 2}
 REBASE_BITS = 30.0
+"""How much hotter than the base the hottest item may get before the sums are made anew."""
+OWN = (
+    Column("heats", "<f8", 3),  # log2 of popularity, inflated; see sources/popularity.py
+    Column("stored", "?"),  # has a row in Redis
+    Column("available", "?"),
+    Column("changed", "?"),  # popularity, stored or available, since the list maker looked
+)
+"""Columns of the table alone."""
 
 
-class Catalogue(msgspec.Struct):
+class Metadata(msgspec.Struct):
     """What the table reads of a catalogue row."""
 
     item: str
@@ -36,35 +44,32 @@ class ItemTable:
     """All items this process knows, as of the last refresh. Bound: max_items of each partition.
 
     A row is made for an item the first time it is named, with the vector that its owner will give
-    it; rows are never reused: they stay what they are until the table is loaded anew.
+    it; rows are never reused: they stay what they are until the table is loaded anew. Lists hold
+    table rows, -1 unknown.
     """
 
     def __init__(self, settings: Settings, *, with_lists: bool) -> None:
         self.settings = settings
-        self.half_lives_ms = np.array(settings.popularity.half_lives_seconds, np.float64) * 1000.0
-        self.size = settings.factors.size
         self.with_lists = with_lists
-        self.blend: LearnedBlend | None = None
-        self.words = content.Words(settings.content.size if with_lists else 0)
+        self.size: int = settings.factors.size
+        self.sources = sources_of(settings)
+        self.schema = ItemSchema(self.sources)
+        self.columns = self.schema.copied(with_lists)
+        self.arrays = Arrays((*self.columns, *OWN), 1024)
         self.index = KeyIndex()
-        self.details: dict[int, Catalogue] = {}  # of described items, where rules may ask
-        self._keeps_details = bool(with_lists and (settings.lists.filters or settings.lists.boosts))
         self.ids: list[str | None] = []
         self.row_of: dict[str, int] = {}
-        near, far, ring = (
-            (
-                2 * settings.similarity.neighbours,
-                2 * settings.cosine.neighbours,
-                settings.successors.entries,
-            )
-            if with_lists
-            else (1, 0, 0)
-        )
-        self.arrays = empty(1024, self.size, near, far, ring, self.words.size)
+        self.details: dict[int, Metadata] = {}  # of described items, where rules may ask
+        self.blend: LearnedBlend | None = None
+        self.half_lives_ms = half_lives_ms(settings)
+        rules = settings.lists.filters or settings.lists.boosts
+        self._keeps_details = bool(with_lists and rules)
+        self._memories = [source.memory() for source in self.sources]
         self._sums = np.zeros(3)  # of 2^(heat - base): the popularity of all items
         self._base = np.zeros(3)
         self._totals: NDArray[np.float64] | None = None
         self._live: NDArray[np.int32] | None = None
+        self._views: dict[str, tuple[Array, ...]] = {}
 
     def __len__(self) -> int:
         return self.index.size
@@ -86,15 +91,19 @@ class ItemTable:
         """Return int32[n] rows of uint64[n] keys, made if new."""
         first = self.index.size
         found = self.index.add(keys)
-        if self.index.size > first:
-            if self.index.size > len(self.arrays.stored):
-                self.arrays = TableArrays._make(grow(a, self.index.size) for a in self.arrays)
+        size = self.index.size
+        if size > first:
+            if self.arrays.reserve(size):
+                self._views = {}
             arrays = self.arrays
-            initial_vectors(arrays.targets, self.keys, first, self.settings.factors.seed)
-            arrays.heats[first : self.index.size] = -np.inf
-            arrays.contexts[first : self.index.size] = arrays.targets[first : self.index.size]
-            arrays.available[first : self.index.size] = True
-            self.ids.extend([None] * (self.index.size - first))
+            for source in self.sources:
+                source.start(arrays, self.keys, first)
+            for c in self.columns:
+                if c.table == "rows":
+                    arrays.named(c.name)[first:size] = -1
+            arrays.heats[first:size] = -np.inf
+            arrays.available[first:size] = True
+            self.ids.extend([None] * (size - first))
         return found
 
     def apply(self, kind: str, stored: Sequence[tuple[bytes, bytes]]) -> None:
@@ -103,72 +112,79 @@ class ItemTable:
             return
         keys: NDArray[np.uint64] = np.frombuffer(b"".join([k for k, _ in stored]), "<u8")
         blobs = [blob for _, blob in stored]
-        if kind == "factors":
-            self.apply_factors(keys, blobs)
-        elif kind == "catalogue":
-            self.apply_catalogue(keys, blobs)
-        elif kind == "blend":
+        if kind == CATALOGUE:
+            self.describe(keys, blobs)
+        elif kind == BLEND:
             self.blend = LearnedBlend.from_bytes(blobs[0], blend_rules(self.settings))
-        elif self.with_lists:
-            self.apply_lists(kind, keys, blobs)
+        elif self.with_lists or kind == ITEMS:
+            self._apply_rows(kind, keys, blobs)
 
-    def apply_factors(self, keys: NDArray[np.uint64], blobs: Sequence[bytes]) -> None:
-        """Take over stored factor rows."""
-        records = rows.decode_factors(blobs, self.size)
-        columns = [np.ascontiguousarray(records[name]) for name in FACTOR_COLUMNS]
-        self.take_factors(self.rows(keys), columns, np.arange(len(keys)))
-
-    def take_factors(self, at: Array, columns: Sequence[Array], source: Array) -> None:
-        """Take over vectors and counts: rows `source` of FACTOR_COLUMNS, to rows `at`."""
-        a = self.arrays
-        mine = (a.targets, a.contexts, a.biases, a.popularity, a.clocks, a.events, a.born, a.stored)
-        moved, new = take_factors(at, tuple(columns), source, mine)
-        self._live = None if new else self._live
-        self._take_popularity(moved)
-
-    def apply_lists(self, kind: str, keys: NDArray[np.uint64], blobs: Sequence[bytes]) -> None:
-        """Take over stored neighbours, cosine or successors rows, their keys as table rows."""
-        headers = rows.headers_of(blobs, rows.LIST_HEADER, kind)
-        n, width = len(blobs), max(int(headers["size"].max()), 1)
-        columns: list[Array] = [np.zeros((n, width), t) for t in rows.LIST_COLUMNS[kind]]
-        sizes = np.repeat(headers["size"][:, None], len(columns), axis=1)
-        rows.unpack(blobs, rows.LIST_HEADER.itemsize, columns, np.arange(n), sizes)
-        used = np.arange(width) < headers["size"][:, None]
-        found = np.full((n, width), -1, np.int32)
-        found[used] = self.rows(columns[0][used])
+    def _apply_rows(self, kind: str, keys: Array, blobs: Sequence[bytes]) -> None:
+        """Take over stored rows, keys of other items as table rows."""
+        codec, n = self.schema.kinds[kind], len(blobs)
+        headers = codec.headers(blobs)
+        given = {c.name: np.ascontiguousarray(headers[c.name]) for c in codec.fixed}
+        used = codec.used(headers)
+        longest = int(used.max(initial=0))
+        lists = [np.zeros((n, max(1, longest)), c.dtype) for c in codec.lists]
+        codec.unpack_lists(headers, blobs, lists, np.arange(n))
         at = self.rows(keys)
-        others, values, totals = self.lists_of(kind)
-        width = min(width, others.shape[1])
-        others[at, :width] = found[:, :width]
-        values[at, :width] = columns[1][:, :width]
-        totals[at] = headers["total"]
-        if kind != "successors":
-            totals[at] = np.minimum(headers["total"], others.shape[1])
-        if kind == "neighbours":
-            self.arrays.totals[at] = columns[1].sum(axis=1)
+        for c, array, sizes in zip(codec.lists, lists, used.T, strict=True):
+            if c.table == "rows":
+                within = np.arange(array.shape[1]) < sizes[:, None]
+                rows = np.full(array.shape, -1, np.int32)
+                rows[within] = self.rows(array[within])
+                array = rows
+            if c.table:
+                mine = self.arrays.named(c.name)
+                width = min(longest, mine.shape[1])
+                mine[at, :width] = array[:, :width]
+        self.take(kind, at, given, np.arange(n))
 
-    def apply_catalogue(self, keys: NDArray[np.uint64], blobs: Sequence[bytes]) -> None:
+    def take(self, kind: str, at: Array, theirs: Mapping[str, Array], source: Array) -> None:
+        """Take over rows `source` of an owner's columns of fixed width, to rows `at`."""
+        moved = at[:0]
+        if kind == ITEMS:
+            a = self.arrays
+            mine, other = (a.clock, a.popularity), (theirs["clock"], theirs["popularity"])
+            moved, new = moved_rows(at, source, other, mine, a.stored)
+            self._live = None if new else self._live
+        names = [c.name for c in self.columns if c.kind == kind and c.stored and not c.sized_by]
+        if kind not in self._views:
+            self._views[kind] = views([self.arrays.named(name) for name in names])
+        if names:
+            copy_rows(at, views([theirs[name] for name in names]), source, self._views[kind])
+        if kind == ITEMS:
+            self._take_popularity(moved)
+        self.follow(kind, at, lambda name: theirs[name][source])
+
+    def follow(self, kind: str, at: Array, given: Callable[[str], Array]) -> None:
+        """Let the sources bring up to date what follows from rows of a kind."""
+        for owner in self.sources:
+            owner.follow(self.arrays, at, kind, given)
+
+    def describe(self, keys: NDArray[np.uint64], blobs: Sequence[bytes]) -> None:
         """Take over ids, availability and contents."""
         for row, blob in zip(self.rows(keys).tolist(), blobs, strict=True):
-            entry = msgspec.json.decode(blob, type=Catalogue)
+            entry = msgspec.json.decode(blob, type=Metadata)
             self._name(row, entry.item)
             self.arrays.available[row] = entry.available
             self.arrays.changed[row] = True
             if self._keeps_details:
                 self.details[row] = entry
-            if self.words.size:
-                vector = self.words.vector(row, entry.title, entry.categories, entry.text)
-                self.arrays.content[row] = vector
+            if self.with_lists:
+                for source, memory in zip(self.sources, self._memories, strict=True):
+                    source.describe(self.arrays, row, entry, memory)
 
     def remove(self, keys: NDArray[np.uint64]) -> int:
         """Forget rows that their owner evicted; return how many. Their places stay."""
         at = self.index.rows(keys)
         at = at[at >= 0]
         at = at[self.arrays.stored[at]]
-        arrays = self.arrays
-        arrays.stored[at], self._live = False, None
-        for sizes in (arrays.sizes, arrays.far_sizes, arrays.ring_totals, arrays.popularity):
-            sizes[at] = 0
+        self.arrays.stored[at], self._live = False, None
+        self.arrays.popularity[at] = 0
+        for name in {c.sized_by for c in self.columns if c.sized_by}:
+            self.arrays.named(name)[at] = 0
         self._take_popularity(at)
         if len(at):
             self._rebase()  # differences of large numbers are not precise
@@ -183,7 +199,7 @@ class ItemTable:
     def now(self) -> int:
         """Return the newest event time of the table, ms."""
         n = self.index.size
-        return int(self.arrays.clocks[:n].max()) if n else 0
+        return int(self.arrays.clock[:n].max()) if n else 0
 
     def log2_totals(self) -> NDArray[np.float64]:
         """Return float64[3]: log2 of the popularity of all items, on the scale of `heats`."""
@@ -199,10 +215,8 @@ class ItemTable:
     def _take_popularity(self, at: Array) -> None:
         arrays, self._totals = self.arrays, None
         arrays.changed[at] = True
-        largest = popularity.refresh_heats(
-            arrays.popularity, arrays.clocks, at, self.half_lives_ms, arrays.heats, self._sums,
-            self._base,
-        )  # fmt: skip
+        of_items = arrays.popularity, arrays.clock, arrays.heats
+        largest = refresh_heats(at, of_items, self.half_lives_ms, self._sums, self._base)
         if largest > REBASE_BITS:
             self._rebase()
 
@@ -213,16 +227,30 @@ class ItemTable:
         self._base = np.where(np.isfinite(hottest), hottest, self._base)
         self._sums = np.exp2(heats - self._base).sum(axis=0)
 
-    def lists_of(self, kind: str) -> tuple[Array, Array, Array]:
-        """Return the rows, values and sizes of one kind of list, to write into."""
-        a = self.arrays
-        return {
-            "neighbours": (a.neighbours, a.weights, a.sizes),
-            "cosine": (a.far, a.far_weights, a.far_sizes),
-            "successors": (a.ring, a.ring_ranks, a.ring_totals),
-        }[kind]
-
     def _name(self, row: int, item: str) -> None:
         if self.ids[row] is None:
             self.ids[row] = item
             self.row_of[item] = row
+
+
+@njit(cache=True, nogil=True)
+def moved_rows(at, source, theirs, mine, stored):  # type: ignore[no-untyped-def]
+    """Return the rows of `at` that are new or whose popularity differs, and how many are new.
+
+    theirs, mine: (clock int64[n], popularity float32[n, 3]) before the copy; stored: bool[items],
+    set for them.
+    """
+    clock, popularity = theirs
+    clocks, popularities = mine
+    moved, size, new = np.empty(len(at), np.int32), 0, 0
+    for e in range(len(at)):
+        row, n = at[e], source[e]
+        differs = not stored[row] or clocks[row] != clock[n]
+        for k in range(popularity.shape[1]):
+            differs |= popularities[row, k] != popularity[n, k]
+        new += not stored[row]
+        stored[row] = True
+        if differs:
+            moved[size] = row
+            size += 1
+    return moved[:size], new

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from streamrec.events.event import Item, Rejected
-from streamrec.state import rows, updates
+from streamrec.state import schema, updates
 from streamrec.state.keys import key_of
 from streamrec.state.user_shard import Counters
 
@@ -36,15 +36,14 @@ class MetadataShard:
             key = key_of(item.item)
             parts[key % self.item_partitions].append((offset, key, catalogue_entry(item)))
         first, self.offset = self.offset, next_offset
-        return [
-            updates.make(self.name, self.start, first, next_offset, self.size, {}, [], entries)
-            for entries in parts
-        ]
+        span = self.start, first, next_offset
+        headers = [updates.Header(self.name, *span, self.size, metadata=m) for m in parts]
+        return [updates.make(header, {}) for header in headers]
 
     def changes(self) -> tuple[dict[str, dict[bytes, bytes]], dict[str, str | int]]:
         """Return the rows (none) and meta fields to store."""
         meta: dict[str, str | int] = {
-            "version": rows.VERSION,
+            "version": schema.VERSION,
             "offset": self.offset,
             "start": self.start,
             "counters": json.dumps(msgspec.structs.asdict(self.counters)),
@@ -59,7 +58,7 @@ class MetadataShard:
         cls, number: int, size: int, item_partitions: int, meta: Mapping[bytes, bytes]
     ) -> "MetadataShard":
         """Return the shard as its last commit left it."""
-        rows.check_version(np.array([int(meta[b"version"])]), f"metadata shard {number}")
+        schema.check_version(np.array([int(meta[b"version"])]), f"metadata shard {number}")
         shard = cls(number, size, item_partitions, int(meta[b"start"]))
         shard.offset = int(meta[b"offset"])
         shard.counters = msgspec.json.decode(meta[b"counters"], type=Counters)

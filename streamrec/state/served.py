@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from streamrec.blend.learned import with_click
 
 Array = NDArray[Any]
-VERSION = 2
+VERSION = 3
 MISS = -1
 
 

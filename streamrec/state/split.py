@@ -6,21 +6,46 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streamrec.sources.successors import REVERSE
+from streamrec.sources.similarity import REVERSE
 from streamrec.state.user_kernel import COUNT, POSITIVE
 
 Array = NDArray[Any]
+NAMES = (
+    "item_events", "item_keys", "item_gains", "item_ts",
+    "scored_events", "scored_keys", "scored_log_q", "scored_rest", "scored_y",
+    "context_events", "context_keys", "context_weights",
+    "pair_events", "pair_keys", "pair_others", "pair_ranks",
+)  # fmt: skip
+"""Columns of the record (updates.COLUMNS) that `split` returns after keys, events and named."""
+
+
+def columns_for(
+    part: tuple[int, int], batch: Any, steps: Any, shared: dict[str, Array], item_keys: Array
+) -> tuple[dict[str, Array], list[tuple[int, int]]]:
+    """Return one partition's columns, and (index in keys, table row) of the items named.
+
+    part: its number, of how many; shared: weights, z and g, one an event, as they travel.
+    """
+    keys, events, named, *columns = split(part, batch, steps, item_keys)
+    some = events if len(events) < len(batch.users) else slice(None)  # all of them: no copies
+    found = dict(zip(NAMES, columns, strict=True))
+    found |= {"keys": keys, "offsets": batch.offsets[some], "ts": batch.ts[some]}
+    found |= {"times": batch.times[some], **{name: array[some] for name, array in shared.items()}}
+    return found, named.tolist()
 
 
 @njit(cache=True, nogil=True)
-def owned(key, part, parts):  # type: ignore[no-untyped-def]
-    """Say whether an item is `part`'s: key % parts, unsigned, which numba does not do by itself."""
-    return key % np.uint64(parts) == np.uint64(part)
+def owned(key, part):  # type: ignore[no-untyped-def]
+    """Say whether an item is a part's: key % parts, unsigned, which numba does not do by itself."""
+    return key % np.uint64(part[1]) == np.uint64(part[0])
 
 
 @njit(cache=True, nogil=True)
 def _local(row, local, keys, item_keys, n_keys):  # type: ignore[no-untyped-def]
-    """Return the record's index of an item, made if new."""
+    """Return the record's index of an item, made if new, and how many keys there are now.
+
+    local: int32[items], -1 not named yet; keys: uint64[...], item_keys: uint64[items].
+    """
     if local[row] < 0:
         local[row] = n_keys
         keys[n_keys] = item_keys[row]
@@ -29,36 +54,39 @@ def _local(row, local, keys, item_keys, n_keys):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def split(part, parts, batch, steps, item_keys, window):  # type: ignore[no-untyped-def]
-    """Return the columns for partition `part` of `parts`: what concerns the items it owns."""
+def split(part, batch, steps, item_keys):  # type: ignore[no-untyped-def]
+    """Return what concerns the items that a part owns: keys, events, named, and NAMES.
+
+    part: (number, of how many); batch: BatchArrays, steps: Steps of n events; item_keys:
+    uint64[items]. events: int64[...] numbers in the batch of those that concern it; named:
+    int64[..., 2] (index in keys, table row).
+    """
     n, width, context = len(batch.users), steps.scored.shape[1], steps.context_weights.shape[1]
-    most = n * (2 + width + steps.history.shape[1])
+    history = steps.history.shape[1]
+    most, pairs = n * (2 + width + history), n * (2 * history + 1)
     local = np.full(len(item_keys), -1, np.int32)
-    keys, n_keys = np.empty(most, np.uint64), 0
-    events, n_events = np.empty(n, np.int64), 0
-    item_u = np.empty((n, 2), np.uint32)
-    item_rows = np.empty(n, np.int64)
-    gain, gain_ts = np.empty(n, np.float32), np.empty(n, np.int64)
-    sc_u, sc_f = np.empty((n * width, 2), np.uint32), np.empty((n * width, 2), np.float32)
-    sc_y = np.empty(n * width, np.uint8)
-    cx_u, cx_w = np.empty((n * context, 2), np.uint32), np.empty(n * context, np.float32)
-    pa_u, pa_o = (
-        np.empty((n * (2 * window + 1), 2), np.uint32),
-        np.empty(n * (2 * window + 1), np.uint64),
-    )
-    pa_r = np.empty(n * (2 * window + 1), np.uint8)
-    segments, n_segments = np.empty((n, 2), np.int64), 0
-    n_item = n_sc = n_cx = n_pa = 0
+    keys, events = np.empty(most, np.uint64), np.empty(n, np.int64)
+    named = np.empty((2 * n, 2), np.int64)
+    item_e, item_k = np.empty(n, np.uint32), np.empty(n, np.uint32)
+    gains, gain_ts = np.empty(n, np.float32), np.empty(n, np.int64)
+    scored_e, scored_k = np.empty(n * width, np.uint32), np.empty(n * width, np.uint32)
+    log_q, rest = np.empty(n * width, np.float32), np.empty(n * width, np.float32)
+    y = np.empty(n * width, np.uint8)
+    context_e, context_k = np.empty(n * context, np.uint32), np.empty(n * context, np.uint32)
+    context_w = np.empty(n * context, np.float32)
+    pair_e, pair_k = np.empty(pairs, np.uint32), np.empty(pairs, np.uint32)
+    others, ranks = np.empty(pairs, np.uint64), np.empty(pairs, np.uint8)
+    n_keys = n_events = n_named = n_item = n_scored = n_context = n_pair = 0
     for e in range(n):
-        before = n_item + n_sc + n_cx + n_pa
+        before = n_item + n_scored + n_context + n_pair
         item = batch.items[e]
-        mine = owned(item_keys[item], part, parts)
+        mine = owned(item_keys[item], part)
         if mine:
             at, n_keys = _local(item, local, keys, item_keys, n_keys)
-            item_u[n_item, 0], item_u[n_item, 1] = n_events, at
-            item_rows[n_item] = item
-            gain[n_item], gain_ts[n_item] = steps.gains[e], steps.gain_ts[e]
-            n_item += 1
+            item_e[n_item], item_k[n_item] = n_events, at
+            gains[n_item], gain_ts[n_item] = steps.gains[e], steps.gain_ts[e]
+            named[n_named, 0], named[n_named, 1] = at, item
+            n_item, n_named = n_item + 1, n_named + 1
         if batch.kinds[e] == COUNT:
             if mine:
                 events[n_events] = e
@@ -67,88 +95,45 @@ def split(part, parts, batch, steps, item_keys, window):  # type: ignore[no-unty
         positive = batch.kinds[e] == POSITIVE
         for k in range(width):
             row = steps.scored[e, k]
-            if row >= 0 and owned(item_keys[row], part, parts):
+            if row >= 0 and owned(item_keys[row], part):
                 at, n_keys = _local(row, local, keys, item_keys, n_keys)
-                sc_u[n_sc, 0], sc_u[n_sc, 1] = n_events, at
-                sc_f[n_sc, 0], sc_f[n_sc, 1] = steps.log_q[e, k], steps.rest[e, k]
-                sc_y[n_sc] = k == 0 and positive
-                n_sc += 1
-        for b in range(steps.history.shape[1]):
+                scored_e[n_scored], scored_k[n_scored] = n_events, at
+                log_q[n_scored], rest[n_scored] = steps.log_q[e, k], steps.rest[e, k]
+                y[n_scored] = k == 0 and positive
+                n_scored += 1
+        for b in range(history):
             row = steps.history[e, b]
             if row < 0:
                 break
-            if owned(item_keys[row], part, parts):
+            if owned(item_keys[row], part):
                 at, n_keys = _local(row, local, keys, item_keys, n_keys)
                 if b < context:
-                    cx_u[n_cx, 0], cx_u[n_cx, 1] = n_events, at
-                    cx_w[n_cx] = steps.context_weights[e, b]
-                    n_cx += 1
-                if b < window and positive:
-                    pa_u[n_pa, 0], pa_u[n_pa, 1] = n_events, at
-                    pa_o[n_pa], pa_r[n_pa] = item_keys[item], b
-                    n_pa += 1
-            if mine and b < window and positive:
-                pa_u[n_pa, 0], pa_u[n_pa, 1] = n_events, local[item]
-                pa_o[n_pa], pa_r[n_pa] = item_keys[row], b | REVERSE
-                n_pa += 1
+                    context_e[n_context], context_k[n_context] = n_events, at
+                    context_w[n_context] = steps.context_weights[e, b]
+                    n_context += 1
+                if b < steps.window and positive:
+                    pair_e[n_pair], pair_k[n_pair] = n_events, at
+                    others[n_pair], ranks[n_pair] = item_keys[item], b
+                    n_pair += 1
+            if mine and b < steps.window and positive:
+                pair_e[n_pair], pair_k[n_pair] = n_events, local[item]
+                others[n_pair], ranks[n_pair] = item_keys[row], b | REVERSE
+                n_pair += 1
         row = batch.segments[e]
-        if row >= 0 and positive and owned(item_keys[row], part, parts):
+        if row >= 0 and positive and owned(item_keys[row], part):
             at, n_keys = _local(row, local, keys, item_keys, n_keys)
-            segments[n_segments, 0], segments[n_segments, 1] = at, row
-            n_segments += 1
-            pa_u[n_pa, 0], pa_u[n_pa, 1], pa_o[n_pa], pa_r[n_pa] = n_events, at, item_keys[item], 0
-            n_pa += 1
-        if n_item + n_sc + n_cx + n_pa > before:
+            named[n_named, 0], named[n_named, 1] = at, row
+            n_named += 1
+            pair_e[n_pair], pair_k[n_pair] = n_events, at
+            others[n_pair], ranks[n_pair] = item_keys[item], 0
+            n_pair += 1
+        if n_item + n_scored + n_context + n_pair > before:
             events[n_events] = e
             n_events += 1
     return (
-        keys[:n_keys], events[:n_events], item_u[:n_item], item_rows[:n_item], gain[:n_item],
-        gain_ts[:n_item],
-        sc_u[:n_sc], sc_f[:n_sc], sc_y[:n_sc], cx_u[:n_cx], cx_w[:n_cx],
-        pa_u[:n_pa], pa_o[:n_pa], pa_r[:n_pa], segments[:n_segments],
+        keys[:n_keys], events[:n_events], named[:n_named],
+        item_e[:n_item], item_k[:n_item], gains[:n_item], gain_ts[:n_item],
+        scored_e[:n_scored], scored_k[:n_scored], log_q[:n_scored], rest[:n_scored], y[:n_scored],
+        context_e[:n_context], context_k[:n_context], context_w[:n_context],
+        pair_e[:n_pair], pair_k[:n_pair], others[:n_pair], ranks[:n_pair],
     )  # fmt: skip
-
-
-def columns_for(
-    part: int,
-    parts: int,
-    batch: Any,
-    weights: Array,
-    steps: Any,
-    halves: tuple[Array, Array],
-    item_keys: Array,
-    window: int,
-) -> tuple[dict[str, Array], list[tuple[int, int]]]:
-    """Return one partition's columns, and (index in keys, table row) of the items named."""
-    keys, events, item_u, item_rows, gain, gain_ts, *rest = split(
-        part, parts, batch, steps, item_keys, window
-    )
-    sc_u, sc_f, sc_y, cx_u, cx_w, pa_u, pa_o, pa_r, segments = rest
-    some = events if len(events) < len(weights) else slice(None)  # all of them: no copies
-    columns = {
-        "keys": keys,
-        "offsets": batch.offsets[some],
-        "ts": batch.ts[some],
-        "times": batch.times[some],
-        "weights": weights[some],
-        "z": halves[0][some],
-        "g": halves[1][some],
-        "item_events": item_u[:, 0],
-        "item_keys": item_u[:, 1],
-        "item_gains": gain,
-        "item_ts": gain_ts,
-        "scored_events": sc_u[:, 0],
-        "scored_keys": sc_u[:, 1],
-        "scored_log_q": sc_f[:, 0],
-        "scored_rest": sc_f[:, 1],
-        "scored_y": sc_y,
-        "context_events": cx_u[:, 0],
-        "context_keys": cx_u[:, 1],
-        "context_weights": cx_w,
-        "pair_events": pa_u[:, 0],
-        "pair_keys": pa_u[:, 1],
-        "pair_others": pa_o,
-        "pair_ranks": pa_r,
-    }
-    named = list(zip(item_u[:, 1].tolist(), item_rows.tolist(), strict=True))
-    return columns, named + [(at, row) for at, row in segments.tolist()]

@@ -5,7 +5,7 @@ receiver that has applied part of the range applies the rest. Columns, version f
 z and g are shared by all updates of one event (half floats); items are indexes into `keys`.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from streamrec.errors import UnknownVersion
 
-VERSION = 2
+VERSION = 3
 Array = NDArray[Any]
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("keys", "<u8"),  # items named below
@@ -47,15 +47,14 @@ GROUPS = ("item_", "scored_", "context_", "pair_")
 class Header(msgspec.Struct, array_like=True, gc=False):
     """What the receiver checks before it reads the columns."""
 
-    version: int
     source: str
     start: int  # the offset where the source shard began
     first: int
     next: int
     size: int  # factor size
-    lengths: list[int]
-    ids: list[tuple[int, str]]  # index into keys, id: for items an event names
-    metadata: list[tuple[int, int, bytes]]  # offset, key, catalogue JSON ("" = deleted)
+    lengths: list[int] = []
+    ids: list[tuple[int, str]] = []  # index into keys, id: for items an event names
+    metadata: list[tuple[int, int, bytes]] = []  # offset, key, catalogue JSON
     samples: list[tuple[int, bytes]] = []  # offset, what the learned blend learns from a click
 
 
@@ -74,23 +73,65 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Header)
 
 
-def make(
-    source: str,
-    start: int,
-    first: int,
-    next_: int,
-    size: int,
-    columns: dict[str, Array],
-    ids: list[tuple[int, str]],
-    metadata: list[tuple[int, int, bytes]],
-) -> Updates:
+class Pairs(NamedTuple):
+    """The pairs of one record, and what sources ask of their events; p pairs, n events."""
+
+    events: Array  # uint32[p], the number of the event
+    keys: Array  # uint32[p], index of the item whose list learns
+    others: Array  # uint64[p], key of the other item
+    ranks: Array  # uint8[p], 0 the newest earlier item; 128 and more: of the reverse pair
+    known: Array  # int32[keys], rows of the record's items here, -1 unknown
+    fresh: Array  # bool[n], not applied before
+    weights: Array  # float32[n]
+    ts: Array  # int64[n], event time, ms
+
+
+class Learnt(NamedTuple):
+    """One record as the owner's sources learn it."""
+
+    columns: dict[str, Array]
+    known: Array  # int32[keys]
+    fresh: Array  # bool[n]
+    pairs: Pairs
+
+    def unknown(self) -> int:
+        """Return how many fresh updates are of items without a row here."""
+        if not len(self.known) or self.known.min() >= 0:
+            return 0
+        c, total = self.columns, 0
+        for group in ("scored", "context", "pair"):
+            lost = self.known[c[f"{group}_keys"]] < 0
+            total += int((lost & self.fresh[c[f"{group}_events"]]).sum())
+        return total
+
+
+def learnt(record: Updates, known: Array, mark: int) -> Learnt:
+    """Return what of a record is to be learnt: the updates of events at offsets >= mark."""
+    c = record.columns
+    fresh = c["offsets"] >= mark
+    pairs = Pairs(
+        c["pair_events"], c["pair_keys"], c["pair_others"], c["pair_ranks"], known, fresh,
+        c["weights"], c["ts"],
+    )  # fmt: skip
+    return Learnt(c, known, fresh, pairs)
+
+
+def make(header: Header, columns: dict[str, Array]) -> Updates:
     """Return one record, with samples to be added; columns as COLUMNS says, absent ones empty."""
     filled: dict[str, Array] = EMPTY | columns
     for name in ("z", "g"):
-        filled[name] = filled[name].reshape(-1, size)
-    return Updates(
-        Header(VERSION, source, start, first, next_, size, [], ids, metadata, []), filled
-    )
+        filled[name] = filled[name].reshape(-1, header.size)
+    return Updates(header, filled)
+
+
+def most_bytes(factors: int, negatives: int, context: int, window: int) -> int:
+    """Return the bytes that one event adds to a record at most, but for ids and samples."""
+    size = {name: np.dtype(dtype).itemsize for name, dtype in COLUMNS}
+    entries = {"item_": 1, "scored_": 1 + negatives, "context_": context, "pair_": 2 * window + 1}
+    grouped = sum(size[n] * k for group, k in entries.items() for n in size if n.startswith(group))
+    event = sum(size[n] for n in ("offsets", "ts", "times", "weights"))
+    items = 2 + negatives + max(context, window)  # its own, its segment, negatives, history
+    return event + grouped + items * size["keys"] + 2 * factors * size["z"]
 
 
 def encode(record: Updates) -> bytes:

@@ -15,24 +15,6 @@ Array = NDArray[Any]
 POSITIVE, NEGATIVE, REMOVE, COUNT = 0, 1, 2, 3
 
 
-class UserArrays(NamedTuple):
-    """User rows: H history entries, S seen hashes a user."""
-
-    keys: Array  # uint64[users, H]
-    ts: Array  # int64[users, H]
-    types: Array  # uint8[users, H]
-    takes: Array  # uint8[users, H]
-    seen: Array  # uint32[users, S]
-    recent: Array  # int32[users]
-    seen_sizes: Array  # int32[users]
-    seen_next: Array  # int32[users]
-    events: Array  # uint32[users]
-    offsets: Array  # int64[users]: of the last event that changed the row
-    clocks: Array  # int64[users]: log time of the last event, ms
-    tokens: Array  # float32[users]
-    segments: Array  # uint64[users]: key of the segment last named, or 0
-
-
 class BatchArrays(NamedTuple):
     """Accepted events of a batch, all int64[n]."""
 
@@ -55,16 +37,29 @@ class RingArrays(NamedTuple):
 
 
 class UserRules(NamedTuple):
-    """Settings the kernel needs."""
+    """How the user fold goes, from the settings."""
 
-    seed: int
-    context: int
-    decay: float
-    norm: float
-    prior: float
-    uniform_share: float
-    exclude: int
+    seed: int  # of this partition's draws
+    context: int  # newest items in a user's vector, at least 1
+    decay: float  # of their weights, 0..1
+    norm: float  # power of their sum, 0..1
+    prior: float  # weight of log popularity, at least 0
+    uniform_share: float  # of the negatives, 0..1
+    exclude: int  # history.EXCLUDE
     session_ms: int
+
+
+class Table(NamedTuple):
+    """What the fold reads of the item table."""
+
+    keys: Array  # uint64[items]
+    live: Array  # int32[...] rows that exist
+    index: Any  # slots of the index by key, see state/keys.py
+    targets: Array  # float32[items, K]
+    contexts: Array  # float32[items, K]
+    biases: Array  # float32[items]
+    heats: Array  # float64[items], at the half-life that the factors' prior goes by
+    log2_total: float  # of the same
 
 
 class Steps(NamedTuple):
@@ -80,6 +75,7 @@ class Steps(NamedTuple):
     gains: Array  # float32[n]: what the item's popularity gains
     gain_ts: Array  # int64[n]: as of this event time
     scorable: Array  # bool[n]: counts for live metrics
+    window: int  # of the pairs
 
 
 @njit(cache=True, nogil=True)
@@ -113,108 +109,100 @@ def _earlier(users, user, at, key, index, out):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def scorable(users, user, key, event_ts, rules):  # type: ignore[no-untyped-def]
     """Say whether a list could have held this item: earlier events, and the item not excluded."""
-    size = users.recent[user]
+    size = np.int64(users.recent[user])
     first = history.excluded_from(users.ts[user], size, event_ts, rules.exclude, rules.session_ms)
     if size == 0 or (rules.exclude == 1 and first == size):
         return False
-    if history.is_seen(users.seen[user], users.seen_sizes[user], key):
+    if history.is_seen(users.seen[user], users.seen_size[user], key):
         return False
     at = history.index_of(users.keys[user], size, key)
     return at < first if at >= 0 else True
 
 
 @njit(cache=True, nogil=True)
-def _apply(users, user, kind, key, event_ts, type_, type_weights, exclude):  # type: ignore[no-untyped-def]
+def _apply(users, user, event, type_weights, rules):  # type: ignore[no-untyped-def]
     """Change the user's row; return the weight that a removal gives back, and its time.
 
-    What is marked as seen is never listed: disliked items and, by the rule `user`, older ones.
+    event: (kind, key, event time ms, type). What is marked as seen is never listed: disliked items
+    and, by the rule `user`, older ones.
     """
+    kind, key, event_ts, type_ = event
     back, back_ts = np.float32(0.0), event_ts
     keys, ts, types, takes = users.keys[user], users.ts[user], users.types[user], users.takes[user]
-    seen, size = users.seen[user], users.recent[user]
+    seen, size = users.seen[user], np.int64(users.recent[user])
     if kind == POSITIVE:
-        size, fell, out = history.take(keys, ts, types, takes, size, key, event_ts, type_)
-        if out and exclude == 0:
-            users.seen_sizes[user], users.seen_next[user] = history.mark_seen(
-                seen, users.seen_sizes[user], users.seen_next[user], fell
+        entries = (keys, ts, types, takes)
+        size, fell, out = history.take(entries, size, key, event_ts, type_)
+        if out and rules.exclude == 0:
+            users.seen_size[user], users.seen_next[user] = history.mark_seen(
+                seen, users.seen_size[user], users.seen_next[user], fell
             )
     else:
         at = history.index_of(keys, size, key)
         if at >= 0:
             if kind == REMOVE:
                 back, back_ts = type_weights[types[at]], ts[at]
-            size = history.drop(keys, ts, types, takes, size, at)
+            size = history.drop((keys, ts, types, takes), size, at)
         if kind == NEGATIVE:
-            users.seen_sizes[user], users.seen_next[user] = history.mark_seen(
-                seen, users.seen_sizes[user], users.seen_next[user], key
+            users.seen_size[user], users.seen_next[user] = history.mark_seen(
+                seen, users.seen_size[user], users.seen_next[user], key
             )
-        elif history.is_seen(seen, users.seen_sizes[user], key):
-            users.seen_sizes[user], users.seen_next[user] = history.forget_seen(
-                seen, users.seen_sizes[user], users.seen_next[user], key
+        elif history.is_seen(seen, users.seen_size[user], key):
+            users.seen_size[user], users.seen_next[user] = history.forget_seen(
+                seen, users.seen_size[user], users.seen_next[user], key
             )
     users.recent[user] = size
     return back, back_ts
 
 
 @njit(cache=True, nogil=True)
-def fold(  # type: ignore[no-untyped-def]
-    users,
-    batch,
-    ring,
-    type_weights,
-    item_keys,
-    live,
-    index,
-    targets,
-    contexts,
-    biases,
-    heats,
-    log2_total,
-    rules,
-    steps,
-):
+def fold(users, batch, ring, type_weights, table, rules, steps):  # type: ignore[no-untyped-def]
     """Learn one batch: change the user rows and the ring, fill `steps`.
 
-    heats, log2_total: popularity of the half-life that the factors' prior goes by.
+    users: UserArrays; batch: BatchArrays; ring: RingArrays; type_weights: float32[types].
     """
     for n in range(len(batch.users)):
         user, item, kind = batch.users[n], batch.items[n], batch.kinds[n]
-        key, ts = item_keys[item], batch.ts[n]
+        key, ts = table.keys[item], batch.ts[n]
         steps.scored[n, :] = -1
         steps.history[n, :] = -1
         steps.gains[n], steps.gain_ts[n] = type_weights[batch.types[n]], ts
         steps.scorable[n] = kind == POSITIVE and scorable(users, user, key, ts, rules)
         users.events[user] += 1
-        users.clocks[user] = max(users.clocks[user], batch.times[n])
+        users.clock[user] = max(users.clock[user], batch.times[n])
         if kind == COUNT:
             continue
-        users.offsets[user] = batch.offsets[n]
+        users.offset[user] = batch.offsets[n]
         if batch.segments[n] >= 0:
-            users.segments[user] = item_keys[batch.segments[n]]
+            users.segment[user] = table.keys[batch.segments[n]]
         if kind != REMOVE:
-            at = history.position(users.ts[user], users.recent[user], ts)
-            found = _earlier(users, user, at, key, index, steps.history[n])
+            at = history.position(users.ts[user], np.int64(users.recent[user]), ts)
+            found = _earlier(users, user, at, key, table.index, steps.history[n])
             in_context = min(found, rules.context)
             if in_context > 0:
-                rows = steps.history[n, :in_context]
-                z, g = steps.z[n], steps.g[n]
-                weights = steps.context_weights[n]
-                user_vector(contexts, rows, rules.decay, rules.norm, weights[:in_context], z)
-                state = mix(np.uint64(batch.offsets[n]) ^ mix(np.uint64(rules.seed)))
-                scored, log_q = steps.scored[n], steps.log_q[n]
-                draw(
-                    item, live, ring.rows, ring.state[0], ring.counts,
-                    rules.uniform_share, state, scored, log_q,
-                )  # fmt: skip
-                if rules.prior != 0.0:  # to the owners it is part of the correction
-                    for k in range(len(scored)):
-                        if scored[k] >= 0:
-                            log_q[k] -= rules.prior * log_share(heats[scored[k]], log2_total)
-                gradient(targets, biases, scored, log_q, kind == POSITIVE, z, steps.rest[n], g)
+                _draw(n, in_context, batch, ring, table, rules, steps)
         type_ = batch.types[n]
-        back, steps.gain_ts[n] = _apply(
-            users, user, kind, key, ts, type_, type_weights, rules.exclude
-        )
+        back, steps.gain_ts[n] = _apply(users, user, (kind, key, ts, type_), type_weights, rules)
         steps.gains[n] -= back
         if kind == POSITIVE:
             push(ring, item)
+
+
+@njit(cache=True, nogil=True)
+def _draw(n, in_context, batch, ring, table, rules, steps):  # type: ignore[no-untyped-def]
+    """Fill event n's steps of factors: its user's vector, negatives, gradient (factors.py)."""
+    weights, z = steps.context_weights[n, :in_context], steps.z[n]
+    past = (table.contexts, steps.history[n, :in_context])
+    user_vector(past, (rules.decay, rules.norm), weights, z)
+    state = mix(np.uint64(batch.offsets[n]) ^ mix(np.uint64(rules.seed)))
+    drawn = (steps.scored[n], steps.log_q[n])
+    latest = (ring.rows, ring.state[0], ring.counts)
+    draw(batch.items[n], table.live, latest, rules.uniform_share, state, drawn)
+    scored, log_q = drawn
+    if rules.prior != 0.0:  # to the owners it is part of the correction
+        for k in range(len(scored)):
+            if scored[k] >= 0:
+                share = log_share(table.heats[scored[k]], table.log2_total)
+                log_q[k] -= rules.prior * share
+    positive = batch.kinds[n] == POSITIVE
+    gradient((table.targets, table.biases), drawn, positive, z, steps.rest[n], steps.g[n])

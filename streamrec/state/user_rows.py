@@ -1,18 +1,58 @@
-"""The user rows in a worker's memory: loaded when needed, stored with each commit."""
+"""User rows: their columns, and those that a worker keeps in memory between commits."""
 
+from collections import namedtuple
 from collections.abc import Container, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.errors import UnknownVersion
 from streamrec.settings.sections import UserSettings
-from streamrec.state import rows
-from streamrec.state.keys import grow
-from streamrec.state.user_kernel import UserArrays
+from streamrec.state.schema import Arrays, Column, Kind
 
 Array = NDArray[Any]
+USERS = "users"
+
+
+def user_columns(recent_items: int = 65_535, seen_items: int = 65_535) -> tuple[Column, ...]:
+    """Return what a user row is made of; the lists are oldest first."""
+    scalars = (
+        ("events", "<u4"),
+        ("recent", "<u2"),  # entries of the history
+        ("seen_size", "<u2"),
+        ("seen_next", "<u2"),  # the oldest of a full ring of seen hashes, overwritten next
+        ("tokens", "<f4"),
+        ("offset", "<i8"),  # of the last event that changed the row
+        ("clock", "<i8"),  # log time of the last event, ms
+        ("segment", "<u8"),  # key of the segment last named, or 0
+    )
+    history = (("keys", "<u8"), ("ts", "<i8"), ("types", "u1"), ("takes", "u1"))
+    return (
+        *(Column(name, dtype, 0, USERS) for name, dtype in scalars),
+        *(Column(name, dtype, recent_items, USERS, "recent") for name, dtype in history),
+        Column("seen", "<u4", seen_items, USERS, "seen_size"),  # hashes of what is in no history
+    )
+
+
+NAMES = tuple(column.name for column in user_columns())
+if TYPE_CHECKING:
+    UserRow: TypeAlias = Any
+    UserArrays: TypeAlias = Any
+else:
+    UserRow = namedtuple("UserRow", NAMES)  # one row: numbers, and an array for each list
+    UserArrays = namedtuple("UserArrays", NAMES)  # many rows: the kernels' view of them
+_KIND = Kind(USERS, user_columns())
+
+
+def decode_user(blob: bytes) -> UserRow:
+    """Return one stored row; raises UnknownVersion."""
+    return UserRow(**_KIND.read(blob))
+
+
+def no_user() -> UserRow:
+    """Return the row of a stranger: no history."""
+    lists = {c.name: np.frombuffer(b"", c.dtype) for c in _KIND.lists}
+    return UserRow(**{name: lists.get(name, 0) for name in NAMES})
 
 
 class UserRows:
@@ -20,23 +60,17 @@ class UserRows:
 
     def __init__(self, settings: UserSettings) -> None:
         self.settings = settings
+        self._columns = user_columns(settings.recent_items, settings.seen_items)
+        self.kind = Kind(USERS, self._columns, "users.recent_items or users.seen_items")
         self._clear()
 
     def _clear(self) -> None:
-        width, seen, n = self.settings.recent_items, self.settings.seen_items, 256
         self.row_of: dict[str, int] = {}
         self._new: set[str] = set()
         self._changed: dict[str, int] = {}
         self._loaded: list[int] = []
-        self.arrays = UserArrays(
-            np.zeros((n, width), np.uint64),
-            np.zeros((n, width), np.int64),
-            np.zeros((n, width), np.uint8),
-            np.zeros((n, width), np.uint8),
-            np.zeros((n, seen), np.uint32),
-            *(np.zeros(n, t) for t in (np.int32, np.int32, np.int32, np.uint32)),
-            *(np.zeros(n, t) for t in (np.int64, np.int64, np.float32, np.uint64)),
-        )
+        self._rows = Arrays(self._columns, 256)
+        self.arrays: UserArrays = UserArrays(*self._rows)
 
     def missing(self, users: Sequence[str]) -> list[str]:
         """Return the distinct users whose rows must be loaded before a fold."""
@@ -46,24 +80,18 @@ class UserRows:
         """Cache rows from Redis; None is a new user. Raises UnknownVersion."""
         first = len(self.row_of)
         self.row_of.update(zip(users, range(first, first + len(users)), strict=True))
-        if len(self.row_of) > len(self.arrays.recent):
-            self.arrays = UserArrays._make(grow(a, len(self.row_of)) for a in self.arrays)
+        if self._rows.reserve(len(self.row_of)):
+            self.arrays = UserArrays(*self._rows)
         self._new.update(u for u, blob in zip(users, blobs, strict=True) if blob is None)
-        at = np.array([first + n for n, blob in enumerate(blobs) if blob is not None])
         stored = [blob for blob in blobs if blob is not None]
-        if not stored:
-            return
-        headers = rows.headers_of(stored, rows.USER_HEADER, "user")
-        sizes = np.stack([headers["recent"]] * 4 + [headers["seen"]], axis=1)
-        if (sizes.max(axis=0) > [c.shape[1] for c in self._columns()]).any():
-            raise UnknownVersion(
-                "user rows in Redis are longer than users.recent_items or users.seen_items: "
-                "raise the settings to what they were, or start from an empty Redis"
-            )
-        rows.unpack(stored, headers.dtype.itemsize, self._columns(), at, sizes)
-        for name, array in self._fields():
-            array[at] = headers[name]
-        self._loaded.extend(at.tolist())
+        if stored:
+            at = np.array([first + n for n, blob in enumerate(blobs) if blob is not None])
+            self.kind.unpack(self._rows, at, stored)
+            self._loaded.extend(at.tolist())
+
+    def row(self, user: str) -> UserRow:
+        """Return a read-only view of a cached UserRow."""
+        return UserRow(**self.kind.view(self._rows, self.row_of[user]))
 
     def history_keys(self, *, only_loaded: bool) -> NDArray[np.uint64]:
         """Return the item keys in all cached histories, or in those loaded since the last call."""
@@ -87,11 +115,7 @@ class UserRows:
     def changed(self) -> dict[bytes, bytes]:
         """Return the marked rows' bytes by user."""
         at = np.fromiter(self._changed.values(), np.int64, len(self._changed))
-        headers = np.zeros(len(at), rows.USER_HEADER)
-        for name, array in self._fields():
-            headers[name] = array[at]
-        sizes = np.stack([headers["recent"]] * 4 + [headers["seen"]], axis=1)
-        blobs = rows.pack(headers, self._columns(), at, sizes)
+        blobs = self.kind.pack(self._rows, at)
         return dict(zip((user.encode() for user in self._changed), blobs, strict=True))
 
     def committed(self) -> None:
@@ -102,27 +126,10 @@ class UserRows:
         if len(self.row_of) > min(self.settings.cached_users, self.settings.max_users // 2):
             self._clear()
 
-    def _columns(self) -> tuple[Array, ...]:
-        a = self.arrays
-        return a.keys, a.ts, a.types, a.takes, a.seen
-
-    def _fields(self) -> tuple[tuple[str, Array], ...]:
-        a = self.arrays
-        return (
-            ("recent", a.recent),
-            ("seen", a.seen_sizes),
-            ("seen_next", a.seen_next),
-            ("events", a.events),
-            ("tokens", a.tokens),
-            ("offset", a.offsets),
-            ("clock", a.clocks),
-            ("segment", a.segments),
-        )
-
 
 def longest_idle(
     sample: Sequence[tuple[bytes, bytes]], most: int, cached: Container[str]
 ) -> list[bytes]:
     """Return up to `most` users of a sample, idle the longest, none of them cached."""
-    idle = [(rows.decode_user(blob).clock, name) for name, blob in sample]
+    idle = [(int(decode_user(blob).clock), name) for name, blob in sample]
     return [name for _, name in sorted(idle) if name.decode() not in cached][:most]

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from streamrec.events.event import Event, Rejected
 from streamrec.settings.sections import Settings
-from streamrec.sources.registry import SEGMENT_PREFIX
-from streamrec.state import rows, updates, user_kernel
+from streamrec.sources.registry import sources_of
+from streamrec.sources.segment import SEGMENT_PREFIX
+from streamrec.state import schema, updates, user_kernel
 from streamrec.state.history import EXCLUDE
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import grow, key_of
@@ -22,6 +23,8 @@ from streamrec.state.user_kernel import BatchArrays, RingArrays, Steps, UserRule
 from streamrec.state.user_rows import UserRows
 
 Array = NDArray[Any]
+STRIDE = 1_000_003
+"""Between the seeds of two partitions' draws: a prime, above any number of seeds tried."""
 Decoded = tuple[int, int, Event | Rejected]  # offset, log time in ms, what was decoded
 
 
@@ -41,7 +44,7 @@ class Counters(msgspec.Struct):
         return self.accepted + self.duplicate + self.suppressed + self.rejected + self.control
 
 
-class Fold(NamedTuple):
+class UserFold(NamedTuple):
     """What one batch did; the caller sends `records`, then stores `UserShard.changes`."""
 
     records: list[updates.Updates]  # one for each item partition
@@ -68,7 +71,7 @@ class UserShard:
         self.stored_users = 0
         self.evicted: list[bytes] = []  # users to delete with the next commit
         self.rules = UserRules(
-            settings.factors.seed + 1_000_003 * (number + 1),
+            settings.factors.seed + STRIDE * (number + 1),
             settings.factors.context,
             settings.factors.context_decay,
             settings.factors.context_norm,
@@ -81,38 +84,32 @@ class UserShard:
         self._ring_rows: RingArrays | None = None
         self.users = UserRows(settings.users)
 
-    def fold(self, decoded: Sequence[Decoded], next_offset: int, table: ItemTable) -> Fold:
+    def fold(self, decoded: Sequence[Decoded], next_offset: int, table: ItemTable) -> UserFold:
         """Learn one batch whose users are all loaded: offsets self.offset to next_offset."""
         counts = Counters(consumed=len(decoded))
         accepted, rejected = self._admit(decoded, counts)
         batch = self._arrays(accepted, table)
         steps = self._learn(batch, table)
-        weights = np.abs(self._type_weights[batch.types])
-        halves = steps.z.astype(np.float16), steps.g.astype(np.float16)
-        records = []
+        shared = {"z": steps.z.astype(np.float16), "g": steps.g.astype(np.float16)}
+        shared["weights"] = np.abs(self._type_weights[batch.types])
+        span, records = (self.start, self.offset, next_offset), []
         for part in range(self.item_partitions):
-            columns, named = columns_for(
-                part, self.item_partitions, batch, weights, steps, halves, table.keys,
-                self.window_pairs,
-            )  # fmt: skip
+            where = part, self.item_partitions
+            columns, named = columns_for(where, batch, steps, shared, table.keys)
             ids = {index: table.ids[row] or "" for index, row in named}
-            records.append(
-                updates.make(
-                    self.name, self.start, self.offset, next_offset, table.size, columns,
-                    list(ids.items()), [],
-                )
-            )  # fmt: skip
+            header = updates.Header(self.name, *span, table.size, ids=list(ids.items()))
+            records.append(updates.make(header, columns))
         self.offset = next_offset
         for name in counts.__struct_fields__:
             setattr(self.counters, name, getattr(self.counters, name) + getattr(counts, name))
         times = [(time, event) for _, time, event in accepted]
         self.users.note_changed([event.user for _, event in times])
-        return Fold(records, rejected, times, steps.scorable.tolist(), counts)
+        return UserFold(records, rejected, times, steps.scorable.tolist(), counts)
 
     def newest(self, user: str) -> int:
         """Return the time of the newest entry of a loaded user's history, 0 without one."""
         arrays, row = self.users.arrays, self.users.row_of[user]
-        size = arrays.recent[row]
+        size = int(arrays.recent[row])
         return int(arrays.ts[row, size - 1]) if size else 0
 
     def scorable(self, event: Event, ts: int) -> bool:
@@ -127,7 +124,7 @@ class UserShard:
     def changes(self) -> tuple[dict[str, dict[bytes, bytes]], dict[str, str | int]]:
         """Return the rows and meta fields to store since the last call; snapshots, never views."""
         meta: dict[str, str | int] = {
-            "version": rows.VERSION,
+            "version": schema.VERSION,
             "offset": self.offset,
             "start": self.start,
             "users": self.stored_users + self.users.created - len(self.evicted),
@@ -154,7 +151,7 @@ class UserShard:
         chunks: Mapping[bytes, bytes],
     ) -> "UserShard":
         """Return the shard as its last commit left it; user rows are loaded when needed."""
-        rows.check_version(np.array([int(meta[b"version"])]), f"user shard {number}")
+        schema.check_version(np.array([int(meta[b"version"])]), f"user shard {number}")
         shard = cls(number, settings, item_partitions, int(meta[b"start"]))
         shard.offset = int(meta[b"offset"])
         shard.stored_users = int(meta[b"users"])
@@ -201,9 +198,9 @@ class UserShard:
     def _floods(self, row: int, time: int) -> bool:
         """Take a token of the user's bucket, filled by the log's time; say if there was none."""
         settings, users = self.settings.events, self.users.arrays
-        gained = max(0, time - int(users.clocks[row])) * settings.flood_per_minute / 60_000
+        gained = max(0, time - int(users.clock[row])) * settings.flood_per_minute / 60_000
         tokens = min(float(settings.flood_burst), float(users.tokens[row]) + gained)
-        users.clocks[row] = max(time, users.clocks[row])
+        users.clock[row] = max(time, users.clock[row])
         users.tokens[row] = tokens if tokens < 1.0 else tokens - 1.0
         return tokens < 1.0
 
@@ -239,12 +236,16 @@ class UserShard:
             np.zeros(n, np.float32),
             np.zeros(n, np.int64),
             np.zeros(n, np.bool_),
+            self.window_pairs,
         )
-        arrays, index = table.arrays, (table.index.slot_keys, table.index.slot_rows)
+        a, index = table.arrays, (table.index.slot_keys, table.index.slot_rows)
+        heats, total = table.prior_heat()
+        items = user_kernel.Table(
+            table.keys, table.live(), index, a.targets, a.contexts, a.bias, heats, total
+        )
         user_kernel.fold(
-            self.users.arrays, batch, ring, self._type_weights, table.keys, table.live(), index,
-            arrays.targets, arrays.contexts, arrays.biases, *table.prior_heat(), self.rules, steps,
-        )  # fmt: skip
+            self.users.arrays, batch, ring, self._type_weights, items, self.rules, steps
+        )
         positive = batch.kinds == user_kernel.POSITIVE
         self.latest.push(table.keys[batch.items[positive]])
         return steps
@@ -285,10 +286,8 @@ def duplicate_key(user: str, identifier: str) -> int:
 
 
 def longest_window(settings: Settings) -> int:
-    """Return how many earlier items an event is paired with, over all learners of pairs."""
-    cosine = settings.cosine.window if settings.cosine.neighbours else 0
-    successors = settings.successors.window if settings.successors.entries else 0
-    return max(settings.similarity.window, cosine, successors)
+    """Return how many earlier items an event is paired with, over all sources."""
+    return max(source.window() for source in sources_of(settings))
 
 
 def kind_of(type_: str, weight: float) -> int:

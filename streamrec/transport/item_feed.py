@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from streamrec.monitoring.metrics import Metrics
+from streamrec.state.item_rows import BLEND, CATALOGUE, ITEMS
 from streamrec.state.item_table import ItemTable
 from streamrec.transport.redis_store import Store
 
-KINDS = ("factors", "neighbours", "cosine", "successors", "catalogue", "blend")
 MOST_ENTRIES = 1000
 MOST_REMOVED = 100_000
 REST = 4.0  # a refresh takes at most a fifth of the time
@@ -34,7 +34,9 @@ class ItemFeed:
         self._commits: dict[str, int] = {}
         self._removed = 0
         self.table = new_table()
-        self._kinds = KINDS if self.table.with_lists else KINDS[:1]
+        schema = self.table.schema
+        self._schema = schema
+        self._kinds = (*schema.kinds, CATALOGUE, BLEND) if self.table.with_lists else (ITEMS,)
         self.marks: dict[str, dict[str, int]] = {}
         self.refreshed = 0.0
         self._took = 0.0
@@ -78,7 +80,7 @@ class ItemFeed:
         for (_, kind, names), blobs in zip(wanted, found, strict=True):
             there = [(k, b) for k, b in zip(names, blobs, strict=True) if b is not None]
             self.table.apply(kind, there)
-            if kind == "factors":
+            if kind == ITEMS:
                 gone -= {k for k, _ in there}
         self._removed += self.table.remove(np.frombuffer(b"".join(gone), "<u8"))
         for shard in heads.keys() - set(behind):
@@ -90,11 +92,13 @@ class ItemFeed:
     def _load_all(self, shard: str) -> None:
         """Read all rows of a shard; what changes meanwhile comes through the feed."""
         position, meta = self._store.feed_end(shard), self._store.meta(shard)
+        if meta:
+            self._schema.check(meta[b"schema"].decode())
         stored = {kind: self._store.all_rows(shard, kind) for kind in self._kinds}
         for kind, rows in stored.items():
             self.table.apply(kind, list(rows.items()))
         mine = self.table.keys % np.uint64(len(self._shards)) == self._shards.index(shard)
-        here = np.frombuffer(b"".join(stored["factors"]), "<u8")
+        here = np.frombuffer(b"".join(stored[ITEMS]), "<u8")
         self._removed += self.table.remove(np.setdiff1d(self.table.keys[mine], here))
         self._positions[shard] = position
         self._commits[shard] = int(meta.get(b"commits", 0))

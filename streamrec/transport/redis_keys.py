@@ -37,7 +37,7 @@ class Shards(msgspec.Struct):
     metadata: int
     size: int
     epoch: str  # of this state: lists of another epoch may be overwritten
-    version: int = 1
+    version: int = 2
 
 
 class Commit(msgspec.Struct):
@@ -50,7 +50,7 @@ class Commit(msgspec.Struct):
     deletes: Mapping[str, Sequence[bytes]] = {}
     due: Mapping[str, float] = {}  # user -> time of the click, epoch ms
     feed: Mapping[str, bytes] = {}
-    feed_entries: int = 200
+    feed_entries: int = 500
 
 
 def key(shard: str, kind: str) -> str:

@@ -30,7 +30,7 @@ from streamrec.transport.redis_keys import (
 )
 
 SCAN_COUNT = 500
-ROW_KINDS = ("users", "rings", "factors")
+ROW_KINDS = ("users", "rings", "items")
 
 
 def offset_matches(stored: bytes | None, expected: int | None) -> bool:

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from streamrec.blend import combine as blend
 from streamrec.blend.kernels import GAINS
 from streamrec.blend.learned import Features
+from streamrec.blend.rules import weights_of
 from streamrec.evaluation.peers.libraries import MissingPeer
 from streamrec.settings.sections import Settings
-from streamrec.sources.registry import EXTRAS, SOURCES
+from streamrec.sources.registry import names_of
 
 FIXED = ("weighted", "cascade", "vote", "borda")
 OTHER_BLENDS = (*FIXED, "tree")
 OTHERS = 5
 """Candidates that were not clicked, learnt by the tree beside the one that was."""
-COLUMNS = (*SOURCES, *(f"{name} rank" for name in SOURCES), *EXTRAS)
 
 
 class OtherBlends:
@@ -30,20 +30,20 @@ class OtherBlends:
 
     def __init__(self, names: Sequence[str], settings: Settings) -> None:
         self.names = [f"blend:{name}" for name in names]
-        self._kinds, self._reorder = list(names), settings.blend.reorder
-        self._weights = np.array(
-            [settings.blend.weights.get(s, 0.0) for s in SOURCES], np.float32
-        )  # fmt: skip
+        sources, finer = names_of(settings), settings.blend.reorder
+        self._kinds, self._reorder = list(names), sources.index(finer) if finer else -1
+        self._weights = weights_of(settings)
         self._tree = TreeBlend(settings.factors.seed) if "tree" in names else None
 
     def places(self, features: Features, clicked: int) -> list[float]:
         """Return the place of candidate `clicked` under each blend, ties mid way."""
-        return [_place(self._scores(kind, features), clicked) for kind in self._kinds]
+        filled = features.filled()
+        return [_place(self._scores(kind, filled), clicked) for kind in self._kinds]
 
     def learn(self, features: Features, clicked: int) -> None:
         """Take one click in."""
         if self._tree is not None:
-            self._tree.learn(features, clicked)
+            self._tree.learn(features.filled(), clicked)
 
     def _scores(self, kind: str, features: Features) -> NDArray[np.float64]:
         if kind == "tree":
@@ -77,10 +77,10 @@ class TreeBlend:
             self._model.learn_one(row, n == 0)
 
 
-def _rows(features: Features, which: Sequence[int] | None = None) -> list[dict[str, float]]:
+def _rows(features: Features, which: Sequence[int] | None = None) -> list[dict[int, float]]:
     table = np.concatenate([features.values, GAINS[features.ranks], features.extras], axis=1)
     picked = table if which is None else table[list(which)]
-    return [dict(zip(COLUMNS, row, strict=True)) for row in picked.tolist()]
+    return [dict(enumerate(row)) for row in picked.tolist()]
 
 
 def _place(scores: NDArray[np.float64], at: int) -> float:

@@ -1,0 +1,178 @@
+"""The life of a click, stage by stage; who waits for what is in docs/architecture.md.
+
+    decode    messages of a partition of events -> events, or why not
+    load      rows of their users that are not in memory
+    fold      each user's row learns; what that means for items -> one record for each owner
+    teach     clicks on lists that were served -> the owner of the blend
+    deliver   each owner learns its record
+    follow    the readers' table takes over what changed
+    list      candidates of all sources, one score, an order, reasons
+
+`learn` runs the first four in its user stage and `deliver` in its item stage, with Kafka between;
+`score` runs the last two, with Redis between. `Flow` runs all of them in one process: evaluation,
+warm-up, benchmarks and tests.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrec.blend.rules import blend_owner
+from streamrec.events.event import Event, EventDecoder, Item, Rejected
+from streamrec.ranking.lists import ListMaker, UserList
+from streamrec.settings.sections import Settings
+from streamrec.state import served, updates
+from streamrec.state.follow import Follower
+from streamrec.state.item_shard import ItemFold, ItemShard
+from streamrec.state.item_table import ItemTable
+from streamrec.state.keys import key_of
+from streamrec.state.metadata_shard import MetadataShard
+from streamrec.state.updates import Updates
+from streamrec.state.user_shard import Decoded, UserFold, UserShard, longest_window
+
+MOST_SAMPLES = 20
+"""Clicks of one batch that the learned blend learns from, at most: each sends some 20 kB."""
+SAMPLE_BYTES = 1_000_000
+"""Bytes of their samples, at most: they travel in one update record."""
+ID_BYTES = 500_000
+"""Room in an update record for the ids of items that it names."""
+MOST_EVICTED = 1000
+"""Users that one commit deletes at most."""
+
+Rows = Callable[[Sequence[str]], Sequence[bytes | None]]
+"""Returns stored rows of users, None where there is none."""
+Raw = tuple[int, int, bytes | None]
+"""A message: offset, log time in ms, value."""
+
+
+def decode(decoder: EventDecoder, messages: Iterable[Raw]) -> list[Decoded]:
+    """Return what messages hold, in their order."""
+    return [(offset, at, decoder.decode(value, at)) for offset, at, value in messages]
+
+
+def load(shard: UserShard, decoded: Sequence[Decoded], rows: Rows) -> None:
+    """Make sure that the rows of all users of a batch are in memory."""
+    missing = shard.users.missing([e.user for _, _, e in decoded if isinstance(e, Event)])
+    if missing:
+        shard.users.load(missing, rows(missing))
+
+
+def teach(records: Sequence[Updates], samples: Sequence[bytes]) -> None:
+    """Add what the learned blend is to learn to the record of its owner."""
+    header = records[blend_owner(len(records))].header
+    header.samples += [(header.first, sample) for sample in samples]
+
+
+def samples_of(
+    settings: Settings, clicks: Sequence[Event], rows: Sequence[bytes | None]
+) -> list[bytes]:
+    """Return which clicks of a batch teach the blend; rows: what each one's user was served."""
+    samples: list[bytes] = []
+    room, weights = SAMPLE_BYTES, settings.blend.event_weights
+    for event, row in zip(clicks, rows, strict=True):
+        weight = weights.get(event.type, 1.0)
+        if row and weight > 0.0 and len(samples) < MOST_SAMPLES:
+            sample = served.sample_of(row, key_of(event.item), weight)
+            if sample is not None and len(sample) <= room:
+                samples.append(sample)
+                room -= len(sample)
+    return samples
+
+
+def deliver(items: Sequence[ItemShard], records: Sequence[Updates]) -> list[ItemFold]:
+    """Let each owner learn its record."""
+    return [shard.fold(record) for shard, record in zip(items, records, strict=True)]
+
+
+def due_users(settings: Settings, fold: UserFold, now: float) -> dict[str, float]:
+    """Return who is due a new list, and since when (epoch ms): the first of their events."""
+    due: dict[str, float] = {}
+    for at, event in reversed(fold.accepted):
+        if settings.events.weights[event.type] != 0.0 or event.type == "remove":
+            due[event.user] = min(now, float(at)) if at >= 0 else now
+    return due
+
+
+def users_over(settings: Settings, shard: UserShard) -> int:
+    """Return how many users the next commit must delete to stay within users.max_users."""
+    over = shard.stored_users + shard.users.created - settings.users.max_users
+    return max(0, min(over, MOST_EVICTED))
+
+
+def times_shown_now(made: UserList, before: Mapping[int, int]) -> dict[int, int]:
+    """Return how often in a row each item of a list has been shown, by key; before: till now."""
+    return {key: 1 + before.get(key, 0) for key in made.shown[0].tolist() if key}
+
+
+def record_bytes(settings: Settings) -> int:
+    """Return the bytes of the longest update record that one event makes, but for ids."""
+    f = settings.factors
+    return updates.most_bytes(f.size, f.negatives, f.context, longest_window(settings))
+
+
+class Flow:
+    """All stages in one process: user shards, item shards, the table and the lists made from it."""
+
+    def __init__(
+        self, settings: Settings, users: int = 1, items: int = 1, *, with_lists: bool = True
+    ) -> None:
+        self.settings = settings
+        self.decoder = EventDecoder(settings.events)
+        self.table = ItemTable(settings, with_lists=with_lists)
+        self.users = [UserShard(n, settings, items, 0) for n in range(users)]
+        self.items = [ItemShard(n, settings, 0) for n in range(items)]
+        self.metadata = MetadataShard(0, settings.factors.size, items, 0)
+        self.lists = ListMaker(settings)
+        self._follower = Follower(self.table)
+        self._prepared = False
+
+    def fold(
+        self, decoded: Sequence[Decoded], number: int = 0, rows: Rows | None = None
+    ) -> UserFold:
+        """Fold a batch of one partition; without `rows` nobody is stored who is not in memory."""
+        shard = self.users[number]
+        load(shard, decoded, rows or (lambda users: [None] * len(users)))
+        next_offset = decoded[-1][0] + 1 if decoded else shard.offset
+        return shard.fold(decoded, next_offset, self.table)
+
+    def learn(self, messages: Iterable[Raw], number: int = 0) -> UserFold:
+        """Take messages of one partition all the way into the table."""
+        fold = self.fold(decode(self.decoder, messages), number)
+        deliver(self.items, fold.records)
+        self.follow()
+        return fold
+
+    def announce(self, item: Item | Rejected) -> None:
+        """Take in the metadata of an item, as from the items topic."""
+        offset = self.metadata.offset
+        deliver(self.items, self.metadata.fold([(offset, item)], offset + 1))
+
+    def follow(self) -> None:
+        """Bring the table up to date with the owners."""
+        for shard in self.items:
+            self._follower.refresh(shard)
+        self._prepared = False
+
+    def prepared(self) -> ListMaker:
+        """Return the list maker, which knows what the table does."""
+        if not self._prepared:
+            self.lists.prepare(self.table)
+            self._prepared = True
+        return self.lists
+
+    def list_of(self, user: str, number: int = 0) -> UserList:
+        """Return the list of a user in memory."""
+        lists = self.prepared()
+        shopper = lists.shopper(self.users[number].users.row(user), self.table, user)
+        [made] = lists.make([shopper], self.table)
+        return made
+
+
+def ranks_of(
+    rows: Sequence[bytes | None], which: NDArray[np.int64], clicks: Sequence[Event], lists: int
+) -> NDArray[np.int64]:
+    """Return int64[clicks, lists]: each click's rank in the lists its user was served, or MISS."""
+    keys = np.array([key_of(event.item) for event in clicks], np.uint64)
+    found: NDArray[np.int64] = served.ranks_in(rows, which, keys, lists)
+    return found

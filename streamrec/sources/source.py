@@ -1,0 +1,119 @@
+"""What a source is: something that proposes candidates, from columns of its own in an item's row.
+
+A source is one file here and one line in registry.py; one from outside the package is a class
+somewhere and a name in the setting `extra_sources` (docs/sources.md).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrec.settings.types import Section
+from streamrec.state.schema import Arrays, Column
+
+Array = NDArray[Any]
+Given = Callable[[str], Array]
+
+
+class Shopper(NamedTuple):
+    """One user at scoring; items are rows of the table, past ones newest first."""
+
+    history: Array  # int32[n]: known recent items
+    takes: Array  # uint8[n]: how often each was taken
+    in_session: Array  # bool[n]: taken in the session that goes on
+    excluded: Array  # int32[m]: recent items that the list must leave out
+    seen: Array  # uint32[s]: hashes of older items that it must leave out
+    segment: Array  # int32[0 or 1]: row of the user's segment
+    name: str = ""
+    row: Any = None  # the stored UserRow
+    shown: Mapping[int, int] = {}  # rows of the list served before: times in a row
+
+
+class Said(NamedTuple):
+    """What a source says of few items: how many it wrote, and what they are to be divided by.
+
+    rest: what it says of every other item, times that item's share of the week's popularity.
+    """
+
+    touched: int
+    total: float
+    rest: float = 0.0
+
+
+class Source:
+    """A source under given settings; of all methods only one of the three that score is needed.
+
+    Methods read the arrays they get and change nothing but what is theirs to fill.
+    """
+
+    name: ClassVar[str]
+    section: ClassVar[str] = ""
+    """The section of the settings, of the type `Settings`; several sources may share one."""
+    Settings: ClassVar[type[Section]]
+    weight: ClassVar[float] = 0.0
+    """Where blend.weights starts."""
+    in_blend: ClassVar[Literal["share", "raw"]] = "share"
+    """`share`: the log of score / total enters the blend, at least log 1e-6; `raw`: the score."""
+
+    def __init__(self, settings: Any) -> None:
+        """Keep of all settings what is needed."""
+
+    def active(self) -> bool:
+        """Say whether the settings leave it anything to say."""
+        return True
+
+    def window(self) -> int:
+        """Return how many earlier items of the user an event is to be paired with, at most 127."""
+        return 0
+
+    # what an item row keeps
+
+    def columns(self) -> Sequence[Column]:
+        """Return the columns it needs; what several sources name in the same way is one column."""
+        return ()
+
+    def start(self, arrays: Arrays, keys: NDArray[np.uint64], first: int) -> None:
+        """Fill rows first..len(keys) of items that are named for the first time."""
+
+    def learn(self, arrays: Arrays, update: Any) -> None:
+        """Take one update record (state/updates.py, Learnt) into the rows of their owner."""
+
+    def follow(self, arrays: Arrays, rows: Array, kind: str, given: Given) -> None:
+        """Bring what follows from stored columns up to date in the readers' copy.
+
+        rows: of the table, of which columns of that kind were just taken over; given: returns one
+        of those columns, [len(rows), ...], as its owner has it.
+        """
+
+    def memory(self) -> Any:
+        """Return what a reader's table keeps for `describe`."""
+
+    def describe(self, arrays: Arrays, row: int, entry: Any, memory: Any) -> None:
+        """Take an item's metadata (title, categories, text, attributes) into the readers' copy."""
+
+    # what it says at scoring: one of the following three
+
+    def prepare(self, table: Any) -> None:
+        """Compute what is the same for all users until the table changes (ranking/views.py)."""
+
+    def order(self) -> Array:
+        """Return int32[most] rows best first, -1 padded, the same for all: popularity's way."""
+        raise NotImplementedError(self.name)
+
+    def score(self, arrays: Arrays, user: Shopper, scores: Array, touched: Array) -> Said:
+        """Add to scores float64[items] (zero before) and list the rows touched, each once."""
+        raise NotImplementedError(self.name)
+
+    def score_all(self, arrays: Arrays, users: Sequence[Shopper], out: Array) -> None:
+        """Fill out float32[users, items]; NaN says nothing."""
+        raise NotImplementedError(self.name)
+
+    def support(self, arrays: Arrays, user: Shopper, rows: Array, where: Array) -> Array | None:
+        """Return float64[len(rows), len(history)]: what each past item adds to each row's score.
+
+        What no past item accounts for is the score less their sum; None: that is all of it.
+        where: int32[items] to work in, with anything in it.
+        """
+        return None

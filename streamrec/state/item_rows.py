@@ -1,0 +1,86 @@
+"""Item rows: what all have in common, and the columns that the sources ask for."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from numba import njit
+
+from streamrec.errors import UnknownVersion
+from streamrec.sources.source import Source
+from streamrec.state.schema import Arrays, Column, Kind, kinds_of, signature
+
+ITEMS, CATALOGUE, BLEND = "items", "catalogue", "blend"
+"""Kinds of rows: the fixed part of an item's row; its metadata as JSON; the learned blend."""
+FACTS = (
+    Column("events", "<u4"),  # accepted events that name it
+    Column("born", "<i8"),  # event time of the first one, ms; 0: none yet
+)
+BOUNDS = {
+    ITEMS: "factors.size",
+    "similarity": "similarity.neighbours",
+    "cosine": "cosine.neighbours",
+    "successors": "successors.entries",
+}
+"""The setting that bounds rows of a kind, for messages."""
+
+
+class ItemSchema:
+    """The columns of item rows under given sources; each once, whoever asks for it."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        asked = (*FACTS, *(c for source in sources for c in source.columns()))
+        self.columns = tuple({c.name: c for c in asked}.values())
+        self.kinds: dict[str, Kind] = kinds_of(self.columns, BOUNDS)
+        self.signature = signature(self.columns)
+
+    def check(self, stored: str) -> None:
+        """Raise UnknownVersion if rows were made under another schema."""
+        if stored != self.signature:
+            raise UnknownVersion(
+                "item rows in Redis were made with other sources, or other bounds of their lists "
+                f"({', '.join(BOUNDS.values())}, extra_sources): set them to what they were, or "
+                "start from an empty Redis"
+            )
+
+    def owned(self, rows: int) -> Arrays:
+        """Return arrays for so many rows, as their owner keeps them."""
+        changed = (Column(changed_of(kind), "<i4") for kind in self.kinds)
+        return Arrays((*(c for c in self.columns if c.stored), *changed), rows)
+
+    def copied(self, with_lists: bool) -> tuple[Column, ...]:
+        """Return the columns of a reader's copy; without lists only those of the fixed part."""
+        return tuple(
+            c._replace(dtype="<i4") if c.table == "rows" else c
+            for c in self.columns
+            if c.table and (with_lists or c.kind == ITEMS)
+        )
+
+
+def changed_of(kind: str) -> str:
+    """Return the column that says what of a kind of row is not stored yet (schema.note)."""
+    return f"{kind}_changed"
+
+
+def count_events(arrays: Arrays, learnt: Any) -> None:
+    """Count the fresh events of a record that name an item."""
+    c = learnt.columns
+    rows = arrays.events, arrays.born, arrays.items_changed
+    named = c["item_events"], c["item_keys"], c["ts"]
+    _count(rows, named, learnt.known, learnt.fresh)
+
+
+@njit(cache=True, nogil=True)
+def _count(rows, named, known, fresh):  # type: ignore[no-untyped-def]
+    """Count events; rows: (events uint32[items], born int64[items], changed int32[items]).
+
+    named: (number of the event, index of its item in known, event time ms of all events).
+    """
+    events, born, changed = rows
+    at, keys, ts = named
+    for i in range(len(at)):
+        e, row = at[i], known[keys[i]]
+        if fresh[e] and row >= 0:
+            events[row] += 1
+            if born[row] == 0:
+                born[row] = ts[e]
+            changed[row] = -1
