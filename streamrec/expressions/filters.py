@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.expressions.expression import Expression, ExpressionError, Fields, parse
+from streamrec.expressions.expression import Expression, Fields
+from streamrec.expressions.syntax import ExpressionError
 
 
 class Rules(NamedTuple):
@@ -35,8 +36,8 @@ def make_rules(filters: Sequence[str], boosts: Mapping[str, float]) -> Rules:
                 f"the weight of a boost is {weight}, not a finite number", text, 0
             )
     return Rules(
-        tuple(parse(text) for text in filters),
-        tuple((parse(text), float(weight)) for text, weight in boosts.items()),
+        tuple(Expression(text) for text in filters),
+        tuple((Expression(text), float(weight)) for text, weight in boosts.items()),
     )
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrec.expressions.expression import ExpressionError, parse
+from streamrec.expressions.expression import Expression
 from streamrec.expressions.filters import Rules, apply, make_rules, trace
-from streamrec.expressions.syntax import ALIASES, ITEM_FIELDS, USER_FIELDS
+from streamrec.expressions.syntax import ALIASES, ITEM_FIELDS, USER_FIELDS, ExpressionError
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "filters.md"
 
@@ -121,9 +121,9 @@ def test_apply_holds_and_trace_agree(filters: list[str], boosts: dict[str, float
     keep, scores = apply(rules, few, USER, np.zeros(len(few)))
     for one, is_kept, score in zip(few, keep, scores, strict=True):
         lines = trace(rules, one, USER)
-        assert is_kept == all(parse(text).holds(one, USER) for text in filters)
+        assert is_kept == all(Expression(text).holds(one, USER) for text in filters)
         assert is_kept == (not any(line.startswith("removed") for line in lines))
-        gained = sum(w for text, w in boosts.items() if parse(text).holds(one, USER))
+        gained = sum(w for text, w in boosts.items() if Expression(text).holds(one, USER))
         assert score == pytest.approx(gained)
 
 
@@ -145,9 +145,9 @@ def test_the_page_is_right() -> None:
     page = PAGE.read_text()
     examples, error, _ = re.findall(r"^```\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     for text in examples.splitlines():
-        parse(text)
+        Expression(text)
     with pytest.raises(ExpressionError) as caught:
-        parse("available and pric < 20")
+        Expression("available and pric < 20")
     assert f"{caught.value}\n" == error
     table = page.split("## Fields")[1].split("## Operators")[0]
     named = {name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row[:50])}
