@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from streamrec.evaluation.intervals import interval
 from streamrec.evaluation.prequential import Scored
-from streamrec.ranking.diversity import intra_list_distance
 from streamrec.sources.popularity import LONG
 from streamrec.state.item_table import ItemTable
 
@@ -175,6 +174,19 @@ def metrics(places: Array) -> dict[str, float]:
         "ndcg@20": float(np.where(places < 20, gains, 0.0).mean()),
         "mrr@20": float(np.where(places < 20, 1.0 / (places.astype(np.float64) + 1.0), 0.0).mean()),
     }
+
+
+def intra_list_distance(vectors: Array) -> float:
+    """Return the mean of 1 - cos over all pairs of float32[k, d]; 0 for less than two items.
+
+    Over pairs the sum of cosines is (|sum_i v_i|^2 - sum_i |v_i|^2) / 2.
+    """
+    k = len(vectors)
+    if k < 2:
+        return 0.0
+    exact = vectors.astype(np.float64)
+    total = exact.sum(axis=0)
+    return float(1.0 - (total @ total - (exact * exact).sum()) / (k * (k - 1)))
 
 
 def comparisons(columns: Mapping[str, Array]) -> list[dict[str, Any]]:

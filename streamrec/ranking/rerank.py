@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.expressions import filters
-from streamrec.ranking.diversity import diversify, rotate
+from streamrec.ranking.variety import WAYS, diversify
 from streamrec.settings.sections import Settings
 from streamrec.sources.popularity import LOG_FLOOR, LONG, log_share
 from streamrec.sources.segment import SEGMENT_PREFIX
@@ -33,6 +33,7 @@ class Reranker:
         self._lists = settings.lists
         self.rules = filters.make_rules(settings.lists.filters, settings.lists.boosts)
         self._has_rules = bool(self.rules.filters or self.rules.boosts)
+        self._way = WAYS[settings.lists.diversity]
 
     def order(
         self, candidates: Array, scores: NDArray[np.float64], shopper: Shopper, table: ItemTable
@@ -46,17 +47,16 @@ class Reranker:
             keep, scores = filters.apply(self.rules, items, user_fields(table, shopper), scores)
         if lists.rotation and shopper.shown:
             times = np.array([shopper.shown.get(row, 0) for row in candidates.tolist()])
-            scores = rotate(scores, times, lists.rotation)
+            scores = scores - lists.rotation * np.log1p(times)
         best = np.argsort(-scores, kind="stable")
         if keep is not None:
             best = best[keep[best]]
-        if lists.diversity == "none" or len(best) < 2:
+        if self._way is None or len(best) < 2:
             return best[: lists.length], scores
         deep = best[: DEEP * lists.length]
         vectors = unit_vectors(table, candidates[deep])
-        chosen = diversify(
-            lists.diversity, scores[deep], vectors, lists.length, lists.diversity_budget
-        )
+        budget = lists.diversity_budget
+        chosen = diversify(self._way, scores[deep], vectors, lists.length, budget)
         return deep[chosen], scores
 
     def trace(self, table: ItemTable, row: int, shopper: Shopper) -> list[str]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings as budget_of
 from hypothesis import strategies as st
 
-from streamrec.ranking.diversity import intra_list_distance, loss
+from streamrec.evaluation.tally import intra_list_distance
 from streamrec.ranking.lists import NOBODY, ListMaker, rows_shown
 from streamrec.ranking.rerank import (
     DEEP,
@@ -204,7 +204,8 @@ def test_variety_stays_within_its_budget_and_the_filters(
     deep = news[np.argsort(-scores[news], kind="stable")][: DEEP * length]
     assert set(order.tolist()) <= set(deep.tolist())
     at = np.array([np.flatnonzero(deep == k)[0] for k in order], np.int64)
-    assert loss(scores[deep], at) <= budget + 1e-9
+    chances, discounts = np.exp(scores[deep]), 1 / np.log2(2.0 + np.arange(len(at)))
+    assert chances[at] @ discounts >= (1 - budget - 1e-9) * (chances[: len(at)] @ discounts)
 
 
 @pytest.mark.parametrize("method", ["mmr", "dpp"])
