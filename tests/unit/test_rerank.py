@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as budget_of
 from hypothesis import strategies as st
+from streamrec.state.rows import UserRow
 
 from streamrec.evaluation.tally import intra_list_distance
 from streamrec.ranking.lists import NOBODY, ListMaker, rows_shown
@@ -27,7 +28,6 @@ from streamrec.settings.sections import Settings
 from streamrec.sources.registry import SEGMENT_PREFIX, SOURCES
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
-from streamrec.state.rows import UserRow
 
 NOW = 1_700_000_000_000
 HOUR = 3_600_000
