@@ -18,7 +18,6 @@ from streamrec.ranking.shoppers import first_excluded, shopper_of
 from streamrec.ranking.views import (
     ALL,
     FEW,
-    SAME,
     Catalogue,
     Prepared,
     Scratch,
@@ -26,8 +25,9 @@ from streamrec.ranking.views import (
     roster_of,
 )
 from streamrec.settings.sections import Settings
+from streamrec.sources.popularity import Popular
 from streamrec.sources.registry import sources_of
-from streamrec.sources.source import Shopper
+from streamrec.sources.source import Shopper, having
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import take
 
@@ -84,18 +84,20 @@ class ListMaker:
         self.weights, self._silence = weights_of(settings), silence_of(settings)
         self.roster = roster_of(settings, self.sources, self.weights)
         self.reorder = self.names.index(settings.blend.reorder) if settings.blend.reorder else -1
-        self._by_style = [
-            [s for s, style in zip(self.sources, self.roster.style, strict=True) if style == one]
-            for one in (SAME, FEW, ALL)
-        ]
-        self._active = [
-            bool(self.roster.active[self.sources.index(s)]) for s in self._by_style[FEW]
-        ]
+        each = list(zip(self.sources, self.roster.style, self.roster.active, strict=True))
+        few = [(source, active) for source, style, active in each if style == FEW]
+        self._few = [(k, source) for k, (source, active) in enumerate(few) if active]
+        self._all = [source for source, style, _ in each if style == ALL]
+        self._preparing = having("prepare", self.sources)
+        users = settings.users
+        # enough that who has seen the most popular items gets the next ones
+        self._most = settings.blend.candidates + users.recent_items + users.seen_items
+        self._popular = Popular(self._most)
         self._seen = SeenIndex()
         self._table: ItemTable | None = None
         self._reranker = Reranker(settings)
         self._keys: Array = np.zeros(0, np.uint64)
-        self._scratch = new_scratch(len(self._by_style[FEW]), 0)
+        self._scratch = new_scratch(len(few), 0)
         self._catalogue: Catalogue | None = None
 
     def prepare(self, table: ItemTable) -> None:
@@ -103,18 +105,18 @@ class ListMaker:
         arrays, n = table.arrays, len(table)
         if self._table is not table:  # its rows are other items
             self._seen, self._table = SeenIndex(), table
+            self._popular = Popular(self._most)
         servable = arrays.stored[:n] & arrays.available[:n]
         heats, totals = arrays.heats[:n], table.log2_totals()
-        view = Prepared(table, heats, totals, servable, take(arrays.changed, n))
-        for source in self.sources:
-            source.prepare(view)
+        self._popular.refresh(heats, servable, take(arrays.changed, n))
+        for source in self._preparing:
+            source.prepare(Prepared(table, heats, totals, servable))
         self._keys = table.keys
         self._seen.refresh(self._keys)
-        orders = [source.order() for source in self._by_style[SAME]]
         self._catalogue = Catalogue(
             self._seen.shorts,
             self._seen.rows,
-            np.stack(orders),
+            self._popular.order,
             heats,
             totals,
             servable,
@@ -123,7 +125,7 @@ class ListMaker:
             table.now(),
         )
         if len(self._scratch.marks) < n:
-            self._scratch = new_scratch(len(self._by_style[FEW]), 2 * n)
+            self._scratch = new_scratch(len(self._scratch.scores), 2 * n)
 
     @property
     def ready(self) -> bool:
@@ -143,9 +145,8 @@ class ListMaker:
         """Rank the candidates of each user; with `targets` (rows) also find their full ranks."""
         assert self._catalogue is not None, "prepare the table first"
         n = len(self._catalogue.servable)
-        everything = self._by_style[ALL]
-        dense = np.empty((len(everything), len(shoppers), n), np.float32)
-        for k, source in enumerate(everything):
+        dense = np.empty((len(self._all), len(shoppers), n), np.float32)
+        for k, source in enumerate(self._all):
             if source.active():  # else nobody reads it
                 source.score_all(table.arrays, shoppers, dense[k])
         wanted = [t if t < n else -1 for t in targets] or [-1] * len(shoppers)
@@ -158,10 +159,9 @@ class ListMaker:
         self, shopper: Shopper, dense: tuple[Array, int], table: ItemTable, target: int
     ) -> Ranked:
         scratch = self._scratch
-        for k, source in enumerate(self._by_style[FEW]):
-            if self._active[k]:
-                said = source.score(table.arrays, shopper, scratch.scores[k], scratch.touched[k])
-                scratch.found[k], scratch.totals[k], scratch.rest[k] = said
+        for k, source in self._few:
+            said = source.score(table.arrays, shopper, scratch.scores[k], scratch.touched[k])
+            scratch.found[k], scratch.totals[k], scratch.rest[k] = said
         candidates, values, ranks, extras, alone, full_ranks = gather(
             shopper[:5], dense, target, self._catalogue, self.roster, scratch,
             self.settings.blend.candidates,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.settings.sections import Settings
-from streamrec.sources.source import Source
+from streamrec.sources.source import Source, having
 from streamrec.state.item_table import ItemTable
 
 Array = NDArray[Any]
@@ -20,7 +20,7 @@ class Catalogue(NamedTuple):
 
     shorts: Array  # uint32[slots], short_rows int32[slots]: rows by the 32-bit hash of the item
     short_rows: Array
-    orders: Array  # int32[SAME sources, most]: their items, best first, -1 padded
+    orders: Array  # int32[3, most]: by falling popularity, available ones only, -1 padded
     heats: Array  # float64[items, 3], log2 of popularity
     log2_totals: Array  # float64[3]
     servable: Array  # bool[items]
@@ -36,7 +36,6 @@ class Prepared(NamedTuple):
     heats: Array  # float64[items, 3]
     log2_totals: Array  # float64[3]
     servable: Array  # bool[items]
-    changed: Array  # int64[...] rows whose popularity or availability moved
 
 
 class Roster(NamedTuple):
@@ -44,7 +43,7 @@ class Roster(NamedTuple):
 
     active: Array  # bool[M]
     style: Array  # int64[M]: SAME, FEW or ALL
-    place: Array  # int64[M]: its number among those of its style; of SAME its column of heats
+    place: Array  # int64[M]: its number among those of its style; of SAME its half-life
     shares: Array  # bool[M]: the log of its share enters the blend, not the score itself
 
 
@@ -62,10 +61,12 @@ class Scratch(NamedTuple):
 
 def style_of(source: Source) -> int:
     """Return how a source says something: by the method that it has."""
-    for style, method in ((SAME, "order"), (FEW, "score"), (ALL, "score_all")):
-        if getattr(type(source), method) is not getattr(Source, method):
+    if source.half_life >= 0:
+        return SAME
+    for style, method in ((FEW, "score"), (ALL, "score_all")):
+        if having(method, [source]):
             return style
-    raise TypeError(f"source {source.name} has no order, score or score_all")
+    raise TypeError(f"source {source.name} has neither score nor score_all")
 
 
 def roster_of(
@@ -79,6 +80,7 @@ def roster_of(
     active[[s.name in settings.blend.off for s in sources]] = False
     styles = [style_of(s) for s in sources]
     place = [styles[:m].count(style) for m, style in enumerate(styles)]
+    place = [s.half_life if s.half_life >= 0 else n for s, n in zip(sources, place, strict=True)]
     shares = np.array([s.in_blend == "share" for s in sources], np.bool_)
     return Roster(active, np.array(styles), np.array(place), shares)
 

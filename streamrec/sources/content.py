@@ -72,10 +72,12 @@ class Content(Source):
         profiles = np.zeros((len(users), self._size), np.float32)
         for k, user in enumerate(users):
             self._profile(arrays.content, user, profiles[k])
-        silent = ~profiles.any(axis=1)
-        if not silent.all():
+        said: list[bool] = profiles.any(axis=1).tolist()  # type: ignore[assignment]
+        if any(said):
             np.matmul(profiles, arrays.content[: out.shape[1]].T, out=out)
-        out[silent] = np.nan
+        for k, knows in enumerate(said):
+            if not knows:
+                out[k] = np.nan
 
     def support(self, arrays: Any, user: Shopper, rows: Array, where: Array) -> Array:
         """Return each past item's term of the cosine."""

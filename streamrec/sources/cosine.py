@@ -68,10 +68,10 @@ class Cosine(Source):
         """Add the record's pairs to the lists of their items."""
         a = arrays
         if self._neighbours:
-            no_counts = a.similarity_counts[:, :0]
+            no_counts, nothing = a.similarity_counts[:, :0], (a.pairs[:0], a.items_changed[:0])
             lists = PairLists(
                 a.cosine_keys, a.cosine_weights, no_counts, a.cosine_size, a.cosine_clock,
-                a.cosine_changed,
+                a.cosine_changed, *nothing,
             )  # fmt: skip
             learn_pairs(lists, update.pairs, self._rules)
 

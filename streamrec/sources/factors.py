@@ -78,7 +78,8 @@ class Vectors(NamedTuple):
 class Factors(Source):
     """What the user's latest items stand for, learnt by their vectors."""
 
-    name, section = "factors", "factors"
+    name = section = "factors"
+    follows = "items"
     Settings = FactorSettings
     weight = 1.0
     in_blend = "raw"
@@ -118,10 +119,9 @@ class Factors(Source):
         where = update.known, update.fresh, a.items_changed
         _learn(vectors, scored, context, events, where, self._mine.learning_rate)
 
-    def follow(self, arrays: Any, rows: Array, kind: str, given: Given) -> None:
+    def follow(self, arrays: Any, rows: Array, given: Given) -> None:
         """Add up context vectors."""
-        if kind == "items":
-            arrays.contexts[rows] = given("targets") + given("deltas")
+        arrays.contexts[rows] = given("targets") + given("deltas")
 
     def prepare(self, table: Any) -> None:
         """Compute what popularity adds to the scores."""

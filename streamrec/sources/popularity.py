@@ -6,7 +6,7 @@ counts. Most popular items are kept in order, for they are the same for everybod
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -36,41 +36,17 @@ def half_lives_ms(settings: Any) -> NDArray[np.float64]:
 
 
 class Popularity(Source):
-    """What is popular at one half-life; the first of the three learns for all."""
+    """What is popular at one half-life; the counts of all three are learnt by the first."""
 
-    section: ClassVar[str] = "popularity"
+    section = "popularity"
     Settings = PopularitySettings
-    half_life: ClassVar[int]
 
     def __init__(self, settings: Any) -> None:
         self._half_lives_ms = half_lives_ms(settings)
-        # enough that who has seen the most popular items gets the next ones
-        users = settings.users
-        self._most = settings.blend.candidates + users.recent_items + users.seen_items
-        self._popular = Popular(self._most, self.half_life)
-        self._table: Any = None
 
     def columns(self) -> Sequence[Column]:
         """Return the counts, and the newest event time of the row (ms)."""
         return (Column("popularity", "<f4", 3), Column("clock", "<i8"))
-
-    def learn(self, arrays: Any, update: Any) -> None:
-        """Add what the record's events are worth to the items that they name."""
-        if self.half_life == SHORT:
-            c = update.columns
-            named = c["item_events"], c["item_keys"], c["item_gains"], c["item_ts"]
-            rows = arrays.popularity, arrays.clock
-            _learn(rows, named, update.known, update.fresh, self._half_lives_ms)
-
-    def prepare(self, table: Any) -> None:
-        """Bring the order up to date."""
-        if self._table is not table.table:  # its rows are other items
-            self._popular, self._table = Popular(self._most, self.half_life), table.table
-        self._popular.refresh(table.heats, table.servable, table.changed)
-
-    def order(self) -> Array:
-        """Return the most popular items."""
-        return self._popular.order
 
 
 class PopularityShort(Popularity):
@@ -79,6 +55,13 @@ class PopularityShort(Popularity):
     name = "popularity_short"
     weight = 0.05
     half_life = SHORT
+
+    def learn(self, arrays: Any, update: Any) -> None:
+        """Add what the record's events are worth to the items that they name."""
+        c = update.columns
+        named = c["item_events"], c["item_keys"], c["item_gains"], c["item_ts"]
+        rows = arrays.popularity, arrays.clock
+        _learn(rows, named, update.known, update.fresh, self._half_lives_ms)
 
 
 class PopularityMedium(Popularity):
@@ -157,38 +140,32 @@ def log_share(heat, log2_total):  # type: ignore[no-untyped-def]
 
 
 class Popular:
-    """int32[most] rows by falling popularity at one half-life, available ones only, -1 padded."""
+    """int32[half-lives, most] rows by falling popularity, available ones only, -1 padded."""
 
-    def __init__(self, most: int, half_life: int) -> None:
-        self.order: Array = np.full(most, -1, np.int32)
-        self._half_life = half_life
-        # entries used, -1: not made yet
-        self._used = -1
+    def __init__(self, most: int, half_lives: int = 3) -> None:
+        self.order: Array = np.full((half_lives, most), -1, np.int32)
+        self._used: Array = np.full(half_lives, -1, np.int64)  # -1: not made yet
         # of a full list: no item outside it is more popular
-        self._bound = -math.inf
+        self._bounds: Array = np.full(half_lives, -np.inf)
 
     def refresh(self, heats: Array, servable: Array, changed: Array) -> None:
-        """Bring the list up to date; heats: float64[items, half-lives], changed: rows."""
-        if self._used >= 0 and len(changed) * 8 < len(heats) + 64:
-            state = (self._used, self._bound)
-            self._used, self._bound = _update(
-                self.order, state, heats, servable, changed, self._half_life
-            )
-        else:
-            self._used = -1
-        if self._used < 0:
-            self._make_anew(heats[:, self._half_life], servable)
+        """Bring the lists up to date; heats: float64[items, half-lives], changed: rows."""
+        few, state = len(changed) * 8 < len(heats) + 64, (self._used, self._bounds)
+        if not few or not _update_all(self.order, state, heats, servable, changed):
+            self._make_anew(heats, servable)
 
     def _make_anew(self, heats: Array, servable: Array) -> None:
         self.order[:] = -1
-        worth = np.where(servable, heats, -np.inf)
-        most = min(len(self.order), len(worth))
-        rows = np.argpartition(-worth, most - 1)[:most] if most else np.zeros(0, np.int64)
-        rows = rows[np.argsort(-worth[rows], kind="stable")]
-        rows = rows[np.isfinite(worth[rows])]
-        self.order[: len(rows)] = rows
-        self._used = len(rows)
-        self._bound = worth[rows[-1]] if len(rows) == len(self.order) else -math.inf
+        for h in range(len(self.order)):
+            worth = np.where(servable, heats[:, h], -np.inf)
+            most = min(self.order.shape[1], len(worth))
+            rows = np.argpartition(-worth, most - 1)[:most] if most else np.zeros(0, np.int64)
+            rows = rows[np.argsort(-worth[rows], kind="stable")]
+            rows = rows[np.isfinite(worth[rows])]
+            self.order[h, : len(rows)] = rows
+            self._used[h] = len(rows)
+            full = len(rows) == self.order.shape[1]
+            self._bounds[h] = worth[rows[-1]] if full else -np.inf
 
 
 @njit(cache=True, nogil=True)
@@ -223,24 +200,40 @@ def _insert(order, used, row, heats, h):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _update(order, state, heats, servable, changed, h):  # type: ignore[no-untyped-def]
-    """Move the changed rows to their places; return (entries used, bound), used -1: make it anew.
+def _update(order, used, bounds, items, changed, h):  # type: ignore[no-untyped-def]
+    """Bring one order int32[most] up to date; return how many it has, -1: it must be made anew.
 
-    order: int32[most]; state: (entries used, bound); heats: float64[items, half-lives].
+    bounds: float64[half-lives]; items: (heats float64[items, half-lives], servable bool[items]).
     """
-    size, (before, bound) = len(order), state
-    used = _drop(order, before, changed)
+    heats, servable = items
+    size, before = len(order), used
+    used = _drop(order, used, changed)
     for row in changed:
         if servable[row] and heats[row, h] > -np.inf:
             if used == size:
                 last = order[size - 1]
-                bound = max(bound, min(heats[last, h], heats[row, h]))
+                bounds[h] = max(bounds[h], min(heats[last, h], heats[row, h]))
                 if heats[row, h] <= heats[last, h]:
                     continue
                 used -= 1
             _insert(order, used, row, heats, h)
             used += 1
     if used < size:  # all items there are, if it was no full list
-        return (used if before < size else -1), bound
+        return used if before < size else -1
     # below its bound, an item that is not in the list may be better
-    return (used if heats[order[size - 1], h] >= bound else -1), bound
+    return used if heats[order[size - 1], h] >= bounds[h] else -1
+
+
+@njit(cache=True, nogil=True)
+def _update_all(order, state, heats, servable, changed):  # type: ignore[no-untyped-def]
+    """Move the changed rows to their places; return False if the lists must be made anew.
+
+    order: int32[half-lives, most]; state: (entries used int64[half-lives], bounds float64[...]).
+    """
+    used, bounds = state
+    for h in range(order.shape[0]):
+        if used[h] >= 0:
+            used[h] = _update(order[h], used[h], bounds, (heats, servable), changed, h)
+        if used[h] < 0:
+            return False
+    return True

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from streamrec.settings.types import Length, NonNegative, Section
 from streamrec.sources.source import Given, Said, Shopper, Source
-from streamrec.state.schema import Column, Kind, note
+from streamrec.state.schema import ALL, Column, Kind, note
 
 Array = NDArray[Any]
 REVERSE = 128
@@ -49,6 +49,8 @@ class PairLists(NamedTuple):
     sizes: Array  # int32[items]
     clocks: Array  # int64[items], ms
     changed: Array  # int32[items]: see schema.note
+    pairs: Array  # uint32[items]: forward pairs learnt, or no items
+    row_changed: Array  # int32[items]: of the row that the count is in, or no items
 
 
 class PairRules(NamedTuple):
@@ -64,7 +66,7 @@ class PairRules(NamedTuple):
 class Similarity(Source):
     """What followed the user's latest items."""
 
-    name = section = "similarity"
+    name = section = follows = "similarity"
     Settings = SimilaritySettings
     weight = 0.4
 
@@ -88,16 +90,14 @@ class Similarity(Source):
         a = arrays
         lists = PairLists(
             a.similarity_keys, a.similarity_weights, a.similarity_counts, a.similarity_size,
-            a.similarity_clock, a.similarity_changed,
+            a.similarity_clock, a.similarity_changed, a.pairs, a.items_changed,
         )  # fmt: skip
         learn_pairs(lists, update.pairs, self._rules)
-        _count_pairs(a.pairs, a.items_changed, update.pairs, self._window)
 
-    def follow(self, arrays: Any, rows: Array, kind: str, given: Given) -> None:
+    def follow(self, arrays: Any, rows: Array, given: Given) -> None:
         """Sum the weights of lists that changed."""
-        if kind == self.name:
-            sum_weights(arrays.similarity_weights, arrays.similarity_size, rows,
-                        arrays.similarity_total)  # fmt: skip
+        a = arrays
+        sum_weights(a.similarity_weights, a.similarity_size, rows, a.similarity_total)
 
     def score(self, arrays: Any, user: Shopper, scores: Array, touched: Array) -> Said:
         """Add the smoothed shares of what followed each of the latest items."""
@@ -154,17 +154,9 @@ def learn_pairs(lists, pairs, rules):  # type: ignore[no-untyped-def]
             weight = np.float32(gain) * weights[e]
             pair = (others[p], weight, np.uint32(forward), ts[e])
             note(changed, row, add_pair(lists, row, pair, half_life))
-
-
-@njit(cache=True, nogil=True)
-def _count_pairs(counts, changed, pairs, window):  # type: ignore[no-untyped-def]
-    """Count the fresh forward pairs of each item; counts: uint32[items], changed: int32[items]."""
-    at, keys, _, ranks, known, fresh, _, _ = pairs
-    for p in range(len(at)):
-        row = known[keys[p]]
-        if ranks[p] < min(REVERSE, window) and row >= 0 and fresh[at[p]]:
-            counts[row] += 1
-            changed[row] = -1
+            if forward and len(lists.pairs) > 0:
+                lists.pairs[row] += 1
+                lists.row_changed[row] = ALL
 
 
 @njit(cache=True, nogil=True)
@@ -174,7 +166,7 @@ def add_pair(lists, row, pair, half_life_ms):  # type: ignore[no-untyped-def]
     The whole list decays to the newest event time of the row; a late event arrives decayed.
     Returns the only entry that changed, -1: all.
     """
-    keys, weights, counts, sizes, clocks, _ = lists
+    keys, weights, counts, sizes, clocks = lists[:5]
     other, weight, count, ts = pair
     size, all_changed = np.int64(sizes[row]), False
     if half_life_ms > 0.0:

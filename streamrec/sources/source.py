@@ -43,7 +43,7 @@ class Said(NamedTuple):
 
 
 class Source:
-    """A source under given settings; of all methods only one of the three that score is needed.
+    """A source under given settings; of all methods only one of the two that score is needed.
 
     Methods read the arrays they get and change nothing but what is theirs to fill.
     """
@@ -54,6 +54,10 @@ class Source:
     Settings: ClassVar[type[Section]]
     weight: ClassVar[float] = 0.0
     """Where blend.weights starts."""
+    follows: ClassVar[str] = ""
+    """Kind of rows that `follow` is called for: `items`, or that of a list."""
+    half_life: ClassVar[int] = -1
+    """Of popularity, which says the same to everybody: its number."""
     in_blend: ClassVar[Literal["share", "raw"]] = "share"
     """`share`: the log of score / total enters the blend, at least log 1e-6; `raw`: the score."""
 
@@ -80,11 +84,11 @@ class Source:
     def learn(self, arrays: Arrays, update: Any) -> None:
         """Take one update record (state/updates.py, Learnt) into the rows of their owner."""
 
-    def follow(self, arrays: Arrays, rows: Array, kind: str, given: Given) -> None:
-        """Bring what follows from stored columns up to date in the readers' copy.
+    def follow(self, arrays: Arrays, rows: Array, given: Given) -> None:
+        """Bring what follows from rows of the kind `follows` up to date in the readers' copy.
 
-        rows: of the table, of which columns of that kind were just taken over; given: returns one
-        of those columns, [len(rows), ...], as its owner has it.
+        rows: of the table, whose columns of that kind were just taken over; given: returns one of
+        those columns but for the lists, [len(rows), ...], as its owner has it.
         """
 
     def memory(self) -> Any:
@@ -93,14 +97,10 @@ class Source:
     def describe(self, arrays: Arrays, row: int, entry: Any, memory: Any) -> None:
         """Take an item's metadata (title, categories, text, attributes) into the readers' copy."""
 
-    # what it says at scoring: one of the following three
+    # what it says at scoring: by one of the two methods, or a half-life of popularity
 
     def prepare(self, table: Any) -> None:
         """Compute what is the same for all users until the table changes (ranking/views.py)."""
-
-    def order(self) -> Array:
-        """Return int32[most] rows best first, -1 padded, the same for all: popularity's way."""
-        raise NotImplementedError(self.name)
 
     def score(self, arrays: Arrays, user: Shopper, scores: Array, touched: Array) -> Said:
         """Add to scores float64[items] (zero before) and list the rows touched, each once."""
@@ -117,3 +117,8 @@ class Source:
         where: int32[items] to work in, with anything in it.
         """
         return None
+
+
+def having(method: str, sources: Sequence[Source]) -> list[Source]:
+    """Return those of the sources that have a method of their own: the others need no call."""
+    return [s for s in sources if getattr(type(s), method) is not getattr(Source, method)]

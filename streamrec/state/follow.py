@@ -6,11 +6,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streamrec.state.item_rows import changed_of
+from streamrec.state.item_rows import ITEMS, changed_of
 from streamrec.state.item_shard import ItemShard
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import KeyIndex, find
-from streamrec.state.schema import ALL, Column
+from streamrec.state.schema import ALL, Kind
 
 Array = NDArray[Any]
 
@@ -26,7 +26,7 @@ class Follower:
     def refresh(self, shard: ItemShard) -> None:
         """Take over all changes of a shard since the last call."""
         shard.keep_within_bound()
-        table, items, n = self.table, shard.items, shard.index.size
+        table, items = self.table, shard.items
         catalogue = shard.take_catalogue()
         if catalogue:
             keys = np.frombuffer(b"".join(catalogue), "<u8")
@@ -34,11 +34,12 @@ class Follower:
         rows = self._rows_of(shard)
         for name, kind in shard.schema.kinds.items():
             changed = items.named(changed_of(name))
-            at, entries = take_changed(changed, n)
-            if len(at):
-                for column in kind.lists:
-                    self._copy_list(column, items, (at, rows[at]), entries)
-                table.take(name, rows[at], vars(items), at)
+            if name == ITEMS:
+                at = take_changed(changed, len(rows))
+                table.take(name, rows[at], items, at)
+            elif kind.lists[0].width and table.with_lists:
+                at = self._copy_lists(kind, shard, changed, rows)
+                table.follow(name, rows[at], items, at)
         gone = shard.take_deleted()
         if gone:
             table.remove(np.frombuffer(b"".join(gone), "<u8"))
@@ -56,61 +57,70 @@ class Follower:
             self._rows[shard.name] = shard.index, rows
         return rows
 
-    def _copy_list(
-        self, column: Column, items: Any, at: tuple[Array, Array], entries: Array
-    ) -> None:
-        if not column.table or not column.width:
-            return
-        theirs, sizes = items.named(column.name), items.named(column.sized_by)
-        mine = self.table.arrays.named(column.name)
-        if column.table == "same":
-            copy_entries(theirs, sizes, at, entries, mine)
-            return
-        mirror = self._mirrors.get(column.name)
+    def _copy_lists(self, kind: Kind, shard: ItemShard, changed: Array, rows: Array) -> Array:
+        """Copy what changed of lists of one kind, keys as table rows; return rows of the shard."""
+        items, arrays = shard.items, self.table.arrays
+        [keys] = [c for c in kind.lists if c.table == "rows"]
+        same = [c.name for c in kind.lists if c.table == "same"]
+        fixed, mine = self.table.fixed(kind.name), arrays.named(keys.name)
+        mirror = self._mirrors.get(keys.name)
         if mirror is None or len(mirror) < len(mine):
-            grown = np.zeros((len(mine), column.width), np.uint64)
-            if mirror is not None:
-                grown[: len(mirror)] = mirror
-            self._mirrors[column.name] = mirror = grown
-        index = self.table.index.slot_keys, self.table.index.slot_rows
-        copy_keys((theirs, mirror), sizes, at, entries, mine, index)
+            grown = np.zeros((len(mine), keys.width), np.uint64)
+            grown[: 0 if mirror is None else len(mirror)] = 0 if mirror is None else mirror
+            self._mirrors[keys.name] = mirror = grown
+        moved: Array = copy_lists(
+            (changed, rows), items.named(keys.sized_by), (items.named(keys.name), mirror, mine),
+            (self.table.index.slot_keys, self.table.index.slot_rows),
+            (items.views(same), arrays.views(same)), (items.views(fixed), arrays.views(fixed)),
+        )  # fmt: skip
+        return moved
 
 
 @njit(cache=True, nogil=True)
 def take_changed(changed, count):  # type: ignore[no-untyped-def]
-    """Return the first `count` rows that changed, and what of each (schema.note); clear that."""
-    at, entries, size = np.empty(count, np.int64), np.empty(count, np.int32), 0
+    """Return int64[n], those of the first `count` rows that changed (schema.note); clear that."""
+    at, size = np.empty(count, np.int64), 0
     for row in range(count):
         if changed[row] != 0:
-            at[size], entries[size] = row, changed[row]
             changed[row] = 0
+            at[size] = row
             size += 1
-    return at[:size], entries[:size]
+    return at[:size]
 
 
 @njit(cache=True, nogil=True)
-def copy_entries(theirs, sizes, at, entries, mine):  # type: ignore[no-untyped-def]
-    """Copy the entries that changed; at: (rows of theirs, rows of mine), both [n]."""
-    for n in range(len(entries)):
-        a, b, entry = at[0][n], at[1][n], entries[n]
-        size = min(np.int64(sizes[a]), theirs.shape[1])
-        first, last = (0, size) if entry == ALL else (entry - 1, entry)
-        for k in range(first, last):
-            mine[b, k] = theirs[a, k]
+def copy_lists(where, sizes, keys, index, same, fixed):  # type: ignore[no-untyped-def]
+    """Copy the entries that changed of each row's lists, and its columns of fixed width.
 
-
-@njit(cache=True, nogil=True)
-def copy_keys(theirs, sizes, at, entries, mine, index):  # type: ignore[no-untyped-def]
-    """Copy the keys that changed, as table rows; only a key that is another one is looked up.
-
-    theirs: (keys uint64[rows, W], those of the last copy uint64[items, W]); mine: int32[items, W].
+    where: (changed int32[rows], see schema.note, cleared; their rows in the table int32[rows]);
+    sizes: [rows] entries ever put in; keys: (theirs uint64[rows, W], theirs of the last copy
+    uint64[items, W], mine int32[items, W]), only another key is looked up in the index; same,
+    fixed: (theirs, mine), each a tuple of uint8[rows, bytes]. Returns int64[n] rows copied.
     """
-    keys, mirror = theirs
-    for n in range(len(entries)):
-        a, b, entry = at[0][n], at[1][n], entries[n]
-        size = min(np.int64(sizes[a]), keys.shape[1])
+    changed, rows = where
+    theirs, mirror, mine = keys
+    width = theirs.shape[1]
+    at, found = np.empty(len(rows), np.int64), 0
+    for a in range(len(rows)):
+        entry = changed[a]
+        if entry == 0:
+            continue
+        changed[a] = 0
+        at[found] = a
+        found += 1
+        b, size = rows[a], min(np.int64(sizes[a]), width)
         first, last = (0, size) if entry == ALL else (entry - 1, entry)
         for k in range(first, last):
-            if mirror[b, k] != keys[a, k] or mine[b, k] < 0:
-                mirror[b, k] = keys[a, k]
-                mine[b, k] = find(index[0], index[1], keys[a, k])
+            if mirror[b, k] != theirs[a, k] or mine[b, k] < 0:
+                mirror[b, k] = theirs[a, k]
+                mine[b, k] = find(index[0], index[1], theirs[a, k])
+        for c in range(len(same[0])):
+            source, target = same[0][c][a], same[1][c][b]
+            each = len(source) // width
+            for k in range(first * each, last * each):
+                target[k] = source[k]
+        for c in range(len(fixed[0])):
+            source, target = fixed[0][c][a], fixed[1][c][b]
+            for k in range(len(source)):
+                target[k] = source[k]
+    return at[:found]

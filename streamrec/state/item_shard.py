@@ -14,6 +14,7 @@ from streamrec.settings.sections import Settings
 from streamrec.sources.popularity import LONG, half_lives_ms
 from streamrec.sources.registry import sources_of
 from streamrec.sources.segment import SEGMENT_PREFIX
+from streamrec.sources.source import having
 from streamrec.state import schema
 from streamrec.state.item_rows import (
     BLEND,
@@ -53,6 +54,8 @@ class ItemShard:
         self.marks: dict[str, int] = {}
         self.sources = sources_of(settings)
         self.schema = ItemSchema(self.sources)
+        self._learning = having("learn", self.sources)
+        self._starting = having("start", self.sources)
         self.blend: LearnedBlend | None = None
         self._blend_changed = False
         self._catalogue: Rows = {}
@@ -73,7 +76,7 @@ class ItemShard:
             return ItemFold(True, 0)
         what = learnt(record, self._name(header, record["keys"]), mark)
         count_events(self.items, what)
-        for source in self.sources:
+        for source in self._learning:
             source.learn(self.items, what)
         for offset, key, entry in header.metadata:
             if offset >= mark:
@@ -124,7 +127,7 @@ class ItemShard:
         size = self.index.size
         if size > first:
             self.items.reserve(size)
-            for source in self.sources:
+            for source in self._starting:
                 source.start(self.items, self.index.keys[:size], first)
             self.items.items_changed[first:size] = schema.ALL
 

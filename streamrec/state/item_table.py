@@ -1,6 +1,6 @@
 """The item table: a slightly old copy of all item rows, for the user stage and the scorer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,9 +13,10 @@ from streamrec.blend.rules import blend_rules
 from streamrec.settings.sections import Settings
 from streamrec.sources.popularity import HALF_LIVES, half_lives_ms, refresh_heats
 from streamrec.sources.registry import sources_of
+from streamrec.sources.source import having
 from streamrec.state.item_rows import BLEND, CATALOGUE, ITEMS, ItemSchema
 from streamrec.state.keys import KeyIndex, key_of
-from streamrec.state.schema import Arrays, Column, copy_rows, views
+from streamrec.state.schema import Arrays, Column, copy_rows
 
 Array = NDArray[Any]
 REBASE_BITS = 30.0
@@ -69,7 +70,10 @@ class ItemTable:
         self._base = np.zeros(3)
         self._totals: NDArray[np.float64] | None = None
         self._live: NDArray[np.int32] | None = None
-        self._views: dict[str, tuple[Array, ...]] = {}
+        self._starting = having("start", self.sources)
+        kinds = self.schema.kinds
+        self._following = {k: [s for s in self.sources if s.follows == k] for k in kinds}
+        self._fixed = {kind: [c.name for c in self._fixed_of(kind)] for kind in kinds}
 
     def __len__(self) -> int:
         return self.index.size
@@ -93,10 +97,9 @@ class ItemTable:
         found = self.index.add(keys)
         size = self.index.size
         if size > first:
-            if self.arrays.reserve(size):
-                self._views = {}
+            self.arrays.reserve(size)
             arrays = self.arrays
-            for source in self.sources:
+            for source in self._starting:
                 source.start(arrays, self.keys, first)
             for c in self.columns:
                 if c.table == "rows":
@@ -123,7 +126,9 @@ class ItemTable:
         """Take over stored rows, keys of other items as table rows."""
         codec, n = self.schema.kinds[kind], len(blobs)
         headers = codec.headers(blobs)
-        given = {c.name: np.ascontiguousarray(headers[c.name]) for c in codec.fixed}
+        given = Arrays(codec.fixed, n)
+        for c in codec.fixed:
+            given.named(c.name)[:] = headers[c.name]
         used = codec.used(headers)
         longest = int(used.max(initial=0))
         lists = [np.zeros((n, max(1, longest)), c.dtype) for c in codec.lists]
@@ -141,27 +146,30 @@ class ItemTable:
                 mine[at, :width] = array[:, :width]
         self.take(kind, at, given, np.arange(n))
 
-    def take(self, kind: str, at: Array, theirs: Mapping[str, Array], source: Array) -> None:
-        """Take over rows `source` of an owner's columns of fixed width, to rows `at`."""
-        moved = at[:0]
-        if kind == ITEMS:
-            a = self.arrays
-            mine, other = (a.clock, a.popularity), (theirs["clock"], theirs["popularity"])
+    def take(self, kind: str, at: Array, theirs: Any, source: Array) -> None:
+        """Take over rows `source` of an owner's Arrays, but for the lists, to rows `at`."""
+        a, names = self.arrays, self._fixed[kind]
+        if kind != ITEMS:
+            copy_rows(at, theirs.views(names), source, a.views(names))
+        else:
+            mine, other = (a.clock, a.popularity), (theirs.clock, theirs.popularity)
             moved, new = moved_rows(at, source, other, mine, a.stored)
             self._live = None if new else self._live
-        names = [c.name for c in self.columns if c.kind == kind and c.stored and not c.sized_by]
-        if kind not in self._views:
-            self._views[kind] = views([self.arrays.named(name) for name in names])
-        if names:
-            copy_rows(at, views([theirs[name] for name in names]), source, self._views[kind])
-        if kind == ITEMS:
+            copy_rows(at, theirs.views(names), source, a.views(names))
             self._take_popularity(moved)
-        self.follow(kind, at, lambda name: theirs[name][source])
+        self.follow(kind, at, theirs, source)
 
-    def follow(self, kind: str, at: Array, given: Callable[[str], Array]) -> None:
-        """Let the sources bring up to date what follows from rows of a kind."""
-        for owner in self.sources:
-            owner.follow(self.arrays, at, kind, given)
+    def follow(self, kind: str, at: Array, theirs: Any, source: Array) -> None:
+        """Let the sources bring up to date what follows from the rows just taken over."""
+        for owner in self._following[kind]:
+            owner.follow(self.arrays, at, lambda name: theirs.named(name)[source])
+
+    def fixed(self, kind: str) -> list[str]:
+        """Return the columns of fixed width that are copied of a kind of row."""
+        return self._fixed[kind]
+
+    def _fixed_of(self, kind: str) -> list[Column]:
+        return [c for c in self.columns if c.kind == kind and c.stored and not c.sized_by]
 
     def describe(self, keys: NDArray[np.uint64], blobs: Sequence[bytes]) -> None:
         """Take over ids, availability and contents."""

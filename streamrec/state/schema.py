@@ -52,10 +52,23 @@ class Arrays:
         array: Array = self.__dict__[name]
         return array
 
+    def views(self, names: Sequence[str]) -> tuple[Array, ...]:
+        """Return some columns as uint8[rows, bytes], so that all are of one type."""
+        key = "views of " + " ".join(names)
+        found: tuple[Array, ...] | None = self.__dict__.get(key)
+        if found is None:
+            found = self.__dict__[key] = views([self.__dict__[name] for name in names])
+        return found
+
+    def _forget_views(self) -> None:
+        for key in [key for key in self.__dict__ if key.startswith("views of ")]:
+            del self.__dict__[key]
+
     def reserve(self, rows: int) -> bool:
         """Make room for so many rows, at least twice as many as before; say if that was needed."""
         if rows <= len(self.__dict__[self.names[0]]):
             return False
+        self._forget_views()
         for name in self.names:
             old = self.__dict__[name]
             new = np.zeros((max(rows, 2 * len(old)), *old.shape[1:]), old.dtype)
@@ -65,6 +78,7 @@ class Arrays:
 
     def keep(self, at: Array, room: int) -> None:
         """Keep rows `at` alone, in their order, with room for more."""
+        self._forget_views()
         for name in self.names:
             old = self.__dict__[name]
             new = np.zeros((max(room, len(at)), *old.shape[1:]), old.dtype)
@@ -164,14 +178,6 @@ class Kind:
             at += out[c.name].nbytes
         if at != len(blob):
             raise self._unfit("a row longer than it says")
-        return out
-
-    def view(self, arrays: Any, row: int) -> dict[str, Any]:
-        """Return the columns of one row of arrays by name; lists as read-only views."""
-        out: dict[str, Any] = {c.name: getattr(arrays, c.name)[row].tolist() for c in self.fixed}
-        for c in self.lists:
-            out[c.name] = getattr(arrays, c.name)[row, : min(out[c.sized_by], c.width)]
-            out[c.name].flags.writeable = False
         return out
 
     def used(self, headers: Array) -> Array:

@@ -42,6 +42,7 @@ else:
     UserRow = namedtuple("UserRow", NAMES)  # one row: numbers, and an array for each list
     UserArrays = namedtuple("UserArrays", NAMES)  # many rows: the kernels' view of them
 _KIND = Kind(USERS, user_columns())
+SCALARS, RECENT = len(_KIND.fixed), NAMES.index("recent")
 
 
 def decode_user(blob: bytes) -> UserRow:
@@ -91,7 +92,14 @@ class UserRows:
 
     def row(self, user: str) -> UserRow:
         """Return a read-only view of a cached UserRow."""
-        return UserRow(**self.kind.view(self._rows, self.row_of[user]))
+        at, arrays = self.row_of[user], self.arrays
+        numbers = [array[at].item() for array in arrays[:SCALARS]]
+        sizes = numbers[RECENT], numbers[RECENT + 1]
+        lists = [array[at, : sizes[0]] for array in arrays[SCALARS:-1]]
+        lists.append(arrays.seen[at, : sizes[1]])
+        for column in lists:
+            column.flags.writeable = False
+        return UserRow(*numbers, *lists)
 
     def history_keys(self, *, only_loaded: bool) -> NDArray[np.uint64]:
         """Return the item keys in all cached histories, or in those loaded since the last call."""
