@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,6 @@ from streamrec.evaluation.peers.other_blends import OtherBlends
 from streamrec.evaluation.peers.registry import MissingPeer, make_peers
 from streamrec.evaluation.peers.rivals import Rivals
 from streamrec.evaluation.prequential import Prequential, Scored
-from streamrec.evaluation.report.render import render
 from streamrec.evaluation.sessions import NamedSessions
 from streamrec.evaluation.tally import BLEND, Tally
 from streamrec.events.event import Event, Item
@@ -66,6 +65,7 @@ def run(
     """Evaluate, print, and write what is asked for; return the exit code."""
     for file in filter(None, (json_file, report_file)):
         _check_writable(file)  # else hours of work could not be written
+    render = _renderer() if report_file is not None else None
     parse_lag(plan.lag)
     console = Console(stderr=True)
     catalogue = read_items(items) if items else {}
@@ -95,7 +95,7 @@ def run(
     print_result(result, Console())
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=1) + "\n")
-    if report_file is not None:
+    if report_file is not None and render is not None:
         report_file.write_text(render(result))
     return 0
 
@@ -160,6 +160,16 @@ def _check_writable(file: Path) -> None:
         raise ConfigurationError(f"Cannot write {file}: it is a folder.")
     if not os.access(file if file.exists() else file.parent, os.W_OK):
         raise ConfigurationError(f"Cannot write {file}: permission denied.")
+
+
+def _renderer() -> Callable[[Mapping[str, Any]], str]:
+    try:
+        from streamrec.evaluation.report.render import render
+    except ImportError as error:
+        raise ConfigurationError(
+            f"--report needs {error.name}, which is not installed: pip install 'streamrec[report]'."
+        ) from None
+    return render
 
 
 def _by_other_blends(blends: OtherBlends, scored: Scored) -> list[float]:

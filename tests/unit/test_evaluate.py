@@ -136,8 +136,16 @@ def test_the_report_is_a_page() -> None:
     result = run(written(clicks(300)), "--report", "out.html", "--peers", "popularity_7d")
     assert result.exit_code == 0
     page = check(Path("out.html").read_text())
-    assert "log.csv" in page.text and "popularity_7d" in page.text
+    assert "log.csv" in page.text and "popularity 7d (peer)" in page.text
     assert {"sources", "over-time", "comparisons", "protocol"} <= set(page.sections)
+
+
+def test_a_report_without_its_extra_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("streamrec.evaluation.report.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    said = refused(written(clicks(20)), "--report", "out.html", "--json", "out.json")
+    assert "--report needs vl_convert" in said and "pip install 'streamrec[report]'" in said
 
 
 def test_what_is_printed() -> None:
