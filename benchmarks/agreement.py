@@ -19,7 +19,7 @@ from rich.console import Console
 from benchmarks.quality import DATA, ROOT
 from streamrec.commands.evaluate import Log, Plan, evaluate, fitted
 from streamrec.demo.demo import with_fast_client
-from streamrec.demo.numbers import Numbers, scrape
+from streamrec.demo.numbers import quantile, recall, scrape
 from streamrec.files.event_table import EventTable
 from streamrec.files.events import read_events
 from streamrec.local.machine import Local
@@ -83,8 +83,6 @@ def run_live(settings, table: EventTable, speed: float):  # type: ignore[no-unty
     with closing(local):
         local.start_servers(None, None, 4)
         local.start_roles(1, 1)
-        numbers = Numbers(60.0)
-        numbers.add(scrape(local.metrics_addresses(), time.monotonic()))
         learnt = LearntEvents(local.settings.redis)
         log = open_log(local.settings.kafka)
         replay = Replay(table, log, local.settings.kafka, SteadyPace(speed), learnt)
@@ -92,12 +90,12 @@ def run_live(settings, table: EventTable, speed: float):  # type: ignore[no-unty
         end = time.monotonic() + SETTLE_SECONDS
         while learnt.count() < len(table) and time.monotonic() < end:
             time.sleep(0.2)
-        numbers.add(scrape(local.metrics_addresses(), time.monotonic()))
+        samples = scrape(local.metrics_addresses())
         log.close()
         learnt.close()
-        whole = numbers.whole
+        assert samples is not None, "a process does not answer on its metrics port"
         histogram = "streamrec_click_to_list_seconds"
-        return whole.recall(), [1000.0 * whole.quantile(q, histogram) for q in (0.5, 0.99)]
+        return recall(samples), [1000.0 * quantile(samples, q, histogram) for q in (0.5, 0.99)]
 
 
 if __name__ == "__main__":

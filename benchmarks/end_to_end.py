@@ -15,7 +15,7 @@ import redis
 from benchmarks.figures import Sample
 from benchmarks.servers import start_kafka, start_redis, version_of
 from benchmarks.watching import ListWatch, Producer, cpu_seconds
-from streamrec.demo.numbers import Snapshot, Span, scrape
+from streamrec.demo.numbers import Samples, grown, quantile, scrape
 from streamrec.local.machine import Local
 from streamrec.replay.progress import LearntEvents
 from streamrec.settings.sections import Settings
@@ -99,21 +99,20 @@ class EndToEnd:
         self._producer.send(int(FAST * seconds), FAST)
         self._sent += int(FAST * seconds)
         time.sleep(SETTLE_SECONDS)
-        before, learnt = self._scrape(), self._learnt.count()
+        before, learnt, start = self._scrape(), self._learnt.count(), time.monotonic()
         with _Phase(self, "fast"):
             time.sleep(PHASE_SECONDS - 0.5)
-        after = self._scrape()
-        rate = (self._learnt.count() - learnt) / (after.at - before.at)
+        rate = (self._learnt.count() - learnt) / (time.monotonic() - start)
+        span = grown(before, self._scrape())
         self._producer.wait()
         left = self._sent - self._learnt.count()
         self._drain()
-        span = Span(before, after)
         return {
-            "learnt_ms_p99": 1000 * span.quantile(0.99, LEARNT, stage="item"),
-            "learnt_ms_p50": 1000 * span.quantile(0.5, LEARNT, stage="item"),
+            "learnt_ms_p99": 1000 * quantile(span, 0.99, LEARNT, stage="item"),
+            "learnt_ms_p50": 1000 * quantile(span, 0.5, LEARNT, stage="item"),
             "fast_learnt_events_per_second": rate,
             "fast_events_left_at_end": float(left),
-            "fast_list_ms_p99": 1000 * span.quantile(0.99, LISTED),
+            "fast_list_ms_p99": 1000 * quantile(span, 0.99, LISTED),
         }
 
     def _slow(self) -> Sample:
@@ -131,16 +130,16 @@ class EndToEnd:
         # to the end without a break: a click that nobody looks for counts as late
         watch.watch(time.monotonic() + 1.5)
         left = watch.poll()
-        span = Span(before, self._scrape())
+        span = grown(before, self._scrape())
         self._producer.wait()
         cuts = statistics.quantiles(watch.milliseconds, n=100, method="inclusive")
         self._drain()
         return {
             "list_ms_p50": cuts[49],
             "list_ms_p99": cuts[98],
-            "list_metric_ms_p50": 1000 * span.quantile(0.5, LISTED),
-            "list_metric_ms_p99": 1000 * span.quantile(0.99, LISTED),
-            "slow_learnt_ms_p50": 1000 * span.quantile(0.5, LEARNT, stage="item"),
+            "list_metric_ms_p50": 1000 * quantile(span, 0.5, LISTED),
+            "list_metric_ms_p99": 1000 * quantile(span, 0.99, LISTED),
+            "slow_learnt_ms_p50": 1000 * quantile(span, 0.5, LEARNT, stage="item"),
             "watched_clicks": float(len(watch.milliseconds)),
             "watched_clicks_without_list": float(left),
         }
@@ -163,8 +162,8 @@ class EndToEnd:
                 raise TimeoutError(f"{self._sent - self._learnt.count()} events not learnt")
             time.sleep(0.2)
 
-    def _scrape(self) -> Snapshot:
-        found = scrape(self._local.metrics_addresses(), time.monotonic())
+    def _scrape(self) -> Samples:
+        found = scrape(self._local.metrics_addresses())
         assert found is not None, "a process does not answer on its metrics port"
         return found
 

@@ -1,10 +1,7 @@
 """`streamrec demo`: real shopping through Kafka, lists that change, and what one click does."""
 
 import json
-import os
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,91 +39,62 @@ def run(
 ) -> int:
     """Run the demonstration and return the exit status; 130 when Ctrl-C cut it short.
 
-    It takes about `seconds`, or until the events end, then sends its one click, and ends or, with
-    `keep`, waits for Ctrl-C.
+    Once the processes are ready it replays for about `seconds`, or until the events end, then sends
+    its one click, and ends or, with `keep`, waits for Ctrl-C.
     """
     console = Console(highlight=False)
-    started = process_start()
     local = Local(with_fast_client(settings))
+    finished = False
     with ending_on_signals(), closing(local):
-        finished = False
         try:
-            with closing(_start(local, reading, console, started)) as play:
-                play.replay_until(seconds)
+            with console.status("reading the events"):
+                table = _read(reading)
+            console.print(_described(table), soft_wrap=True)
+            _start(local, console)
+            with closing(Play(local, table, console)) as play:
+                play.replay(seconds)
                 reaction = play.click()
                 if json_file is not None:
-                    json_file.write_text(json.dumps(play.result(reaction), indent=1) + "\n")
+                    json_file.write_text(json.dumps(play.figures(reaction), indent=1) + "\n")
                 finished = True
                 if keep:
                     play.keep(reaction)
         except KeyboardInterrupt:
             console.print("\nstopping")
-        return 0 if finished else 130
+    return 0 if finished else 130
 
 
-class Loading(threading.Thread):
-    """Reads the events while the servers start."""
+def _read(reading: Reading) -> EventTable:
+    if reading.file is None:
+        from streamrec.files.parquet import read_shopping  # needs pyarrow
 
-    def __init__(self, reading: Reading, say: Callable[[str], None]) -> None:
-        super().__init__(daemon=True)
-        self._reading = reading
-        self._say = say
-        self._table: EventTable | None = None
-        self._failure: Exception | None = None
-        self.start()
-
-    def run(self) -> None:
-        """Read the file, or the shopping log when none is given."""
-        file, columns, default_type = self._reading
-        try:
-            if file is not None:
-                self._table = read_events(file, columns, default_type)
-            else:
-                from streamrec.files.parquet import read_shopping
-
-                self._table = read_shopping()
-            if not len(self._table):
-                raise ConfigurationError(f"{file} has no events.")
-            self._say(described(self._table))
-        except Exception as error:  # raised again by result, in the main thread
-            self._failure = error
-
-    def check(self) -> None:
-        """Raise the error that ended the reading, if one did."""
-        if self._failure is not None:
-            raise self._failure
-
-    def result(self) -> EventTable:
-        """Wait for the events and return them."""
-        while self.is_alive():
-            self.join(0.05)
-        self.check()
-        assert self._table is not None
-        return self._table
+        return read_shopping()
+    table = read_events(reading.file, reading.columns, reading.default_type)
+    if not len(table):
+        raise ConfigurationError(f"{reading.file} has no events.")
+    return table
 
 
-def _start(local: Local, reading: Reading, console: Console, started: float) -> Play:
-    """Start servers and processes; return the demonstration, ready to replay."""
-
-    def say(text: str) -> None:
-        console.print(f"[dim]{time.monotonic() - started:5.1f} s[/]  {text}")
-
-    loading = Loading(reading, say)
-    with console.status("starting Kafka and Redis"):
-        local.start_servers(None, None, PARTITIONS)
-        say(f"Kafka {local.settings.kafka.brokers} and Redis {local.settings.redis.url} (embedded)")
-        loading.check()
-    with console.status("starting learn and score; the first time they compile for a while"):
-        local.start_roles(1, 1, while_waiting=loading.check)
-        table = loading.result()
-        say("learn and score are ready; the replay starts")
-    return Play(local, table, console, started)
-
-
-def described(table: EventTable) -> str:
+def _described(table: EventTable) -> str:
     """Return the size of a table in words."""
     users, items = len(table.user_names), len(table.item_names)
     return f"{table.name}: {len(table):,} events of {users:,} {table.user_word}s, {items:,} items"
+
+
+def _start(local: Local, console: Console) -> None:
+    """Start the servers and the processes."""
+    with console.status("starting Kafka and Redis"):
+        local.start_servers(None, None, PARTITIONS)
+    kafka, redis = local.settings.kafka.brokers, local.settings.redis.url
+    console.print(f"Kafka {kafka} and Redis {redis} (embedded)", soft_wrap=True)
+    with console.status("starting learn and score") as status:
+
+        def compiling(text: str) -> None:
+            console.print(text, soft_wrap=True)
+            status.update("compiling")
+
+        local.start_roles(1, 1, compiling)
+    console.print("learn and score are ready; the replay starts")
 
 
 def with_fast_client(settings: Settings) -> Settings:
@@ -136,13 +104,3 @@ def with_fast_client(settings: Settings) -> Settings:
     return msgspec.structs.replace(
         settings, kafka=msgspec.structs.replace(settings.kafka, client="confluent")
     )
-
-
-def process_start() -> float:
-    """Return when this process began, on the monotonic clock; now, where nothing says it."""
-    try:
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        since_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-        return time.monotonic() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
-    except (OSError, AttributeError, ValueError, IndexError):
-        return time.monotonic()

@@ -10,15 +10,19 @@ import numpy as np
 from streamrec.errors import StreamrecError
 from streamrec.events.event import Event, encode_event
 from streamrec.files.event_table import EventTable
-from streamrec.ranking.lists import PublishedList
-from streamrec.replay.progress import LearntEvents
+from streamrec.ranking.lists import ListItem, PublishedList
 from streamrec.settings.sections import Settings
 from streamrec.transport.kafka_log import Log
 from streamrec.transport.redis_store import Store
 
-CANDIDATES = 200
+SHOWN = 10
 RECENT_EVENTS = 20_000
-PERSONAL = ("similarity", "factors")
+CANDIDATES = 200
+TRIES = 5
+ENOUGH = 6
+"""Of the rows shown after the click so many must have reasons, or another user is tried."""
+CLICK_MS = 60_000
+"""The click happens so long after the last event of the replay."""
 WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.0005
 
@@ -27,94 +31,89 @@ class Reaction(NamedTuple):
     """A user's list before and after one click on `clicked`, and the milliseconds between."""
 
     user: str
+    latest: list[str]  # distinct items taken before the click, newest first
     clicked: str
     before: PublishedList
     after: PublishedList
     milliseconds: float
 
 
-def react(
-    settings: Settings, user: str, before: PublishedList, ts: int, log: Log, store: Store
+def best_reaction(
+    settings: Settings, table: EventTable, sent: int, log: Log, store: Store
 ) -> Reaction:
-    """Send one click of the user at event time `ts`; return what it changed.
-
-    The item is the first personal one of the list. The milliseconds run from just before the click
-    is handed to the Kafka client until the new list has been read from Redis.
-    """
-    clicked = next((i.item for i in before.items if i.source in PERSONAL), before.items[0].item)
-    event = Event(user=user, item=clicked, type=click_type(settings), ts=ts)
-    start = time.perf_counter()
-    log.produce(settings.kafka.events_topic, encode_event(event), key=user.encode())
-    log.flush()
-    after = _wait(store, user, before)
-    milliseconds = (time.perf_counter() - start) * 1000
-    return Reaction(user, clicked, before, after, milliseconds)
-
-
-def latest_items(table: EventTable, sent: int, user: str) -> list[str]:
-    """Return the user's distinct items among the first `sent` events, newest first."""
-    rows = np.flatnonzero(table.users[:sent] == table.user_names.index(user))
-    return list(dict.fromkeys(table.item_names[i] for i in table.items[rows[::-1]].tolist()))
-
-
-def choose_user(table: EventTable, sent: int, store: Store) -> tuple[str, PublishedList]:
-    """Return a recently active user whose list is long and mostly personal."""
-    first = max(0, sent - RECENT_EVENTS)
-    recent, counts = np.unique(table.users[first:sent], return_counts=True)
-    busiest = recent[np.argsort(-counts, kind="stable")][:CANDIDATES]
-    users = [table.user_names[code] for code in busiest.tolist()]
-    found = [
-        (user, published)
-        for user, published in zip(users, read_lists(store, users), strict=True)
-        if published is not None and published.items
-    ]
-    if not found:
+    """Click for a user whose list is personal; for another one where it is not so afterwards."""
+    reactions: list[Reaction] = []
+    for user, before in _candidates(table, sent, store)[:TRIES]:
+        rows = np.flatnonzero(table.users[:sent] == table.user_names.index(user))
+        latest = [table.item_names[code] for code in table.items[rows[::-1]].tolist()]
+        clicked = _to_click(before, set(latest))
+        event = Event(user, clicked, _click_type(settings), int(table.ts[sent - 1]) + CLICK_MS)
+        after, milliseconds = _react(settings, event, before, log, store)
+        latest = list(dict.fromkeys(latest))
+        reactions.append(Reaction(user, latest, clicked, before, after, milliseconds))
+        if _worth(after, table) >= ENOUGH:
+            break
+    if not reactions:
         raise StreamrecError(
             "No user has a list yet: give it more time (--seconds), or look at the logs."
         )
-    return max(found, key=lambda pair: _worth(pair[1]))
+    return max(reactions, key=lambda reaction: _worth(reaction.after, table))
 
 
-def read_lists(store: Store, users: Sequence[str]) -> list[PublishedList | None]:
-    """Return the users' published lists."""
-    return [
-        None if blob is None else msgspec.json.decode(blob, type=PublishedList)
-        for blob in store.lists(users)
-    ]
+def is_popular(item: ListItem) -> bool:
+    """Return whether an item is listed because many take it, not because of this user."""
+    return item.source == "segment" or item.source.startswith("popularity_")
 
 
-def click_type(settings: Settings) -> str:
+def read_lists(store: Store, users: Sequence[str]) -> list[PublishedList]:
+    """Return the published lists of those users who have one."""
+    blobs = store.lists(users)
+    return [msgspec.json.decode(blob, type=PublishedList) for blob in blobs if blob is not None]
+
+
+def _candidates(table: EventTable, sent: int, store: Store) -> list[tuple[str, PublishedList]]:
+    """Return recently active users with their lists, the most personal and varied first."""
+    recent, counts = np.unique(table.users[max(0, sent - RECENT_EVENTS) : sent], return_counts=True)
+    busiest = recent[np.argsort(-counts, kind="stable")][:CANDIDATES]
+    found = read_lists(store, [table.user_names[code] for code in busiest.tolist()])
+    found.sort(key=lambda published: -_worth(published, table))
+    return [(published.user, published) for published in found if published.items]
+
+
+def _worth(published: PublishedList, table: EventTable) -> int:
+    """Return how many differently named items of the rows shown have other items as reasons."""
+    items = published.items[:SHOWN]
+    return len({table.title(i.item) for i in items if i.because and i.item not in i.because})
+
+
+def _to_click(before: PublishedList, taken: set[str]) -> str:
+    """Return the lowest of the rows shown that is personal and that the user never took.
+
+    The lowest, so that the list has room to move; any row, where no row is like that.
+    """
+    rows = before.items[:SHOWN]
+    return max(rows, key=lambda i: (not is_popular(i), i.item not in taken, rows.index(i))).item
+
+
+def _click_type(settings: Settings) -> str:
     """Return `click`, or the lightest positive type where the settings know no click."""
-    weights = settings.events.weights
-    if weights.get("click", 0.0) > 0:
-        return "click"
-    return min((name for name, weight in weights.items() if weight > 0), key=weights.__getitem__)
+    weights = {name: weight for name, weight in settings.events.weights.items() if weight > 0}
+    return "click" if "click" in weights else min(weights, key=weights.__getitem__)
 
 
-def wait_until_quiet(learnt: LearntEvents, sent: int, seconds: float = 10.0) -> bool:
-    """Wait until all sent events are learnt and nobody waits for a list; False: gave up."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if learnt.count() >= sent and learnt.due_users() == 0:
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def _worth(published: PublishedList) -> tuple[int, int, int]:
-    reasons = {tuple(item.because) for item in published.items if item.because}
-    sources = {item.source for item in published.items}
-    return len(published.items), len(reasons), len(sources)
-
-
-def _wait(store: Store, user: str, before: PublishedList) -> PublishedList:
-    """Return the list that knows of an event after those that `before` knows."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        (published,) = read_lists(store, [user])
-        if published is not None and published.offset > before.offset:
-            return published
+def _react(
+    settings: Settings, click: Event, before: PublishedList, log: Log, store: Store
+) -> tuple[PublishedList, float]:
+    """Send the click; return the list that knows of it and the milliseconds until it was read."""
+    start = time.perf_counter()
+    log.produce(settings.kafka.events_topic, encode_event(click), key=click.user.encode())
+    log.flush()
+    while time.perf_counter() - start < WAIT_SECONDS:
+        (after,) = read_lists(store, [click.user])
+        if after.offset > before.offset:
+            return after, (time.perf_counter() - start) * 1000
         time.sleep(POLL_SECONDS)
     raise StreamrecError(
-        f"The list of {user} did not change within {WAIT_SECONDS:.0f} s of a click on it."
+        f"The list of {click.user} did not change within {WAIT_SECONDS:.0f} s of a click on it: "
+        "the processes are too busy, or look at the logs."
     )

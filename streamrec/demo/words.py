@@ -1,74 +1,99 @@
 """What the demonstration says about one click: the list before, the list after, what moved."""
 
+from collections import Counter
+from collections.abc import Callable
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
-from streamrec.demo.reaction import Reaction
-from streamrec.demo.table import Title, listing, reason
+from streamrec.demo.reaction import SHOWN, Reaction, is_popular
 from streamrec.files.event_table import EventTable
-from streamrec.ranking.lists import PublishedList
+from streamrec.ranking.lists import ListItem, PublishedList
 
-SHOWN = 10
-LATEST = 5
+LATEST = 3
 
-
-def show_before(
-    console: Console, table: EventTable, user: str, latest: list[str], before: PublishedList
-) -> None:
-    """Print who it is and the list being served."""
-    who = f"{table.user_word.capitalize()} {user}"
-    console.print(f"\n[bold]{escape(who)}[/], newest first: {_names(latest[:LATEST], table.title)}")
-    console.print(_list(before, table.title, None, "is being served"))
+Title = Callable[[str], str]
 
 
-def show_after(console: Console, table: EventTable, reaction: Reaction) -> None:
-    """Print the click, the new list and what moved."""
-    title = table.title
+def show(console: Console, table: EventTable, reaction: Reaction) -> None:
+    """Print who clicked, the list before and after the click, and what moved."""
+    title = titles(table, reaction)
+    latest = ", ".join(title(item) for item in reaction.latest[:LATEST])
+    who = f"{table.user_word} {reaction.user}"
+    console.print(f"\n[bold]{escape(who.capitalize())}[/] took last: {escape(latest)}")
+    console.print(_list(reaction.before, title, {}, "is being served"))
     console.print(
         f"\n[bold]One click[/] on {escape(title(reaction.clicked))}, and "
         f"[bold green]{reaction.milliseconds:.0f} ms[/] later Redis has:"
     )
-    places = {item.item: place for place, item in enumerate(reaction.before.items)}
+    places = {item.item: place for place, item in enumerate(reaction.before.items, 1)}
     console.print(_list(reaction.after, title, places, "is being served now"))
-    new = sum(item.item not in places for item in reaction.after.items)
-    console.print(f"{new} of its {len(reaction.after.items)} items are new.", style="dim")
+    console.print(escape(what_moved(reaction, title)))
     console.print(
-        "Timed from producing the click to reading the new list, with the replay paused before it "
-        "so that no backlog is in the way; the table's p50 and p99 are those under load.",
+        "Timed from sending the click to reading the new list, when the replay was over.",
         style="dim",
     )
 
 
-def _list(
-    published: PublishedList, title: Title, before: dict[str, int] | None, head: str
-) -> Table:
-    table = listing()
-    table.add_column("", justify="right", no_wrap=True)
-    table.add_column(head, ratio=3, no_wrap=True)
-    if before is not None:
-        table.add_column("moved", no_wrap=True)
-    table.add_column("because of", style="dim", ratio=4, no_wrap=True)
-    for place, item in enumerate(published.items[:SHOWN]):
-        row: list[str | Text] = [str(place + 1), escape(title(item.item))]
-        if before is not None:
-            row.append(_moved(place, before.get(item.item)))
-        table.add_row(*row, escape(reason(item, title)))
-    return table
-
-
-def _moved(place: int, before: int | None) -> Text:
-    if before is None:
-        return Text("new", "bold green")
-    if before == place:
-        return Text("=", "dim")
-    return (
-        Text(f"▲ {before - place}", "green")
-        if before > place
-        else Text(f"▼ {place - before}", "red")
+def titles(table: EventTable, reaction: Reaction) -> Title:
+    """Return what names the items of a reaction: their titles, with the id where two share one."""
+    listed = [*reaction.before.items, *reaction.after.items]
+    items = {reaction.clicked, *reaction.latest, *(item.item for item in listed)}
+    shared = Counter(table.title(item) for item in items)
+    return lambda item: (
+        f"{table.title(item)} ({item})" if shared[table.title(item)] > 1 else table.title(item)
     )
 
 
-def _names(items: list[str], title: Title) -> str:
-    return ", ".join(escape(title(item)) for item in items) or "nothing"
+def what_moved(reaction: Reaction, title: Title) -> str:
+    """Return in a sentence how many items are new, and which came in or rose because of what."""
+    before = {item.item: place for place, item in enumerate(reaction.before.items, 1)}
+    new: list[tuple[int, str]] = []
+    risen: list[tuple[int, str]] = []
+    for place, item in enumerate(reaction.after.items, 1):
+        past = [
+            i for i in (reaction.clicked, *item.because) if i in item.because and i != item.item
+        ]
+        because = f" because of “{title(past[0])}”" if past else ""
+        was = before.get(item.item)
+        if was is None:
+            told = bool(past) + (reaction.clicked in past)
+            new.append((told, f"“{title(item.item)}” came in at {place}{because}"))
+        elif was > place and item.item != reaction.clicked:
+            risen.append((was - place, f"“{title(item.item)}” rose from {was} to {place}{because}"))
+    count = f"{len(new) or 'none'} of the {len(reaction.after.items)} items"
+    words = [f"{count} {'are' if len(new) > 1 else 'is'} new"]
+    words += [max(moves, key=lambda move: move[0])[1] for moves in (new, risen) if moves]
+    return "; ".join(words) + "."
+
+
+def _list(published: PublishedList, title: Title, before: dict[str, int], head: str) -> Table:
+    """Return the first rows; with places `before`, how far each has moved from there."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False, expand=True)
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column(head, ratio=3, no_wrap=True)
+    if before:
+        table.add_column("moved", no_wrap=True)
+    table.add_column("because of", style="dim", ratio=4, no_wrap=True)
+    for place, item in enumerate(published.items[:SHOWN], 1):
+        moved = [_moved(place, before.get(item.item))] if before else []
+        table.add_row(str(place), escape(title(item.item)), *moved, escape(_reason(item, title)))
+    return table
+
+
+def _moved(place: int, before: int | None) -> str:
+    if before is None:
+        return "[bold green]new[/]"
+    if before == place:
+        return "[dim]=[/]"
+    return f"[green]▲ {before - place}[/]" if before > place else f"[red]▼ {place - before}[/]"
+
+
+def _reason(item: ListItem, title: Title) -> str:
+    """Return why an item is in a list, in words."""
+    if item.because == [item.item]:
+        return "taken before"
+    if item.because:
+        return " + ".join(title(past) for past in item.because)
+    return "popular" if is_popular(item) else "all that was taken"

@@ -19,16 +19,29 @@ import msgspec
 
 from streamrec.errors import StreamrecError
 from streamrec.local.child import free_port
-from streamrec.local.children import ChildDied, Children
+from streamrec.local.children import ChildDied, Children, last_lines
 from streamrec.local.servers import EmbeddedBroker, EmbeddedRedis
 from streamrec.settings.load import all_settings, variable_of
 from streamrec.settings.sections import Settings
 from streamrec.transport.topics import create_topics
 
 LOOPBACK = "127.0.0.1"
-WARM = """
+COMPILING = "compiling"
+COMPILE_SECONDS = 80.0
+"""On two cores with nothing else to do."""
+WARM = f"""
+from numba.core import event
 from streamrec.settings.sections import Settings
 from streamrec.roles.warm import warm_up
+
+class FirstKernel(event.Listener):
+    def on_start(self, event):  # not for kernels that are in the cache
+        print({COMPILING!r}, flush=True)
+
+    def on_end(self, event):
+        pass
+
+event.register("numba:compile", FirstKernel())
 warm_up(Settings())
 """
 READY_SECONDS = 120.0
@@ -86,18 +99,21 @@ class Local:
         create_topics(self.settings.kafka, partitions)
 
     def start_roles(
-        self, learn: int, score: int, while_waiting: Callable[[], None] = lambda: None
+        self, learn: int, score: int, announce: Callable[[str], object] = lambda text: None
     ) -> None:
         """Start the processes and wait until they are ready; raises StreamrecError after 120 s.
 
         One process compiles the kernels first, if they are not in numba's cache yet: otherwise
-        every process would compile them, at the same time.
+        every process would compile them, at the same time. `announce` is told so.
         """
         self.children = Children(self.folder, environment_of(self.settings))
         self._open.callback(self.children.stop, self._drain_seconds)
         self.children.start("warm", ["-c", WARM])
+        told = False
         while "warm" in self.children.pids():
-            while_waiting()
+            if not told and COMPILING in last_lines(self.children.log("warm")):
+                told = True
+                announce(f"{COMPILING}, the first time only: about {COMPILE_SECONDS:.0f} s")
             time.sleep(WAIT_SECONDS)
         self.children.drop("warm")
         for role, count in (("learn", learn), ("score", score)):
@@ -107,7 +123,7 @@ class Local:
                 self.ports[name] = port
                 arguments = ["-m", "streamrec.cli", role]
                 self.children.start(name, arguments, STREAMREC_METRICS_PORT=str(port))
-        self._wait_until_ready(while_waiting)
+        self._wait_until_ready()
 
     def check(self) -> None:
         """Raise when a process, the broker or Redis has ended."""
@@ -130,7 +146,7 @@ class Local:
         """End the processes, then the servers; the logs go too, unless a process had died."""
         self._open.close()
 
-    def _wait_until_ready(self, while_waiting: Callable[[], None]) -> None:
+    def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
         waiting = dict(self.ports)
         while waiting:
@@ -141,7 +157,6 @@ class Local:
             if waiting and time.monotonic() > deadline:
                 why = "; ".join(f"{name}: {reasons[name]}" for name in waiting)
                 raise StreamrecError(f"Not ready after {READY_SECONDS:.0f} s: {why}.")
-            while_waiting()
             time.sleep(WAIT_SECONDS if waiting else 0.0)
 
     def _use(self, section: str, **values: Any) -> None:
