@@ -2,7 +2,6 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
-STAMP := .venv/installed
 
 .PHONY: help install demo test test-long bench quality lint format docs docs-check clean
 
@@ -16,19 +15,26 @@ help:
 	@echo "make docs       write the generated pages anew; make docs-check only compares"
 	@echo "make install    .venv with everything; make clean removes it and all that was built"
 
-install: $(STAMP)
+install: .venv/installed
 
-$(STAMP): pyproject.toml
+# a stamp for each set of extras: the demonstration needs no test tools
+.venv/installed-demo: EXTRAS = local,fast,demo
+.venv/installed: EXTRAS = dev
+.venv/installed-demo .venv/installed: pyproject.toml | .venv/made
+	@echo "Installing streamrec[$(EXTRAS)] into .venv, the first time only"
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch .venv/installed-demo $@
+
+.venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "streamrec needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)."; \
 	  echo "Name another one: make $(or $(MAKECMDGOALS),install) PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv .venv || { \
 	  echo "$(PYTHON) cannot make virtual environments (on Debian: apt install python3-venv)."; \
 	  exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $(STAMP)
+	@touch $@
 
-demo: install
+demo: .venv/installed-demo
 	$(BIN)/streamrec demo $(ARGS)
 
 test: install

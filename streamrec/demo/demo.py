@@ -49,7 +49,9 @@ def run(
         try:
             with console.status("reading the events"):
                 table = _read(reading)
-            console.print(_described(table), soft_wrap=True)
+            users, items = len(table.user_names), len(table.item_names)
+            of = f"{len(table):,} events of {users:,} {table.user_word}s, {items:,} items"
+            console.print(f"{table.name}: {of}", soft_wrap=True, markup=False)
             _start(local, console)
             with closing(Play(local, table, console)) as play:
                 play.replay(seconds)
@@ -75,25 +77,14 @@ def _read(reading: Reading) -> EventTable:
     return table
 
 
-def _described(table: EventTable) -> str:
-    """Return the size of a table in words."""
-    users, items = len(table.user_names), len(table.item_names)
-    return f"{table.name}: {len(table):,} events of {users:,} {table.user_word}s, {items:,} items"
-
-
 def _start(local: Local, console: Console) -> None:
     """Start the servers and the processes."""
     with console.status("starting Kafka and Redis"):
         local.start_servers(None, None, PARTITIONS)
     kafka, redis = local.settings.kafka.brokers, local.settings.redis.url
     console.print(f"Kafka {kafka} and Redis {redis} (embedded)", soft_wrap=True)
-    with console.status("starting learn and score") as status:
-
-        def compiling(text: str) -> None:
-            console.print(text, soft_wrap=True)
-            status.update("compiling")
-
-        local.start_roles(1, 1, compiling)
+    with console.status("starting learn and score"):
+        local.start_roles(1, 1, console.print)
     console.print("learn and score are ready; the replay starts")
 
 

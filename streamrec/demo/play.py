@@ -2,11 +2,11 @@
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.status import Status
 
 from streamrec.demo.numbers import BLEND, Samples, quantile, recall, scrape, total
 from streamrec.demo.reaction import CLICK_MS, Reaction, best_reaction, is_popular, read_lists
@@ -47,21 +47,25 @@ class Play:
         self._samples: Samples = {}
         self._first_list_seconds: float | None = None
         self._scraped = self._printed = 0.0
-        self._waits = False
         self._started = time.monotonic()
         self._seconds = 0.0
 
     def replay(self, seconds: float) -> None:
         """Replay for `seconds`, longer if the blend knows too little, or to the file's end."""
-        with self._console.status("replaying") as status:
-            self._sender.start()
-            while self._sender.is_alive() and self._goes_on(seconds):
-                self._turn(status)
-            self._sender.stop()
-            self._sender.check()
-            until = self._now() + QUIET_SECONDS
-            while not self._is_quiet() and self._now() < until:
-                self._turn(status)
+        sending = self._sender.is_alive
+        self._sender.start()
+        self._watch(lambda: sending() and self._now() < seconds)
+        if sending() and self._clicks() < LEARNT_CLICKS:
+            self._say(
+                f"the blend has learnt from {self._clicks():,.0f} clicks: the replay goes on until "
+                f"they are {LEARNT_CLICKS:,}, at most {PATIENCE_SECONDS:.0f} s"
+            )
+            end = self._now() + PATIENCE_SECONDS
+            self._watch(lambda: sending() and self._now() < end and self._clicks() < LEARNT_CLICKS)
+        self._sender.stop()
+        self._sender.check()
+        end = self._now() + QUIET_SECONDS
+        self._watch(lambda: not self._is_quiet() and self._now() < end)
         self._seconds = self._now()
         self._look()
         self._sum_up()
@@ -74,17 +78,13 @@ class Play:
         return reaction
 
     def figures(self, reaction: Reaction) -> dict[str, Any]:
-        """Return what --json writes; null is what was never measured."""
-        found = self._samples
-        freshness = {f"p{100 * q:.0f}": 1000 * quantile(found, q, LISTED) for q in (0.5, 0.99)}
+        """Return what --json writes."""
         return {
             "first_personal_list_seconds": self._first_list_seconds,
             "events": self._replay.learnt,
             "events_per_second": round(self._replay.learnt / self._seconds, 1),
-            "freshness_ms": {
-                name: None if math.isnan(ms) else round(ms, 1) for name, ms in freshness.items()
-            },
-            "recall@20": {source: round(r, 5) for source, r in recall(found).items()},
+            "freshness_ms": {"p50": self._freshness_ms(0.5), "p99": self._freshness_ms(0.99)},
+            "recall@20": {source: round(r, 5) for source, r in recall(self._samples).items()},
             "reaction": {
                 "user": reaction.user,
                 "clicked": reaction.clicked,
@@ -124,42 +124,33 @@ class Play:
     def _say(self, text: str) -> None:
         self._console.print(f"[dim]{self._now():5.1f} s[/]  {text}", soft_wrap=True)
 
-    def _goes_on(self, seconds: float) -> bool:
-        if self._now() < seconds:
-            return True
-        clicks = total(self._samples, CLICKS)
-        if clicks >= LEARNT_CLICKS or self._now() > seconds + PATIENCE_SECONDS:
-            return False
-        if not self._waits:
-            self._waits = True
-            self._say(
-                f"the blend has learnt from {clicks:,.0f} clicks: the replay goes on until they are"
-                f" {LEARNT_CLICKS:,}, at most {PATIENCE_SECONDS:.0f} s"
-            )
-        return True
+    def _clicks(self) -> float:
+        return total(self._samples, CLICKS)
 
-    def _turn(self, status: Status) -> None:
-        """Wait a moment, look how far things are, and say so."""
-        time.sleep(LOOK_SECONDS)
-        if self._first_list_seconds is None:
-            self._find_first_list()
-        if self._now() - self._scraped >= SCRAPE_SECONDS:
-            self._look()
-            status.update(f"{self._now():3.0f} s  {self._progress()}")
-        if not self._console.is_terminal and self._now() - self._printed >= PLAIN_SECONDS:
-            self._printed = self._now()
-            self._say(self._progress())
+    def _watch(self, goes_on: Callable[[], bool]) -> None:
+        """Show how far things are: in a line that changes, or in plain ones without a terminal."""
+        with self._console.status("replaying") as status:
+            while goes_on():
+                time.sleep(LOOK_SECONDS)
+                if self._first_list_seconds is None:
+                    self._find_first_list()
+                if self._now() - self._scraped >= SCRAPE_SECONDS:
+                    self._look()
+                    status.update(f"{self._now():3.0f} s  {self._progress()}")
+                if not self._console.is_terminal and self._now() - self._printed >= PLAIN_SECONDS:
+                    self._printed = self._now()
+                    self._say(self._progress())
 
     def _look(self) -> None:
         """Read the processes' metrics; the old ones stay when one is too busy to answer."""
         self._scraped = self._now()
         self._local.check()
-        self._replay.look(time.monotonic())
         self._samples = scrape(self._local.metrics_addresses()) or self._samples
 
     def _is_quiet(self) -> bool:
         """Whether all that was sent is learnt and nobody waits for a list."""
-        return self._learnt.count() >= self._replay.sent and self._learnt.due_users() == 0
+        self._replay.look(time.monotonic())
+        return self._replay.learnt >= self._replay.sent and self._learnt.due_users() == 0
 
     def _find_first_list(self) -> None:
         codes = dict.fromkeys(self._table.users[: min(self._replay.sent, FIRST_EVENTS)].tolist())
@@ -171,19 +162,23 @@ class Play:
                 return
 
     def _progress(self) -> str:
-        """Return how far the replay is; with the time before it, less than 80 characters."""
+        """Return how far the replay is, in less than 72 characters."""
         learnt, lists = self._replay.learnt, total(self._samples, LISTS)
-        clicks, rate = total(self._samples, CLICKS), learnt / self._now()
-        return f"{learnt:,} events, {rate:,.0f}/s, {lists:,.0f} lists, blend: {clicks:,.0f} clicks"
+        return (
+            f"{learnt:,} events, {learnt / self._now():,.0f}/s, {lists:,.0f} lists, "
+            f"blend knows {self._clicks():,.0f} clicks"
+        )
+
+    def _freshness_ms(self, q: float) -> float | None:
+        """Return a quantile of the time from an event to its user's list; None: no list yet."""
+        seconds = quantile(self._samples, q, LISTED)
+        return None if math.isnan(seconds) else round(1000 * seconds, 1)
 
     def _sum_up(self) -> None:
         """Print what the replay has shown."""
         self._say(self._progress())
-        if self._replay.learnt < self._replay.sent:
-            self._say("[yellow]Some events are still on their way; the click waits behind them.[/]")
-        found = recall(self._samples)
-        p50, p99 = (1000 * quantile(self._samples, q, LISTED) for q in (0.5, 0.99))
-        if not found or math.isnan(p50):
+        found, p50, p99 = recall(self._samples), self._freshness_ms(0.5), self._freshness_ms(0.99)
+        if not found or p50 is None:
             return
         popular = max(value for name, value in found.items() if name.startswith("popularity_"))
         self._console.print(

@@ -19,8 +19,8 @@ SHOWN = 10
 RECENT_EVENTS = 20_000
 CANDIDATES = 200
 TRIES = 5
-ENOUGH = 6
-"""Of the rows shown after the click so many must have reasons, or another user is tried."""
+ENOUGH = 5
+"""Of the rows shown after the click so many must be personal, or another user is tried."""
 CLICK_MS = 60_000
 """The click happens so long after the last event of the replay."""
 WAIT_SECONDS = 10.0
@@ -42,22 +42,23 @@ def best_reaction(
     settings: Settings, table: EventTable, sent: int, log: Log, store: Store
 ) -> Reaction:
     """Click for a user whose list is personal; for another one where it is not so afterwards."""
-    reactions: list[Reaction] = []
-    for user, before in _candidates(table, sent, store)[:TRIES]:
-        rows = np.flatnonzero(table.users[:sent] == table.user_names.index(user))
-        latest = [table.item_names[code] for code in table.items[rows[::-1]].tolist()]
-        clicked = _to_click(before, set(latest))
-        event = Event(user, clicked, _click_type(settings), int(table.ts[sent - 1]) + CLICK_MS)
+    reactions: list[tuple[int, Reaction]] = []
+    for _, before, latest in _candidates(table, sent, store)[:TRIES]:
+        clicked = _to_click(before, latest)
+        ts = int(table.ts[sent - 1]) + CLICK_MS
+        event = Event(before.user, clicked, _click_type(settings), ts)
         after, milliseconds = _react(settings, event, before, log, store)
-        latest = list(dict.fromkeys(latest))
-        reactions.append(Reaction(user, latest, clicked, before, after, milliseconds))
-        if _worth(after, table) >= ENOUGH:
+        worth = _worth(after, latest, table)
+        reactions.append(
+            (worth, Reaction(before.user, latest, clicked, before, after, milliseconds))
+        )
+        if worth >= ENOUGH:
             break
     if not reactions:
         raise StreamrecError(
             "No user has a list yet: give it more time (--seconds), or look at the logs."
         )
-    return max(reactions, key=lambda reaction: _worth(reaction.after, table))
+    return max(reactions, key=lambda one: one[0])[1]
 
 
 def is_popular(item: ListItem) -> bool:
@@ -71,28 +72,36 @@ def read_lists(store: Store, users: Sequence[str]) -> list[PublishedList]:
     return [msgspec.json.decode(blob, type=PublishedList) for blob in blobs if blob is not None]
 
 
-def _candidates(table: EventTable, sent: int, store: Store) -> list[tuple[str, PublishedList]]:
-    """Return recently active users with their lists, the most personal and varied first."""
-    recent, counts = np.unique(table.users[max(0, sent - RECENT_EVENTS) : sent], return_counts=True)
+def _candidates(
+    table: EventTable, sent: int, store: Store
+) -> list[tuple[int, PublishedList, list[str]]]:
+    """Return (worth, list, items taken, newest first) of recently active users, the best first."""
+    users, items = table.users[:sent], table.items[:sent]
+    recent, counts = np.unique(users[-RECENT_EVENTS:], return_counts=True)
     busiest = recent[np.argsort(-counts, kind="stable")][:CANDIDATES]
-    found = read_lists(store, [table.user_names[code] for code in busiest.tolist()])
-    found.sort(key=lambda published: -_worth(published, table))
-    return [(published.user, published) for published in found if published.items]
+    codes = {table.user_names[code]: code for code in busiest.tolist()}
+    found = []
+    for published in read_lists(store, list(codes)):
+        taken = items[users == codes[published.user]][::-1].tolist()
+        latest = [table.item_names[code] for code in dict.fromkeys(taken)]
+        if published.items:
+            found.append((_worth(published, latest, table), published, latest))
+    return sorted(found, key=lambda one: -one[0])
 
 
-def _worth(published: PublishedList, table: EventTable) -> int:
-    """Return how many differently named items of the rows shown have other items as reasons."""
-    items = published.items[:SHOWN]
-    return len({table.title(i.item) for i in items if i.because and i.item not in i.because})
+def _worth(published: PublishedList, taken: Sequence[str], table: EventTable) -> int:
+    """Return how many differently named rows show something new to the user, with a reason."""
+    rows = published.items[:SHOWN]
+    return len({table.title(row.item) for row in rows if row.because and row.item not in taken})
 
 
-def _to_click(before: PublishedList, taken: set[str]) -> str:
-    """Return the lowest of the rows shown that is personal and that the user never took.
+def _to_click(before: PublishedList, taken: Sequence[str]) -> str:
+    """Return the lowest of the rows shown that is personal and new to the user, if there is one.
 
-    The lowest, so that the list has room to move; any row, where no row is like that.
+    The lowest, so that the list has room to move.
     """
     rows = before.items[:SHOWN]
-    return max(rows, key=lambda i: (not is_popular(i), i.item not in taken, rows.index(i))).item
+    return max(rows, key=lambda r: (not is_popular(r), r.item not in taken, rows.index(r))).item
 
 
 def _click_type(settings: Settings) -> str:

@@ -49,23 +49,23 @@ def titles(table: EventTable, reaction: Reaction) -> Title:
 def what_moved(reaction: Reaction, title: Title) -> str:
     """Return in a sentence how many items are new, and which came in or rose because of what."""
     before = {item.item: place for place, item in enumerate(reaction.before.items, 1)}
-    new: list[tuple[int, str]] = []
-    risen: list[tuple[int, str]] = []
+    new: list[tuple[int, int, str]] = []
+    risen: list[tuple[int, int, str]] = []
     for place, item in enumerate(reaction.after.items, 1):
         past = [
             i for i in (reaction.clicked, *item.because) if i in item.because and i != item.item
         ]
         because = f" because of “{title(past[0])}”" if past else ""
+        told = bool(past) + (reaction.clicked in past)
         was = before.get(item.item)
         if was is None:
-            told = bool(past) + (reaction.clicked in past)
-            new.append((told, f"“{title(item.item)}” came in at {place}{because}"))
+            new.append((told, -place, f"“{title(item.item)}” came in at {place}{because}"))
         elif was > place and item.item != reaction.clicked:
-            risen.append((was - place, f"“{title(item.item)}” rose from {was} to {place}{because}"))
+            words = f"“{title(item.item)}” rose from {was} to {place}{because}"
+            risen.append((told, was - place, words))
     count = f"{len(new) or 'none'} of the {len(reaction.after.items)} items"
-    words = [f"{count} {'are' if len(new) > 1 else 'is'} new"]
-    words += [max(moves, key=lambda move: move[0])[1] for moves in (new, risen) if moves]
-    return "; ".join(words) + "."
+    count += " are new" if len(new) > 1 else " is new"
+    return "; ".join([count, *(max(moves)[2] for moves in (new, risen) if moves)]) + "."
 
 
 def _list(published: PublishedList, title: Title, before: dict[str, int], head: str) -> Table:
