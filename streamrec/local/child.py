@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 5.0
@@ -23,7 +24,8 @@ class ChildProcess:
 
     A shell beside it waits for the end of a pipe whose other end only the parent holds, then
     kills it and deletes the folder `scratch`: this works on Linux and macOS, and whichever of the
-    parent's threads started it. The output goes to an unlinked file, read when a start fails.
+    parent's threads started it. The output goes to the end of the file `log`, or of an unlinked
+    one; a start that fails shows its last lines.
     """
 
     def __init__(
@@ -33,12 +35,14 @@ class ChildProcess:
         environment: Mapping[str, str] | None = None,
         ready_seconds: float = READY_SECONDS,
         scratch: str = "",
+        log: Path | None = None,
     ) -> None:
         self._command = list(command)
         self._is_ready = is_ready
         self._environment = dict(environment or {})
         self._ready_seconds = ready_seconds
         self._scratch = scratch
+        self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
 
@@ -57,7 +61,7 @@ class ChildProcess:
         if self.running:
             return
         self._forget()
-        with tempfile.TemporaryFile() as output:
+        with self._log.open("a+b") if self._log else tempfile.TemporaryFile() as output:
             with _interrupts_later():
                 self._process = subprocess.Popen(
                     self._command,

@@ -11,7 +11,6 @@ from streamrec.errors import StreamrecError
 from streamrec.local.child import ChildProcess
 
 LAST_LINES = 15
-LAUNCH = 'log=$1; shift; exec "$@" >>"$log" 2>&1'
 
 
 class ChildDied(StreamrecError):
@@ -35,9 +34,10 @@ class Children:
     def start(self, name: str, arguments: Sequence[str], **environment: str) -> None:
         """Start `python ARGUMENTS`, logging to NAME.log."""
         self._processes[name] = child = ChildProcess(
-            ["/bin/sh", "-c", LAUNCH, "sh", str(self.log(name)), sys.executable, *arguments],
+            [sys.executable, *arguments],
             is_ready=lambda: True,
             environment={**self._environment, **environment},
+            log=self.log(name),
         )
         child.start()
 

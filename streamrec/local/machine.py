@@ -49,8 +49,7 @@ WAIT_SECONDS = 0.05
 DRAIN_SECONDS = 10.0
 LOST_ANYWAY_SECONDS = 2.0
 """How long processes may drain when broker and Redis, and with them all state, end as well."""
-EMBEDDED_SESSION_SECONDS = 3.0
-EMBEDDED_FETCH_SECONDS = 0.02
+EMBEDDED = {"session_timeout_seconds": 3.0, "fetch_wait_seconds": 0.02}
 
 
 class Local:
@@ -87,8 +86,7 @@ class Local:
             self._servers.append(broker)
             self._open.callback(broker.stop)
             kafka = broker.start().address
-            self._use("kafka", session_timeout_seconds=EMBEDDED_SESSION_SECONDS)
-            self._use("kafka", fetch_wait_seconds=EMBEDDED_FETCH_SECONDS)
+            self._use("kafka", **EMBEDDED)
         if redis is None:
             server = EmbeddedRedis(_port(6379, usual_ports))
             self._servers.append(server)
@@ -148,16 +146,16 @@ class Local:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        waiting = dict(self.ports)
-        while waiting:
-            self.check()
-            host = reachable(self.settings.metrics.host)
-            reasons = {name: not_ready(host, port) for name, port in waiting.items()}
-            waiting = {name: port for name, port in waiting.items() if reasons[name]}
-            if waiting and time.monotonic() > deadline:
-                why = "; ".join(f"{name}: {reasons[name]}" for name in waiting)
-                raise StreamrecError(f"Not ready after {READY_SECONDS:.0f} s: {why}.")
-            time.sleep(WAIT_SECONDS if waiting else 0.0)
+        host = reachable(self.settings.metrics.host)
+        for name, port in self.ports.items():
+            while reason := not_ready(host, port):
+                self.check()
+                if time.monotonic() > deadline:
+                    raise StreamrecError(
+                        f"The process {name} is not ready after {READY_SECONDS:.0f} s: {reason}. "
+                        "Try again when the machine is less busy."
+                    )
+                time.sleep(WAIT_SECONDS)
 
     def _use(self, section: str, **values: Any) -> None:
         changed = msgspec.structs.replace(getattr(self.settings, section), **values)

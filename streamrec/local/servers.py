@@ -5,7 +5,6 @@ import shutil
 import socket
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from streamrec.errors import BrokerUnavailable, ConfigurationError, StoreError
@@ -20,16 +19,12 @@ class EmbeddedBroker:
 
     def __init__(self, port: int = 0) -> None:
         self.port = port or free_port()
-        listener = f"tcp://127.0.0.1:{self.port}"
+        self.address = f"127.0.0.1:{self.port}"
+        listener = f"tcp://{self.address}"
         command = [_broker_binary(), "broker", "--silent", "--storage-engine", "memory://tansu/"]
         # its default listener is open to the network: both addresses are always given
         command += ["--listener-url", listener, "--advertised-listener-url", listener]
         self._child = ChildProcess(command, lambda: accepts(self.port))
-
-    @property
-    def address(self) -> str:
-        """The bootstrap address, host:port."""
-        return f"127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int | None:
@@ -55,20 +50,10 @@ class EmbeddedBroker:
         """End the broker with SIGKILL."""
         self._child.kill()
 
-    def restart(self) -> None:
-        """Stop and start the broker on the same port; its topics are gone."""
-        self.stop()
-        self.start()
-
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
@@ -83,27 +68,33 @@ class EmbeddedRedis:
         self, port: int = 0, *, appendonly: bool = False, data_dir: Path | None = None
     ) -> None:
         self.port = port or free_port()
-        self._binary = _redis_binary()
-        self._appendonly = appendonly
-        self._data_dir = data_dir
-        self._temporary: str | None = None
-        self._child: ChildProcess | None = None
-
-    @property
-    def url(self) -> str:
-        """The address as RedisSettings.url takes it."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        self.url = f"redis://127.0.0.1:{self.port}/0"  # as RedisSettings.url takes it
+        settings = {
+            "--port": str(self.port),
+            "--bind": "127.0.0.1",
+            "--save": "",
+            "--appendonly": "yes" if appendonly else "no",
+            "--appendfsync": "everysec",
+            # rows are rewritten often: at the default of 64 MB a small state makes Redis fork and
+            # rewrite its log every 3 s at 500 events/s, which a list then waits for
+            "--auto-aof-rewrite-min-size": "1gb",
+            "--maxmemory-policy": "noeviction",
+        }
+        command = [_redis_binary(), *(word for pair in settings.items() for word in pair)]
+        self._temporary = None if data_dir else tempfile.mkdtemp(prefix="streamrec-redis-")
+        self._folder = data_dir or Path(self._temporary or "")
+        self._child = ChildProcess(
+            [*command, "--dir", str(self._folder)], self._answers, scratch=self._temporary or ""
+        )
 
     @property
     def pid(self) -> int | None:
         """The server's process id, or None while it is stopped."""
-        return self._child.pid if self._child else None
+        return self._child.pid
 
     def start(self) -> Self:
         """Start the server and wait until it has loaded its file and answers."""
-        if self._child is None:
-            command = self._command()
-            self._child = ChildProcess(command, self._answers, scratch=self._temporary or "")
+        self._folder.mkdir(parents=True, exist_ok=True)
         try:
             self._child.start()
         except ChildFailed as failure:
@@ -114,41 +105,14 @@ class EmbeddedRedis:
         return self
 
     def stop(self) -> None:
-        """End the server and delete its temporary folder, if it had one."""
-        if self._child is not None:
-            self._child.stop()
+        """End the server and delete its temporary folder, if it has one."""
+        self._child.stop()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
-        self._child = self._temporary = None
 
     def kill(self) -> None:
         """End the server with SIGKILL; `start` brings it back on the same port and folder."""
-        if self._child is not None:
-            self._child.kill()
-
-    def restart(self) -> None:
-        """Kill the server and start it again: what Redis had not written is lost."""
-        self.kill()
-        self.start()
-
-    def _command(self) -> list[str]:
-        if self._data_dir is None:
-            self._temporary = self._temporary or tempfile.mkdtemp(prefix="streamrec-redis-")
-        else:
-            self._data_dir.mkdir(parents=True, exist_ok=True)
-        settings = {
-            "--port": str(self.port),
-            "--bind": "127.0.0.1",
-            "--dir": str(self._data_dir or self._temporary),
-            "--save": "",
-            "--appendonly": "yes" if self._appendonly else "no",
-            "--appendfsync": "everysec",
-            # rows are rewritten often: at the default of 64 MB a small state makes Redis fork and
-            # rewrite its log every 3 s at 500 events/s, which a list then waits for
-            "--auto-aof-rewrite-min-size": "1gb",
-            "--maxmemory-policy": "noeviction",
-        }
-        return [self._binary, *(word for pair in settings.items() for word in pair)]
+        self._child.kill()
 
     def _answers(self) -> bool:
         try:
@@ -161,12 +125,7 @@ class EmbeddedRedis:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
