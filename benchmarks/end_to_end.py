@@ -15,7 +15,7 @@ import redis
 from benchmarks.figures import Sample
 from benchmarks.servers import start_kafka, start_redis, version_of
 from benchmarks.watching import ListWatch, Producer, cpu_seconds
-from streamrec.demo.numbers import Samples, grown, quantile, scrape
+from streamrec.demo.numbers import Samples, quantile, scrape
 from streamrec.local.machine import Local
 from streamrec.replay.progress import LearntEvents
 from streamrec.settings.sections import Settings
@@ -198,6 +198,11 @@ class EndToEnd:
     def close(self) -> None:
         """End everything that was started."""
         self._open.close()
+
+
+def grown(before: Samples, after: Samples) -> Samples:
+    """Return by how much each counter grew between two scrapes."""
+    return {sample: value - before.get(sample, 0.0) for sample, value in after.items()}
 
 
 class _Phase:

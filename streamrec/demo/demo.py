@@ -48,7 +48,7 @@ def run(
     with ending_on_signals(), closing(local):
         try:
             with console.status("reading the events"):
-                table = _read(reading)
+                table = _read(reading, settings)
             users, items = len(table.user_names), len(table.item_names)
             of = f"{len(table):,} events of {users:,} {table.user_word}s, {items:,} items"
             console.print(f"{table.name}: {of}", soft_wrap=True, markup=False)
@@ -66,7 +66,7 @@ def run(
     return 0 if finished else 130
 
 
-def _read(reading: Reading) -> EventTable:
+def _read(reading: Reading, settings: Settings) -> EventTable:
     if reading.file is None:
         from streamrec.files.parquet import read_shopping  # needs pyarrow
 
@@ -74,6 +74,11 @@ def _read(reading: Reading) -> EventTable:
     table = read_events(reading.file, reading.columns, reading.default_type)
     if not len(table):
         raise ConfigurationError(f"{reading.file} has no events.")
+    if not settings.events.weights.keys() & set(table.type_names):
+        raise ConfigurationError(
+            f"{reading.file}: no type of its events has a weight, so all would be refused: "
+            f"streamrec --set events.weights.{table.type_names[0]}=1 demo ..."
+        )
     return table
 
 

@@ -32,11 +32,6 @@ def scrape(addresses: Iterable[str]) -> Samples | None:
     return samples
 
 
-def grown(before: Samples, after: Samples) -> Samples:
-    """Return by how much each counter grew between two scrapes."""
-    return {sample: value - before.get(sample, 0.0) for sample, value in after.items()}
-
-
 def total(samples: Samples, name: str, **labels: str) -> float:
     """Return the sum over all samples of this name that have these labels."""
     wanted = labels.items()
