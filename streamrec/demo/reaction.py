@@ -17,9 +17,9 @@ from streamrec.transport.redis_store import Store
 
 SHOWN = 10
 RECENT_EVENTS = 20_000
-CANDIDATES = 200
-TRIES = 5
-ENOUGH = 5
+CANDIDATES = 500
+TRIES = 8
+ENOUGH = 6
 """Of the rows shown after the click so many must be personal, or another user is tried."""
 CLICK_MS = 60_000
 """The click happens so long after the last event of the replay."""
