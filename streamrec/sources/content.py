@@ -19,7 +19,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from streamrec.settings.types import Section
-from streamrec.sources.factors import user_vector
+from streamrec.sources.factors import mean_of
 from streamrec.sources.source import Shopper, Source
 from streamrec.state.schema import Column
 
@@ -47,7 +47,7 @@ class Content(Source):
     def __init__(self, settings: Any) -> None:
         self._size = settings.content.size
         factors = settings.factors
-        self._context, self._decay = factors.context, factors.context_decay
+        self._context, self._by = factors.context, (factors.context_decay, 1.0)
 
     def active(self) -> bool:
         """Say whether vectors are made."""
@@ -71,7 +71,7 @@ class Content(Source):
         """Fill out with the cosines; nothing is said to whom nothing is known of."""
         profiles = np.zeros((len(users), self._size), np.float32)
         for k, user in enumerate(users):
-            self._profile(arrays.content, user, profiles[k])
+            mean_of(arrays.content, user.history[: self._context], self._by, profiles[k])
         said: list[bool] = profiles.any(axis=1).tolist()  # type: ignore[assignment]
         if any(said):
             np.matmul(profiles, arrays.content[: out.shape[1]].T, out=out)
@@ -82,18 +82,11 @@ class Content(Source):
     def support(self, arrays: Any, user: Shopper, rows: Array, where: Array) -> Array:
         """Return each past item's term of the cosine."""
         out = np.zeros((len(rows), len(user.history)))
-        weights = self._profile(arrays.content, user, np.zeros(self._size, np.float32))
-        past = arrays.content[user.history[: len(weights)]]
+        context = user.history[: self._context]
+        weights = mean_of(arrays.content, context, self._by, np.zeros(self._size, np.float32))
+        past = arrays.content[context]
         out[:, : len(weights)] = weights * (arrays.content[rows] @ past.T)
         return out
-
-    def _profile(self, content: Array, user: Shopper, out: Array) -> Array:
-        """Fill out float32[size]; return the weights float32[n] of the n newest items in it."""
-        context = user.history[: self._context]
-        weights = np.empty(len(context), np.float32)
-        if len(context):
-            user_vector((content, context), (self._decay, 1.0), weights, out)
-        return weights
 
 
 class Words:

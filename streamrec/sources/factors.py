@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from streamrec.settings.types import Count, NonNegative, Positive, Section, Share, Size
 from streamrec.sources.popularity import HALF_LIVES, LOG_FLOOR
 from streamrec.sources.source import Given, Shopper, Source
-from streamrec.state.keys import mix, uniform
+from streamrec.state.keys import start_vectors
 from streamrec.state.schema import Column
 
 Array = NDArray[Any]
@@ -33,8 +33,6 @@ INIT_SCALE = 0.1
 """Width of the start vectors: their products stay far below the first steps."""
 SKIP = 1e-4
 """A target whose error is smaller is not stepped: its row need not be stored again."""
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-"""2^64 over the golden ratio: the step of splitmix64."""
 
 
 class FactorSettings(Section, frozen=True, kw_only=True):
@@ -86,6 +84,7 @@ class Factors(Source):
 
     def __init__(self, settings: Any) -> None:
         self._mine: FactorSettings = settings.factors
+        self._by = self._mine.context_decay, self._mine.context_norm
         self._prior: Array | None = None
 
     def columns(self) -> Sequence[Column]:
@@ -102,7 +101,7 @@ class Factors(Source):
 
     def start(self, arrays: Any, keys: NDArray[np.uint64], first: int) -> None:
         """Give new items their start vectors."""
-        initial_vectors(arrays.targets, keys, first, self._mine.seed)
+        start_vectors(arrays.targets, keys, first, self._mine.seed, INIT_SCALE)
         if "contexts" in arrays.names:
             arrays.contexts[first : len(keys)] = arrays.targets[first : len(keys)]
 
@@ -110,11 +109,8 @@ class Factors(Source):
         """Step the vectors of the targets, negatives and history items of a record."""
         a, c = arrays, update.columns
         vectors = Vectors(a.targets, a.deltas, a.bias, a.target_sum, a.delta_sum, a.bias_sum)
-        scored = (
-            c["scored_events"], c["scored_keys"], c["scored_log_q"], c["scored_rest"],
-            c["scored_y"],
-        )  # fmt: skip
-        context = c["context_events"], c["context_keys"], c["context_weights"]
+        scored = tuple(c[f"scored_{name}"] for name in ("events", "keys", "log_q", "rest", "y"))
+        context = tuple(c[f"context_{name}"] for name in ("events", "keys", "weights"))
         events = c["z"].astype(np.float32), c["g"].astype(np.float32), c["weights"]
         where = update.known, update.fresh, a.items_changed
         _learn(vectors, scored, context, events, where, self._mine.learning_rate)
@@ -136,7 +132,7 @@ class Factors(Source):
         n = out.shape[1]
         z = np.zeros((len(users), self._mine.size), np.float32)
         for k, user in enumerate(users):
-            self._user_vector(arrays.contexts, user, z[k])
+            mean_of(arrays.contexts, user.history[: self._mine.context], self._by, z[k])
         np.matmul(z, arrays.targets[:n].T, out=out)
         out += arrays.bias[:n]
         if self._prior is not None:
@@ -149,35 +145,19 @@ class Factors(Source):
         """Return w_b c_{h_b}.t_j of each past item; bias and prior are the item's own."""
         out = np.zeros((len(rows), len(user.history)))
         z = np.zeros(self._mine.size, np.float32)
-        weights = self._user_vector(arrays.contexts, user, z)
-        context = user.history[: len(weights)]
+        context = user.history[: self._mine.context]
+        weights = mean_of(arrays.contexts, context, self._by, z)
         products = arrays.targets[rows] @ arrays.contexts[context].T
         out[:, : len(weights)] = weights * products
         return out
 
-    def _user_vector(self, contexts: Array, user: Shopper, z: Array) -> Array:
-        """Fill z float32[K]; return the weights float32[n] of the n newest items in it."""
-        mine, context = self._mine, user.history[: self._mine.context]
-        weights = np.empty(len(context), np.float32)
-        if len(context):
-            user_vector((contexts, context), (mine.context_decay, mine.context_norm), weights, z)
-        return weights
 
-
-@njit(cache=True, nogil=True)
-def initial_vector(key, seed, out):  # type: ignore[no-untyped-def]
-    """Fill float32[K] with the start vector of an item: uniform, the same for a key everywhere."""
-    state = mix(np.uint64(key) ^ mix(np.uint64(seed)))
-    for k in range(len(out)):
-        state += GOLDEN
-        out[k] = np.float32((uniform(mix(state)) - 0.5) * INIT_SCALE)
-
-
-@njit(cache=True, nogil=True)
-def initial_vectors(vectors, keys, first, seed):  # type: ignore[no-untyped-def]
-    """Fill vectors[first:len(keys)] with the start vectors of their keys."""
-    for row in range(first, len(keys)):
-        initial_vector(keys[row], seed, vectors[row])
+def mean_of(vectors: Array, history: Array, by: tuple[float, float], out: Array) -> Array:
+    """Fill out with the weighted sum of the history's vectors; return the weights float32[n]."""
+    weights = np.empty(len(history), np.float32)
+    if len(history):
+        user_vector((vectors, history), by, weights, out)
+    return weights
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
@@ -201,35 +181,6 @@ def user_vector(past, by, weights, z):  # type: ignore[no-untyped-def]
         w = weights[b]
         for k in range(len(z)):
             z[k] += w * c[k]
-
-
-@njit(cache=True, nogil=True)
-def draw(target, live, latest, uniform_share, state, out):  # type: ignore[no-untyped-def]
-    """Fill rows[1:] with negatives and log_q with log q_j = log(u/I + (1-u) count_j/ring).
-
-    live: int32[I] rows of items that exist; latest: (ring int32[...] of rows, how many it has,
-    counts int32[items] of rows in it); out: (rows int32[1 + n], log_q float32[1 + n]). rows[0] is
-    the target; a draw that hits the target is dropped (row -1).
-    """
-    ring, ring_size, ring_counts = latest
-    rows, log_q = out
-    rows[0] = target
-    for n in range(1, len(rows)):
-        state += GOLDEN
-        r = mix(state)
-        pick = uniform(mix(r ^ GOLDEN))
-        if ring_size == 0 or uniform(r) < uniform_share:
-            j = np.int64(live[np.int64(pick * len(live))]) if len(live) > 0 else target
-        else:
-            j = np.int64(ring[np.int64(pick * ring_size)])
-        rows[n] = j if j != target else -1
-    share = uniform_share if ring_size > 0 else 1.0
-    for n in range(len(rows)):
-        if rows[n] >= 0:
-            q = share / max(1, len(live))
-            if ring_size > 0:
-                q += (1.0 - share) * ring_counts[rows[n]] / ring_size
-            log_q[n] = math.log(max(q, 1e-12))
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)

@@ -7,6 +7,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 EMPTY = -1
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 over the golden ratio: the step of splitmix64."""
 
 
 def key_of(identifier: str) -> int:
@@ -30,6 +32,16 @@ def mix(x):  # type: ignore[no-untyped-def]
 def uniform(x):  # type: ignore[no-untyped-def]
     """Map a scrambled 64-bit number to [0, 1)."""
     return np.float64(x >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@njit(cache=True, nogil=True)
+def start_vectors(vectors, keys, first, seed, scale):  # type: ignore[no-untyped-def]
+    """Fill vectors[first:] float32[items, K] evenly within scale, by uint64 keys and seed alone."""
+    for row in range(first, len(keys)):
+        state = mix(np.uint64(keys[row]) ^ mix(np.uint64(seed)))
+        for k in range(vectors.shape[1]):
+            state += GOLDEN
+            vectors[row, k] = np.float32((uniform(mix(state)) - 0.5) * scale)
 
 
 @njit(cache=True, nogil=True)

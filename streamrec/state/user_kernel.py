@@ -1,15 +1,16 @@
 """The user fold's inner loop: one batch of one partition over arrays, event by event."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streamrec.sources.factors import draw, gradient, user_vector
+from streamrec.sources.factors import gradient, user_vector
 from streamrec.sources.popularity import log_share
 from streamrec.state import history
-from streamrec.state.keys import find, mix
+from streamrec.state.keys import GOLDEN, find, mix, uniform
 
 Array = NDArray[Any]
 POSITIVE, NEGATIVE, REMOVE, COUNT = 0, 1, 2, 3
@@ -206,3 +207,32 @@ def _draw(n, in_context, batch, ring, table, rules, steps):  # type: ignore[no-u
                 log_q[k] -= rules.prior * share
     positive = batch.kinds[n] == POSITIVE
     gradient((table.targets, table.biases), drawn, positive, z, steps.rest[n], steps.g[n])
+
+
+@njit(cache=True, nogil=True)
+def draw(target, live, latest, uniform_share, state, out):  # type: ignore[no-untyped-def]
+    """Fill rows[1:] with negatives and log_q with log q_j = log(u/I + (1-u) count_j/ring).
+
+    live: int32[I] rows of items that exist; latest: (ring int32[...] of rows, how many it has,
+    counts int32[items] of rows in it); out: (rows int32[1 + n], log_q float32[1 + n]). rows[0] is
+    the target; a draw that hits the target is dropped (row -1).
+    """
+    ring, ring_size, ring_counts = latest
+    rows, log_q = out
+    rows[0] = target
+    for n in range(1, len(rows)):
+        state += GOLDEN
+        r = mix(state)
+        pick = uniform(mix(r ^ GOLDEN))
+        if ring_size == 0 or uniform(r) < uniform_share:
+            j = np.int64(live[np.int64(pick * len(live))]) if len(live) > 0 else target
+        else:
+            j = np.int64(ring[np.int64(pick * ring_size)])
+        rows[n] = j if j != target else -1
+    share = uniform_share if ring_size > 0 else 1.0
+    for n in range(len(rows)):
+        if rows[n] >= 0:
+            q = share / max(1, len(live))
+            if ring_size > 0:
+                q += (1.0 - share) * ring_counts[rows[n]] / ring_size
+            log_q[n] = math.log(max(q, 1e-12))
