@@ -29,7 +29,7 @@ from streamrec.replay.pace import KeepUpPace
 from streamrec.replay.progress import LearntEvents
 from streamrec.replay.replay import TARGET_SECONDS, Replay, Sender, state_of
 from streamrec.transport.kafka_log import Log
-from streamrec.transport.open_log import open_log
+from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.redis_store import Store
 
 REACTION_SECONDS = 3.0
@@ -51,7 +51,8 @@ class Play:
         self._local, self._table, self._console = local, table, console
         self._started = started
         self._store = Store(local.settings.redis)
-        self._log: Log = open_log(local.settings.kafka)  # of the replay, and after it of the click
+        # of the replay, and after it of the click
+        self._log: Log = open_kafka(local.settings.kafka)
         self._learnt = LearntEvents(local.settings.redis)
         kafka = local.settings.kafka
         pace = KeepUpPace(TARGET_SECONDS)

@@ -12,7 +12,7 @@ from servers import KafkaServer
 from streamrec.errors import BrokerUnavailable, DeliveryFailed, LogError, OffsetGone, WrongTopic
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.kafka_log import Log, Partition
-from streamrec.transport.open_log import open_log
+from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.topics import admin_client
 
 CLIENTS = ["kafka-python", "confluent"]
@@ -42,7 +42,7 @@ def open_client(topics: KafkaSettings) -> Iterator[Open]:
     opened: list[Log] = []
 
     def open_one(client: str, group: str | None = None) -> Log:
-        opened.append(open_log(msgspec.structs.replace(topics, client=client), group))
+        opened.append(open_kafka(msgspec.structs.replace(topics, client=client), group))
         return opened[-1]
 
     yield open_one
@@ -378,7 +378,7 @@ def test_a_broker_that_does_not_answer_is_named(
 ) -> None:
     for module in ("kafka_python_log", "kafka_python_producer", "confluent_log", "topics"):
         monkeypatch.setattr(f"streamrec.transport.{module}.CONNECT_SECONDS", 0.5)
-    log = open_log(KafkaSettings(brokers="127.0.0.1:1", client=client), "g")
+    log = open_kafka(KafkaSettings(brokers="127.0.0.1:1", client=client), "g")
     for use in (
         lambda: log.subscribe(["t"], lambda p: {}, lambda p: None),
         lambda: log.partitions("t"),

@@ -17,7 +17,7 @@ from servers import KafkaServer, start_kafka
 from streamrec.errors import DeliveryFailed, OffsetGone
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.kafka_log import Log, Partition
-from streamrec.transport.open_log import open_log
+from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.topics import create_topics
 
 MEMBERS = Path(__file__).with_name("members.py")
@@ -49,7 +49,7 @@ def settings(own_kafka: KafkaServer, kafka_settings: KafkaSettings, client: str)
 
 @pytest.fixture
 def log(settings: KafkaSettings) -> Iterator[Log]:
-    log = open_log(settings, settings.group)
+    log = open_kafka(settings, settings.group)
     yield log
     log.close()
 

@@ -138,7 +138,7 @@ class Sent:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
     log = Sent()
-    monkeypatch.setattr("streamrec.commands.send.open_log", lambda settings: log)
+    monkeypatch.setattr("streamrec.transport.open_kafka.open_kafka", lambda settings: log)
     return log
 
 

@@ -14,8 +14,8 @@ from report_page import check
 from typer.testing import CliRunner, Result
 
 from streamrec.cli import app
-from streamrec.commands.evaluate_options import lag_words, parse_lag
 from streamrec.evaluation.choose import choose
+from streamrec.evaluation.evaluate import lag_words, parse_lag
 from streamrec.evaluation.peers.other_blends import OtherBlends
 from streamrec.evaluation.peers.rivals import Rivals
 from streamrec.evaluation.prequential import Lag

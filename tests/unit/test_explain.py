@@ -14,8 +14,9 @@ from laws.world import World, event, raws, small
 from streamrec.blend import combine as blend
 from streamrec.blend.learned import BUCKETS, LINEAR, Features, LearnedBlend
 from streamrec.blend.rules import blend_rules
-from streamrec.commands.explain import Answer, Case, answer, weights_of
 from streamrec.evaluation.prequential import user_row
+from streamrec.inspection.answers import Answer, Case, answer
+from streamrec.inspection.weights import weights_of
 from streamrec.ranking.explain import PARTS, contributions, explain, network_responds_to
 from streamrec.ranking.lists import NOBODY, ListMaker, Ranked
 from streamrec.settings.sections import Settings

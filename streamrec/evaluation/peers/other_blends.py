@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streamrec.blend import combine as blend
 from streamrec.blend.kernels import GAINS
 from streamrec.blend.learned import Features
-from streamrec.evaluation.peers.libraries import MissingPeer
+from streamrec.errors import ConfigurationError
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import EXTRAS, SOURCES
 
@@ -59,7 +59,9 @@ class TreeBlend:
         try:
             tree: Any = importlib.import_module("river.tree")
         except ImportError:
-            raise MissingPeer("blend tree needs river: pip install 'streamrec[peers]'") from None
+            raise ConfigurationError(
+                "blend tree needs river: pip install 'streamrec[peers]'"
+            ) from None
         self._model = tree.HoeffdingAdaptiveTreeClassifier(seed=seed)
         self._rng = np.random.default_rng(seed)
 
