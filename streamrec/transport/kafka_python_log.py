@@ -37,7 +37,7 @@ from streamrec.transport.client_settings import (
     unreachable,
 )
 from streamrec.transport.kafka_log import Assigned, Message, Partition, Revoked
-from streamrec.transport.kafka_python_group import Rebalances
+from streamrec.transport.kafka_python_group import GroupConsumer, Rebalances
 from streamrec.transport.kafka_python_producer import KafkaPythonProducer, connected
 from streamrec.transport.topics import admin_client, partition_counts
 
@@ -245,7 +245,7 @@ class KafkaPythonLog:
             settings = self._settings
             session = int(settings.session_timeout_seconds * 1000)
             self._consumer = connected(
-                KafkaConsumer,
+                GroupConsumer,
                 settings,
                 group_id=self._group,
                 auto_offset_reset="none",

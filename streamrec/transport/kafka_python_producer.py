@@ -18,6 +18,33 @@ from streamrec.transport.client_settings import (
 )
 
 
+class ClosingProducer(KafkaProducer):  # type: ignore[misc]
+    """A KafkaProducer that gives up what it has not sent when it is closed.
+
+    That of kafka-python 3.0.12 raises in `close` where messages are left, before it ends its
+    thread, which goes on sending them.
+    """
+
+    closing = False
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until all is sent; raises KafkaTimeoutError, not so from `close`."""
+        try:
+            super().flush(timeout)
+        except KafkaTimeoutError:
+            if not self.closing:
+                raise
+
+    def close(self, timeout: float | None = None, null_logger: bool = False) -> None:
+        """Send what is queued for at most `timeout` seconds, and end the thread."""
+        try:
+            self.flush(timeout)
+        except KafkaTimeoutError:
+            timeout = 0
+        self.closing = True
+        super().close(timeout, null_logger)
+
+
 class KafkaPythonProducer:
     """An idempotent producer that is made anew after a delivery failed.
 
@@ -66,7 +93,7 @@ class KafkaPythonProducer:
     def _open(self) -> KafkaProducer:
         if self._client is None:
             self._client = connected(
-                KafkaProducer,
+                ClosingProducer,
                 self._settings,
                 enable_idempotence=True,
                 acks="all",
@@ -83,13 +110,8 @@ class KafkaPythonProducer:
 
     def _drop(self, wait_seconds: float) -> None:
         client, self._client, self._failures = self._client, None, []
-        if client is None:
-            return
-        try:
+        if client is not None:
             client.close(timeout=wait_seconds)
-        except KafkaError:
-            # close gives up where messages are left, and its thread would go on sending them
-            client._sender.force_close()  # noqa: SLF001
 
 
 def connected(client: Any, settings: KafkaSettings, **arguments: Any) -> Any:

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,8 @@ def test_a_killed_broker_that_comes_back_is_survived(
     until = time.monotonic() + 3  # longer than the session
     while time.monotonic() < until:
         assert member.poll() == 0
+    senders = [thread.name for thread in threading.enumerate() if "producer" in thread.name]
+    assert not senders  # a producer that was given up sends no more
     own_kafka.start()
     create_topics(settings, 4)  # the embedded broker has forgotten them
     produce_again(log, topic, b"after")
