@@ -36,11 +36,7 @@ class ClosingProducer(KafkaProducer):  # type: ignore[misc]
                 raise
 
     def close(self, timeout: float | None = None, null_logger: bool = False) -> None:
-        """Send what is queued for at most `timeout` seconds, and end the thread."""
-        try:
-            self.flush(timeout)
-        except KafkaTimeoutError:
-            timeout = 0
+        """Send what is queued for at most `timeout` seconds, then end the thread within as many."""
         self.closing = True
         super().close(timeout, null_logger)
 
@@ -110,8 +106,13 @@ class KafkaPythonProducer:
 
     def _drop(self, wait_seconds: float) -> None:
         client, self._client, self._failures = self._client, None, []
-        if client is not None:
-            client.close(timeout=wait_seconds)
+        if client is None:
+            return
+        try:
+            client.flush(wait_seconds)
+        except KafkaError:
+            wait_seconds = 0
+        client.close(timeout=wait_seconds)
 
 
 def connected(client: Any, settings: KafkaSettings, **arguments: Any) -> Any:

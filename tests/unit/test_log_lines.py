@@ -58,6 +58,28 @@ def test_traceback(form: str) -> None:
     assert stream.getvalue().count("\n") == 1 or form == "text"
 
 
+def test_a_library_repeats_a_warning_once_a_minute_and_says_how_often_it_came() -> None:
+    stream = io.StringIO()
+    set_up_logs(LoggingSettings(), stream=stream)
+    root = logging.getLogger()
+
+    def warn(second: float, name: str, line: int, level: int = logging.WARNING) -> None:
+        record = logging.LogRecord(name, level, "loop.py", line, "at %s", (second,), None)
+        record.created = second
+        root.handle(record)
+
+    for second in range(130):
+        warn(second, "kafka.net.selector", 657)
+    assert [line.partition(": ")[2] for line in stream.getvalue().splitlines()] == [
+        "at 0", "at 60 repeated=59", "at 120 repeated=59",
+    ]  # fmt: skip
+    warn(130, "kafka.net.selector", 700)  # another warning
+    for _ in range(2):
+        warn(130, "kafka.net.selector", 657, logging.ERROR)
+        warn(130, "streamrec.roles.learn", 30)
+    assert len(stream.getvalue().splitlines()) == 3 + 1 + 4
+
+
 def test_without_password() -> None:
     assert without_password("redis://u:p@h:1/0") == "redis://u:***@h:1/0"
     assert without_password("redis://:p@h:1/0") == "redis://:***@h:1/0"
