@@ -10,6 +10,8 @@ from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.kafka_log import Log, Message, Partition
 from streamrec.transport.open_kafka import open_kafka
 
+CLIENTS = ["kafka-python", "confluent"]
+
 
 class Member:
     """Subscribes a Log and keeps what happens to it."""

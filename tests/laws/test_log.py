@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 from kafka import KafkaConsumer, TopicPartition
-from laws.members import Member
+from laws.members import CLIENTS, Member
+from needs import needs
 from servers import KafkaServer
 
 from streamrec.errors import BrokerUnavailable, DeliveryFailed, LogError, OffsetGone, WrongTopic
@@ -15,7 +16,6 @@ from streamrec.transport.kafka_log import Log, Partition
 from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.topics import admin_client
 
-CLIENTS = ["kafka-python", "confluent"]
 # org.apache.kafka.common.utils.UtilsTest.testMurmur2
 MURMUR2 = {
     b"21": -973932308,
@@ -27,13 +27,6 @@ MURMUR2 = {
 }
 
 Open = Callable[..., Log]
-
-
-@pytest.fixture(params=CLIENTS)
-def client(request: pytest.FixtureRequest) -> str:
-    if request.param == "confluent":
-        pytest.importorskip("confluent_kafka")
-    return str(request.param)
 
 
 @pytest.fixture
@@ -144,7 +137,7 @@ def test_keys_go_where_java_sends_them(log: Log, topics: KafkaSettings) -> None:
 
 
 def test_both_clients_partition_alike(open_client: Open, topics: KafkaSettings) -> None:
-    pytest.importorskip("confluent_kafka")
+    needs("confluent_kafka")
     for client in CLIENTS:
         log = open_client(client)
         for number in range(200):
@@ -250,7 +243,7 @@ def test_two_members_share_and_hand_over(
     pair: tuple[int, int], open_client: Open, topics: KafkaSettings
 ) -> None:
     if 1 in pair:
-        pytest.importorskip("confluent_kafka")
+        needs("confluent_kafka")
     first = Member(open_client(CLIENTS[pair[0]], topics.group), [topics.events_topic])
     first.join(4)
     other = Member(open_client(CLIENTS[pair[1]], topics.group), [topics.events_topic])

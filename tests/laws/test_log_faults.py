@@ -24,13 +24,6 @@ from streamrec.transport.topics import create_topics
 MEMBERS = Path(__file__).with_name("members.py")
 
 
-@pytest.fixture(params=["kafka-python", "confluent"])
-def client(request: pytest.FixtureRequest) -> str:
-    if request.param == "confluent":
-        pytest.importorskip("confluent_kafka")
-    return str(request.param)
-
-
 @pytest.fixture(scope="module")
 def own_kafka(kafka: KafkaServer) -> Iterator[KafkaServer]:
     """A broker of the session's kind that no other test minds losing."""

@@ -2,6 +2,7 @@
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from needs import needs
 
 from streamrec.errors import ConfigurationError
 from streamrec.settings.sections import KafkaSettings
@@ -85,7 +86,7 @@ def test_what_the_delivery_promise_rests_on_cannot_be_changed() -> None:
 
 
 def test_confluents_own_refusal_is_a_configuration_error() -> None:
-    pytest.importorskip("confluent_kafka")
+    needs("confluent_kafka")
     settings = KafkaSettings(client="confluent", client_settings={"no.such.key": "1"})
     with pytest.raises(ConfigurationError, match="no.such.key"):
         open_kafka(settings).partitions("t")

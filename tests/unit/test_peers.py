@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from needs import needs
 
 from streamrec.errors import ConfigurationError
 from streamrec.evaluation.peers import libraries as peers_libraries
@@ -45,7 +46,7 @@ def planted(count: int, seed: int = 7) -> list[Event]:
 def new(name: str, seed: int = 1) -> Peer:
     library = name.split("_")[0]
     if library in ("implicit", "river"):
-        pytest.importorskip(library, reason=f"no {library}: pip install 'streamrec[peers]'")
+        needs(library)
     return PEERS[name](seed)
 
 
