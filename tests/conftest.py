@@ -84,13 +84,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
-def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def logging_kept() -> Iterator[None]:
+    """Put the root logger back afterwards."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before
+
+
+@pytest.fixture
+def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logging_kept: None) -> None:
     """Run in an empty folder without settings in the environment; put logging back afterwards."""
     monkeypatch.chdir(tmp_path)
     for name in list(os.environ):
         if name.startswith("STREAMREC_"):
             monkeypatch.delenv(name)
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before

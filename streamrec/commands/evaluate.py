@@ -15,8 +15,10 @@ from streamrec.commands.options import Columns, DefaultType, Options
 from streamrec.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from streamrec.evaluation.evaluate import Plan
     from streamrec.events.event import Event
     from streamrec.files.event_table import EventTable
+    from streamrec.settings.sections import Settings
 
 
 def evaluate(
@@ -56,11 +58,10 @@ def evaluate(
 ) -> None:
     """Say how good the lists would have been on a log: first recommend, then learn, each event."""
     from streamrec.evaluation.choose import choose
-    from streamrec.evaluation.evaluate import Dataset, Plan, evaluate_all, fitted, parse_lag
+    from streamrec.evaluation.evaluate import Plan
     from streamrec.evaluation.peers.other_blends import OTHER_BLENDS
     from streamrec.evaluation.peers.registry import PEERS
     from streamrec.files.events import parse_columns
-    from streamrec.files.items import read_items
     from streamrec.sources.registry import SOURCES
 
     options: Options = ctx.obj
@@ -78,20 +79,29 @@ def evaluate(
     settings = options.load(flags={name: value for name, value in asked.items() if value})[0]
     plan = Plan(
         limit, warm_up, _names("--types", types), lag, workers,
-        tuple(PEERS) if peers.strip() == "all" else _names("--peers", peers, [*PEERS, "all"]),
+        _names("--peers", ",".join(PEERS) if peers.strip() == "all" else peers, PEERS),
         _names("--compare", compare, OTHER_BLENDS), staleness, ablation,
     )  # fmt: skip
     for file in filter(None, (json_file, report)):
         _check_writable(file)  # else hours of work could not be written
-    parse_lag(lag)
+    result = _evaluated(settings, table, items, plan)
+    _print(result)
+    _write(result, json_file, report)
+
+
+def _evaluated(
+    settings: "Settings", table: "EventTable", items: Path | None, plan: "Plan"
+) -> dict[str, Any]:
+    from streamrec.evaluation.evaluate import Dataset, evaluate_all, fitted, parse_lag
+    from streamrec.files.items import read_items
+
+    parse_lag(plan.lag)
     catalogue = read_items(items) if items else {}
     dataset = Dataset(table, catalogue, frozenset(plan.types or table.type_names))
     settings, remarks = fitted(settings, dataset)
     for remark in remarks:
         typer.echo(remark, err=True)
-    result = evaluate_all(settings, dataset, plan, time.monotonic, _with_bar)
-    _print(result)
-    _write(result, json_file, report)
+    return evaluate_all(settings, dataset, plan, time.monotonic, _with_bar)
 
 
 def _names(option: str, text: str, known: Collection[str] = ()) -> tuple[str, ...]:

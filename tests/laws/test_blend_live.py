@@ -1,9 +1,7 @@
 """The learned blend over both stages, a scorer and a real Redis; `explain` and `weights` on it."""
 
 import json
-import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -309,11 +307,8 @@ def test_explain_says_what_the_network_responds_to(
         assert (line in capsys.readouterr().out) == (slope != 0.0)
 
 
-def test_the_commands(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", root.handlers[:])
-    monkeypatch.setattr(root, "level", root.level)
+@pytest.mark.usefixtures("nothing_configured")
+def test_the_commands(live: Live) -> None:
     live.click("u1", live.served("u1")[1])
     live.score()
     sizes = ["factors.size=4", "factors.context=2", "users.recent_items=5", "blend.hidden=3",

@@ -3,20 +3,13 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 from streamrec.monitoring.log_lines import set_up_logs, without_password
 from streamrec.settings.sections import LoggingSettings
 
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before
+pytestmark = pytest.mark.usefixtures("logging_kept")
 
 
 def logged(form: str, level: str = "info", **values: object) -> str:
