@@ -70,6 +70,7 @@ class KafkaPythonLog:
         self._group = group
         self._consumer: KafkaConsumer | None = None
         self._producer = KafkaPythonProducer(settings)
+        self.produce, self.flush = self._producer.produce, self._producer.flush
         self._assignment: Assignment | None = None
         self._silent_until = 0.0
         self._names: dict[TopicPartition, Partition] = {}
@@ -113,23 +114,6 @@ class KafkaPythonLog:
         where = TopicPartition(*partition)
         if where in self._consumer.assignment():  # else a rebalance waits for the next poll
             self._consumer.seek(where, offset)
-
-    def produce(
-        self,
-        topic: str,
-        value: bytes | None,
-        *,
-        key: bytes | None = None,
-        partition: int | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
-        timestamp: int | None = None,
-    ) -> None:
-        """Queue one message; what goes wrong is raised by the next flush."""
-        self._producer.produce(topic, value, key, partition, headers, timestamp)
-
-    def flush(self, timeout_seconds: float = 30.0) -> None:
-        """Wait until all queued messages are acknowledged."""
-        self._producer.flush(timeout_seconds)
 
     def high_watermark(self, partition: Partition) -> int | None:
         """Return the offset after the partition's last message, if known."""
