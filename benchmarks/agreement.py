@@ -17,9 +17,9 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.quality import DATA, ROOT
-from streamrec.commands.evaluate import Log, Plan, evaluate, fitted
 from streamrec.demo.demo import with_fast_client
 from streamrec.demo.numbers import quantile, recall, scrape
+from streamrec.evaluation.evaluate import Dataset, Plan, evaluate, fitted
 from streamrec.files.event_table import EventTable
 from streamrec.files.events import read_events
 from streamrec.local.machine import Local
@@ -27,7 +27,7 @@ from streamrec.replay.pace import SteadyPace
 from streamrec.replay.progress import LearntEvents
 from streamrec.replay.replay import Replay
 from streamrec.settings.load import load
-from streamrec.transport.open_log import open_log
+from streamrec.transport.open_kafka import open_kafka
 
 OUT = ROOT / "build" / "agreement.json"
 STEP_MS = 1000
@@ -44,8 +44,9 @@ def main() -> int:
     table = interleaved(read_events(DATA / "ml-1m" / "events.parquet"), asked.events)
     flags = {"profile": "catalogue", "blend.sample": "1", "events.weights.rating": "1"}
     settings = with_fast_client(load(None, {}, flags))
-    log = Log(table, {}, frozenset(table.type_names))
-    offline = evaluate(fitted(settings, log)[0], log, Plan(warm_up=0.0), "0", console)
+    dataset = Dataset(table, {}, frozenset(table.type_names))
+    fit, _ = fitted(settings, dataset)
+    offline = evaluate(fit, dataset, Plan(warm_up=0.0), time.monotonic)
     live, ages = run_live(settings, table, asked.speed)
     rows = {
         name: (live.get(name, 0.0), figures["recall@20"])
@@ -84,7 +85,7 @@ def run_live(settings, table: EventTable, speed: float):  # type: ignore[no-unty
         local.start_servers(None, None, 4)
         local.start_roles(1, 1)
         learnt = LearntEvents(local.settings.redis)
-        log = open_log(local.settings.kafka)
+        log = open_kafka(local.settings.kafka)
         replay = Replay(table, log, local.settings.kafka, SteadyPace(speed), learnt)
         replay.run(threading.Event())
         end = time.monotonic() + SETTLE_SECONDS

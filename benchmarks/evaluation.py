@@ -4,14 +4,13 @@ Of a user's clicks on one item only the first is kept: under `catalogue` the oth
 never scored, as in a log of films that people rate once.
 """
 
-import io
+import time
 
 import numpy as np
-from rich.console import Console
 
 from benchmarks.clicks import Clicks
 from benchmarks.figures import Sample
-from streamrec.commands.evaluate import Log, Plan, evaluate, fitted
+from streamrec.evaluation.evaluate import Dataset, Plan, evaluate, fitted
 from streamrec.events.event import Item
 from streamrec.files.event_table import EventTable
 from streamrec.settings.load import load
@@ -48,20 +47,20 @@ class Evaluation:
         )
         words = np.random.default_rng(1).integers(0, WORDS, (items, 4)).tolist()
         titles = {n: Item(n, " ".join(map(str, w)), ()) for n, w in zip(names, words, strict=True)}
-        log = Log(table, titles, frozenset(table.type_names))
-        self._settings, _ = fitted(load(None, {}, {"profile": PROFILE}), log)
-        self._log, self._plan = log, Plan(warm_up=warm / (warm + events))
+        dataset = Dataset(table, titles, frozenset(table.type_names))
+        self._settings, _ = fitted(load(None, {}, {"profile": PROFILE}), dataset)
+        self._dataset, self._plan = dataset, Plan(warm_up=warm / (warm + events))
         self._last: dict[str, object] = {}
 
     def once(self) -> Sample:
         """Return scored events a second after the warm-up."""
-        found = evaluate(self._settings, self._log, self._plan, "0", Console(file=io.StringIO()))
+        found = evaluate(self._settings, self._dataset, self._plan, time.monotonic)
         self._last = {name: found[name] for name in ("events", "scored")}
         return {"evaluation_events_per_second": found["events_per_second"]}
 
     def notes(self) -> dict[str, object]:
         """Return the shape of the work."""
-        return {"profile": PROFILE, "items": len(self._log.items), **self._last}
+        return {"profile": PROFILE, "items": len(self._dataset.items), **self._last}
 
     def close(self) -> None:
         """Nothing was started."""

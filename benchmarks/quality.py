@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from streamrec.commands.evaluate import Log, Plan, evaluate, fitted
-from streamrec.commands.evaluate_options import LAGS, lag_words
+from streamrec.evaluation.evaluate import LAGS, Dataset, Plan, evaluate, fitted, lag_words
 from streamrec.evaluation.peers.other_blends import OTHER_BLENDS
 from streamrec.events.event import Item
 from streamrec.files.event_table import EventTable
@@ -86,14 +85,14 @@ def main() -> int:
     failed = False
     for name in names:
         stream = STREAMS[name]
-        log = read(stream)
-        if log is None:
+        dataset = read(stream)
+        if dataset is None:
             console.print(f"{name}: {DATA / stream.folder} is not there; left out.")
             continue
         parts = parts_of(asked.parts, stream)
         for part in parts:
             started = time.monotonic()
-            found.setdefault(name, {})[part] = PARTS[part](stream, log, asked.limit)
+            found.setdefault(name, {})[part] = PARTS[part](stream, dataset, asked.limit)
             show(name, part, stream, found[name], console)
             console.print(f"[dim]{name} {part}: {time.monotonic() - started:.0f} s[/]\n")
             OUT.parent.mkdir(exist_ok=True)
@@ -110,7 +109,7 @@ def parts_of(asked: str | None, stream: Stream) -> list[str]:
     return list(PARTS) if asked == "all" else asked.split(",")
 
 
-def read(stream: Stream) -> Log | None:
+def read(stream: Stream) -> Dataset | None:
     """Return the stream's log; None if its file is not there."""
     if not stream.folder:
         from streamrec.files.parquet import read_shopping
@@ -120,21 +119,21 @@ def read(stream: Stream) -> Log | None:
             name: Item(name, str(entry.get("title", "")), tuple(entry.get("categories", ())))
             for name, entry in table.catalogue.items()
         }
-        return _log(table, items, stream)
+        return _dataset(table, items, stream)
     folder = DATA / stream.folder
     if not (folder / "events.parquet").is_file():
         return None
     # that an article of globo has a row tells that it became popular (its README): none is read
     items = {} if stream.profile == "news" else read_items(folder / "items.parquet")
-    return _log(read_events(folder / "events.parquet"), items, stream)
+    return _dataset(read_events(folder / "events.parquet"), items, stream)
 
 
-def _log(table: EventTable, items: Mapping[str, Item], stream: Stream) -> Log:
-    return Log(table.taken(slice(stream.first, None)), items, frozenset(table.type_names))
+def _dataset(table: EventTable, items: Mapping[str, Item], stream: Stream) -> Dataset:
+    return Dataset(table.taken(slice(stream.first, None)), items, frozenset(table.type_names))
 
 
 def run(
-    stream: Stream, log: Log, limit: int | None, *, lag: str = "0", workers: int = 1,
+    stream: Stream, dataset: Dataset, limit: int | None, *, lag: str = "0", workers: int = 1,
     peers: tuple[str, ...] = (), blends: tuple[str, ...] = (),
     flags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
@@ -143,49 +142,49 @@ def run(
     plan = Plan(
         min(stream.limit, limit or stream.limit), stream.warm_up, (), lag, workers, peers, blends
     )
-    fit, _ = fitted(settings, log)
-    return evaluate(fit, log, plan, lag, Console(stderr=True), peers=peers)
+    fit, _ = fitted(settings, dataset)
+    return evaluate(fit, dataset, plan, time.monotonic)
 
 
-def part_main(stream: Stream, log: Log, limit: int | None) -> dict[str, Any]:
+def part_main(stream: Stream, dataset: Dataset, limit: int | None) -> dict[str, Any]:
     """The table: the blend, every source, and the quick peers, in one run."""
-    return run(stream, log, limit, peers=QUICK_PEERS)
+    return run(stream, dataset, limit, peers=QUICK_PEERS)
 
 
-def part_libraries(stream: Stream, log: Log, limit: int | None) -> dict[str, Any]:
+def part_libraries(stream: Stream, dataset: Dataset, limit: int | None) -> dict[str, Any]:
     """The same against river and implicit, on the first events."""
-    return run(stream, log, min(MEDIUM, limit or MEDIUM), peers=LIBRARIES)
+    return run(stream, dataset, min(MEDIUM, limit or MEDIUM), peers=LIBRARIES)
 
 
-def part_blends(stream: Stream, log: Log, limit: int | None) -> dict[str, Any]:
+def part_blends(stream: Stream, dataset: Dataset, limit: int | None) -> dict[str, Any]:
     """Other blends over the same candidates, in one run, on the first events."""
-    return run(stream, log, min(SHORT, limit or SHORT), blends=OTHER_BLENDS)
+    return run(stream, dataset, min(SHORT, limit or SHORT), blends=OTHER_BLENDS)
 
 
-def part_workers(stream: Stream, log: Log, limit: int | None) -> dict[str, Any]:
+def part_workers(stream: Stream, dataset: Dataset, limit: int | None) -> dict[str, Any]:
     """Four workers whose messages are 100 events late; the main part has one, without a lag."""
-    return run(stream, log, limit, lag="100", workers=4)
+    return run(stream, dataset, limit, lag="100", workers=4)
 
 
-def part_ablation(stream: Stream, log: Log, limit: int | None) -> dict[str, Any]:
+def part_ablation(stream: Stream, dataset: Dataset, limit: int | None) -> dict[str, Any]:
     """The blend without each of its sources."""
     short = min(SHORT, limit or SHORT)
-    whole = run(stream, log, short)["sources"]
+    whole = run(stream, dataset, short)["sources"]
     rows = [{"what": "all", **whole["blend"]}]
     for name in whole:
         if name != "blend":
-            less = run(stream, log, short, flags={"blend.off": json.dumps([name])})["sources"]
+            less = run(stream, dataset, short, flags={"blend.off": json.dumps([name])})["sources"]
             rows.append({"what": f"without {name}", **less["blend"]})
     return {"rows": rows}
 
 
-def part_staleness(stream: Stream, log: Log, limit: int | None) -> dict[str, Any]:
+def part_staleness(stream: Stream, dataset: Dataset, limit: int | None) -> dict[str, Any]:
     """The blend with parameters as of so long ago, on the last quarter of twice the events.
 
     So at a lag of a day globo's lists still know the half day before it.
     """
     late = stream._replace(limit=2 * stream.limit, warm_up=0.75)
-    results = [(lag, run(late, log, limit, lag=lag)["sources"]["blend"]) for lag in LAGS]
+    results = [(lag, run(late, dataset, limit, lag=lag)["sources"]["blend"]) for lag in LAGS]
     return {"rows": [{"what": lag_words(lag), **figures} for lag, figures in results]}
 
 

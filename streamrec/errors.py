@@ -69,3 +69,9 @@ class UnknownVersion(StreamrecError):
 
 class FoldFailed(StreamrecError):
     """A batch made the fold raise; its messages are tried again one by one."""
+
+
+class ChildFailed(StreamrecError):
+    """A process that we started did not get ready, or ended; the text has its last lines."""
+
+    exit_code = 70

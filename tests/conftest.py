@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import KafkaServer, RedisServer, Unavailable, start_kafka, start_redis
+from needs import needs_server
+from servers import KafkaServer, RedisServer, start_kafka, start_redis
 
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.topics import create_topics
@@ -18,10 +19,7 @@ _used: dict[str, str] = {}
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[KafkaServer]:
     """The session's broker. A test that stops it starts it again."""
-    try:
-        server = start_kafka()
-    except Unavailable as reason:
-        _missing(str(reason))
+    server = needs_server(start_kafka)
     _used["Kafka"] = str(server)
     yield server
     server.close()
@@ -30,10 +28,7 @@ def kafka() -> Iterator[KafkaServer]:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """The session's Redis, append-only; `clean_redis` is the same one, emptied."""
-    try:
-        server = start_redis()
-    except Unavailable as reason:
-        _missing(str(reason))
+    server = needs_server(start_redis)
     found = server.client().info("server")
     name = found.get("server_name", "redis")
     version = found.get("valkey_version", found["redis_version"])
@@ -88,20 +83,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{name} of this run: {server}")
 
 
-def _missing(reason: str) -> None:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+@pytest.fixture
+def logging_kept() -> Iterator[None]:
+    """Put the root logger back afterwards."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before
 
 
 @pytest.fixture
-def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logging_kept: None) -> None:
     """Run in an empty folder without settings in the environment; put logging back afterwards."""
     monkeypatch.chdir(tmp_path)
     for name in list(os.environ):
         if name.startswith("STREAMREC_"):
             monkeypatch.delenv(name)
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before

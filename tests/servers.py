@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import redis
 
 from streamrec.errors import StreamrecError
-from streamrec.local.child import ChildFailed, ChildProcess, accepts, free_port
+from streamrec.local.child import ChildProcess, accepts, free_port
 from streamrec.local.servers import EmbeddedBroker, EmbeddedRedis
 
 KAFKA_VERSION = "4.3.1"
@@ -144,7 +144,7 @@ def start_kafka(kind: str | None = None) -> KafkaServer:
     for name in [wanted] if wanted else list(starters):
         try:
             return starters[name]()
-        except (Unavailable, StreamrecError, ChildFailed) as reason:
+        except (Unavailable, StreamrecError) as reason:
             reasons.append(f"{name}: {reason}")
     raise Unavailable("no Kafka to test with: " + "; ".join(reasons))
 

@@ -1,1 +1,1 @@
-"""One file a command: its options, its printing."""
+"""One file a command: its options and its printing. Imports come late: --help is to be quick."""

@@ -1,164 +1,17 @@
-"""`streamrec doctor`: check everything the other commands rest on, and name the next step."""
+"""`streamrec doctor`: one line for each check."""
 
-import importlib.util
-import sys
-from collections.abc import Callable, Iterator
-from importlib import metadata
-from typing import Any, NamedTuple
+import typer
 
-import redis
-
-from streamrec.errors import StreamrecError, WrongTopic
-from streamrec.monitoring.log_lines import without_password
-from streamrec.settings.sections import KafkaSettings, Settings
-from streamrec.transport.open_log import open_log
-from streamrec.transport.redis_keys import SHARDS
-from streamrec.transport.redis_store import Store
-from streamrec.transport.topics import check_topics
-
-OLDEST_PYTHON = (3, 11)
-PACKAGES = ("kafka-python", "redis", "numpy", "numba", "msgspec", "prometheus-client")
-# 3.0.0 to 3.0.8 stop delivering after a batch or a rebalance
-OLDEST_KAFKA_PYTHON = (3, 0, 9)
-OLDEST_REDIS = (7, 0)
+from streamrec.commands.options import end, settings_of
 
 
-class Finding(NamedTuple):
-    """One line: `state` is ok, warn or FAIL; only FAIL makes the command fail."""
+def doctor(ctx: typer.Context) -> None:
+    """Check Kafka, Redis, the topics and the state, and say what to do."""
+    settings = settings_of(ctx)
+    from streamrec.inspection.findings import findings
 
-    state: str
-    subject: str
-    text: str
-
-
-def run(settings: Settings) -> int:
-    """Print one line for each check; return 0, or 1 when one failed."""
     failed = False
-    counts: dict[str, int] = {}
-    checks: dict[str, Callable[[], Iterator[Finding]]] = {
-        "installation": lambda: _installation(settings.kafka),
-        "Kafka": lambda: _kafka(settings.kafka, counts),
-        "Redis": lambda: _redis(settings, counts),
-    }
-    for subject, check in checks.items():
-        try:
-            for finding in check():
-                failed |= finding.state == "FAIL"
-                _print(finding)
-        except StreamrecError as error:
-            failed = True
-            _print(Finding("FAIL", subject, str(error)))
-    return 1 if failed else 0
-
-
-def _installation(settings: KafkaSettings) -> Iterator[Finding]:
-    version = ".".join(map(str, sys.version_info[:3]))
-    new_enough = sys.version_info >= OLDEST_PYTHON
-    yield _verdict(new_enough, "Python", version, "install Python 3.11 or newer")
-    client = ("confluent-kafka",) if settings.client == "confluent" else ()
-    for package in PACKAGES + client:
-        try:
-            found = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            extra = "streamrec[fast]" if package in client else "streamrec"
-            yield Finding("FAIL", package, f"not installed; run: pip install '{extra}'")
-            continue
-        fits = package != "kafka-python" or _numbers(found) >= OLDEST_KAFKA_PYTHON
-        next_step = "it stops delivering after a rebalance; run: pip install -U kafka-python"
-        yield _verdict(fits, package, found, next_step)
-    fast = importlib.util.find_spec("crc32c") is not None
-    text = "crc32c is there" if fast else "crc32c is missing"
-    yield _verdict(fast, "checksums", text, "reading is 4 times slower; run: pip install crc32c")
-
-
-def _kafka(settings: KafkaSettings, counts: dict[str, int]) -> Iterator[Finding]:
-    log = open_log(settings)
-    try:
-        log.partitions(settings.events_topic)
-    except WrongTopic:
-        pass  # check_topics tells it better
-    finally:
-        log.close()
-    yield Finding("ok", "Kafka", f"{settings.brokers} answers {settings.client}")
-    counts |= check_topics(settings)
-    for topic, count in counts.items():
-        yield Finding("ok", f"topic {topic}", f"{count} partitions, settings fit")
-
-
-def _redis(settings: Settings, counts: dict[str, int]) -> Iterator[Finding]:
-    store = Store(settings.redis)
-    url = without_password(settings.redis.url)
-    try:
-        found: dict[str, Any] = store.client(SHARDS).info("everything")
-    except redis.RedisError as error:
-        next_step = "start it, or set STREAMREC_REDIS=redis://host:port/0"
-        yield Finding("FAIL", "Redis", f"{url} does not answer ({error}); {next_step}")
-        return
-    version = str(found.get("valkey_version") or found["redis_version"])
-    new_enough = _numbers(version) >= OLDEST_REDIS
-    yield _verdict(new_enough, "Redis", f"{url} is version {version}", "use Redis 7 or newer")
-    yield _eviction(found)
-    yield _persistence(found)
-    yield from _partitioning(settings, store, counts)
-
-
-def _eviction(found: dict[str, Any]) -> Finding:
-    policy, limit = str(found["maxmemory_policy"]), int(found["maxmemory"])
-    text = f"maxmemory {limit or 'none'}, policy {policy}"
-    # volatile policies take only what has a time to live: the lists, which are made again
-    safe = limit == 0 or not policy.startswith("allkeys")
-    next_step = "it deletes learnt state when full; set maxmemory-policy noeviction"
-    return _verdict(safe, "Redis memory", text, next_step)
-
-
-def _persistence(found: dict[str, Any]) -> Finding:
-    if found["aof_enabled"]:
-        return Finding("ok", "Redis file", "append-only file on")
-    return Finding(
-        "warn",
-        "Redis file",
-        "append-only file off: when Redis restarts, only what Kafka still has is learnt again; "
-        "set appendonly yes",
-    )
-
-
-def _partitioning(settings: Settings, store: Store, counts: dict[str, int]) -> Iterator[Finding]:
-    shards = store.shards()
-    if shards is None:
-        yield Finding("ok", "state", "nothing learnt yet")
-        return
-    kafka = settings.kafka
-    wanted = {
-        f"partitions of {kafka.events_topic}": (shards.users, counts.get(kafka.events_topic)),
-        f"partitions of {kafka.updates_topic}": (shards.items, counts.get(kafka.updates_topic)),
-        f"partitions of {kafka.items_topic}": (shards.metadata, counts.get(kafka.items_topic)),
-        "factors.size": (shards.size, settings.factors.size),
-    }
-    for name, (stored, now) in wanted.items():
-        if now is None:
-            continue
-        if stored != now:
-            next_step = "restore it, or start with empty topics and an empty Redis"
-            yield Finding("FAIL", "state", f"learnt with {name} = {stored}, now {now}; {next_step}")
-        else:
-            yield Finding("ok", "state", f"{name} = {now}")
-
-
-def _verdict(fine: bool, subject: str, text: str, next_step: str) -> Finding:
-    if fine:
-        return Finding("ok", subject, text)
-    return Finding("FAIL", subject, f"{text}; {next_step}")
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version."""
-    numbers = []
-    for part in version.split("."):
-        if not part.isdigit():
-            break
-        numbers.append(int(part))
-    return tuple(numbers)
-
-
-def _print(finding: Finding) -> None:
-    print(f"{finding.state:<5} {finding.subject}: {finding.text}")
+    for finding in findings(settings):
+        failed |= finding.state == "FAIL"
+        print(f"{finding.state:<5} {finding.subject}: {finding.text}")
+    end(1 if failed else 0)

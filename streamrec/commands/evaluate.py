@@ -4,214 +4,126 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
+import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from streamrec.commands.evaluate_options import LAGS, lag_words, parse_lag
-from streamrec.commands.evaluate_print import print_result
+from streamrec.commands.options import Columns, DefaultType, Options
 from streamrec.errors import ConfigurationError
-from streamrec.evaluation.choose import choose
-from streamrec.evaluation.peers.other_blends import OtherBlends
-from streamrec.evaluation.peers.registry import MissingPeer, make_peers
-from streamrec.evaluation.peers.rivals import Rivals
-from streamrec.evaluation.prequential import Prequential, Scored
-from streamrec.evaluation.sessions import NamedSessions
-from streamrec.evaluation.tally import BLEND, Tally
-from streamrec.events.event import Event, Item
-from streamrec.files.event_table import EventTable
-from streamrec.files.events import read_events
-from streamrec.files.items import read_items
-from streamrec.settings.sections import Settings
-from streamrec.sources.registry import names_of
-from streamrec.sources.segment import SEGMENT_PREFIX
 
-
-class Plan(NamedTuple):
-    """What to evaluate and how."""
-
-    limit: int | None = None
-    warm_up: float = 0.3
-    types: tuple[str, ...] = ()
-    lag: str = "0"
-    workers: int = 1
-    peers: tuple[str, ...] = ()
-    blends: tuple[str, ...] = ()
-    staleness: bool = False
-    ablation: bool = False
-
-
-class Log(NamedTuple):
-    """The events and the items they name."""
-
-    events: EventTable
-    items: Mapping[str, Item]
-    types: frozenset[str]  # that are scored
-
-
-def run(
-    settings: Settings,
-    events: EventTable,
-    items: Path | None,
-    plan: Plan,
-    *,
-    json_file: Path | None = None,
-    report_file: Path | None = None,
-) -> int:
-    """Evaluate, print, and write what is asked for; return the exit code."""
-    for file in filter(None, (json_file, report_file)):
-        _check_writable(file)  # else hours of work could not be written
-    render = _renderer() if report_file is not None else None
-    parse_lag(plan.lag)
-    console = Console(stderr=True)
-    catalogue = read_items(items) if items else {}
-    log = Log(events, catalogue, frozenset(plan.types or events.type_names))
-    settings, remarks = fitted(settings, log)
-    if settings.lists.filters:
-        remarks.append(
-            "lists.filters: events on items that they remove are not scored; sources alone and "
-            "peers are not filtered, only the blend's lists are."
-        )
-    for remark in remarks:
-        console.print(remark, highlight=False, markup=False)
-    result = evaluate(settings, log, plan, plan.lag, console, peers=plan.peers)
-    if plan.staleness:
-        result["staleness"] = [
-            {
-                "lag": lag_words(lag),
-                **evaluate(settings, log, plan, lag, console)["sources"][BLEND],
-            }
-            for lag in LAGS
-        ]
-    if plan.ablation:
-        result["ablation"] = [
-            {"without": name, **evaluate(less, log, plan, plan.lag, console)["sources"][BLEND]}
-            for name, less in _ablated(settings, result["sources"])
-        ]
-    print_result(result, Console())
-    if json_file is not None:
-        json_file.write_text(json.dumps(result, indent=1) + "\n")
-    if report_file is not None and render is not None:
-        report_file.write_text(render(result))
-    return 0
+if TYPE_CHECKING:
+    from streamrec.evaluation.evaluate import Plan
+    from streamrec.events.event import Event
+    from streamrec.files.event_table import EventTable
+    from streamrec.settings.sections import Settings
 
 
 def evaluate(
-    settings: Settings, log: Log, plan: Plan, lag: str, console: Console,
-    *, peers: Sequence[str] = (),
-) -> dict[str, Any]:  # fmt: skip
-    """Run over the whole log once; return the figures."""
-    table = log.events
-    count = min(len(table), plan.limit or len(table))
-    try:
-        rivals = Rivals(make_peers(peers, settings.factors.seed) if peers else [], settings)
-        blends = OtherBlends(plan.blends, settings)
-    except MissingPeer as error:
-        raise ConfigurationError(str(error)) from None
-    live = Prequential(settings, plan.workers, parse_lag(lag))
-    tally = Tally(names_of(settings), [*rivals.names, *blends.names])
-    sessions = table.sessions.tolist() if table.sessions is not None else None
-    named = NamedSessions()
-    user_events, item_events = [0] * len(table.user_names), [0] * len(table.item_names)
-    first, started = int(count * plan.warm_up), time.monotonic()
-    scoring = started
-    for n, event in enumerate(_shown(_events(table, count), count, console)):
-        user, item = int(table.users[n]), int(table.items[n])
-        if n == first:
-            scoring = time.monotonic()
-        if not item_events[item] and event.item in log.items:
-            live.announce(log.items[event.item])
-        weight, in_session = settings.events.weights.get(event.type, 0.0), None
-        if sessions is not None:
-            in_session = named.continues(user, item, sessions[n], weight)
-        scored = live.step(event, in_session)
-        by_blends = _by_other_blends(blends, scored) if scored else []
-        if scored is not None and n >= first and event.type in log.types:
-            others = rivals.places(event.user, event.item, event.ts) if peers else []
-            others += by_blends
-            tally.add(n, event.ts, scored, user_events[user], item_events[item], others, live.table)
-        if peers:
-            rivals.learn(event.user, event.item, weight, event.ts, event.type == "remove")
-        if n % max(1, min(1000, count // 40)) == 0:
-            tally.add_weights(n, live.table)
-        user_events[user] += 1
-        item_events[item] += 1
-    seconds = time.monotonic() - scoring
-    known = sum(map(bool, item_events))
-    protocol = {
-        "file": table.name, "profile": settings.profile, "exclude": settings.lists.exclude,
-        "limit": plan.limit, "warm_up": plan.warm_up, "types": sorted(log.types),
-        "lag": lag_words(lag), "workers": plan.workers, "seed": settings.factors.seed,
-        "blend": settings.blend.kind, "events": count, "items": known,
-        "off": list(settings.blend.off), "peers": list(peers), "blends": list(plan.blends),
+    ctx: typer.Context,
+    events: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet.")],
+    items: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Item ids, titles, categories, texts.")
+    ] = None,
+    profile: Annotated[
+        str, typer.Option(help="news, shop, catalogue or general (default: from the first events).")
+    ] = "",
+    exclude: Annotated[
+        str,
+        typer.Option(help="user, session or none: what lists leave out (default: the profile's)."),
+    ] = "",
+    limit: Annotated[int | None, typer.Option(min=2, help="Only the first so many.")] = None,
+    warm_up: Annotated[
+        float, typer.Option(min=0, max=0.99, help="Share that is learnt but not scored.")
+    ] = 0.3,
+    types: Annotated[str, typer.Option(help="Types that are scored; all are learnt.")] = "",
+    sources: Annotated[str, typer.Option(help="Sources that take part (default: all).")] = "",
+    blend: Annotated[str, typer.Option(help="learned, weighted, cascade, vote or borda.")] = "",
+    lag: Annotated[str, typer.Option(help="Parameters as of then: events, or 30s, 1h, 1d.")] = "0",
+    workers: Annotated[int, typer.Option(min=1, help="User and item shards.")] = 1,
+    peers: Annotated[str, typer.Option(help="Other recommenders in the same run, or all.")] = "",
+    compare: Annotated[
+        str,
+        typer.Option(help="Other blends in the same run: weighted, cascade, vote, borda, tree."),
+    ] = "",
+    staleness: Annotated[bool, typer.Option("--staleness", help="Repeat at six lags.")] = False,
+    ablation: Annotated[bool, typer.Option("--ablation", help="Repeat without each.")] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="factors.seed")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML page with plots.")] = None,
+    columns: Columns = "",
+    default_type: DefaultType = "click",
+) -> None:
+    """Say how good the lists would have been on a log: first recommend, then learn, each event."""
+    from streamrec.evaluation.choose import choose
+    from streamrec.evaluation.evaluate import Plan
+    from streamrec.evaluation.peers.other_blends import OTHER_BLENDS
+    from streamrec.evaluation.peers.registry import PEERS
+    from streamrec.files.events import parse_columns
+    from streamrec.sources.registry import names_of
+
+    options: Options = ctx.obj
+    table = _read(events, parse_columns(columns), default_type)
+    settings, given = options.load()
+    if not profile and "profile" not in given:
+        start = table.taken(slice(limit))
+        profile, why = choose(start.users, start.items, start.ts)
+        typer.echo(f"Profile {profile}: {why}.", err=True)
+    known = names_of(settings)
+    named = _names("--sources", sources, known)
+    asked = {
+        "profile": profile, "lists.exclude": exclude, "blend.kind": blend,
+        "factors.seed": "" if seed is None else str(seed),
+        "blend.off": json.dumps([s for s in known if s not in named]) if named else "",
     }  # fmt: skip
-    figures = {"protocol": protocol, "events": count, **tally.summary(known)}
-    return {**figures, "events_per_second": round(len(tally) / max(seconds, 1e-9), 1)}
+    settings = options.load(flags={name: value for name, value in asked.items() if value})[0]
+    plan = Plan(
+        limit, warm_up, _names("--types", types), lag, workers,
+        _names("--peers", ",".join(PEERS) if peers.strip() == "all" else peers, PEERS),
+        _names("--compare", compare, OTHER_BLENDS), staleness, ablation,
+    )  # fmt: skip
+    for file in filter(None, (json_file, report)):
+        _check_writable(file)  # else hours of work could not be written
+    render = _renderer() if report is not None else None
+    result = _evaluated(settings, table, items, plan)
+    _print(result)
+    if json_file is not None:
+        json_file.write_text(json.dumps(result, indent=1) + "\n")
+    if report is not None and render is not None:
+        report.write_text(render(result))
 
 
-def _check_writable(file: Path) -> None:
-    if not file.parent.is_dir():
-        raise ConfigurationError(f"Cannot write {file}: there is no folder {file.parent}.")
-    if file.is_dir():
-        raise ConfigurationError(f"Cannot write {file}: it is a folder.")
-    if not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise ConfigurationError(f"Cannot write {file}: permission denied.")
+def _evaluated(
+    settings: "Settings", table: "EventTable", items: Path | None, plan: "Plan"
+) -> dict[str, Any]:
+    from streamrec.evaluation.evaluate import Dataset, evaluate_all, fitted, parse_lag
+    from streamrec.files.items import read_items
+
+    parse_lag(plan.lag)
+    catalogue = read_items(items) if items else {}
+    dataset = Dataset(table, catalogue, frozenset(plan.types or table.type_names))
+    settings, remarks = fitted(settings, dataset)
+    for remark in remarks:
+        typer.echo(remark, err=True)
+    return evaluate_all(settings, dataset, plan, time.monotonic, _with_bar)
 
 
-def _renderer() -> Callable[[Mapping[str, Any]], str]:
-    try:
-        from streamrec.evaluation.report.render import render
-    except ImportError as error:
-        raise ConfigurationError(
-            f"--report needs {error.name}, which is not installed: pip install 'streamrec[report]'."
-        ) from None
-    return render
+def _names(option: str, text: str, known: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the names between commas; raises ConfigurationError for one that is not known."""
+    names = tuple(filter(None, (part.strip() for part in text.split(","))))
+    for name in names:
+        if known and name not in known:
+            raise ConfigurationError(f"{option}: {name!r} is none of {', '.join(known)}.")
+    return names
 
 
-def _by_other_blends(blends: OtherBlends, scored: Scored) -> list[float]:
-    """Return the clicked item's place under the other blends, and let them learn."""
-    clicked = scored.clicked
-    if not blends.names or scored.ranked is None or clicked is None:
-        return [float("nan")] * len(blends.names)
-    places = blends.places(scored.ranked.features, clicked)
-    blends.learn(scored.ranked.features, clicked)
-    return places
-
-
-def fitted(settings: Settings, log: Log) -> tuple[Settings, list[str]]:
-    """Return settings that accept the log's event types and hold all its users and items."""
-    replace, remarks = msgspec.structs.replace, []
-    weights = dict(settings.events.weights)
-    unknown = [name for name in log.events.type_names if name not in weights]
-    if unknown:
-        weights.update(dict.fromkeys(unknown, 1.0))
-        remarks.append(f"Events of type {', '.join(unknown)} have no weight set; each counts 1.")
-    for name in log.types - set(log.events.type_names):
-        found = ", ".join(log.events.type_names)
-        raise ConfigurationError(f"--types: the log has no events of type {name}; it has {found}.")
-    people = max(2, len(log.events.user_names))
-    return (
-        replace(
-            settings,
-            events=replace(settings.events, weights=weights, duplicate_window=0),
-            users=replace(settings.users, cached_users=4 * people, max_users=8 * people),
-        ),
-        remarks,
-    )
-
-
-def chosen_profile(table: EventTable) -> tuple[str, str]:
-    """Return the profile for a log and why."""
-    found = choose(table.users, table.items, table.ts)
-    return found.profile, found.why
-
-
-def read(file: Path, columns: Mapping[str, str], default_type: str) -> EventTable:
+def _read(file: Path, columns: Mapping[str, str], default_type: str) -> "EventTable":
     """Return the log; raises ConfigurationError where there is nothing to evaluate."""
+    from streamrec.files.events import read_events
+    from streamrec.sources.segment import SEGMENT_PREFIX
+
     table = read_events(file, columns, default_type)
     if len(table) < 2:
         raise ConfigurationError(f"{file} has {len(table)} events: nothing to evaluate.")
@@ -224,37 +136,47 @@ def read(file: Path, columns: Mapping[str, str], default_type: str) -> EventTabl
     return table
 
 
-def _ablated(settings: Settings, sources: Mapping[str, Any]) -> Iterator[tuple[str, Settings]]:
-    replace = msgspec.structs.replace
-    for name in names_of(settings):
-        if name in sources:
-            off = (*settings.blend.off, name)
-            yield name, replace(settings, blend=replace(settings.blend, off=off))
+def _check_writable(file: Path) -> None:
+    if not file.parent.is_dir():
+        raise ConfigurationError(f"Cannot write {file}: there is no folder {file.parent}.")
+    if file.is_dir():
+        raise ConfigurationError(f"Cannot write {file}: it is a folder.")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise ConfigurationError(f"Cannot write {file}: permission denied.")
 
 
-def _events(table: EventTable, count: int) -> Iterator[Event]:
-    columns = zip(
-        table.users[:count].tolist(), table.items[:count].tolist(), table.types[:count].tolist(),
-        table.ts[:count].tolist(), strict=True,
-    )  # fmt: skip
-    for n, (user, item, kind, ts) in enumerate(columns):
-        event = Event(table.user_names[user], table.item_names[item], table.type_names[kind], ts)
-        if table.segments is not None:
-            event.segment = table.segment_names[table.segments[n]] or None
-        yield event
-
-
-def _shown(events: Iterator[Event], count: int, console: Console) -> Iterator[Event]:
+def _with_bar(events: "Iterator[Event]", count: int) -> "Iterator[Event]":
     """Yield the events with a progress bar on a terminal."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.percentage:3.0f} %"), BarColumn(), TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )  # fmt: skip
     started = time.monotonic()
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("", total=count, rate="")
         for n, event in enumerate(events):
             yield event
             if n % 500 == 0:
                 rate = n / max(1e-9, time.monotonic() - started)
                 bar.update(task, completed=n, rate=f"{rate:,.0f} events/s")
+
+
+def _print(result: Mapping[str, Any]) -> None:
+    from streamrec.evaluation.report.terminal import in_words
+
+    console = Console(highlight=False)
+    console.width = max(console.width, 100)  # a name that is cut is worse than a wrapped line
+    for part in in_words(result):
+        console.print(part, soft_wrap=isinstance(part, str), markup=False)
+
+
+def _renderer() -> "Callable[[Mapping[str, Any]], str]":
+    try:
+        from streamrec.evaluation.report.render import render
+    except ImportError as error:
+        raise ConfigurationError(
+            f"--report needs {error.name}, which is not installed: pip install 'streamrec[report]'."
+        ) from None
+    return render

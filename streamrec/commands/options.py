@@ -79,18 +79,6 @@ def settings_of(ctx: typer.Context, *, logs: bool = False) -> "Settings":
     return options.load(logs=logs)[0]
 
 
-def local_settings_of(ctx: typer.Context) -> "tuple[Settings, str | None, str | None]":
-    """Return the settings, and the Kafka and Redis addresses that somebody gave.
-
-    None where an embedded server is to be started.
-    """
-    options: Options = ctx.obj
-    settings, given = options.load()
-    kafka = settings.kafka.brokers if "kafka.brokers" in given else None
-    redis = settings.redis.url if "redis.url" in given else None
-    return settings, kafka, redis
-
-
 def end(code: int) -> NoReturn:
     """End the command with its role's exit code."""
     raise typer.Exit(code)

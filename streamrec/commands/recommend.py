@@ -1,40 +1,55 @@
-"""`streamrec recommend` and `streamrec similar`: what is served, for people or as JSON."""
+"""`streamrec recommend`: what is served to a user, for people or as JSON."""
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from streamrec.client import Client, Recommendations, Recommended, Similar
+from streamrec.commands.options import settings_of
 from streamrec.errors import ConfigurationError
-from streamrec.settings.sections import RedisSettings, Settings
-from streamrec.transport.redis_store import Store
+
+if TYPE_CHECKING:
+    from streamrec.client import Recommendations
+    from streamrec.settings.sections import Settings
 
 
 def recommend(
-    settings: Settings, user: str, filters: Sequence[str] = (), *, as_json: bool = False
-) -> int:
-    """Print the list served to `user`, with filters one made now; returns the exit code."""
+    ctx: typer.Context,
+    user: Annotated[str, typer.Argument()],
+    filters: Annotated[
+        list[str] | None,
+        typer.Option("--filter", help='A list made now under this too: "price < 20"; repeatable.'),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+) -> None:
+    """Print the list that is served to a user."""
+    settings = settings_of(ctx)
+    from streamrec.client import Client
+
     with Client(settings.redis) as client:
-        found = filtered(settings, user, filters) if filters else client.recommend(user)
+        found = _filtered(settings, user, filters) if filters else client.recommend(user)
         if as_json:
             print(msgspec.json.encode(found).decode())
-            return 0
+            return
         named = [name for entry in found.items for name in (entry.item, *entry.because)]
         titles = client.titles(named) if named else {}
     _print_list(found, titles)
-    return 0
 
 
-def filtered(settings: Settings, user: str, filters: Sequence[str]) -> Recommendations:
+def _filtered(settings: "Settings", user: str, filters: Sequence[str]) -> "Recommendations":
     """Return a list made now under more filters. Raises ConfigurationError, StoreError."""
-    from streamrec.commands.lists_now import list_now
-    from streamrec.expressions.filters import make_rules  # late: compiled code takes its time
+    from streamrec.client import Recommendations, Recommended
+    from streamrec.expressions.filters import make_rules
     from streamrec.expressions.syntax import ExpressionError
+    from streamrec.inspection.lists_now import list_now
+    from streamrec.transport.redis_store import Store
 
     try:
         make_rules(filters, {})
@@ -42,29 +57,13 @@ def filtered(settings: Settings, user: str, filters: Sequence[str]) -> Recommend
         raise ConfigurationError(f"--filter: {error}") from None
     replace, lists = msgspec.structs.replace, settings.lists
     settings = replace(settings, lists=replace(lists, filters=(*lists.filters, *filters)))
-    store = Store(settings.redis)
-    try:
+    with closing(Store(settings.redis)) as store:
         items, personal = list_now(settings, store, user)
-    finally:
-        store.close()
     listed = [Recommended(i.item, i.score, i.source, i.because) for i in items]
     return Recommendations(user, time.time_ns() // 1_000_000, items=listed, personal=personal)
 
 
-def similar(redis: RedisSettings, item: str, count: int, *, as_json: bool = False) -> int:
-    """Print the items most often taken after `item`; returns the exit code."""
-    with Client(redis) as client:
-        found = client.similar(item, count)
-    if as_json:
-        print(msgspec.json.encode(found).decode())
-    elif found:
-        _print_similar(item, found)
-    else:
-        print(f"nothing is known to follow {item!r}: its id may be wrong, or nobody took it yet")
-    return 0
-
-
-def _print_list(found: Recommendations, titles: dict[str, str]) -> None:
+def _print_list(found: "Recommendations", titles: dict[str, str]) -> None:
     if not found.items and found.at:
         print(f"nothing is left for {found.user!r}: the filters remove every candidate")
         return
@@ -86,15 +85,4 @@ def _print_list(found: Recommendations, titles: dict[str, str]) -> None:
             because,
         )
         table.add_row(str(rank), *map(escape, texts))
-    Console(highlight=False).print(table)
-
-
-def _print_similar(item: str, found: list[Similar]) -> None:
-    table = Table(title=escape(f"taken after {item}"), title_justify="left")
-    for column in ("item", "title", "share", "count"):
-        table.add_column(column, justify="right" if column in ("share", "count") else "left")
-    for entry in found:
-        table.add_row(
-            escape(entry.item), escape(entry.title), f"{entry.share:.1%}", str(entry.count)
-        )
     Console(highlight=False).print(table)

@@ -1,46 +1,60 @@
 """`streamrec replay`: a file's events go to Kafka in time order, no faster than they are learnt."""
 
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from streamrec.commands.options import Columns, DefaultType, settings_of
 from streamrec.errors import ConfigurationError
-from streamrec.files.event_table import EventTable
-from streamrec.files.events import read_events
-from streamrec.replay.pace import EventTimePace, KeepUpPace, Pace, SteadyPace
-from streamrec.replay.progress import LearntEvents
-from streamrec.replay.replay import TARGET_SECONDS, Replay
-from streamrec.replay.screen import show_progress
-from streamrec.settings.sections import Settings
-from streamrec.transport.open_log import open_log
+
+if TYPE_CHECKING:
+    from streamrec.files.event_table import EventTable
+    from streamrec.replay.pace import Pace
 
 
-def run(
-    settings: Settings,
-    file: Path,
-    *,
-    columns: dict[str, str] | None = None,
-    default_type: str = "click",
-    speed: float | None = None,
-    time_factor: float | None = None,
-    ids: bool = False,
-) -> int:
-    """Replay a file and return the exit status."""
-    table = read_events(file, columns, default_type)
+def replay(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet.")],
+    columns: Columns = "",
+    default_type: DefaultType = "click",
+    speed: Annotated[
+        float | None, typer.Option(help="Events a second, whether they are learnt or not.")
+    ] = None,
+    time_factor: Annotated[
+        float | None, typer.Option(help="Times the speed at which the events happened.")
+    ] = None,
+    ids: Annotated[
+        bool, typer.Option("--ids", help="Give ids, so that a second replay is dropped.")
+    ] = False,
+) -> None:
+    """Send a file's events to Kafka in time order, no faster than they are learnt."""
+    settings = settings_of(ctx)
+    from streamrec.files.events import parse_columns, read_events
+    from streamrec.replay.pace import KeepUpPace
+    from streamrec.replay.progress import LearntEvents
+    from streamrec.replay.replay import Replay
+    from streamrec.replay.screen import show_progress
+    from streamrec.transport.open_kafka import open_kafka
+
+    table = read_events(file, parse_columns(columns), default_type)
     if not len(table):
         raise ConfigurationError(f"{file} has no events.")
-    pace = choose_pace(table, speed, time_factor)
-    learnt = LearntEvents(settings.redis)
-    log = open_log(settings.kafka)
-    replay = Replay(table, log, settings.kafka, pace, learnt, ids)
-    try:
-        show_progress(replay, wait=isinstance(pace, KeepUpPace))
-    finally:
-        log.close()
-        learnt.close()
-    return 0
+    pace = _pace(table, speed, time_factor)
+    with (
+        closing(LearntEvents(settings.redis)) as learnt,
+        closing(open_kafka(settings.kafka)) as log,
+    ):
+        sending = Replay(table, log, settings.kafka, pace, learnt, ids)
+        show_progress(sending, wait=isinstance(pace, KeepUpPace))
 
 
-def choose_pace(table: EventTable, speed: float | None, time_factor: float | None) -> Pace:
+def _pace(table: "EventTable", speed: float | None, time_factor: float | None) -> "Pace":
     """Return the pace that the options ask for: by default, what the learners keep up with."""
+    from streamrec.replay.pace import EventTimePace, KeepUpPace, SteadyPace
+    from streamrec.replay.replay import TARGET_SECONDS
+
     if speed is not None and time_factor is not None:
         raise ConfigurationError("--speed and --time-factor exclude each other.")
     for option, value in (("--speed", speed), ("--time-factor", time_factor)):

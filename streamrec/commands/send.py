@@ -5,36 +5,63 @@ import sys
 import time
 from collections.abc import Iterable
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from streamrec.commands.options import end, settings_of
 from streamrec.errors import ConfigurationError
-from streamrec.events.event import EventDecoder, Rejected
-from streamrec.settings.sections import FieldMapping, Settings
-from streamrec.transport.open_log import open_log
+
+if TYPE_CHECKING:
+    from streamrec.settings.sections import Settings
 
 EXIT_REJECTED = 65
 FLUSH_EVERY = 10_000
 
 
-def run_one(settings: Settings, fields: dict[str, Any]) -> int:
-    """Send one event given by its fields; `ts` may be digits. Returns the exit code."""
+def send(
+    ctx: typer.Context,
+    user: Annotated[str | None, typer.Argument()] = None,
+    item: Annotated[str | None, typer.Argument()] = None,
+    event_type: Annotated[str, typer.Option("--type", help="A type of events.weights.")] = "click",
+    ts: Annotated[
+        str | None, typer.Option(help="Epoch milliseconds or RFC 3339; otherwise now.")
+    ] = None,
+    event_id: Annotated[str | None, typer.Option("--id", help="For dropping duplicates.")] = None,
+    value: Annotated[float | None, typer.Option(help="The event's value.")] = None,
+    stdin: Annotated[bool, typer.Option("--stdin", help="Read events as JSON lines.")] = False,
+) -> None:
+    """Check one event, or JSON lines, and send them to Kafka."""
+    if stdin != (user is None) or (user is None) != (item is None):
+        raise typer.BadParameter("give USER and ITEM, or --stdin alone")
+    settings = settings_of(ctx)
+    if stdin:
+        end(_send(settings, sys.stdin.buffer))
+    when = int(ts) if ts is not None and ts.isdecimal() else ts
+    fields = {"user": user, "item": item, "type": event_type, "ts": when, "id": event_id}
+    end(_send(settings, [_line(settings, {**fields, "value": value})]))
+
+
+def _line(settings: "Settings", fields: dict[str, Any]) -> bytes:
+    from streamrec.settings.sections import FieldMapping
+
     if settings.events.mapping != FieldMapping():
         raise ConfigurationError(
             "events.mapping describes messages of another shape: pipe such a message into "
             "`streamrec send --stdin`"
         )
-    if fields["ts"] is not None and fields["ts"].isdecimal():
-        fields = {**fields, "ts": int(fields["ts"])}
-    given = {name: value for name, value in fields.items() if value is not None}
-    return run(settings, [json.dumps(given).encode()])
+    return json.dumps({name: v for name, v in fields.items() if v is not None}).encode()
 
 
-def run(settings: Settings, lines: Iterable[bytes]) -> int:
+def _send(settings: "Settings", lines: Iterable[bytes]) -> int:
     """Send events, one JSON object a line; returns 65 when some were refused and not sent."""
+    from streamrec.events.event import EventDecoder, Rejected
+    from streamrec.transport.open_kafka import open_kafka
+
     decoder = EventDecoder(settings.events)
     topic = settings.kafka.events_topic
     sent = refused = 0
-    with closing(open_log(settings.kafka)) as log:
+    with closing(open_kafka(settings.kafka)) as log:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue

@@ -2,37 +2,41 @@
 
 import time
 from contextlib import closing
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 
-from streamrec.local.machine import Local, ending_on_signals
-from streamrec.local.shell_lines import how_to
-from streamrec.settings.sections import Settings
+from streamrec.commands.options import Options
+
+if TYPE_CHECKING:
+    from streamrec.local.machine import Local
 
 CHECK_SECONDS = 0.5
 
 
-def run(
-    settings: Settings,
-    kafka: str | None = None,
-    redis: str | None = None,
-    *,
-    learn: int = 1,
-    score: int = 1,
-    partitions: int = 4,
-) -> int:
-    """Run broker, Redis, learn and score until Ctrl-C or SIGTERM; return the exit status.
+def up(
+    ctx: typer.Context,
+    learners: Annotated[int, typer.Option("--learn", min=1, help="Learn processes.")] = 1,
+    scorers: Annotated[int, typer.Option("--score", min=1, help="Score processes.")] = 1,
+    partitions: Annotated[int, typer.Option(min=1, help="Of each topic; cannot change later.")] = 4,
+) -> None:
+    """Run everything on this machine, with an embedded Kafka and Redis where none is given."""
+    options: Options = ctx.obj
+    settings, given = options.load()
+    kafka = settings.kafka.brokers if "kafka.brokers" in given else None
+    redis = settings.redis.url if "redis.url" in given else None
+    from streamrec.local.machine import Local, ending_on_signals
+    from streamrec.local.shell_lines import how_to
 
-    A broker or Redis whose address is given is used instead of the embedded one.
-    """
     console = Console(highlight=False)
     local = Local(settings)
     with ending_on_signals(), closing(local):
         try:
             with console.status("starting"):
                 local.start_servers(kafka, redis, partitions, usual_ports=True)
-                local.start_roles(learn, score)
+                local.start_roles(learners, scorers)
             _print_addresses(console, local, kafka, redis)
             lines = how_to(local.settings, embedded=kafka is None)
             console.print(lines, soft_wrap=True, markup=False)
@@ -41,10 +45,11 @@ def run(
                 time.sleep(CHECK_SECONDS)
         except KeyboardInterrupt:
             console.print("\nstopping: what was taken in is being committed")
-    return 0
 
 
-def _print_addresses(console: Console, local: Local, kafka: str | None, redis: str | None) -> None:
+def _print_addresses(
+    console: Console, local: "Local", kafka: str | None, redis: str | None
+) -> None:
     settings = local.settings
     rows = [
         ("Kafka", settings.kafka.brokers + (" (embedded)" if kafka is None else "")),

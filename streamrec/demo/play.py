@@ -17,7 +17,7 @@ from streamrec.local.shell_lines import how_to
 from streamrec.replay.pace import KeepUpPace
 from streamrec.replay.progress import LearntEvents
 from streamrec.replay.replay import TARGET_SECONDS, Replay, Sender
-from streamrec.transport.open_log import open_log
+from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.redis_store import Store
 
 LEARNT_CLICKS = 2000
@@ -39,7 +39,7 @@ class Play:
     def __init__(self, local: Local, table: EventTable, console: Console) -> None:
         self._local, self._table, self._console = local, table, console
         self._store = Store(local.settings.redis)
-        self._log = open_log(local.settings.kafka)
+        self._log = open_kafka(local.settings.kafka)
         self._learnt = LearntEvents(local.settings.redis)
         pace = KeepUpPace(TARGET_SECONDS)
         self._replay = Replay(table, self._log, local.settings.kafka, pace, self._learnt)

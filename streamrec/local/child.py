@@ -11,12 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from streamrec.errors import ChildFailed
+
 READY_SECONDS = 30.0
 STOP_SECONDS = 5.0
-
-
-class ChildFailed(Exception):
-    """The process ended, or did not become ready; the text has the end of its output."""
 
 
 class ChildProcess:

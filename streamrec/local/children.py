@@ -7,16 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from streamrec.errors import StreamrecError
+from streamrec.errors import ChildFailed
 from streamrec.local.child import ChildProcess
 
 LAST_LINES = 15
-
-
-class ChildDied(StreamrecError):
-    """A role's process ended by itself; the text has the end of its log."""
-
-    exit_code = 70
 
 
 class Children:
@@ -55,11 +49,11 @@ class Children:
         return {name: pid for name, pid in pids.items() if pid is not None}
 
     def check(self) -> None:
-        """Raise ChildDied when a child has ended."""
+        """Raise ChildFailed when a child has ended."""
         for name, child in self._processes.items():
             if not child.running:
                 lines = "\n  ".join(last_lines(self.log(name))) or "(it logged nothing)"
-                raise ChildDied(
+                raise ChildFailed(
                     f"The process {name} ended by itself. The end of its log:\n  {lines}"
                 )
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import msgspec
 
-from streamrec.errors import StreamrecError
+from streamrec.errors import ChildFailed, StreamrecError
 from streamrec.local.child import free_port
-from streamrec.local.children import ChildDied, Children, last_lines
+from streamrec.local.children import Children, last_lines
 from streamrec.local.servers import EmbeddedBroker, EmbeddedRedis
 from streamrec.settings.load import all_settings, variable_of
 from streamrec.settings.sections import Settings
@@ -127,13 +127,13 @@ class Local:
         """Raise when a process, the broker or Redis has ended."""
         for server in self._servers:
             if server.pid is None:
-                raise ChildDied(f"The {type(server).__name__} ended by itself.")
+                raise ChildFailed(f"The {type(server).__name__} ended by itself.")
         if self.children is not None:
             try:
                 self.children.check()
-            except ChildDied as death:
+            except ChildFailed as death:
                 self.keep_logs = True
-                raise ChildDied(f"{death}\nAll logs are kept in {self.folder}.") from None
+                raise ChildFailed(f"{death}\nAll logs are kept in {self.folder}.") from None
 
     def metrics_addresses(self) -> list[str]:
         """Return where the processes' metrics are."""

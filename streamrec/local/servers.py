@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
-from streamrec.errors import BrokerUnavailable, ConfigurationError, StoreError
-from streamrec.local.child import ChildFailed, ChildProcess, accepts, free_port
+from streamrec.errors import BrokerUnavailable, ChildFailed, ConfigurationError, StoreError
+from streamrec.local.child import ChildProcess, accepts, free_port
 
 
 class EmbeddedBroker:

@@ -18,14 +18,6 @@ class Pace(Protocol):
         """Return how many more events may be sent now, `sent` having been sent before."""
 
 
-class Unlimited:
-    """As fast as the broker takes events."""
-
-    def allowed(self, now: float, sent: int) -> int:
-        """Return a large number."""
-        return LARGEST
-
-
 class SteadyPace:
     """A fixed number of events a second, counted from the first question."""
 

@@ -16,7 +16,7 @@ from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
 from streamrec.transport.client_settings import MAX_MESSAGE_BYTES
 from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.open_log import open_log
+from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.redis_keys import item_shards
 from streamrec.transport.redis_store import Store
 from streamrec.transport.topics import check_topics
@@ -51,7 +51,7 @@ def open_stages(settings: Settings, metrics: Metrics) -> list[Stage]:
     kafka = settings.kafka
     check_record_size(settings)
     counts = check_topics(kafka)
-    users_log = open_log(kafka, f"{kafka.group}-users")
+    users_log = open_kafka(kafka, f"{kafka.group}-users")
     users_store, items_store = Store(settings.redis), Store(settings.redis)
     shards = users_store.declare(
         counts[kafka.events_topic],
@@ -66,7 +66,7 @@ def open_stages(settings: Settings, metrics: Metrics) -> list[Stage]:
         settings.items.refresh_seconds,
     )
     users = UserLearner(settings, users_log, users_store, feed, metrics)
-    items_log = open_log(kafka, f"{kafka.group}-items")
+    items_log = open_kafka(kafka, f"{kafka.group}-items")
     items = ItemLearner(settings, items_log, items_store, metrics)
     return [
         Stage("user", users_log, users, settings, metrics),

@@ -1,8 +1,8 @@
 """Checks between settings, and the words for the range that one setting's type allows."""
 
 import re
-from collections.abc import Collection
-from typing import Annotated, Any, Literal, get_args, get_origin
+from collections.abc import Collection, Iterator
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
@@ -10,12 +10,11 @@ from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
 
 
-class Problem(Exception):
+class Problem(NamedTuple):
     """What is wrong, and the names of the settings that it is about."""
 
-    def __init__(self, text: str, *names: str) -> None:
-        super().__init__(text)
-        self.names = names
+    text: str
+    names: tuple[str, ...]
 
 
 def range_of(wanted: Any) -> str:
@@ -39,35 +38,36 @@ def _bounds(meta: msgspec.Meta) -> str:
     return "".join(", " + word.format(bound) for word, bound in bounds if bound is not None)
 
 
-def check_together(settings: Settings) -> None:
-    """Raise Problem for the first combination that cannot work."""
-    _check_kafka(settings)
-    _check_events(settings)
-    _check_bounds(settings)
-    _check_lists(settings)
+def problems(settings: Settings) -> Iterator[Problem]:
+    """Yield each combination of settings that cannot work."""
+    yield from _of_kafka(settings)
+    yield from _of_events(settings)
+    yield from _of_bounds(settings)
+    yield from _of_lists(settings)
 
 
-def _check_kafka(settings: Settings) -> None:
+def _of_kafka(settings: Settings) -> Iterator[Problem]:
     kafka = settings.kafka
     for address in kafka.brokers.split(","):
         if not re.fullmatch(r"\s*(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}\s*", address):
-            raise Problem(f"kafka.brokers has {address!r}, which is not host:port", "kafka.brokers")
+            text = f"kafka.brokers has {address!r}, which is not host:port"
+            yield _problem(text, "kafka.brokers")
     names = ("events_topic", "items_topic", "updates_topic", "dead_letters_topic")
     topics = [getattr(kafka, name) for name in names]
     if len(set(topics)) < len(topics):
-        raise Problem(f"two topics have one name: {topics}", *(f"kafka.{name}" for name in names))
+        yield _problem(f"two topics have one name: {topics}", *(f"kafka.{name}" for name in names))
 
 
-def _check_events(settings: Settings) -> None:
+def _of_events(settings: Settings) -> Iterator[Problem]:
     events = settings.events
     if not any(weight > 0 for weight in events.weights.values()):
-        raise Problem("events.weights has no positive weight: nothing to learn", "events.weights")
+        yield _problem("events.weights has no positive weight: nothing to learn", "events.weights")
     if events.default_type and events.default_type not in events.weights:
         text = f"events.default_type is {events.default_type!r}, which {_one_of(events.weights)}"
-        raise Problem(text, "events.default_type", "events.weights")
+        yield _problem(text, "events.default_type", "events.weights")
 
 
-def _check_bounds(settings: Settings) -> None:
+def _of_bounds(settings: Settings) -> Iterator[Problem]:
     recent = settings.users.recent_items
     for name, length in (
         ("similarity.window", settings.similarity.window),
@@ -75,43 +75,43 @@ def _check_bounds(settings: Settings) -> None:
     ):
         if length > recent:
             text = f"{name} is {length}, but users.recent_items keeps only {recent}"
-            raise Problem(text, name, "users.recent_items")
+            yield _problem(text, name, "users.recent_items")
     if settings.users.cached_users > settings.users.max_users:
         text = f"users.cached_users is more than users.max_users, {settings.users.max_users}"
-        raise Problem(text, "users.cached_users", "users.max_users")
+        yield _problem(text, "users.cached_users", "users.max_users")
     half_lives = settings.popularity.half_lives_seconds
     if list(half_lives) != sorted(set(half_lives)):
         name = "popularity.half_lives_seconds"
-        raise Problem(f"{name} must rise: short, medium, long", name)
+        yield _problem(f"{name} must rise: short, medium, long", name)
 
 
-def _check_lists(settings: Settings) -> None:
+def _of_lists(settings: Settings) -> Iterator[Problem]:
     blend, sources = settings.blend, names_of(settings)
     for source, weight in blend.weights.items():
         if source not in sources:
             text = f"blend.weights names {source!r}, which {_one_of(sources)}"
-            raise Problem(text, "blend.weights")
+            yield _problem(text, "blend.weights")
         if weight < 0:
-            raise Problem(f"blend.weights.{source} is {weight}; below 0", "blend.weights")
+            yield _problem(f"blend.weights.{source} is {weight}; below 0", "blend.weights")
     reorder = (blend.reorder,) if blend.reorder else ()
     for name, named in (("off", blend.off), ("pinned", blend.pinned), ("reorder", reorder)):
         for source in named:
             if source not in sources:
                 text = f"blend.{name} names {source!r}, which {_one_of(sources)}"
-                raise Problem(text, f"blend.{name}")
+                yield _problem(text, f"blend.{name}")
     if blend.reorder in blend.off:
         text = f"blend.reorder names {blend.reorder!r}, which blend.off switches off"
-        raise Problem(text, "blend.reorder", "blend.off")
+        yield _problem(text, "blend.reorder", "blend.off")
     if not any(blend.weights.values()):
-        raise Problem("blend.weights switches every source off", "blend.weights")
+        yield _problem("blend.weights switches every source off", "blend.weights")
     if blend.candidates < settings.lists.length:
         text = f"blend.candidates is {blend.candidates}, less than lists.length"
-        raise Problem(text, "blend.candidates", "lists.length")
+        yield _problem(text, "blend.candidates", "lists.length")
     if settings.lists.filters or settings.lists.boosts:
-        _check_expressions(settings)
+        yield from _of_expressions(settings)
 
 
-def _check_expressions(settings: Settings) -> None:
+def _of_expressions(settings: Settings) -> Iterator[Problem]:
     from streamrec.expressions.filters import (
         make_rules,  # late: numpy, which no other setting needs
     )
@@ -122,7 +122,11 @@ def _check_expressions(settings: Settings) -> None:
         try:
             make_rules(*rules)
         except ExpressionError as error:
-            raise Problem(f"lists.{name}: {error}", f"lists.{name}") from None
+            yield _problem(f"lists.{name}: {error}", f"lists.{name}")
+
+
+def _problem(text: str, *names: str) -> Problem:
+    return Problem(text, names)
 
 
 def _one_of(names: Collection[str]) -> str:

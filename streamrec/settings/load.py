@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, get_origin
 import msgspec
 
 from streamrec.errors import ConfigurationError
-from streamrec.settings.checks import Problem, check_together, range_of
+from streamrec.settings.checks import problems, range_of
 from streamrec.settings.profiles import PROFILES
 from streamrec.settings.sections import CommonSettings, Settings, settings_type
 from streamrec.settings.types import Section
@@ -70,11 +70,9 @@ def load_given(
         values[one.name] = value
         origins[one.name] = one.origin
     settings: Settings = msgspec.convert(_nested(values), kind)
-    try:
-        check_together(settings)
-    except Problem as problem:
+    for problem in problems(settings):
         origin = next((origins[name] for name in problem.names if name in origins), "settings")
-        raise ConfigurationError(f"{origin}: {problem}") from None
+        raise ConfigurationError(f"{origin}: {problem.text}")
     return settings, frozenset(one.name for one in given if one.origin != PROFILE)
 
 

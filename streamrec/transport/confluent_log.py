@@ -51,6 +51,7 @@ class ConfluentLog:
         self._group = group
         self._consumer: Any = None
         self._producer = ConfluentProducer(settings)
+        self.produce, self.flush = self._producer.produce, self._producer.flush
         self._assignment: Assignment | None = None
         self._member = ""
         self._gone: dict[Partition, OffsetGone] = {}
@@ -116,23 +117,6 @@ class ConfluentLog:
             if error.args[0].code() != KafkaError._STATE:
                 raise LogError(f"Kafka client: {error}.") from error
             self._assign(self._consumer, self._assignment.positions)
-
-    def produce(
-        self,
-        topic: str,
-        value: bytes | None,
-        *,
-        key: bytes | None = None,
-        partition: int | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
-        timestamp: int | None = None,
-    ) -> None:
-        """Queue one message; what goes wrong is raised by the next flush."""
-        self._producer.produce(topic, value, key, partition, headers, timestamp)
-
-    def flush(self, timeout_seconds: float = 30.0) -> None:
-        """Wait until all queued messages are acknowledged."""
-        self._producer.flush(timeout_seconds)
 
     def high_watermark(self, partition: Partition) -> int | None:
         """Return the offset after the partition's last message, if known."""

@@ -35,10 +35,11 @@ class ConfluentProducer:
         self,
         topic: str,
         value: bytes | None,
-        key: bytes | None,
-        partition: int | None,
-        headers: Sequence[tuple[str, bytes]],
-        timestamp: int | None,
+        *,
+        key: bytes | None = None,
+        partition: int | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        timestamp: int | None = None,
     ) -> None:
         """Queue one message; what goes wrong is raised by the next flush."""
         if self._failures:
@@ -61,7 +62,7 @@ class ConfluentProducer:
             except KafkaException as error:
                 self._failures.append(error.args[0])
 
-    def flush(self, timeout_seconds: float) -> None:
+    def flush(self, timeout_seconds: float = 30.0) -> None:
         """Wait for all acknowledgements; raises DeliveryFailed."""
         if self._client is not None and not self._failures:
             left = self._client.flush(timeout_seconds)

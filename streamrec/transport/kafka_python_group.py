@@ -1,9 +1,13 @@
-"""What KafkaPythonLog hears of its consumer group."""
+"""KafkaPythonLog in its consumer group: what it hears of it, and a join that is kept.
 
-from collections.abc import Callable
+Here is all that rests on private names of kafka-python, which is pinned for that;
+tests/unit/test_kafka_python.py says when one is gone.
+"""
+
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer
+from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.structs import TopicPartition
 
 from streamrec.transport.assignment import Assignment
@@ -17,7 +21,6 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer = consumer
         self._assignment = assignment
         self._next = ("", 0)  # this member's name, and the group's generation after the last one
-        self._joined = _keep_joins(consumer)
 
     def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Wait for the assignment that follows: most partitions come back with it."""
@@ -28,7 +31,6 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Note what the group gave; nothing of it is fetched before `settle`."""
-        self._joined()
         for where in assigned:
             self._consumer.pause(where)
             # any position will do while it is paused; without one the client would look for
@@ -42,25 +44,37 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         self._assignment.assigned([Partition(*where) for where in assigned])
 
 
-def _keep_joins(consumer: KafkaConsumer) -> Callable[[], None]:
-    """Keep a join that ends between two polls; return what forgets it once it is taken.
+class GroupConsumer(KafkaConsumer):  # type: ignore[misc]
+    """A KafkaConsumer that does not forget a join."""
 
-    kafka-python 3.0.12 looks only at a join that ends during a poll. It throws any other away and
-    joins again, which for the group's leader is one more rebalance for everybody, and with short
-    polls the next join may end between two polls too.
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._coordinator.__class__ = KeepingCoordinator
+
+
+class KeepingCoordinator(ConsumerCoordinator):  # type: ignore[misc]
+    """Keeps a join that ends between two polls until a poll takes it.
+
+    That of kafka-python 3.0.12 looks only at a join that ends during a poll. It throws any other
+    away and joins again, which for the group's leader is one more rebalance for everybody, and with
+    short polls the next join may end between two polls too.
     """
-    coordinator = consumer._coordinator  # noqa: SLF001
-    join = coordinator._do_join_and_sync_async  # noqa: SLF001
-    kept: list[tuple[Any, bytes]] = []
 
-    async def join_once() -> bytes:
+    _kept: tuple[Any, bytes] | None = None  # the member it made of us, its partitions
+
+    async def _do_join_and_sync_async(self) -> bytes:
         # wanted until a poll takes it: one that new metadata asked for would be forgotten when it
         # ends between two polls, and the member would neither fetch nor send a heartbeat again
-        coordinator.request_rejoin()
-        if not kept or kept[0][0] is not coordinator._generation:  # noqa: SLF001
-            assignment = await join()
-            kept[:] = [(coordinator._generation, assignment)]  # noqa: SLF001
-        return kept[0][1]
+        self.request_rejoin()
+        if self._kept is None or self._kept[0] != self._member():
+            assignment = await super()._do_join_and_sync_async()
+            self._kept = (self._member(), assignment)
+        return self._kept[1]
 
-    coordinator._do_join_and_sync_async = join_once  # noqa: SLF001
-    return kept.clear
+    async def _on_join_complete_async(self, *joined: Any) -> None:
+        self._kept = None
+        await super()._on_join_complete_async(*joined)
+
+    def _member(self) -> tuple[str, int]:
+        member = self.group_metadata()
+        return member.member_id, member.generation_id

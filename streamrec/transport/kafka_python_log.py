@@ -37,7 +37,7 @@ from streamrec.transport.client_settings import (
     unreachable,
 )
 from streamrec.transport.kafka_log import Assigned, Message, Partition, Revoked
-from streamrec.transport.kafka_python_group import Rebalances
+from streamrec.transport.kafka_python_group import GroupConsumer, Rebalances
 from streamrec.transport.kafka_python_producer import KafkaPythonProducer, connected
 from streamrec.transport.topics import admin_client, partition_counts
 
@@ -70,6 +70,7 @@ class KafkaPythonLog:
         self._group = group
         self._consumer: KafkaConsumer | None = None
         self._producer = KafkaPythonProducer(settings)
+        self.produce, self.flush = self._producer.produce, self._producer.flush
         self._assignment: Assignment | None = None
         self._silent_until = 0.0
         self._names: dict[TopicPartition, Partition] = {}
@@ -113,23 +114,6 @@ class KafkaPythonLog:
         where = TopicPartition(*partition)
         if where in self._consumer.assignment():  # else a rebalance waits for the next poll
             self._consumer.seek(where, offset)
-
-    def produce(
-        self,
-        topic: str,
-        value: bytes | None,
-        *,
-        key: bytes | None = None,
-        partition: int | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
-        timestamp: int | None = None,
-    ) -> None:
-        """Queue one message; what goes wrong is raised by the next flush."""
-        self._producer.produce(topic, value, key, partition, headers, timestamp)
-
-    def flush(self, timeout_seconds: float = 30.0) -> None:
-        """Wait until all queued messages are acknowledged."""
-        self._producer.flush(timeout_seconds)
 
     def high_watermark(self, partition: Partition) -> int | None:
         """Return the offset after the partition's last message, if known."""
@@ -245,7 +229,7 @@ class KafkaPythonLog:
             settings = self._settings
             session = int(settings.session_timeout_seconds * 1000)
             self._consumer = connected(
-                KafkaConsumer,
+                GroupConsumer,
                 settings,
                 group_id=self._group,
                 auto_offset_reset="none",

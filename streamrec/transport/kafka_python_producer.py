@@ -18,6 +18,29 @@ from streamrec.transport.client_settings import (
 )
 
 
+class ClosingProducer(KafkaProducer):  # type: ignore[misc]
+    """A KafkaProducer that gives up what it has not sent when it is closed.
+
+    That of kafka-python 3.0.12 raises in `close` where messages are left, before it ends its
+    thread, which goes on sending them.
+    """
+
+    closing = False
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until all is sent; raises KafkaTimeoutError, not so from `close`."""
+        try:
+            super().flush(timeout)
+        except KafkaTimeoutError:
+            if not self.closing:
+                raise
+
+    def close(self, timeout: float | None = None, null_logger: bool = False) -> None:
+        """Send what is queued for at most `timeout` seconds, then end the thread within as many."""
+        self.closing = True
+        super().close(timeout, null_logger)
+
+
 class KafkaPythonProducer:
     """An idempotent producer that is made anew after a delivery failed.
 
@@ -33,10 +56,11 @@ class KafkaPythonProducer:
         self,
         topic: str,
         value: bytes | None,
-        key: bytes | None,
-        partition: int | None,
-        headers: Sequence[tuple[str, bytes]],
-        timestamp: int | None,
+        *,
+        key: bytes | None = None,
+        partition: int | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        timestamp: int | None = None,
     ) -> None:
         """Queue one message; what goes wrong is raised by the next flush."""
         if self._failures:
@@ -47,7 +71,7 @@ class KafkaPythonProducer:
         except (KafkaError, ValueError) as error:
             self._failures.append(error)
 
-    def flush(self, timeout_seconds: float) -> None:
+    def flush(self, timeout_seconds: float = 30.0) -> None:
         """Wait for all acknowledgements; raises DeliveryFailed."""
         if self._client is not None and not self._failures:
             try:
@@ -66,7 +90,7 @@ class KafkaPythonProducer:
     def _open(self) -> KafkaProducer:
         if self._client is None:
             self._client = connected(
-                KafkaProducer,
+                ClosingProducer,
                 self._settings,
                 enable_idempotence=True,
                 acks="all",
@@ -86,10 +110,10 @@ class KafkaPythonProducer:
         if client is None:
             return
         try:
-            client.close(timeout=wait_seconds)
+            client.flush(wait_seconds)
         except KafkaError:
-            # close gives up where messages are left, and its thread would go on sending them
-            client._sender.force_close()  # noqa: SLF001
+            wait_seconds = 0
+        client.close(timeout=wait_seconds)
 
 
 def connected(client: Any, settings: KafkaSettings, **arguments: Any) -> Any:

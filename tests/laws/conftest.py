@@ -1,12 +1,21 @@
-"""The fixture `make_spine`: both stages over a Kafka of lists and the session's Redis."""
+"""Fixtures: `client`, each Kafka client; `make_spine`, both stages over a Kafka of lists."""
 
 from collections.abc import Callable, Iterator
 
 import pytest
+from laws.members import CLIENTS
 from laws.spine import Spine
+from needs import needs
 from servers import RedisServer
 
 from streamrec.settings.sections import Settings
+
+
+@pytest.fixture(params=CLIENTS)
+def client(request: pytest.FixtureRequest) -> str:
+    if request.param == "confluent":
+        needs("confluent_kafka")
+    return str(request.param)
 
 
 @pytest.fixture

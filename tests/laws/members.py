@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.kafka_log import Log, Message, Partition
-from streamrec.transport.open_log import open_log
+from streamrec.transport.open_kafka import open_kafka
+
+CLIENTS = ["kafka-python", "confluent"]
 
 
 class Member:
@@ -88,7 +90,7 @@ def main() -> None:
     def tell(what: str, partitions: Sequence[Partition]) -> None:
         print(json.dumps({what: [partition.number for partition in partitions]}), flush=True)
 
-    member = Member(open_log(settings, group), [topic], tell=tell)
+    member = Member(open_kafka(settings, group), [topic], tell=tell)
     while True:
         member.poll()
 

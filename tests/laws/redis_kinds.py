@@ -14,7 +14,7 @@ from servers import Unavailable
 
 from streamrec.errors import StreamrecError
 from streamrec.local import servers as embedded
-from streamrec.local.child import ChildFailed, ChildProcess, accepts, free_port
+from streamrec.local.child import ChildProcess, accepts, free_port
 
 NODES = 3
 SLOTS = 16_384
@@ -44,7 +44,7 @@ def redis_cluster() -> Iterator[Cluster]:
             nodes[-1].start()
         _join(ports)
         yield Cluster(f"redis://127.0.0.1:{ports[0]}", ports[:NODES], nodes)
-    except (ChildFailed, StreamrecError, redis.RedisError) as reason:
+    except (StreamrecError, redis.RedisError) as reason:
         raise Unavailable(f"no Redis Cluster here: {reason}") from None
     finally:
         for node in nodes:

@@ -1,24 +1,25 @@
 """The learned blend over both stages, a scorer and a real Redis; `explain` and `weights` on it."""
 
 import json
-import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from laws.spine import EVENTS, Spine
 from laws.world import event, small
+from make import context
 from typer.testing import CliRunner
 
 from streamrec.blend.learned import LINEAR, LearnedBlend, read_sample
 from streamrec.blend.rules import BLEND_KEY, blend_owner, blend_rules
 from streamrec.cli import app
 from streamrec.client import Recommendations
-from streamrec.commands.explain import Answer, explained, run_explain, run_weights
+from streamrec.commands.explain import explain
 from streamrec.commands.recommend import recommend
+from streamrec.commands.weights import weights
 from streamrec.errors import ConfigurationError, StoreError
+from streamrec.inspection.answers import Answer, explained
 from streamrec.roles.score import Scorer
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import SEGMENT_PREFIX, SOURCES
@@ -158,14 +159,14 @@ def test_a_stranger_clicks_on_the_popular_list(live: Live) -> None:
 
 
 def test_weights_are_printed(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_weights(live.spine.settings) == 0
+    weights(context(live.spine.settings))
     assert "learnt from no click yet" in capsys.readouterr().out
     live.click("u1", live.served("u1")[1])
-    assert run_weights(live.spine.settings) == 0
+    weights(context(live.spine.settings))
     text = capsys.readouterr().out
     assert "1 clicks learnt from; the lists follow" in text
     assert all(source in text for source in SOURCES)
-    assert run_weights(live.spine.settings, as_json=True) == 0
+    weights(context(live.spine.settings), as_json=True)
     found = json.loads(capsys.readouterr().out)
     blend = live.blend()
     assert blend is not None and found["samples"] == 1
@@ -234,7 +235,7 @@ def test_recommend_takes_more_filters(live: Live, capsys: pytest.CaptureFixture[
     served = live.served(user)
 
     def listed(*filters: str) -> list[str]:
-        assert recommend(spine.settings, user, filters, as_json=True) == 0
+        recommend(context(spine.settings), user, filters, as_json=True)
         found = msgspec.json.decode(capsys.readouterr().out, type=Recommendations)
         assert found.user == user and found.personal and found.at > 0
         return [entry.item for entry in found.items]
@@ -243,10 +244,10 @@ def test_recommend_takes_more_filters(live: Live, capsys: pytest.CaptureFixture[
     less = listed(f'item != "{served[0]}"', f'item != "{served[2]}"')
     assert [i for i in less if i in served] == [served[1], *served[3:]] and len(less) == len(served)
     assert live.served(user) == served  # what is served stays
-    assert recommend(spine.settings, user, ['item == "none"']) == 0
+    recommend(context(spine.settings), user, ['item == "none"'])
     assert "the filters remove every candidate" in capsys.readouterr().out
     with pytest.raises(ConfigurationError, match='--filter: unknown field "pric"'):
-        recommend(spine.settings, user, ["pric < 20"])
+        recommend(context(spine.settings), user, ["pric < 20"])
 
 
 def explain_all(live: Live, user: str) -> list[str]:
@@ -260,7 +261,7 @@ def test_explain_says_why_not(live: Live, capsys: pytest.CaptureFixture[str]) ->
     spine = live.spine
 
     def ask(user: str, item: str) -> Answer:
-        assert run_explain(spine.settings, user, item, as_json=True) == 0
+        explain(context(spine.settings), user, item, as_json=True)
         return msgspec.json.decode(capsys.readouterr().out, type=Answer)
 
     taken = clicks(60)[57]["item"]  # of u1
@@ -278,9 +279,9 @@ def test_explain_says_why_not(live: Live, capsys: pytest.CaptureFixture[str]) ->
     assert ask("nobody", "unclicked").user == "nobody"
     live.click("u1", "i5", "dislike")
     assert "disliked" in ask("u1", "i5").why_not
-    assert run_explain(spine.settings, "u1", live.served("u1")[0]) == 0
+    explain(context(spine.settings), "u1", live.served("u1")[0])
     assert "is number 1 of a list made now for u1" in capsys.readouterr().out
-    assert run_explain(spine.settings, "u1", "[bold]i5") == 0
+    explain(context(spine.settings), "u1", "[bold]i5")
     assert "[bold]i5 is not in a list" in capsys.readouterr().out
 
 
@@ -296,21 +297,18 @@ def test_explain_says_what_the_network_responds_to(
         clean_redis.client().hset(key(f"i{OWNER}", "blend"), BLEND_KEY, found.to_bytes())
         answer = explained(spine.settings, spine.store, "u1", item)
         assert sum(answer.parts.values()) == pytest.approx(answer.score, abs=1e-4)
-        assert run_explain(spine.settings, "u1", item, as_json=True) == 0
+        explain(context(spine.settings), "u1", item, as_json=True)
         assert json.loads(capsys.readouterr().out)["network_responds_to"] == (
             {"popularity_short": answer.parts["network"]} if slope else {}
         )
-        assert run_explain(spine.settings, "u1", item) == 0
+        explain(context(spine.settings), "u1", item)
         line = f"The network responds to: popularity_short {answer.parts.get('network', 0):+.2f} "
         line += "(each alone; these do not sum)."
         assert (line in capsys.readouterr().out) == (slope != 0.0)
 
 
-def test_the_commands(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", root.handlers[:])
-    monkeypatch.setattr(root, "level", root.level)
+@pytest.mark.usefixtures("nothing_configured")
+def test_the_commands(live: Live) -> None:
     live.click("u1", live.served("u1")[1])
     live.score()
     sizes = ["factors.size=4", "factors.context=2", "users.recent_items=5", "blend.hidden=3",
@@ -354,8 +352,8 @@ def test_without_state_there_is_nothing_to_explain(
     spine = make_spine(settings(), PARTS)
     clean_redis.client().flushall()
     for ask in (
-        lambda: run_weights(spine.settings),
-        lambda: run_explain(spine.settings, "u1", "i1"),
+        lambda: weights(context(spine.settings)),
+        lambda: explain(context(spine.settings), "u1", "i1"),
     ):
         with pytest.raises(StoreError, match="start `streamrec learn` first") as caught:
             ask()

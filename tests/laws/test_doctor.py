@@ -2,11 +2,19 @@
 
 import msgspec
 import pytest
+import typer
+from make import context
 from servers import RedisServer
 
-from streamrec.commands import doctor
+from streamrec.commands.doctor import doctor
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
 from streamrec.transport.redis_store import Store
+
+
+def code(settings: Settings) -> int:
+    with pytest.raises(typer.Exit) as end:
+        doctor(context(settings))
+    return end.value.exit_code
 
 
 @pytest.fixture
@@ -18,7 +26,7 @@ def test_a_sound_installation_passes(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Store(settings.redis).declare(4, 4, 4, 64)
-    assert doctor.run(settings) == 0
+    assert code(settings) == 0
     lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith("ok ") for line in lines)
     assert any("crc32c" in line for line in lines)
@@ -29,14 +37,14 @@ def test_missing_topics_and_wrong_partition_counts_fail(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Store(settings.redis).declare(4, 3, 4, 32)
-    assert doctor.run(settings) == 1
+    assert code(settings) == 1
     out = capsys.readouterr().out
     assert (
         f"FAIL  state: learnt with partitions of {settings.kafka.updates_topic} = 3, now 4" in out
     )
     assert "FAIL  state: learnt with factors.size = 32, now 64" in out
     kafka = msgspec.structs.replace(settings.kafka, updates_topic="no.such.topic")
-    assert doctor.run(msgspec.structs.replace(settings, kafka=kafka)) == 1
+    assert code(msgspec.structs.replace(settings, kafka=kafka)) == 1
     assert "has no topic no.such.topic. Run: streamrec topics create" in capsys.readouterr().out
 
 
@@ -47,10 +55,10 @@ def test_an_evicting_redis_fails(
     client.config_set("maxmemory", "200mb")
     client.config_set("maxmemory-policy", "allkeys-lru")
     try:
-        assert doctor.run(settings) == 1
+        assert code(settings) == 1
         assert "set maxmemory-policy noeviction" in capsys.readouterr().out
         client.config_set("maxmemory-policy", "volatile-ttl")
-        assert doctor.run(settings) == 0
+        assert code(settings) == 0
     finally:
         client.config_set("maxmemory", "0")
         client.config_set("maxmemory-policy", "noeviction")
@@ -65,7 +73,7 @@ def test_servers_that_are_away_fail(
         kafka=KafkaSettings(brokers="127.0.0.1:1"),
         redis=RedisSettings(url="redis://user:secret@127.0.0.1:1/0"),
     )
-    assert doctor.run(away) == 1
+    assert code(away) == 1
     out = capsys.readouterr().out
     assert "FAIL  Kafka: No Kafka broker answers at 127.0.0.1:1" in out
     assert "STREAMREC_REDIS" in out

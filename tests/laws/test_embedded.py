@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from streamrec.errors import ConfigurationError
-from streamrec.local.child import ChildFailed, ChildProcess, accepts
+from streamrec.errors import ChildFailed, ConfigurationError
+from streamrec.local.child import ChildProcess, accepts
 from streamrec.local.servers import EmbeddedBroker, EmbeddedRedis
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.topics import check_topics, create_topics

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 from kafka import KafkaConsumer, TopicPartition
-from laws.members import Member
+from laws.members import CLIENTS, Member
+from needs import needs
 from servers import KafkaServer
 
 from streamrec.errors import BrokerUnavailable, DeliveryFailed, LogError, OffsetGone, WrongTopic
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.kafka_log import Log, Partition
-from streamrec.transport.open_log import open_log
+from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.topics import admin_client
 
-CLIENTS = ["kafka-python", "confluent"]
 # org.apache.kafka.common.utils.UtilsTest.testMurmur2
 MURMUR2 = {
     b"21": -973932308,
@@ -29,20 +29,13 @@ MURMUR2 = {
 Open = Callable[..., Log]
 
 
-@pytest.fixture(params=CLIENTS)
-def client(request: pytest.FixtureRequest) -> str:
-    if request.param == "confluent":
-        pytest.importorskip("confluent_kafka")
-    return str(request.param)
-
-
 @pytest.fixture
 def open_client(topics: KafkaSettings) -> Iterator[Open]:
     """Open Logs of any client on this test's topics; all are closed after the test."""
     opened: list[Log] = []
 
     def open_one(client: str, group: str | None = None) -> Log:
-        opened.append(open_log(msgspec.structs.replace(topics, client=client), group))
+        opened.append(open_kafka(msgspec.structs.replace(topics, client=client), group))
         return opened[-1]
 
     yield open_one
@@ -144,7 +137,7 @@ def test_keys_go_where_java_sends_them(log: Log, topics: KafkaSettings) -> None:
 
 
 def test_both_clients_partition_alike(open_client: Open, topics: KafkaSettings) -> None:
-    pytest.importorskip("confluent_kafka")
+    needs("confluent_kafka")
     for client in CLIENTS:
         log = open_client(client)
         for number in range(200):
@@ -250,7 +243,7 @@ def test_two_members_share_and_hand_over(
     pair: tuple[int, int], open_client: Open, topics: KafkaSettings
 ) -> None:
     if 1 in pair:
-        pytest.importorskip("confluent_kafka")
+        needs("confluent_kafka")
     first = Member(open_client(CLIENTS[pair[0]], topics.group), [topics.events_topic])
     first.join(4)
     other = Member(open_client(CLIENTS[pair[1]], topics.group), [topics.events_topic])
@@ -378,7 +371,7 @@ def test_a_broker_that_does_not_answer_is_named(
 ) -> None:
     for module in ("kafka_python_log", "kafka_python_producer", "confluent_log", "topics"):
         monkeypatch.setattr(f"streamrec.transport.{module}.CONNECT_SECONDS", 0.5)
-    log = open_log(KafkaSettings(brokers="127.0.0.1:1", client=client), "g")
+    log = open_kafka(KafkaSettings(brokers="127.0.0.1:1", client=client), "g")
     for use in (
         lambda: log.subscribe(["t"], lambda p: {}, lambda p: None),
         lambda: log.partitions("t"),

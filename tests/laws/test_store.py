@@ -8,15 +8,15 @@ import pytest
 import redis
 from laws.redis_kinds import Cluster, redis_cluster
 from laws.world import World, event, raws, small
+from needs import needs_server
 from redis.cluster import RedisCluster
 from redis.crc import key_slot
-from servers import Unavailable
+from streamrec.state.rows import LIST_COLUMNS
 
 from streamrec.blend.rules import BLEND_KEY
 from streamrec.errors import CommitConflict, ConfigurationError, StoreError
 from streamrec.settings.sections import RedisSettings
 from streamrec.state.metadata_shard import MetadataShard
-from streamrec.state.rows import LIST_COLUMNS
 from streamrec.transport.redis_keys import Commit, feed_entry, key
 from streamrec.transport.redis_store import Store
 
@@ -27,11 +27,8 @@ NOW = 1_700_000_000_000.0
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A real Redis Cluster."""
-    try:
-        with redis_cluster() as nodes:
-            yield nodes
-    except Unavailable as reason:
-        pytest.skip(str(reason))
+    with contextlib.ExitStack() as stack:
+        yield needs_server(lambda: stack.enter_context(redis_cluster()))
 
 
 @pytest.fixture(params=KINDS)

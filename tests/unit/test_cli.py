@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from streamrec import cli
 from streamrec.cli import app
 
-COMMANDS = (
-    *("learn", "score", "up", "demo", "replay", "send", "recommend", "similar", "audit"),
-    *("export", "doctor", "version", "topics"),
-)
+COMMANDS = [*(command.__name__ for command in cli.COMMANDS), "topics"]
 NO_REDIS = ("--redis", "redis://127.0.0.1:1/0")
 
 
@@ -138,7 +136,7 @@ class Sent:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
     log = Sent()
-    monkeypatch.setattr("streamrec.commands.send.open_log", lambda settings: log)
+    monkeypatch.setattr("streamrec.transport.open_kafka.open_kafka", lambda settings: log)
     return log
 
 

@@ -2,12 +2,13 @@
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from needs import needs
 
 from streamrec.errors import ConfigurationError
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport import client_settings
 from streamrec.transport.client_settings import confluent_settings, kafka_python_settings
-from streamrec.transport.open_log import open_log
+from streamrec.transport.open_kafka import open_kafka
 
 
 def test_librdkafkas_names_become_kafka_pythons() -> None:
@@ -85,15 +86,15 @@ def test_what_the_delivery_promise_rests_on_cannot_be_changed() -> None:
 
 
 def test_confluents_own_refusal_is_a_configuration_error() -> None:
-    pytest.importorskip("confluent_kafka")
+    needs("confluent_kafka")
     settings = KafkaSettings(client="confluent", client_settings={"no.such.key": "1"})
     with pytest.raises(ConfigurationError, match="no.such.key"):
-        open_log(settings).partitions("t")
+        open_kafka(settings).partitions("t")
 
 
 def test_an_unknown_client_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="kafka-python or confluent"):
-        open_log(KafkaSettings(client="pykafka"))
+        open_kafka(KafkaSettings(client="pykafka"))
 
 
 def test_a_client_that_is_not_installed_is_named_with_its_extra(
@@ -101,4 +102,4 @@ def test_a_client_that_is_not_installed_is_named_with_its_extra(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "streamrec.transport.confluent_log", None)
     with pytest.raises(ConfigurationError, match=r"streamrec\[fast\]"):
-        open_log(KafkaSettings(client="confluent"))
+        open_kafka(KafkaSettings(client="confluent"))

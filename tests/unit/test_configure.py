@@ -8,10 +8,7 @@ from streamrec.errors import ConfigurationError
 from streamrec.settings.load import all_settings, default_of, load, variable_of
 from streamrec.settings.sections import Settings
 
-
-@pytest.fixture(autouse=True)
-def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("nothing_configured")
 
 
 def written(text: str, name: str = "own.toml") -> Path:

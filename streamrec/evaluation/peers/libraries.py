@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrec.errors import ConfigurationError
 from streamrec.evaluation.peers.online import grown
 
 Array = NDArray[Any]
@@ -19,15 +20,11 @@ FIRST_FIT = 500
 FIT_EVERY = 5_000
 
 
-class MissingPeer(ImportError):
-    """The library of a peer is not installed."""
-
-
 def _need(module: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise MissingPeer(
+        raise ConfigurationError(
             f"cannot import {module} ({error}): pip install 'streamrec[peers]'"
         ) from error
 

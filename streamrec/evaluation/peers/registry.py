@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.evaluation.peers.libraries import (
-    MissingPeer,
     RiverBiasedMF,
     implicit_als,
     implicit_bpr,
@@ -20,7 +19,7 @@ from streamrec.evaluation.peers.libraries import (
 )
 from streamrec.evaluation.peers.online import Isgd, VmisKnn, grown
 
-__all__ = ["PEERS", "MissingPeer", "Own", "Peer", "Popularity", "make_peers"]
+__all__ = ["PEERS", "Own", "Peer", "Popularity", "make_peers"]
 
 HOUR_MS = 3_600_000
 
@@ -42,7 +41,10 @@ class Peer(Protocol):
 
 
 def make_peers(names: Sequence[str] | None, seed: int) -> list[Peer]:
-    """Return new peers by name, all of them for None; raises MissingPeer without their library."""
+    """Return new peers by name, all of them for None.
+
+    Raises ConfigurationError where a library is missing.
+    """
     unknown = set(names or ()) - set(PEERS)
     if unknown:
         raise ValueError(

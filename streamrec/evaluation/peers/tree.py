@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from streamrec.blend.kernels import GAINS
 from streamrec.blend.learned import Features
-from streamrec.evaluation.peers.libraries import MissingPeer
+from streamrec.errors import ConfigurationError
 
 OTHERS = 5
 """Candidates that were not clicked, learnt beside the one that was."""
@@ -26,7 +26,8 @@ class TreeBlend:
         try:
             tree: Any = importlib.import_module("river.tree")
         except ImportError:
-            raise MissingPeer("blend tree needs river: pip install 'streamrec[peers]'") from None
+            text = "blend tree needs river: pip install 'streamrec[peers]'"
+            raise ConfigurationError(text) from None
         self._model = tree.HoeffdingAdaptiveTreeClassifier(seed=seed)
         self._rng = np.random.default_rng(seed)
 

@@ -3,20 +3,13 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 from streamrec.monitoring.log_lines import set_up_logs, without_password
 from streamrec.settings.sections import LoggingSettings
 
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before
+pytestmark = pytest.mark.usefixtures("logging_kept")
 
 
 def logged(form: str, level: str = "info", **values: object) -> str:
@@ -56,6 +49,28 @@ def test_traceback(form: str) -> None:
         logging.getLogger("streamrec.test").exception("failed")
     assert "ValueError: cause" in stream.getvalue()
     assert stream.getvalue().count("\n") == 1 or form == "text"
+
+
+def test_a_library_repeats_a_warning_once_a_minute_and_says_how_often_it_came() -> None:
+    stream = io.StringIO()
+    set_up_logs(LoggingSettings(), stream=stream)
+    root = logging.getLogger()
+
+    def warn(second: float, name: str, line: int, level: int = logging.WARNING) -> None:
+        record = logging.LogRecord(name, level, "loop.py", line, "at %s", (second,), None)
+        record.created = second
+        root.handle(record)
+
+    for second in range(130):
+        warn(second, "kafka.net.selector", 657)
+    assert [line.partition(": ")[2] for line in stream.getvalue().splitlines()] == [
+        "at 0", "at 60 repeated=59", "at 120 repeated=59",
+    ]  # fmt: skip
+    warn(130, "kafka.net.selector", 700)  # another warning
+    for _ in range(2):
+        warn(130, "kafka.net.selector", 657, logging.ERROR)
+        warn(130, "streamrec.roles.learn", 30)
+    assert len(stream.getvalue().splitlines()) == 3 + 1 + 4
 
 
 def test_without_password() -> None:

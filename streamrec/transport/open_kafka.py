@@ -5,7 +5,7 @@ from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.kafka_log import Log
 
 
-def open_log(settings: KafkaSettings, group: str | None = None) -> Log:
+def open_kafka(settings: KafkaSettings, group: str | None = None) -> Log:
     """Return a Log on the settings' cluster; nothing connects before the first use.
 
     With `group` the Log can join that consumer group; without, it only produces and looks up.

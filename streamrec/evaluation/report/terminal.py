@@ -1,9 +1,8 @@
-"""The tables that `streamrec evaluate` prints."""
+"""The report in a terminal: the sentences and tables that `streamrec evaluate` prints."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 COLUMNS = ("recall@10", "recall@20", "ndcg@10", "mrr@20", "coverage@10", "diversity@10")
@@ -11,33 +10,31 @@ SLICES = ("new_user", "new_item", "history_1", "history_2_4", "history_5_plus")
 MAIN = "recall@20"
 
 
-def print_result(result: Mapping[str, Any], console: Console) -> None:
-    """Print the figures of one evaluation."""
+def in_words(result: Mapping[str, Any]) -> Iterator[str | Table]:
+    """Yield the figures of one evaluation, for people."""
     protocol = result["protocol"]
-    console.width = max(console.width, 100)  # a name that is cut is worse than a wrapped line
-    console.print(
+    yield (
         f"{protocol['file']}: {result['events']:,} events, {result['scored']:,} scored after the "
         f"first {protocol['warm_up']:.0%}, full catalogue of {protocol['items']:,} items, "
         f"profile {protocol['profile']}, excluded: {protocol['exclude']}, lag {protocol['lag']}, "
         f"{protocol['workers']} worker(s). New items (a miss for all): "
-        f"{result['new_item_share']:.1%}. {result['events_per_second']:,.0f} scored events/s.",
-        highlight=False, soft_wrap=True, markup=False,
-    )  # fmt: skip
+        f"{result['new_item_share']:.1%}. {result['events_per_second']:,.0f} scored events/s."
+    )
     if not result["scored"]:
-        console.print(
+        yield (
             "No event could be scored: after the warm-up there is none of a scored type and of a "
             "weight above 0, by a user with an earlier event, on an item that the rule of "
             f"exclusion ({protocol['exclude']}) leaves in the lists. Try --warm-up 0, another "
-            "--exclude, or other --types.",
-            highlight=False, soft_wrap=True, markup=False,
-        )  # fmt: skip
+            "--exclude, or other --types."
+        )
         return
-    console.print(_sources(result["sources"]))
+    yield _sources(result["sources"])
     for name, wanted in (("staleness", "lag"), ("ablation", "without")):
         if name in result:
-            console.print(_rows(result[name], wanted))
-    console.print(_slices(result["slices"]))
-    _compare(result["comparisons"], console)
+            yield _rows(result[name], wanted)
+    yield _slices(result["slices"])
+    if result["comparisons"]:
+        yield _comparison(result["comparisons"])
 
 
 def _sources(sources: Mapping[str, Mapping[str, float]]) -> Table:
@@ -70,18 +67,15 @@ def _slices(slices: Mapping[str, Any]) -> Table:
     return table
 
 
-def _compare(comparisons: list[dict[str, Any]], console: Console) -> None:
+def _comparison(comparisons: list[dict[str, Any]]) -> str:
     """Say by how much the blend leads each other list, and whether that is certain."""
-    if not comparisons:
-        return
     nearest = min(comparisons, key=lambda one: one["difference"])
     sure = sum(one["low"] > 0 for one in comparisons)
-    console.print(
+    return (
         f"The blend's {MAIN} is above {sure} of {len(comparisons)} others with certainty (95 %, "
         f"paired block bootstrap); the nearest is {nearest['b']}: {nearest['difference']:+.4f} "
-        f"[{nearest['low']:+.4f}, {nearest['high']:+.4f}].",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        f"[{nearest['low']:+.4f}, {nearest['high']:+.4f}]."
+    )
 
 
 def _table(first: str, columns: tuple[str, ...]) -> Table:

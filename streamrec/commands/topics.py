@@ -1,0 +1,28 @@
+"""`streamrec topics create` and `streamrec topics check`."""
+
+from typing import Annotated
+
+import typer
+
+from streamrec.commands.options import settings_of
+
+
+def create(
+    ctx: typer.Context,
+    partitions: Annotated[int, typer.Option(min=1, help="Of each topic; cannot change later.")],
+) -> None:
+    """Create the topics that are missing; wrong existing ones are refused."""
+    settings = settings_of(ctx)
+    from streamrec.transport.topics import create_topics
+
+    created = create_topics(settings.kafka, partitions)
+    typer.echo(f"created: {', '.join(created)}" if created else "all topics exist already")
+
+
+def check(ctx: typer.Context) -> None:
+    """Check that the topics exist with the right settings."""
+    settings = settings_of(ctx)
+    from streamrec.transport.topics import check_topics
+
+    for topic, partitions in check_topics(settings.kafka).items():
+        typer.echo(f"{topic}: {partitions} partitions")

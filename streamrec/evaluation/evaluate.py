@@ -1,0 +1,218 @@
+"""A whole log through the prequential evaluation: what to run it under, and its figures.
+
+The clock and the progress shown are the caller's; nothing is read or printed here.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from streamrec.errors import ConfigurationError
+from streamrec.evaluation.peers.other_blends import OtherBlends
+from streamrec.evaluation.peers.registry import make_peers
+from streamrec.evaluation.peers.rivals import Rivals
+from streamrec.evaluation.prequential import Lag, Prequential, Scored
+from streamrec.evaluation.sessions import NamedSessions
+from streamrec.evaluation.tally import BLEND, Tally
+from streamrec.events.event import Event, Item
+from streamrec.files.event_table import EventTable
+from streamrec.settings.sections import Settings
+from streamrec.sources.registry import names_of
+
+LAGS = ("0", "100", "1000", "10000", "1h", "1d")
+"""Of the staleness curve: events, or time."""
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+Clock = Callable[[], float]
+"""Seconds; only differences count."""
+Shown = Callable[[Iterator[Event], int], Iterator[Event]]
+"""Yields the events, of which there are so many, and may show how far it is."""
+
+
+class Plan(NamedTuple):
+    """What to evaluate and how."""
+
+    limit: int | None = None
+    warm_up: float = 0.3
+    types: tuple[str, ...] = ()
+    lag: str = "0"
+    workers: int = 1
+    peers: tuple[str, ...] = ()
+    blends: tuple[str, ...] = ()
+    staleness: bool = False
+    ablation: bool = False
+
+
+class Dataset(NamedTuple):
+    """The events and the items they name."""
+
+    events: EventTable
+    items: Mapping[str, Item]
+    types: frozenset[str]  # that are scored
+
+
+def evaluate_all(
+    settings: Settings, dataset: Dataset, plan: Plan, clock: Clock, shown: Shown
+) -> dict[str, Any]:
+    """Return the figures of the plan, with those at each lag and without each source if asked."""
+
+    def blend(settings: Settings, lag: str) -> Any:
+        alone = plan._replace(lag=lag, peers=())
+        return evaluate(settings, dataset, alone, clock, shown)["sources"][BLEND]
+
+    result = evaluate(settings, dataset, plan, clock, shown)
+    if plan.staleness:
+        result["staleness"] = [{"lag": lag_words(lag), **blend(settings, lag)} for lag in LAGS]
+    if plan.ablation:
+        result["ablation"] = [
+            {"without": name, **blend(_without(settings, name), plan.lag)}
+            for name in names_of(settings)
+            if name in result["sources"]
+        ]
+    return result
+
+
+def evaluate(
+    settings: Settings,
+    dataset: Dataset,
+    plan: Plan,
+    clock: Clock,
+    shown: Shown = lambda events, count: events,
+) -> dict[str, Any]:
+    """Run over the whole log once; return the figures."""
+    table = dataset.events
+    count = min(len(table), plan.limit or len(table))
+    first, every = int(count * plan.warm_up), max(1, min(1000, count // 40))
+    run = _Run(settings, dataset, plan)
+    started = clock()
+    for n, event in enumerate(shown(_events(table, count), count)):
+        if n == first:
+            started = clock()
+        run.step(n, event, scored=n >= first)
+        if n % every == 0:
+            run.tally.add_weights(n, run.live.table)
+    seconds = clock() - started
+    known = sum(map(bool, run.item_events))
+    protocol = {
+        "file": table.name, "profile": settings.profile, "exclude": settings.lists.exclude,
+        "limit": plan.limit, "warm_up": plan.warm_up, "types": sorted(dataset.types),
+        "lag": lag_words(plan.lag), "workers": plan.workers, "seed": settings.factors.seed,
+        "blend": settings.blend.kind, "events": count, "items": known,
+        "off": list(settings.blend.off), "peers": list(plan.peers), "blends": list(plan.blends),
+    }  # fmt: skip
+    figures = {"protocol": protocol, "events": count, **run.tally.summary(known)}
+    return {**figures, "events_per_second": round(len(run.tally) / max(seconds, 1e-9), 1)}
+
+
+def fitted(settings: Settings, dataset: Dataset) -> tuple[Settings, list[str]]:
+    """Return settings that accept the log's event types and hold all its users; and remarks."""
+    replace, remarks, events = msgspec.structs.replace, [], dataset.events
+    weights = dict(settings.events.weights)
+    unknown = [name for name in events.type_names if name not in weights]
+    if unknown:
+        weights.update(dict.fromkeys(unknown, 1.0))
+        remarks.append(f"Events of type {', '.join(unknown)} have no weight set; each counts 1.")
+    for name in dataset.types - set(events.type_names):
+        found = ", ".join(events.type_names)
+        raise ConfigurationError(f"--types: the log has no events of type {name}; it has {found}.")
+    if settings.lists.filters:
+        remarks.append(
+            "lists.filters: events on items that they remove are not scored; sources alone and "
+            "peers are not filtered, only the blend's lists are."
+        )
+    people = max(2, len(events.user_names))
+    return (
+        replace(
+            settings,
+            events=replace(settings.events, weights=weights, duplicate_window=0),
+            users=replace(settings.users, cached_users=4 * people, max_users=8 * people),
+        ),
+        remarks,
+    )
+
+
+def parse_lag(text: str) -> Lag:
+    """Return the lag written as a number of events, or as time: 30s, 5m, 1h, 1d."""
+    try:
+        if text[-1:] in UNITS:
+            lag = Lag(milliseconds=int(float(text[:-1]) * UNITS[text[-1]] * 1000))
+        else:
+            lag = Lag(events=int(text))
+    except (ValueError, OverflowError):
+        lag = Lag(-1)
+    if min(lag) < 0:
+        raise ConfigurationError(
+            f"--lag {text!r} is neither a number of events nor a time like 30s, 5m, 1h or 1d."
+        )
+    return lag
+
+
+def lag_words(text: str) -> str:
+    """Return a lag in words."""
+    return text if text[-1:] in UNITS else f"{text} events"
+
+
+class _Run:
+    """One pass over a log: ours, the peers and the other blends, and what is counted of them."""
+
+    def __init__(self, settings: Settings, dataset: Dataset, plan: Plan) -> None:
+        table = dataset.events
+        self.live = Prequential(settings, plan.workers, parse_lag(plan.lag))
+        self._rivals = Rivals(make_peers(plan.peers, settings.factors.seed), settings)
+        self._blends = OtherBlends(plan.blends, settings)
+        self.tally = Tally(names_of(settings), [*self._rivals.names, *self._blends.names])
+        self._dataset = dataset
+        self._weights = settings.events.weights
+        self._users, self._items = table.users.tolist(), table.items.tolist()
+        self._sessions = table.sessions.tolist() if table.sessions is not None else None
+        self._named = NamedSessions()
+        self._user_events = [0] * len(table.user_names)
+        self.item_events = [0] * len(table.item_names)
+
+    def step(self, n: int, event: Event, scored: bool) -> None:
+        """Look event number `n` up, count it if it is of those scored, then learn it."""
+        user, item = self._users[n], self._items[n]
+        if not self.item_events[item] and event.item in self._dataset.items:
+            self.live.announce(self._dataset.items[event.item])
+        weight, in_session = self._weights.get(event.type, 0.0), None
+        if self._sessions is not None:
+            in_session = self._named.continues(user, item, self._sessions[n], weight)
+        found = self.live.step(event, in_session)
+        if found is not None:
+            others = _by_other_blends(self._blends, found)
+            if scored and event.type in self._dataset.types:
+                others = self._rivals.places(event.user, event.item, event.ts) + others
+                had = self._user_events[user], self.item_events[item]
+                self.tally.add(n, event.ts, found, *had, others, self.live.table)
+        if self._rivals.peers:
+            self._rivals.learn(event.user, event.item, weight, event.ts, event.type == "remove")
+        self._user_events[user] += 1
+        self.item_events[item] += 1
+
+
+def _by_other_blends(blends: OtherBlends, scored: Scored) -> list[float]:
+    """Return the clicked item's place under the other blends, and let them learn."""
+    clicked = scored.clicked
+    if not blends.names or scored.ranked is None or clicked is None:
+        return [float("nan")] * len(blends.names)
+    places = blends.places(scored.ranked.features, clicked)
+    blends.learn(scored.ranked.features, clicked)
+    return places
+
+
+def _without(settings: Settings, source: str) -> Settings:
+    replace = msgspec.structs.replace
+    return replace(settings, blend=replace(settings.blend, off=(*settings.blend.off, source)))
+
+
+def _events(table: EventTable, count: int) -> Iterator[Event]:
+    columns = zip(
+        table.users[:count].tolist(), table.items[:count].tolist(), table.types[:count].tolist(),
+        table.ts[:count].tolist(), strict=True,
+    )  # fmt: skip
+    for n, (user, item, kind, ts) in enumerate(columns):
+        event = Event(table.user_names[user], table.item_names[item], table.type_names[kind], ts)
+        if table.segments is not None:
+            event.segment = table.segment_names[table.segments[n]] or None
+        yield event

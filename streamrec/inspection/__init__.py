@@ -1,0 +1,1 @@
+"""What Redis and Kafka hold now, read for operators; nothing here writes."""

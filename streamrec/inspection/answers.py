@@ -1,0 +1,76 @@
+"""Why an item is where it is in a user's list, from the state in Redis as it is now."""
+
+import msgspec
+import numpy as np
+
+from streamrec.inspection.lists_now import read_now
+from streamrec.ranking.explain import explain, network_responds_to
+from streamrec.ranking.lists import ListMaker, Ranked
+from streamrec.settings.sections import Settings
+from streamrec.state.item_table import ItemTable
+from streamrec.state.keys import key_of
+from streamrec.transport.redis_store import Store
+
+
+class Answer(msgspec.Struct):
+    """Why an item is, or is not, in a user's list made now."""
+
+    user: str
+    item: str
+    listed: bool
+    rank: int | None  # in the list, else among all candidates; None: not a candidate
+    why_not: str
+    score: float | None
+    parts: dict[str, float]  # above the candidates' mean, by source, extra, network and rules
+    past: dict[str, float]  # the user's past items: what of that each accounts for
+    ranks: dict[str, float]  # the item's rank in each source's own order, 1 is the first
+    mean: float = 0.0  # of the candidates' scores: score = mean + the sum of parts
+    network_responds_to: dict[str, float] = {}  # its part's change by each source; these do not sum
+
+
+def explained(settings: Settings, store: Store, user: str, item: str) -> Answer:
+    """Return the answer from the state in Redis."""
+    now = read_now(settings, store, user)
+    row = int(now.table.index.rows(np.array([key_of(item)], np.uint64))[0])
+    if row < 0 or not now.table.arrays.stored[row]:
+        why = "no event or metadata names this item"
+        return Answer(user, item, False, None, why, None, {}, {}, {})
+    [ranked] = now.lists.rank([now.shopper], now.table, [row])
+    return answer(now.lists, now.table, ranked, row)
+
+
+def answer(lists: ListMaker, table: ItemTable, ranked: Ranked, row: int) -> Answer:
+    """Return why the item is where it is in this ranking."""
+    settings, shopper = lists.settings, ranked.shopper
+    ranks = zip(lists.names, ranked.full_ranks.tolist(), strict=True)
+    named = {name: rank + 1.0 for name, rank in ranks if rank == rank}
+    found = Answer(shopper.name, table.ids[row] or "", False, None, "", None, {}, {}, named)
+    at = np.flatnonzero(ranked.candidates == row)
+    if not len(at):
+        found.why_not = lists.why_not(shopper, table, row)
+        return found
+    told = explain(lists, table, ranked, int(at[0]))
+    listed = np.flatnonzero(ranked.order == at[0])
+    by_score = np.argsort(-ranked.scores, kind="stable")
+    found.listed, found.score = bool(len(listed)), float(ranked.scores[at[0]])
+    found.rank = int((listed if len(listed) else np.flatnonzero(by_score == at[0]))[0]) + 1
+    if not len(listed):
+        found.why_not = _why_not_listed(lists, table, ranked, row, found.rank)
+    found.mean = round(told.mean, 6)
+    found.parts = {name: round(value, 6) for name, value in told.parts.items() if value}
+    if settings.lists.boosts or settings.lists.rotation:
+        rest = found.score - told.mean - sum(told.parts.values())
+        found.parts["rules"] = round(rest, 6)
+    past = zip(shopper.history.tolist(), told.past(len(shopper.history)).tolist(), strict=True)
+    found.past = {table.ids[h] or "": round(value, 6) for h, value in past if value}
+    if table.blend is not None and told.parts.get("network"):
+        responds = network_responds_to(table.blend, ranked.features, int(at[0]), lists.names)
+        found.network_responds_to = responds
+    return found
+
+
+def _why_not_listed(lists: ListMaker, table: ItemTable, ranked: Ranked, row: int, rank: int) -> str:
+    removed = lists.removed(ranked.shopper, table, row)
+    if removed or rank <= len(ranked.order):
+        return removed or "others bring more variety (lists.diversity)"
+    return f"{rank - 1} candidates score higher; a list has {len(ranked.order)}"

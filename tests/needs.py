@@ -1,0 +1,34 @@
+"""What a test needs of the machine: where it is missing, a laptop skips the test and CI fails."""
+
+import os
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NoReturn, TypeVar
+
+import pytest
+from servers import Unavailable
+
+Server = TypeVar("Server")
+
+
+def needs(*modules: str) -> Any:
+    """Return the named module, or the modules; `pip install -e '.[dev]'` brings them all."""
+    try:
+        found = [import_module(name) for name in modules]
+    except ImportError as error:
+        _missing(f"{error}: pip install -e '.[dev]'")
+    return found[0] if len(found) == 1 else found
+
+
+def needs_server(start: Callable[[], Server]) -> Server:
+    """Return the server that `start` starts."""
+    try:
+        return start()
+    except Unavailable as reason:
+        _missing(str(reason))
+
+
+def _missing(reason: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
