@@ -11,7 +11,7 @@ from recovery.recount import Raw
 from servers import RedisServer
 
 from streamrec.errors import CommitConflict, StoreError
-from streamrec.roles.item_stage import STORED
+from streamrec.state.item_rows import ItemSchema
 from streamrec.settings.sections import RedisSettings
 from streamrec.transport.redis_keys import Commit
 from streamrec.transport.redis_store import Store
