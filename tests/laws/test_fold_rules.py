@@ -1,22 +1,17 @@
 """What each kind of event does, floods, bounds and evictions, in both folds."""
 
-from typing import Any
-
-import msgspec
 import numpy as np
 import pytest
 from laws.world import NOW, World, event, raws, small
 from recovery.recount import Raw
 
 from streamrec.errors import ConfigurationError, StreamrecError
-from streamrec.flow import record_bytes
 from streamrec.ranking.lists import ListMaker
 from streamrec.roles.learn import check_record_size
 from streamrec.settings.load import load
 from streamrec.settings.profiles import PROFILES
 from streamrec.settings.sections import BatchSettings, Settings
 from streamrec.sources.similarity import read_list
-from streamrec.state import updates
 from streamrec.state.history import is_seen
 from streamrec.state.keys import key_of
 from streamrec.state.user_rows import decode_user, no_user
@@ -171,21 +166,7 @@ def test_users_that_are_not_stored_are_not_counted_as_stored() -> None:
     assert int(world.metas["u0"][b"users"]) == len(world.rows["u0"]["users"])
 
 
-@pytest.mark.parametrize("bounds", [{}, {"successors": {"window": 9}}, {"factors": {"context": 5}}])
-def test_a_record_is_no_longer_than_is_checked_at_the_start(bounds: dict[str, Any]) -> None:
-    """Or a broker would refuse it, and the partition would stand still for good."""
-    config = small(**({"users": {"recent_items": 30}} | bounds))
-    world = World(config)
-    log = raws([event("u0", f"i{n}", ts=n, segment=f"s{n}") for n in range(60)])
-    world.learn(log[:30])
-    each = []
-    for raw in log[30:]:
-        [record] = world.learn([raw]).records
-        each.append(len(updates.encode(record)))
-    [empty] = world.fold([]).records
-    ids = len(msgspec.msgpack.encode([(0, "i59"), (0, "?s59")]))
-    longest = max(each) - len(updates.encode(empty)) - ids
-    assert 0.8 * record_bytes(config) < longest <= record_bytes(config)
+def test_batches_whose_records_a_broker_could_refuse_are_refused_at_the_start() -> None:
     for profile in PROFILES:
         check_record_size(load(None, {}, {"profile": profile}))
     with pytest.raises(ConfigurationError, match=r"batches\.max_events = 9000"):
