@@ -272,13 +272,7 @@ def test_a_row_of_another_type_is_an_error_of_ours(store: Store, plain: Any) -> 
         store.commit(commit(5, None))
 
 
-@pytest.mark.parametrize(
-    "cluster",
-    [
-        False,
-        True,
-    ],
-)
+@pytest.mark.parametrize("cluster", [False, True])
 def test_a_redis_that_is_not_there_is_an_error_of_ours(cluster: bool) -> None:
     with pytest.raises((StoreError, ConfigurationError)):
         Store(RedisSettings(url="redis://127.0.0.1:1", cluster=cluster)).meta("u0")

@@ -112,6 +112,18 @@ def test_damaged_rows_are_refused_or_read_as_a_row(
     refused(loose, bytes(damaged))
 
 
+@pytest.mark.parametrize("sizes", [(-1, 3), (-1, 0), (-2, 0)])
+def test_negative_sizes_are_damage_though_the_length_be_right(sizes: tuple[int, int]) -> None:
+    """Else a kernel, which checks no bounds, would read behind the row's end."""
+    made = [Column(f"size{n}", "<i4", 0, "k") for n in "01"]
+    made += [Column(f"l{n}", "<u8", 4, "k", f"size{n}") for n in "01"]
+    blob = (
+        bytes([schema.VERSION]) + np.array(sizes, "<i4").tobytes() + bytes(8 * max(0, sum(sizes)))
+    )
+    for reader in readers(Kind("k", made), made)[:2]:
+        assert refused(reader, blob)
+
+
 @pytest.mark.parametrize("kind", ["items", "similarity", "cosine", "successors"])
 def test_a_table_refuses_rows_that_are_cut_or_longer_or_of_another_version(kind: str) -> None:
     [blob], _ = of_kind(kind, 4)
