@@ -14,29 +14,18 @@ from streamrec.roles.score import Scorer
 from streamrec.roles.user_stage import UserLearner
 from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import RedisSettings, Settings
+from streamrec.sources.registry import sources_of
+from streamrec.state.item_rows import BLEND, CATALOGUE, ItemSchema
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
 from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.kafka_log import Message, Partition
-from streamrec.transport.redis_keys import Shards, item_shards
+from streamrec.transport.redis_keys import Shards, item_shards, key
 from streamrec.transport.redis_store import Store
 
 PARTITIONS = 4
 TURN_EVENTS = 4_000
-HASHES = {
-    "users": "u",
-    "rings": "u",
-    "due": "u",
-    "factors": "i",
-    "neighbours": "i",
-    "cosine": "i",
-    "successors": "i",
-    "blend": "i",
-    "catalogue": "i",
-    "feed": "i",
-}
 USER_STATE = ("users", "rings", "due")
-ITEM_STATE = ("factors", "neighbours", "cosine", "successors", "catalogue")
 
 
 class Memory:
@@ -53,6 +42,7 @@ class Memory:
         warm_up(settings)
         self._learning = Learning(settings)
         self._settings = settings
+        self._item_state = (*ItemSchema(sources_of(settings)).kinds, CATALOGUE)
         self._types: dict[str, dict[str, float]] = {}
 
     def once(self) -> Sample:
@@ -61,24 +51,25 @@ class Memory:
         self._learning = Learning(self._settings)
         for first in range(0, len(self._clicks), TURN_EVENTS):
             self._learning.learn(self._clicks, first, first + TURN_EVENTS)
-        self._types = {kind: self._hash(kind) for kind in HASHES}
+        self._types = {kind: self._hash("u", kind) for kind in USER_STATE}
+        self._types |= {kind: self._hash("i", kind) for kind in (*self._item_state, BLEND, "feed")}
         self._types |= self._strings()
         users, items = len(set(self._clicks.users)), len(set(self._clicks.items))
         total = {kind: found["bytes"] for kind, found in self._types.items()}
         return {
             "redis_bytes_per_user": sum(total[kind] for kind in USER_STATE) / users,
-            "redis_bytes_per_item": sum(total[kind] for kind in ITEM_STATE) / items,
+            "redis_bytes_per_item": sum(total[kind] for kind in self._item_state) / items,
             "redis_user_rows_bytes_per_user": total["users"] / users,
             "redis_list_bytes_per_user": self._types["lists"]["bytes_each"]
             + self._types["shown"]["bytes_each"],
             "learn_without_kafka_events_per_second": len(self._clicks) / self._learning.seconds,
         }
 
-    def _hash(self, kind: str) -> dict[str, float]:
+    def _hash(self, stage: str, kind: str) -> dict[str, float]:
         """Return rows and bytes of one kind over all shards."""
         client: Any = self._client
         count = {"due": client.zcard, "feed": client.xlen}.get(kind, client.hlen)
-        names = [f"sr:{{{HASHES[kind]}{n}}}:{kind}" for n in range(PARTITIONS)]
+        names = [key(f"{stage}{n}", kind) for n in range(PARTITIONS)]
         total = sum(client.memory_usage(name, samples=0) or 0 for name in names)
         rows = sum(count(name) for name in names)
         return {"rows": rows, "bytes": total, "bytes_each": total / max(1, rows)}
@@ -103,7 +94,7 @@ class Memory:
             "items": len(set(self._clicks.items)),
             "row_types": self._types,
             "user_state": USER_STATE,
-            "item_state": ITEM_STATE,
+            "item_state": self._item_state,
             "all_users_due": True,
         }
 

@@ -17,10 +17,11 @@ from benchmarks.pipeline import BATCH, PARTITIONS, warmed
 from streamrec.blend.learned import LearnedBlend
 from streamrec.blend.rules import blend_rules
 from streamrec.events.event import Event, EventDecoder
+from streamrec.flow import load
 from streamrec.ranking.lists import ListMaker, PublishedList
 from streamrec.settings.sections import Settings
-from streamrec.state.rows import decode_user
 from streamrec.state.served import encode_shown
+from streamrec.state.user_rows import decode_user
 
 
 class Stopwatch:
@@ -85,11 +86,11 @@ class Folds:
         users, items, user_rows, item_rows, table = (Stopwatch() for _ in range(5))
         self._record_bytes = 0
         for number, batch in enumerate(self._feed.batches(self._events), 1):
-            pipeline.load_users(batch)
+            load(pipeline.users[0], batch, lambda missing: [None] * len(missing))
             with users.running():
-                records = pipeline.send(pipeline.fold_users(batch))
+                records = pipeline.send(batch)
             with items.running():
-                pipeline.fold_items(records)
+                pipeline.receive(records)
             with user_rows.running():
                 pipeline.user_changes()
             self._record_bytes += sum(map(len, records))
@@ -167,7 +168,8 @@ class Lists:
     def _publishable(self, stored: list[tuple[str, bytes]]) -> None:
         """Do what the scorer does between reading the rows and publishing the lists."""
         rows = [decode_user(blob) for _, blob in stored]
-        made = self._maker.make(rows, self._table)
+        users = [self._maker.shopper(row, self._table) for row in rows]
+        made = self._maker.make(users, self._table)
         at = int(time.time() * 1000)
         for n, ((user, _), row, one) in enumerate(zip(stored, rows, made, strict=True)):
             published = PublishedList(user, at, "online-benchmark", row.offset, one.items)
@@ -184,7 +186,7 @@ class Lists:
         rows = [decode_user(blob) for _, blob in self._rows]
         return {
             "items": n,
-            "neighbours_mean": float(self._table.arrays.sizes[:n].mean()),
+            "neighbours_mean": float(self._table.arrays.similarity_size[:n].mean()),
             "history_mean": float(np.mean([len(row.keys) for row in rows])),
             "seen_mean": float(np.mean([len(row.seen) for row in rows])),
             "batch": self._batch,

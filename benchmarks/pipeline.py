@@ -1,14 +1,14 @@
-"""Both folds and the item table in one process: what `learn` does, without Kafka and Redis."""
+"""The flow in one process, with the bytes between its stages that Kafka and Redis would hold."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from benchmarks.clicks import Clicks, event
+from streamrec.flow import Flow, deliver
 from streamrec.settings.sections import Settings
 from streamrec.state import updates
-from streamrec.state.item_shard import ItemShard
-from streamrec.state.item_table import ItemTable
-from streamrec.state.user_shard import Decoded, Fold, UserShard
+from streamrec.state.item_rows import ITEMS
+from streamrec.state.user_shard import Decoded
 
 PARTITIONS = 4
 BATCH = 500
@@ -16,38 +16,26 @@ REFRESH_EVENTS = 2_000
 Rows = dict[str, dict[bytes, bytes]]
 
 
-class Pipeline:
+class Pipeline(Flow):
     """One user shard, an item shard for each partition, and their item table."""
 
     def __init__(self, settings: Settings, *, with_lists: bool = False) -> None:
-        self.users = UserShard(0, settings, PARTITIONS, 0)
-        self.items = [ItemShard(n, settings, 0) for n in range(PARTITIONS)]
-        self.table = ItemTable(settings, with_lists=with_lists)
+        super().__init__(settings, 1, PARTITIONS, with_lists=with_lists)
         self.user_rows: dict[bytes, bytes] = {}
         self._since_refresh = 0
 
-    def load_users(self, batch: Sequence[Decoded]) -> None:
-        """Make sure that the rows of all users of a batch are in memory."""
-        missing = self.users.users.missing([e.user for _, _, e in batch])  # type: ignore[union-attr]
-        self.users.users.load(missing, [None] * len(missing))
+    def send(self, batch: Sequence[Decoded]) -> list[bytes]:
+        """Return what the user stage says about one batch, as it travels."""
+        return [updates.encode(record) for record in self.fold(batch).records]
 
-    def fold_users(self, batch: Sequence[Decoded]) -> Fold:
-        """Return what the user stage says about one batch."""
-        return self.users.fold(batch, batch[-1][0] + 1, self.table)
-
-    def send(self, fold: Fold) -> list[bytes]:
-        """Return the records of a batch as they travel."""
-        return [updates.encode(record) for record in fold.records]
-
-    def fold_items(self, records: Sequence[bytes]) -> None:
+    def receive(self, records: Sequence[bytes]) -> None:
         """Let every owner learn its record."""
-        for shard, record in zip(self.items, records, strict=True):
-            shard.fold(updates.decode(record))
+        deliver(self.items, [updates.decode(record) for record in records])
 
     def user_changes(self) -> Rows:
         """Return the changed user rows, as a commit does."""
-        rows, _ = self.users.changes()
-        self.users.committed()
+        rows, _ = self.users[0].changes()
+        self.users[0].committed()
         return rows
 
     def item_changes(self) -> list[Rows]:
@@ -58,13 +46,12 @@ class Pipeline:
         """Bring the table up to date with what the owners changed."""
         for rows in changes:
             for kind, changed in rows.items():
-                if self.table.with_lists or kind == "factors":  # as transport/item_feed.py reads
+                if self.table.with_lists or kind == ITEMS:  # as transport/item_feed.py reads
                     self.table.apply(kind, list(changed.items()))
 
-    def learn(self, batch: Sequence[Decoded]) -> None:
+    def take(self, batch: Sequence[Decoded]) -> None:
         """Learn one batch wholly; the table follows every 2,000 events."""
-        self.load_users(batch)
-        self.fold_items(self.send(self.fold_users(batch)))
+        self.receive(self.send(batch))
         self.user_rows.update(self.user_changes()["users"])
         self._since_refresh += len(batch)
         if self._since_refresh >= REFRESH_EVENTS:
@@ -101,6 +88,6 @@ def warmed(settings: Settings, clicks: Clicks, events: int, *, with_lists: bool 
     """Return a pipeline after its first `events` events."""
     pipeline, feed = Pipeline(settings, with_lists=with_lists), Feed(clicks)
     for batch in feed.batches(events):
-        pipeline.learn(batch)
+        pipeline.take(batch)
     pipeline.refresh(pipeline.item_changes())
     return Warmed(pipeline, feed)

@@ -10,6 +10,7 @@ from benchmarks.clicks import Clicks
 from benchmarks.figures import Sample
 from streamrec.settings.sections import Settings
 from streamrec.sources.factors import (
+    Vectors,
     draw,
     gradient,
     initial_vectors,
@@ -77,12 +78,10 @@ class Model:
 
     def __init__(self, users: Any, items: Any, factors: Any) -> None:
         n, k = int(items.max()) + 1, factors.size
-        targets = np.zeros((n, k), np.float32)
-        initial_vectors(targets, np.arange(n, dtype=np.uint64), 0, 1)
+        both = [np.zeros((n, k), np.float32) for _ in range(2)]
+        self._vectors = Vectors(*both, *(np.zeros(n, np.float32) for _ in range(4)))
+        initial_vectors(self._vectors.targets, np.arange(n, dtype=np.uint64), 0, 1)
         self._arrays = (
-            targets,
-            np.zeros((n, k), np.float32),
-            *(np.zeros(n, np.float32) for _ in range(4)),
             np.full((int(users.max()) + 1, factors.context), -1, np.int64),
             np.zeros(factors.ring, np.int64),
             np.zeros(n, np.int64),
@@ -98,13 +97,14 @@ class Model:
 
     def learn(self, users: Any, items: Any) -> None:
         """Learn events in order."""
-        _learn(users, items, self._arrays, self._rules)
+        _learn(users, items, self._vectors, self._arrays, self._rules)
 
 
 @njit(cache=True)
-def _learn(users, items, arrays, rules):  # type: ignore[no-untyped-def]
+def _learn(users, items, vectors, arrays, rules):  # type: ignore[no-untyped-def]
     """Draw, gradient, one step of each target and context vector, for each event."""
-    targets, offsets, biases, sums, offset_sums, bias_sums, history, ring, counts, total = arrays
+    targets, deltas, biases = vectors.targets, vectors.deltas, vectors.biases
+    history, ring, counts, total = arrays
     negatives, decay, norm, uniform_share, rate = rules
     size, width = targets.shape[1], history.shape[1]
     contexts = np.empty((width, size), np.float32)
@@ -118,24 +118,20 @@ def _learn(users, items, arrays, rules):  # type: ignore[no-untyped-def]
         while found < width and history[user, found] >= 0:
             h = history[user, found]
             for k in range(size):
-                contexts[found, k] = targets[h, k] + offsets[h, k]
+                contexts[found, k] = targets[h, k] + deltas[h, k]
             found += 1
         if found > 0:
-            user_vector(contexts, own[:found], decay, norm, weights[:found], z)
-            filled = min(total[0], len(ring))
+            user_vector((contexts, own[:found]), (decay, norm), weights[:found], z)
+            latest = ring, min(total[0], len(ring)), counts
             state = mix(np.uint64(total[0]))
-            draw(item, live, ring, filled, counts, uniform_share, state, rows, log_q)
-            gradient(targets, biases, rows, log_q, True, z, rest, g)
+            draw(item, live, latest, uniform_share, state, (rows, log_q))
+            gradient((targets, biases), (rows, log_q), True, z, rest, g)
             for n in range(len(rows)):
                 if rows[n] >= 0:
-                    step_target(
-                        targets, biases, sums, bias_sums, rows[n], z, log_q[n], rest[n],
-                        np.uint8(n == 0), np.float32(1.0), rate,
-                    )  # fmt: skip
+                    wanted = log_q[n], rest[n], np.uint8(n == 0), np.float32(1.0)
+                    step_target(vectors, rows[n], z, wanted, rate)
             for b in range(found):
-                step_context(
-                    targets, offsets, sums, offset_sums, history[user, b], g, weights[b], rate
-                )
+                step_context(vectors, history[user, b], g, weights[b], rate)
         for b in range(width - 1, 0, -1):
             history[user, b] = history[user, b - 1]
         history[user, 0] = item

@@ -1,8 +1,9 @@
 """Writes the generated reference: `python -m tools.reference [--check]`.
 
 docs/configuration.md and deploy/streamrec.toml come from the sections in streamrec/settings/ and
-the lines under their fields, docs/metrics.md from streamrec/monitoring/metrics.py. With `--check`
-nothing is written: a stale file is named, exit 1.
+the lines under their fields, docs/metrics.md from streamrec/monitoring/metrics.py, the tables of
+rows in docs/redis.md from their columns. With `--check` nothing is written: a stale file is named,
+exit 1.
 """
 
 import ast
@@ -13,14 +14,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 from prometheus_client import CollectorRegistry
 
+from streamrec.blend.learned import LearnedBlend
+from streamrec.blend.rules import blend_rules
 from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.checks import range_of
-from streamrec.settings.load import all_settings, default_of, variable_of
+from streamrec.settings.load import all_settings, default_of, load, variable_of
 from streamrec.settings.profiles import PROFILES
 from streamrec.settings.sections import Settings
 from streamrec.settings.types import Section
+from streamrec.sources.registry import sources_of
+from streamrec.state.item_rows import BLEND, ItemSchema
+from streamrec.state.schema import Kind
+from streamrec.state.user_rows import USERS, user_columns
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -60,6 +68,7 @@ def generated() -> dict[str, str]:
         "docs/configuration.md": configuration_page(),
         "deploy/streamrec.toml": sample_file(),
         "docs/metrics.md": metrics_page(),
+        "docs/redis.md": redis_page((ROOT / "docs" / "redis.md").read_text(encoding="utf-8")),
     }
 
 
@@ -103,6 +112,49 @@ def metrics_page() -> str:
         labels = ", ".join(f"`{label}`" for label in one.labels)
         lines.append(f"| `{one.name}` | {one.kind} | {labels} | {one.meaning} |")
     return "\n".join(lines) + "\n"
+
+
+def redis_page(page: str) -> str:
+    """Return docs/redis.md with its tables of rows made anew; the rest of it is written by hand."""
+    for name, lines in (("rows", _row_columns()), ("sizes", _row_sizes())):
+        start, end = f"<!-- {name}: {_BY_US} -->\n", f"<!-- end of {name} -->\n"
+        before, rest = page.split(start)
+        _, after = rest.split(end)
+        page = f"{before}{start}\n" + "".join(f"{line}\n" for line in lines) + f"\n{end}{after}"
+    return page
+
+
+def _row_kinds(settings: Settings) -> list[Kind]:
+    """Return the kinds of rows that are made of columns."""
+    users = user_columns(settings.users.recent_items, settings.users.seen_items)
+    return [Kind(USERS, users), *ItemSchema(sources_of(settings)).kinds.values()]
+
+
+def _row_columns() -> list[str]:
+    lines = ["| row | column | type | values |", "| --- | --- | --- | --- |"]
+    for kind in _row_kinds(Settings()):
+        name = f"`{kind.name}`"
+        for c in kind.columns:
+            dtype = np.dtype(c.dtype)
+            width = f"`{c.sized_by}`" if c.sized_by else str(c.width or 1)
+            lines.append(f"| {name} | `{c.name}` | {dtype.kind}{8 * dtype.itemsize} | {width} |")
+            name = ""
+    return lines
+
+
+def _row_sizes() -> list[str]:
+    profiles = {name: load(None, {}, {"profile": name}) for name in PROFILES}
+    lines = [f"| row | bytes | at most, under {' | '.join(f'`{name}`' for name in profiles)} |"]
+    lines += ["| --- | --- |" + " --- |" * len(profiles)]
+    for kinds in zip(*(_row_kinds(settings) for settings in profiles.values()), strict=True):
+        each: dict[str, int] = {}
+        for c in kinds[0].lists:
+            each[c.sized_by] = each.get(c.sized_by, 0) + np.dtype(c.dtype).itemsize
+        terms = [str(kinds[0].header.itemsize), *(f"{n} x `{size}`" for size, n in each.items())]
+        most = " | ".join(f"{kind.most_bytes():,}" for kind in kinds)
+        lines.append(f"| `{kinds[0].name}` | {' + '.join(terms)} | {most} |")
+    blends = (LearnedBlend(blend_rules(settings)).to_bytes() for settings in profiles.values())
+    return [*lines, f"| `{BLEND}` | | {' | '.join(f'{len(blob):,}' for blob in blends)} |"]
 
 
 def described_sections() -> Iterator[Described]:
@@ -151,6 +203,8 @@ def _meanings(section: type[Section]) -> dict[str, str]:
                 lines[field.target.id] = str(below.value.value) if documented else ""  # type: ignore
     return lines
 
+
+_BY_US = "written by python -m tools.reference from the columns, do not edit"
 
 _CONFIGURATION_START = f"""\
 # Configuration

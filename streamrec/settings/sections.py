@@ -274,4 +274,4 @@ if TYPE_CHECKING:
             """Return the section of a source."""
 
 else:
-    Settings = settings_type()
+    Settings = settings_type(())  # by the same key as `load` asks, or it would be another type

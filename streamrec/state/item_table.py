@@ -124,27 +124,25 @@ class ItemTable:
 
     def _apply_rows(self, kind: str, keys: Array, blobs: Sequence[bytes]) -> None:
         """Take over stored rows, keys of other items as table rows."""
-        codec, n = self.schema.kinds[kind], len(blobs)
+        codec = self.schema.kinds[kind]
         headers = codec.headers(blobs)
-        given = Arrays(codec.fixed, n)
+        given = Arrays(codec.fixed, len(blobs))
         for c in codec.fixed:
             given.named(c.name)[:] = headers[c.name]
-        used = codec.used(headers)
-        longest = int(used.max(initial=0))
-        lists = [np.zeros((n, max(1, longest)), c.dtype) for c in codec.lists]
-        codec.unpack_lists(headers, blobs, lists, np.arange(n))
+        used, lists = codec.unpack_longer(headers, blobs)
         at = self.rows(keys)
-        for c, array, sizes in zip(codec.lists, lists, used.T, strict=True):
+        for c, array in zip(codec.lists, lists, strict=True):
             if c.table == "rows":
-                within = np.arange(array.shape[1]) < sizes[:, None]
+                within = np.arange(array.shape[1]) < used[:, None]
                 rows = np.full(array.shape, -1, np.int32)
                 rows[within] = self.rows(array[within])
                 array = rows
             if c.table:
                 mine = self.arrays.named(c.name)
-                width = min(longest, mine.shape[1])
+                width = min(array.shape[1], mine.shape[1])
                 mine[at, :width] = array[:, :width]
-        self.take(kind, at, given, np.arange(n))
+            given.named(c.sized_by)[used > c.width] = c.width  # the front of a longer list
+        self.take(kind, at, given, np.arange(len(blobs)))
 
     def take(self, kind: str, at: Array, theirs: Any, source: Array) -> None:
         """Take over rows `source` of an owner's Arrays, but for the lists, to rows `at`."""

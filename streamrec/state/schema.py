@@ -122,7 +122,7 @@ class Kind:
             blob, width = headers.tobytes(), self.header.itemsize
             return [blob[n : n + width] for n in range(0, len(blob), width)]
         lists = [getattr(arrays, c.name) for c in self.lists]
-        lengths = self._lengths(headers)
+        lengths = self._used(headers) * [np.dtype(c.dtype).itemsize for c in self.lists]
         ends = np.cumsum(lengths.sum(axis=1) + self.header.itemsize)
         flat = headers.view(np.uint8).reshape(len(at), self.header.itemsize)
         blob = _pack(flat, views(lists), at, lengths, ends).tobytes()
@@ -146,33 +146,50 @@ class Kind:
         headers = self.headers(blobs)
         for c in self.fixed:
             getattr(arrays, c.name)[at] = headers[c.name]
-        self.unpack_lists(headers, blobs, [getattr(arrays, c.name) for c in self.lists], at)
+        lists = [getattr(arrays, c.name) for c in self.lists]
+        self._unpack_lists(self._used(headers), blobs, lists, at)
 
-    def unpack_lists(
-        self, headers: Array, blobs: Sequence[bytes], lists: Sequence[Array], at: Array
+    def unpack_longer(
+        self, headers: Array, blobs: Sequence[bytes]
+    ) -> tuple[NDArray[np.int64], list[Array]]:
+        """Return how many entries rows have, int64[rows], and their lists [rows, most of them].
+
+        For readers: the lists, all of one size, may have been stored under a longer bound.
+        """
+        each = sum(np.dtype(c.dtype).itemsize for c in self.lists)
+        lengths = np.fromiter(map(len, blobs), np.int64, len(blobs)) - self.header.itemsize
+        found, least = lengths // max(1, each), self._used(headers).max(axis=1, initial=0)
+        sizes = headers[self.lists[0].sized_by].astype(np.int64) if self.lists else 0
+        if ((found > sizes) | (found < least)).any():
+            raise self._unfit("a row longer or shorter than it says")
+        lists = [np.zeros((len(blobs), found.max(initial=1)), c.dtype) for c in self.lists]
+        used = np.repeat(found[:, None], len(lists), axis=1)
+        self._unpack_lists(used, blobs, lists, np.arange(len(blobs)))
+        return found, lists
+
+    def _unpack_lists(
+        self, used: Array, blobs: Sequence[bytes], lists: Sequence[Array], at: Array
     ) -> None:
-        """Write the entries of stored lists into rows `at` of `lists`."""
+        """Write the first used int64[rows, lists] entries of stored lists to rows `at` of lists."""
         if not self.lists:
             return
-        lengths = self._lengths(headers)
+        lengths = used * [np.dtype(c.dtype).itemsize for c in self.lists]
         ends = np.cumsum(np.fromiter(map(len, blobs), np.int64, len(blobs)))
-        if (np.diff(ends, prepend=0) != lengths.sum(axis=1) + self.header.itemsize).any():
+        fit = np.diff(ends, prepend=0) == lengths.sum(axis=1) + self.header.itemsize
+        if not fit.all() or (used < 0).any():
             raise self._unfit("a row longer or shorter than it says")
         blob = np.frombuffer(b"".join(blobs), np.uint8)
         starts = np.concatenate(([0], ends[:-1])) + self.header.itemsize
         _unpack(blob, starts, views(lists), at, lengths)
 
     def read(self, blob: bytes) -> dict[str, Any]:
-        """Return the columns of one row by name; lists as read-only arrays. Raises UnknownVersion.
-
-        A list that was stored under a longer bound is read as it is.
-        """
+        """Return one row's columns by name; lists are read-only arrays. Raises UnknownVersion."""
         [header] = self.headers([blob]).tolist()
         out: dict[str, Any] = dict(zip([c.name for c in self.fixed], header[1:], strict=True))
         at = self.header.itemsize
         for c in self.lists:
             used = min(out[c.sized_by], c.width)
-            if at + used * np.dtype(c.dtype).itemsize > len(blob):
+            if used < 0 or at + used * np.dtype(c.dtype).itemsize > len(blob):
                 raise self._unfit("a row shorter than it says")
             out[c.name] = np.frombuffer(blob, c.dtype, used, at)
             at += out[c.name].nbytes
@@ -180,16 +197,12 @@ class Kind:
             raise self._unfit("a row longer than it says")
         return out
 
-    def used(self, headers: Array) -> Array:
+    def _used(self, headers: Array) -> Array:
         """Return int64[rows, lists]: how many entries of each list are in use."""
         out = np.empty((len(headers), len(self.lists)), np.int64)
         for k, c in enumerate(self.lists):
             out[:, k] = np.minimum(headers[c.sized_by].astype(np.int64), c.width)
         return out
-
-    def _lengths(self, headers: Array) -> Array:
-        """Return int64[rows, lists]: the bytes of the entries in use."""
-        return self.used(headers) * [np.dtype(c.dtype).itemsize for c in self.lists]
 
     def _unfit(self, found: str) -> UnknownVersion:
         cause = f"{self.settings} is not what it was" if self.settings else "it is damaged"

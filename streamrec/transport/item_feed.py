@@ -9,6 +9,7 @@ import numpy as np
 from streamrec.monitoring.metrics import Metrics
 from streamrec.state.item_rows import BLEND, CATALOGUE, ITEMS
 from streamrec.state.item_table import ItemTable
+from streamrec.state.schema import check_version
 from streamrec.transport.redis_store import Store
 
 MOST_ENTRIES = 1000
@@ -34,8 +35,7 @@ class ItemFeed:
         self._commits: dict[str, int] = {}
         self._removed = 0
         self.table = new_table()
-        schema = self.table.schema
-        self._schema = schema
+        self._schema = schema = self.table.schema
         self._kinds = (*schema.kinds, CATALOGUE, BLEND) if self.table.with_lists else (ITEMS,)
         self.marks: dict[str, dict[str, int]] = {}
         self.refreshed = 0.0
@@ -93,6 +93,7 @@ class ItemFeed:
         """Read all rows of a shard; what changes meanwhile comes through the feed."""
         position, meta = self._store.feed_end(shard), self._store.meta(shard)
         if meta:
+            check_version(np.array([int(meta[b"version"])]), f"item shard {shard}")
             self._schema.check(meta[b"schema"].decode())
         stored = {kind: self._store.all_rows(shard, kind) for kind in self._kinds}
         for kind, rows in stored.items():

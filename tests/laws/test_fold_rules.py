@@ -1,23 +1,20 @@
 """What each kind of event does, floods, bounds and evictions, in both folds."""
 
-from typing import Any
-
-import msgspec
 import numpy as np
 import pytest
 from laws.world import NOW, World, event, raws, small
 from recovery.recount import Raw
 
 from streamrec.errors import ConfigurationError, StreamrecError
-from streamrec.ranking.lists import NOBODY, ListMaker
-from streamrec.roles.learn import check_record_size, event_bytes
+from streamrec.ranking.lists import ListMaker
+from streamrec.roles.learn import check_record_size
 from streamrec.settings.load import load
 from streamrec.settings.profiles import PROFILES
 from streamrec.settings.sections import BatchSettings, Settings
-from streamrec.state import rows, updates
+from streamrec.sources.similarity import read_list
 from streamrec.state.history import is_seen
-from streamrec.state.item_lists import KINDS
 from streamrec.state.keys import key_of
+from streamrec.state.user_rows import decode_user, no_user
 
 SETTINGS = small()
 
@@ -34,8 +31,12 @@ def history(world: World, user: str = "u0") -> list[str]:
 
 
 def seen(world: World, item: str, user: str = "u0") -> bool:
-    row = rows.decode_user(world.rows["u0"]["users"][user.encode()])
+    row = decode_user(world.rows["u0"]["users"][user.encode()])
     return bool(is_seen(row.seen, len(row.seen), np.uint64(key_of(item))))
+
+
+def popularity(world: World, item: str) -> np.ndarray:
+    return np.array(world.item_rows()[item]["popularity"])
 
 
 def test_a_dislike_takes_the_item_out_and_keeps_it_seen() -> None:
@@ -44,17 +45,16 @@ def test_a_dislike_takes_the_item_out_and_keeps_it_seen() -> None:
     assert seen(world, "b") and not seen(world, "a")
     assert dict(world.recount().item_events) == {"a": 1, "b": 2, "c": 1}
     assert world.recount().item_pairs["b"] == 1  # b > c, from before
-    short, *_ = world.factors()["b"]["popularity"]
-    assert short == pytest.approx(0.0, abs=0.01)
+    assert popularity(world, "b")[0] == pytest.approx(0.0, abs=0.01)
 
 
 def test_a_dislike_teaches_against_in_the_factors_and_makes_no_pairs() -> None:
     world = learn(event("u0", "a"), event("u0", "b", ts=1))
-    before = world.factors()["b"]["bias"]
-    pairs = world.rows["i0"]["neighbours"].copy()
+    before = world.item_rows()["b"]["bias"]
+    pairs = world.rows["i0"]["similarity"].copy()
     world.learn([Raw(2, NOW, raws([event("u0", "b", "dislike", 2)])[0].value)])
-    assert world.factors()["b"]["bias"] < before
-    assert world.rows["i0"]["neighbours"] == pairs
+    assert world.item_rows()["b"]["bias"] < before
+    assert world.rows["i0"]["similarity"] == pairs
 
 
 def test_remove_forgets_the_item_and_gives_its_popularity_back() -> None:
@@ -62,30 +62,31 @@ def test_remove_forgets_the_item_and_gives_its_popularity_back() -> None:
     world = learn(*log)
     assert history(world) == list("cdefg")
     assert seen(world, "a") and seen(world, "b")
-    before = world.factors()["g"]["popularity"].copy()
+    before = popularity(world, "g")
     for n, item in enumerate("ag"):
         world.learn([Raw(7 + n, NOW, raws([event("u0", item, "remove", 6)])[0].value)])
     assert history(world) == list("cdef")
     assert not seen(world, "a") and not seen(world, "g") and seen(world, "b")
     assert before == pytest.approx(3.0)
-    assert world.factors()["g"]["popularity"] == pytest.approx(0.0, abs=1e-5)
+    assert popularity(world, "g") == pytest.approx(0.0, abs=1e-5)
     # a is out of the history, so nobody knows any more what it had been given
-    assert world.factors()["a"]["popularity"] == pytest.approx(3.0, rel=0.01)
+    assert popularity(world, "a") == pytest.approx(3.0, rel=0.01)
 
 
 def test_impressions_are_counted_and_teach_nothing() -> None:
     world = learn(event("u0", "a"), event("u0", "b", ts=1))
-    before = {k: v.tobytes() for k, v in world.factors().items()}
-    near = world.rows["i0"]["neighbours"].copy()
-    user = rows.decode_user(world.rows["u0"]["users"][b"u0"])
+    before = dict(world.rows["i0"]["items"])
+    near = world.rows["i0"]["similarity"].copy()
+    user = decode_user(world.rows["u0"]["users"][b"u0"])
     fold = world.learn([Raw(2, NOW, raws([event("u0", "a", "impression", 2)])[0].value)])
-    after = rows.decode_user(world.rows["u0"]["users"][b"u0"])
+    after = decode_user(world.rows["u0"]["users"][b"u0"])
     assert after.events == user.events + 1
     assert after.offset == user.offset  # the list need not change
     assert (after.keys == user.keys).all()
-    assert world.rows["i0"]["neighbours"] == near
-    changed = [k for k, v in world.factors().items() if v.tobytes() != before[k]]
-    assert changed == ["a"] and world.factors()["a"]["events"] == 2
+    assert world.rows["i0"]["similarity"] == near
+    changed = [k for k, blob in world.rows["i0"]["items"].items() if blob != before[k]]
+    assert changed == [key_of("a").to_bytes(8, "little")]
+    assert world.item_rows()["a"]["events"] == 2
     [record] = fold.records
     assert len(record["scored_keys"]) == len(record["context_keys"]) == 0
     assert fold.scorable == [False]
@@ -100,13 +101,13 @@ def test_late_events_find_their_place_and_pair_with_what_was_older() -> None:
     pairs = {("a", "c"): 1, ("a", "b"): 1, ("b", "a"): 1}
     assert {pair: n for pair, n in world.recount().pairs.items() if n} == pairs
     [row] = world.rows["u0"]["users"].values()
-    assert rows.decode_user(row).takes.tolist() == [1, 2, 2]
+    assert decode_user(row).takes.tolist() == [1, 2, 2]
 
 
 def test_reverse_entries_have_half_the_weight_and_no_count() -> None:
     world = learn(event("u0", "a", ts=1), event("u0", "b", ts=1), event("u0", "c", ts=1))
     field = key_of("c").to_bytes(8, "little")
-    keys, weights, counts = rows.decode_neighbours(world.rows["i0"]["neighbours"][field])
+    keys, weights, counts = read_list(world.rows["i0"]["similarity"][field])
     found = {int(k): (float(w), int(c)) for k, w, c in zip(keys, weights, counts, strict=True)}
     assert found == {key_of("b"): (0.5, 0), key_of("a"): (0.25, 0)}
 
@@ -165,21 +166,7 @@ def test_users_that_are_not_stored_are_not_counted_as_stored() -> None:
     assert int(world.metas["u0"][b"users"]) == len(world.rows["u0"]["users"])
 
 
-@pytest.mark.parametrize("bounds", [{}, {"successors": {"window": 9}}, {"factors": {"context": 5}}])
-def test_a_record_is_no_longer_than_is_checked_at_the_start(bounds: dict[str, Any]) -> None:
-    """Or a broker would refuse it, and the partition would stand still for good."""
-    config = small(**({"users": {"recent_items": 30}} | bounds))
-    world = World(config)
-    log = raws([event("u0", f"i{n}", ts=n, segment=f"s{n}") for n in range(60)])
-    world.learn(log[:30])
-    each = []
-    for raw in log[30:]:
-        [record] = world.learn([raw]).records
-        each.append(len(updates.encode(record)))
-    [empty] = world.fold([], 60).records
-    ids = len(msgspec.msgpack.encode([(0, "i59"), (0, "?s59")]))
-    longest = max(each) - len(updates.encode(empty)) - ids
-    assert 0.8 * event_bytes(config) < longest <= event_bytes(config)
+def test_batches_whose_records_a_broker_could_refuse_are_refused_at_the_start() -> None:
     for profile in PROFILES:
         check_record_size(load(None, {}, {"profile": profile}))
     with pytest.raises(ConfigurationError, match=r"batches\.max_events = 9000"):
@@ -196,12 +183,12 @@ def popular(items: int, most: int) -> World:
 
 def test_the_least_popular_items_go() -> None:
     world = popular(30, 20)
-    kept = world.factors()
+    kept = world.item_rows()
     assert sorted(kept) == sorted(f"i{n}" for n in range(11, 30))  # 95 % of 20
     assert {item: row["events"] for item, row in kept.items()} == {
         f"i{n}": n + 1 for n in range(11, 30)
     }
-    for kind in ("factors", *KINDS, "catalogue"):
+    for kind in (*world.items[0].schema.kinds, "catalogue"):
         assert len(world.rows["i0"][kind]) <= 19
     assert world.metas["i0"][b"items"] == b"19"
 
@@ -215,7 +202,7 @@ def test_owners_go_on_after_an_eviction_like_after_a_restart() -> None:
         world.learn([raw._replace(offset=raw.offset + at) for raw in more])
     assert restarted.rows["i0"] == going_on.rows["i0"]
     assert restarted.unknown == going_on.unknown > 0
-    stored, memory = restarted.rows["i0"]["factors"], restarted.items[0].index
+    stored, memory = restarted.rows["i0"]["items"], restarted.items[0].index
     assert sorted(stored) == sorted(
         int(k).to_bytes(8, "little") for k in memory.keys[: memory.size]
     )
@@ -225,11 +212,11 @@ def test_the_table_forgets_evicted_items() -> None:
     world = popular(30, 20)
     table = world.table
     stored = {table.ids[row] for row in np.flatnonzero(table.arrays.stored[: len(table)])}
-    assert stored == set(world.factors())
+    assert stored == set(world.item_rows())
 
 
 def test_a_bound_of_one_keeps_one() -> None:
-    assert len(popular(3, 1).factors()) == 1
+    assert len(popular(3, 1).item_rows()) == 1
 
 
 def test_records_of_another_factor_size_are_refused() -> None:
@@ -244,7 +231,7 @@ def test_a_late_removal_gives_back_what_is_left() -> None:
     """A click, and its removal a half-life later: the item is as popular as before."""
     world = learn(event("u0", "a"))
     world.learn([Raw(1, NOW, raws([event("u0", "a", "remove", 900)])[0].value)])
-    assert world.factors()["a"]["popularity"] == pytest.approx(0.0, abs=1e-3)
+    assert popularity(world, "a") == pytest.approx(0.0, abs=1e-3)
 
 
 def test_negatives_are_items_that_exist() -> None:
@@ -267,12 +254,15 @@ def test_reading_writes_nothing() -> None:
     world = learn(*(event(f"u{n % 3}", f"i{n % 7}", ts=n) for n in range(40)))
     maker = ListMaker(SETTINGS)
     maker.prepare(world.table)
-    users = [rows.decode_user(blob) for blob in world.rows["u0"]["users"].values()]
+    users = [decode_user(blob) for blob in world.rows["u0"]["users"].values()]
     unknown = users[0]._replace(keys=users[0].keys + np.uint64(1), ts=users[0].ts + 5)
+    everybody = [*users, no_user(), unknown]
     before = [a.tobytes() for a in world.table.arrays], len(world.table), list(world.table.ids)
     for _ in range(3):
-        first = maker.make([*users, NOBODY, unknown], world.table)
-        again = maker.make([*users, NOBODY, unknown], world.table)
+        first, again = (
+            maker.make([maker.shopper(row, world.table) for row in everybody], world.table)
+            for _ in "12"
+        )
         assert [m.items for m in first] == [m.items for m in again]
     after = [a.tobytes() for a in world.table.arrays], len(world.table), list(world.table.ids)
     assert after == before

@@ -98,7 +98,7 @@ def test_another_seed_gives_other_vectors_and_the_same_counts() -> None:
     for world in worlds:
         world.learn(log)
     assert worlds[0].rows["u0"] == worlds[1].rows["u0"]
-    assert worlds[0].rows["i0"]["factors"] != worlds[1].rows["i0"]["factors"]
+    assert worlds[0].rows["i0"]["items"] != worlds[1].rows["i0"]["items"]
     assert worlds[0].recount().difference(worlds[1].recount()) == []
 
 
@@ -205,5 +205,5 @@ def test_an_event_type_added_and_reordered_keeps_the_stored_ones() -> None:
     changed.learn(log[2:])
     history = changed.recount().users["u0"].history
     assert [(v.item, v.type) for v in history] == [("a", "click"), ("b", "purchase"), ("c", "wish")]
-    gained = {item: row["popularity"][2] for item, row in changed.factors().items()}
+    gained = {item: row["popularity"][2] for item, row in changed.item_rows().items()}
     assert gained == pytest.approx({"a": 1.0, "b": 3.0, "c": 2.0}, rel=1e-4)

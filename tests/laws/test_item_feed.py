@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +10,9 @@ from laws.spine import Spine
 from laws.world import event, small
 
 from streamrec.blend.rules import BLEND_KEY, blend_owner
-from streamrec.errors import StoreError
+from streamrec.errors import StoreError, UnknownVersion
 from streamrec.settings.sections import Settings
-from streamrec.state import rows
+from streamrec.state.item_rows import ITEMS
 from streamrec.state.item_table import ItemTable
 from streamrec.transport import item_feed
 from streamrec.transport.item_feed import ItemFeed
@@ -33,51 +33,37 @@ def clicks(count: int, seed: int = 1, items: int = 12) -> list[dict[str, Any]]:
 
 def check(spine: Spine, table: ItemTable) -> None:
     """Compare every row of the table with what the owners have stored."""
-    factors: dict[int, Any] = {}
-    lists: dict[str, dict[int, bytes]] = {kind: {} for kind in rows.LIST_COLUMNS}
-    size = spine.settings.factors.size
+    kinds = {name: k for name, k in table.schema.kinds.items() if table.with_lists or name == ITEMS}
+    stored: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in kinds}
     for n in range(spine.parts):
-        for field, blob in spine.store.all_rows(f"i{n}", "factors").items():
-            factors[int.from_bytes(field, "little")] = rows.decode_factors([blob], size)[0]
-        for kind, found in lists.items():
-            for field, blob in spine.store.all_rows(f"i{n}", kind).items():
-                found[int.from_bytes(field, "little")] = blob
+        for name, kind in kinds.items():
+            for field, blob in spine.store.all_rows(f"i{n}", name).items():
+                stored[name][int.from_bytes(field, "little")] = kind.read(blob)
     a, keys = table.arrays, table.keys.tolist()
-    assert {k for k, stored in zip(keys, a.stored, strict=False) if stored} == factors.keys()
+    assert {k for k, there in zip(keys, a.stored, strict=False) if there} == stored[ITEMS].keys()
     for row, key in enumerate(keys):
-        if key in factors:
-            record = factors[key]
-            assert (a.targets[row] == record["target"]).all()
-            assert (a.contexts[row] == record["target"] + record["offset"]).all()
-            assert a.biases[row] == record["bias"] and a.clocks[row] == record["clock"]
-            assert (a.popularity[row] == record["popularity"]).all()
-            assert (a.events[row], a.born[row]) == (record["events"], record["born"])
+        for name in kinds:
+            check_row(table, name, row, stored[name].get(key))
+        if key in stored[ITEMS]:
+            parts = [np.float32(stored[ITEMS][key][name]) for name in ("targets", "deltas")]
+            assert (a.contexts[row] == sum(parts)).all()
             assert table.ids[row] is not None
-        for kind, found in lists.items() if table.with_lists else ():
-            others, values, totals = (array[row] for array in table.lists_of(kind))
-            expected = decoded(kind, found.get(key))
-            assert totals == expected.total, kind
-            assert table.keys[others[: len(expected.keys)]].tolist() == expected.keys
-            assert values[: len(expected.keys)].tolist() == expected.values, kind
     check_blend(spine, table)
 
 
-class Decoded(NamedTuple):
-    """A stored list."""
-
-    total: int
-    keys: list[int]
-    values: list[Any]
-
-
-def decoded(kind: str, blob: bytes | None) -> Decoded:
-    if blob is None:
-        return Decoded(0, [], [])
-    header = np.frombuffer(blob, rows.LIST_HEADER, 1)[0]
-    at, n = rows.LIST_HEADER.itemsize, int(header["size"])
-    keys = np.frombuffer(blob, "<u8", n, at).tolist()
-    values = np.frombuffer(blob, rows.LIST_COLUMNS[kind][1], n, at + 8 * n).tolist()
-    return Decoded(int(header["total"]), keys, values)
+def check_row(table: ItemTable, kind: str, row: int, stored: dict[str, Any] | None) -> None:
+    """Compare one row of a table with a stored one of a kind; None: there is none."""
+    for column in [c for c in table.columns if c.kind == kind and c.stored]:
+        mine = table.arrays.named(column.name)[row]
+        if not column.sized_by:
+            if stored is not None:
+                assert np.array_equal(mine, stored[column.name]), column.name
+            continue
+        size = int(table.arrays.named(column.sized_by)[row])
+        assert size == (stored[column.sized_by] if stored else 0), column.name
+        mine = mine[: min(size, column.width)]
+        mine = table.keys[mine] if column.table == "rows" else mine
+        assert mine.tolist() == (stored[column.name].tolist() if stored else []), column.name
 
 
 def check_blend(spine: Spine, table: ItemTable) -> None:
@@ -107,7 +93,7 @@ def test_a_table_for_the_user_stage_has_no_neighbours(make: Make) -> None:
     feed.refresh(1.0, spine.metrics)
     spine.learn(clicks(80, seed=2), batch=10)
     feed.refresh(2.0, spine.metrics)
-    assert feed.table.arrays.neighbours.shape[1] == 1
+    assert not any(column.sized_by for column in feed.table.columns)
     stored = feed.table.arrays.stored[: len(feed.table)]
     assert stored.all() and len(stored) == 12
 
@@ -129,6 +115,15 @@ def test_a_reader_that_falls_behind_loads_all_rows(make: Make, entries_seen: int
     spine.learn(clicks(10, seed=3))
     feed.refresh(9.0, spine.metrics)
     check(spine, feed.table)
+
+
+@pytest.mark.parametrize("field", ["version", "schema"])
+def test_rows_of_another_release_or_other_sources_are_refused(make: Make, field: str) -> None:
+    spine = make(parts=1)
+    spine.learn(clicks(5))
+    spine.store.client("sr:{i0}:meta").hset("sr:{i0}:meta", field, "2")
+    with pytest.raises(UnknownVersion):
+        spine.new_feed().refresh(1.0, spine.metrics)
 
 
 def test_evicted_items_leave_the_table(make: Make) -> None:

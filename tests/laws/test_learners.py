@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 from laws.spine import DEAD, EVENTS, Spine
-from laws.world import counted, event, small
-from recovery.recount import Raw, Recount, User, Visit
+from laws.world import counted, event, small, stored_recount
+from recovery.recount import Raw, Recount
 
 from streamrec.errors import StoreError
 from streamrec.roles import stage as stage_module
 from streamrec.roles.stage import DOUBTS, Stage
 from streamrec.settings.sections import Settings
-from streamrec.state import rows
-from streamrec.state.keys import key_of
+from streamrec.state.user_rows import decode_user
 from streamrec.state.user_shard import UserShard
 from streamrec.transport.kafka_log import Partition
 from streamrec.transport.redis_store import Store
@@ -59,29 +58,11 @@ def settle(spine: Spine) -> None:
 
 def stored(spine: Spine) -> Recount:
     """Return what is in Redis in the form of the recount."""
-    found, names = Recount(), {}
-    for n in range(spine.parts):
-        for blob in spine.store.all_rows(f"i{n}", "catalogue").values():
-            item = json.loads(blob)["item"]
-            names[key_of(item)] = item
-    for n in range(spine.parts):
-        for field, blob in spine.store.all_rows(f"i{n}", "factors").items():
-            record = rows.decode_factors([blob], SETTINGS.factors.size)[0]
-            name = names[int.from_bytes(field, "little")]
-            found.item_events[name], found.item_pairs[name] = record["events"], record["pairs"]
-        for field, blob in spine.store.all_rows(f"i{n}", "neighbours").items():
-            keys, _, counts = rows.decode_neighbours(blob)
-            for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
-                found.pairs[names[int.from_bytes(field, "little")], names[key]] = count
-    meta = spine.store.meta("u0")
-    types = json.loads(meta[b"types"])
-    for user, blob in spine.store.all_rows("u0", "users").items():
-        row = rows.decode_user(blob)
-        visits = zip(row.ts.tolist(), row.keys.tolist(), row.types.tolist(), strict=True)
-        history = [Visit(ts, 0, names[key], types[kind]) for ts, key, kind in visits]
-        found.users[user.decode()] = User(row.events, history)
-    found.partitions[0] = {"offset": int(meta[b"offset"])} | json.loads(meta[b"counters"])
-    return found
+    kinds = {"u0": ["users"]} | {
+        f"i{n}": ["items", "similarity", "catalogue"] for n in range(spine.parts)
+    }
+    rows = {name: {k: spine.store.all_rows(name, k) for k in kinds[name]} for name in kinds}
+    return stored_recount(spine.settings, rows, {"u0": spine.store.meta("u0")})
 
 
 def expected(spine: Spine) -> Recount:
@@ -258,7 +239,7 @@ def test_users_over_the_bound_go_the_longest_idle_first(make: Make) -> None:
     assert len(kept) == 10 == int(spine.store.meta("u0")[b"users"])
     assert sum(kept) / 10 > 15  # of 0 to 29: rather the later ones
     spine.learn([event("u0", "i1", ts=99)])  # comes back as a new user
-    assert rows.decode_user(spine.store.all_rows("u0", "users")[b"u0"]).events == 1
+    assert decode_user(spine.store.all_rows("u0", "users")[b"u0"]).events == 1
 
 
 def test_a_bound_that_was_lowered_is_reached_in_steps(

@@ -11,7 +11,6 @@ from recovery.recount import Raw
 from servers import RedisServer
 
 from streamrec.errors import CommitConflict, StoreError
-from streamrec.roles.item_stage import STORED
 from streamrec.settings.sections import RedisSettings
 from streamrec.transport.redis_keys import Commit
 from streamrec.transport.redis_store import Store
@@ -35,7 +34,7 @@ class StoredWorld(World):
 
     def look(self) -> None:
         """Forget everything in memory and read what is stored."""
-        kinds = {"u": ("users", "rings"), "i": (*STORED, "catalogue")}
+        kinds = {"u": ("users", "rings"), "i": (*self.items[0].schema.kinds, "blend", "catalogue")}
         for name in [shard.name for shard in (*self.users, *self.items)]:
             meta = self.store.meta(name)
             if meta:

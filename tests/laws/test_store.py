@@ -140,14 +140,14 @@ def test_the_keys_of_one_commit_share_a_slot(store: Store, plain: Any) -> None:
     world.rows["i1"]["blend"][BLEND_KEY] = b"the blend's state"
     metadata = MetadataShard(0, 4, 2, 0)
     metadata.fold([], 3)
-    feed = {"head": b"{}", "factors": b"12345678"}
+    feed = {"head": b"{}", "items": b"12345678"}
     commits = [Commit("m0", None, metadata.changes()[1], metadata.changes()[0])]
     for name, due, entry in (("u0", {"u1": NOW}, {}), ("i0", {}, feed), ("i1", {}, feed)):
         meta = {k.decode(): v.decode() for k, v in world.metas[name].items()}
         commits.append(Commit(name, None, meta, world.rows[name], due=due, feed=entry))
     kinds = {"u0": "meta users rings due", "m0": "meta"}
-    lists = " ".join(LIST_COLUMNS)
-    kinds |= {name: f"meta factors {lists} catalogue feed" for name in ("i0", "i1")}
+    rows = " ".join(world.items[0].schema.kinds)
+    kinds |= {name: f"meta {rows} catalogue feed" for name in ("i0", "i1")}
     kinds["i1"] += " blend"
     for each in commits:
         before = everything(plain).keys()
@@ -240,16 +240,16 @@ def test_a_name_cannot_pretend_to_be_an_offset(store: Store) -> None:
 def test_the_feed_is_trimmed_and_read_from_a_position(store: Store) -> None:
     assert store.feed_end("i0") == b"0-0"
     for n in range(8):
-        entry = feed_entry(n, '{"u0": 5}', {"factors": b"%d" % n})
+        entry = feed_entry(n, '{"u0": 5}', {"items": b"%d" % n})
         store.commit(commit(n + 1, n or None, "i0", feed=entry, feed_entries=3))
     entries = store.feed({"i0": b"0-0", "i1": b"0-0"}, 10)
     assert entries["i1"] == []
-    assert [fields[b"factors"] for _, fields in entries["i0"]] == [b"5", b"6", b"7"]
+    assert [fields[b"items"] for _, fields in entries["i0"]] == [b"5", b"6", b"7"]
     head = b'{"commit": 5, "marks": {"u0": 5}}'
     assert entries["i0"][0][1][b"head"] == head
     assert store.feed_end("i0") == entries["i0"][-1][0]
     after = store.feed({"i0": entries["i0"][0][0]}, 1)["i0"]
-    assert [fields[b"factors"] for _, fields in after] == [b"6"]
+    assert [fields[b"items"] for _, fields in after] == [b"6"]
 
 
 def test_the_shards_are_declared_once(store: Store, place: RedisSettings) -> None:
@@ -270,13 +270,7 @@ def test_a_row_of_another_type_is_an_error_of_ours(store: Store, plain: Any) -> 
         store.commit(commit(5, None))
 
 
-@pytest.mark.parametrize(
-    "cluster",
-    [
-        False,
-        True,
-    ],
-)
+@pytest.mark.parametrize("cluster", [False, True])
 def test_a_redis_that_is_not_there_is_an_error_of_ours(cluster: bool) -> None:
     with pytest.raises((StoreError, ConfigurationError)):
         Store(RedisSettings(url="redis://127.0.0.1:1", cluster=cluster)).meta("u0")

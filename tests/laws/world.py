@@ -1,7 +1,7 @@
-"""Both folds in memory: dictionaries stand in for Redis, lists for the updates topic."""
+"""The flow with what it stores: dictionaries stand in for Redis, lists for the updates topic."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,13 +9,18 @@ import numpy as np
 from hypothesis import strategies as st
 from recovery.recount import Raw, Recount, User, Visit
 
-from streamrec.events.event import EventDecoder
+from streamrec.flow import Flow, decode
 from streamrec.settings.sections import Settings
-from streamrec.state import rows, updates
+from streamrec.sources.registry import sources_of
+from streamrec.sources.similarity import read_list
+from streamrec.state import updates
+from streamrec.state.item_rows import ItemSchema
 from streamrec.state.item_shard import ItemShard
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
-from streamrec.state.user_shard import Fold, UserShard
+from streamrec.state.schema import Kind
+from streamrec.state.user_rows import decode_user
+from streamrec.state.user_shard import UserFold, UserShard
 
 NOW = 1_700_000_000_000
 SMALL: dict[str, dict[str, Any]] = {
@@ -81,27 +86,23 @@ class World:
         self.metas: dict[str, dict[bytes, bytes]] = {}
         self.sent: list[list[bytes]] = [[] for _ in range(parts)]
         self.unknown = 0
-        self.table = self.new_table()
-        self.users = [UserShard(n, settings, parts, 0) for n in range(sources)]
-        self.items = [ItemShard(n, settings, 0) for n in range(parts)]
-        self._decoder = EventDecoder(settings.events)
+        self.flow = Flow(settings, sources, parts)
+        self.users, self.items = self.flow.users, self.flow.items
 
-    def new_table(self) -> ItemTable:
-        return ItemTable(self.settings, with_lists=True)
+    @property
+    def table(self) -> ItemTable:
+        """The user stage's copy of the items, filled through bytes."""
+        return self.flow.table
 
-    def fold(self, log: Sequence[Raw], next_offset: int | None = None, source: int = 0) -> Fold:
+    def fold(self, log: Sequence[Raw], source: int = 0) -> UserFold:
         """Fold a batch, as the user stage does, and neither send nor store it."""
-        decode = self._decoder.decode
-        decoded = [(m.offset, m.timestamp, decode(m.value, m.timestamp)) for m in log]
-        shard = self.users[source]
-        missing = shard.users.missing([e.user for _, _, e in decoded if hasattr(e, "user")])
-        stored = self.rows.get(shard.name, {}).get("users", {})
-        shard.users.load(missing, [stored.get(user.encode()) for user in missing])
-        if next_offset is None:
-            next_offset = log[-1].offset + 1 if log else shard.offset
-        return shard.fold(decoded, next_offset, self.table)
+        stored = self.rows.get(self.users[source].name, {}).get("users", {})
+        decoded = decode(self.flow.decoder, log)
+        return self.flow.fold(
+            decoded, source, lambda users: [stored.get(u.encode()) for u in users]
+        )
 
-    def send(self, fold: Fold) -> None:
+    def send(self, fold: UserFold) -> None:
         """Append the batch's records to the updates topic."""
         for sent, record in zip(self.sent, fold.records, strict=True):
             sent.append(updates.encode(record))
@@ -112,15 +113,15 @@ class World:
         self._store(shard.name, changed, {"users": shard.evicted}, meta)
         shard.committed()
 
-    def learn(self, log: Sequence[Raw], source: int = 0) -> Fold:
+    def learn(self, log: Sequence[Raw], source: int = 0) -> UserFold:
         """Fold, send and store a batch; the owners learn it; the table is refreshed."""
-        fold = self.fold(log, source=source)
+        fold = self.fold(log, source)
         self.send(fold)
         self.commit_users(source)
         self.deliver()
         return fold
 
-    def deliver(self, *, refresh: bool = True) -> None:
+    def deliver(self) -> None:
         """Let the owners learn and store what was sent; bring the table up to date."""
         for shard, sent in zip(self.items, self.sent, strict=True):
             for record in sent[shard.offset :]:
@@ -128,14 +129,13 @@ class World:
                 shard.offset += 1
             changed, deleted, meta = shard.changes()
             self._store(shard.name, changed, deleted, meta)
-            if refresh:
-                fill(self.table, changed, deleted["factors"])
+            fill(self.table, changed, deleted["items"])
 
     def restart_users(self, source: int = 0, *, new_table: bool = True) -> None:
         """Lose the user stage's memory; go on from what is stored."""
         name = f"u{source}"
         if new_table:
-            self.table = self.new_table()
+            self.flow.table = ItemTable(self.settings, with_lists=True)
             for shard in self.items:
                 fill(self.table, self.rows.get(shard.name, {}), [])
         self.users[source] = (
@@ -154,60 +154,80 @@ class World:
                 self.items[n] = ItemShard.restore(n, self.settings, self.metas[name], kept)
 
     def _store(self, name: str, changed: Any, deleted: Any, meta: dict[str, Any]) -> None:
-        kept = self.rows.setdefault(name, {kind: {} for kind in changed})
-        for kind, fields in deleted.items():
-            for field in fields:
-                kept[kind].pop(field, None)
-        for kind, fields in changed.items():
-            assert all(type(blob) is bytes for blob in fields.values())
-            kept[kind] |= fields
-        self.metas[name] = {k.encode(): str(v).encode() for k, v in meta.items()}
+        keep(self.rows.setdefault(name, {}), changed, deleted)
+        self.metas[name] = meta_bytes(meta)
 
-    def factors(self) -> dict[str, np.void]:
-        """Return the stored factor records by item."""
-        found = {}
-        for n in range(self.parts):
-            kept = self.rows[f"i{n}"]
-            for field, blob in kept["factors"].items():
-                item = json.loads(kept["catalogue"][field])["item"]
-                found[item] = rows.decode_factors([blob], self.settings.factors.size)[0]
+    def item_rows(self) -> dict[str, dict[str, Any]]:
+        """Return the stored rows of the kind `items` by item."""
+        found, kind = {}, item_kind(self.settings)
+        for kept in (self.rows[f"i{n}"] for n in range(self.parts)):
+            for field, blob in kept["items"].items():
+                found[json.loads(kept["catalogue"][field])["item"]] = kind.read(blob)
         return found
 
     def recount(self) -> Recount:
         """Return what is stored in the form of the recount."""
-        names = {}
-        found = Recount()
-        for n in range(self.parts):
-            kept = self.rows.get(f"i{n}", {"catalogue": {}, "factors": {}, "neighbours": {}})
-            for blob in kept["catalogue"].values():
-                item = json.loads(blob)["item"]
-                names[key_of(item)] = item
-                assert key_of(item) % self.parts == n
-            for field, blob in kept["factors"].items():
-                record = rows.decode_factors([blob], self.settings.factors.size)[0]
-                item = names[int.from_bytes(field, "little")]
-                found.item_events[item], found.item_pairs[item] = record["events"], record["pairs"]
-        for n in range(self.parts):
-            for field, blob in self.rows.get(f"i{n}", {}).get("neighbours", {}).items():
-                keys, _, counts = rows.decode_neighbours(blob)
-                for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
-                    found.pairs[names[int.from_bytes(field, "little")], names[key]] = count
-        for shard in self.users:
-            self._recount_users(shard, names, found)
-        return found
+        return stored_recount(self.settings, self.rows, self.metas)
 
-    def _recount_users(self, shard: UserShard, names: dict[int, str], found: Recount) -> None:
-        for user, blob in self.rows.get(shard.name, {}).get("users", {}).items():
-            row = rows.decode_user(blob)
-            visits = zip(row.ts.tolist(), row.keys.tolist(), row.types.tolist(), strict=True)
-            history = [Visit(ts, 0, names[k], shard.types[t]) for ts, k, t in visits]
-            assert len({visit.item for visit in history}) == len(history)
-            found.users[user.decode()] = User(row.events, history)
-        if shard.offset:
-            number = int(shard.name[1:])
-            counters = msgspec.structs.asdict(shard.counters)
-            found.partitions[number] = {"offset": shard.offset} | counters
-            assert shard.counters.consumed == shard.counters.explained
+
+def item_kind(settings: Settings, kind: str = "items") -> Kind:
+    """Return how rows of a kind lie in bytes."""
+    return ItemSchema(sources_of(settings)).kinds[kind]
+
+
+def keep(rows: dict[str, dict[bytes, bytes]], changed: Any, deleted: Any) -> None:
+    """Store what one commit changed and deleted, by kind."""
+    for kind, fields in deleted.items():
+        for field in fields:
+            rows.setdefault(kind, {}).pop(field, None)
+    for kind, fields in changed.items():
+        assert all(type(blob) is bytes for blob in fields.values())
+        rows.setdefault(kind, {}).update(fields)
+
+
+def meta_bytes(meta: Mapping[str, Any]) -> dict[bytes, bytes]:
+    """Return meta fields as Redis gives them back."""
+    return {k.encode(): str(v).encode() for k, v in meta.items()}
+
+
+def stored_recount(
+    settings: Settings,
+    rows: Mapping[str, Mapping[str, Mapping[bytes, bytes]]],
+    metas: Mapping[str, Mapping[bytes, bytes]],
+) -> Recount:
+    """Return stored rows, by shard and kind, in the form of the recount."""
+    names, found, kind = dict[bytes, str](), Recount(), item_kind(settings)
+    owners = {name: kinds for name, kinds in rows.items() if name.startswith("i")}
+    for name, kinds in owners.items():
+        for field, blob in kinds["catalogue"].items():
+            names[field] = json.loads(blob)["item"]
+            assert key_of(names[field]) % len(owners) == int(name[1:])
+            assert key_of(names[field]).to_bytes(8, "little") == field
+    for kinds in owners.values():
+        for field, blob in kinds["items"].items():
+            row, item = kind.read(blob), names[field]
+            found.item_events[item], found.item_pairs[item] = row["events"], row["pairs"]
+        for field, blob in kinds["similarity"].items():
+            keys, _, counts = read_list(blob)
+            for key, count in zip(keys, counts.tolist(), strict=True):
+                found.pairs[names[field], names[key.tobytes()]] = count
+    for name, meta in metas.items():
+        if name.startswith("u"):
+            _recount_users(int(name[1:]), rows[name]["users"], meta, names, found)
+    return found
+
+
+def _recount_users(number: int, users: Any, meta: Any, names: Any, found: Recount) -> None:
+    types, counters = json.loads(meta[b"types"]), json.loads(meta[b"counters"])
+    for user, blob in users.items():
+        row = decode_user(blob)
+        visits = zip(row.ts.tolist(), row.keys, row.types.tolist(), strict=True)
+        history = [Visit(ts, 0, names[key.tobytes()], types[t]) for ts, key, t in visits]
+        assert len({visit.item for visit in history}) == len(history)
+        found.users[user.decode()] = User(row.events, history)
+    if int(meta[b"offset"]):
+        found.partitions[number] = {"offset": int(meta[b"offset"])} | counters
+    assert 2 * counters["consumed"] == sum(counters.values())
 
 
 def fill(table: ItemTable, changed: dict[str, dict[bytes, bytes]], deleted: list[bytes]) -> None:

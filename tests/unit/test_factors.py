@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrec.sources import factors
+from streamrec.sources.factors import Vectors
 
 K = 8
 RATE = 0.1
@@ -40,10 +41,21 @@ class Example:
 
     def gradient(self, positive: bool = True) -> tuple[np.ndarray, np.ndarray]:
         rest, g = np.zeros(len(self.rows), np.float32), np.zeros(K, np.float32)
-        factors.gradient(
-            self.targets, self.biases, self.rows, self.log_q, positive, self.z, rest, g
-        )
+        table, drawn = (self.targets, self.biases), (self.rows, self.log_q)
+        factors.gradient(table, drawn, positive, self.z, rest, g)
         return rest, g
+
+    def vectors(self, before: float = 0.0) -> Vectors:
+        """Return copies for an owner to step, whose sums of squares begin at `before`."""
+        deltas, sums = np.zeros((len(self.targets), K), np.float32), np.full(12, before, np.float32)
+        return Vectors(
+            self.targets.copy(), deltas, self.biases.copy(), sums, sums.copy(), sums.copy()
+        )
+
+    def step(self, vectors: Vectors, n: int, rest: float, y: int) -> bool:
+        """Step the n-th drawn row."""
+        wanted = (self.log_q[n], np.float32(rest), np.uint8(y), np.float32(1.0))
+        return bool(factors.step_target(vectors, self.rows[n], self.z, wanted, RATE))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -83,24 +95,21 @@ def test_owners_with_a_fresh_copy_step_like_the_joint_softmax(seed: int) -> None
     example = Example(seed)
     rest, _ = example.gradient()
     p = example.softmax()
-    targets, biases = example.targets.copy(), example.biases.copy()
-    sums, bias_sums = np.ones(12, np.float32), np.ones(12, np.float32)
+    vectors = example.vectors(1.0)
     for n, row in enumerate(example.rows):
         d = float(n == 0) - p[n]
-        stepped = factors.step_target(
-            targets, biases, sums, bias_sums, row, example.z, example.log_q[n], rest[n],
-            np.uint8(n == 0), np.float32(1.0), RATE,
-        )  # fmt: skip
+        stepped = example.step(vectors, n, rest[n], n == 0)
         assert stepped == (abs(d) >= factors.SKIP)
         if not stepped:
             continue
         square = float(example.z @ example.z) / K
         expected = RATE / np.sqrt(1 + d * d * square) * d * example.z
-        assert targets[row] - example.targets[row] == pytest.approx(expected, rel=1e-3, abs=1e-6)
-        moved = biases[row] - example.biases[row]
+        moved = vectors.targets[row] - example.targets[row]
+        assert moved == pytest.approx(expected, rel=1e-3, abs=1e-6)
+        moved = vectors.biases[row] - example.biases[row]
         assert moved == pytest.approx(RATE / np.sqrt(1 + d * d) * d, rel=1e-3, abs=1e-6)
-        assert sums[row] == pytest.approx(1 + d * d * square, rel=1e-5)
-        assert bias_sums[row] == pytest.approx(1 + d * d, rel=1e-5)
+        assert vectors.target_sums[row] == pytest.approx(1 + d * d * square, rel=1e-5)
+        assert vectors.bias_sums[row] == pytest.approx(1 + d * d, rel=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -124,14 +133,12 @@ def test_the_target_step_goes_down_the_slope_of_the_loss(seed: int) -> None:
 
 def test_a_sure_prediction_is_skipped() -> None:
     example = Example(1)
-    before = example.targets.copy()
-    arrays = [np.zeros(12, np.float32) for _ in range(2)]
-    for y, rest in ((np.uint8(1), -100.0), (np.uint8(0), 100.0)):
-        assert not factors.step_target(
-            example.targets, example.biases, *arrays, 3, example.z, 0.0, rest, y, 1.0, RATE
-        )
-    assert (example.targets == before).all()
-    assert not any(a.any() for a in arrays)
+    example.log_q[0] = 0.0
+    vectors = example.vectors()
+    for y, rest in ((1, -100.0), (0, 100.0)):
+        assert not example.step(vectors, 0, rest, y)
+    assert (vectors.targets == example.targets).all()
+    assert not vectors.target_sums.any() and not vectors.bias_sums.any()
 
 
 @pytest.mark.parametrize("extreme", [1e4, -1e4])
@@ -140,27 +147,26 @@ def test_extreme_scores_stay_finite(extreme: float) -> None:
     example.biases[example.rows[0]] = extreme
     rest, g = example.gradient()
     assert np.isfinite(rest).all() and np.isfinite(g).all()
-    for n, row in enumerate(example.rows):
-        factors.step_target(
-            example.targets, example.biases, np.zeros(12, np.float32), np.zeros(12, np.float32),
-            row, example.z, example.log_q[n], rest[n], np.uint8(n == 0), 1.0, RATE,
-        )  # fmt: skip
-    assert np.isfinite(example.targets).all() and np.isfinite(example.biases).all()
+    vectors = example.vectors()
+    for n in range(len(example.rows)):
+        example.step(vectors, n, rest[n], n == 0)
+    assert np.isfinite(vectors.targets).all() and np.isfinite(vectors.biases).all()
 
 
 def test_the_context_step_goes_to_both_parts_with_sums_of_their_own() -> None:
     example = Example(3)
-    targets, offsets = example.targets.copy(), np.zeros((12, K), np.float32)
-    sums, offset_sums = np.full(12, 4.0, np.float32), np.zeros(12, np.float32)
+    vectors = example.vectors()
+    vectors.target_sums[:] = 4.0
     g, w = example.z, 0.25
-    factors.step_context(targets, offsets, sums, offset_sums, 5, g, w, RATE)
+    factors.step_context(vectors, 5, g, w, RATE)
     square = w * w * float(g @ g) / K
-    assert targets[5] - example.targets[5] == pytest.approx(
+    assert vectors.targets[5] - example.targets[5] == pytest.approx(
         RATE * w * g / np.sqrt(4 + square), rel=1e-3, abs=1e-6
     )
-    assert offsets[5] == pytest.approx(RATE * w * g / np.sqrt(square), rel=1e-3)
-    assert sums[5] == pytest.approx(4 + square) and offset_sums[5] == pytest.approx(square)
-    assert (targets[:5] == example.targets[:5]).all() and not offsets[6:].any()
+    assert vectors.deltas[5] == pytest.approx(RATE * w * g / np.sqrt(square), rel=1e-3)
+    assert vectors.target_sums[5] == pytest.approx(4 + square)
+    assert vectors.delta_sums[5] == pytest.approx(square)
+    assert (vectors.targets[:5] == example.targets[:5]).all() and not vectors.deltas[6:].any()
 
 
 @settings(deadline=None)
@@ -174,7 +180,7 @@ def test_the_user_vector_is_the_weighted_sum_over_its_weight_to_a_power(
 ) -> None:
     example = Example(4)
     z, weights = np.full(K, 9, np.float32), np.zeros(len(history), np.float32)
-    factors.user_vector(example.contexts, np.array(history), decay, norm, weights, z)
+    factors.user_vector((example.contexts, np.array(history)), (decay, norm), weights, z)
     expected = decay ** np.arange(len(history))
     expected /= expected.sum() ** norm
     assert weights == pytest.approx(expected, rel=1e-5)
@@ -186,7 +192,8 @@ def draw(state: int, share: float, ring: list[int], items: int = 10, n: int = 40
     counts = np.bincount(ring, minlength=items).astype(np.int32)
     held = np.array(ring + [0] * 5, np.int32)
     live = np.arange(items, dtype=np.int32)
-    factors.draw(3, live, held, len(ring), counts, share, np.uint64(state), rows, log_q)
+    latest = held, len(ring), counts
+    factors.draw(3, live, latest, share, np.uint64(state), (rows, log_q))
     return rows, log_q, counts
 
 

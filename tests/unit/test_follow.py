@@ -7,20 +7,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laws.world import event, fill, raws, small
+from laws.world import event, fill, keep, meta_bytes, raws, small
+from test_schema import other_sources
 
-from streamrec.blend.learned import E, Features, M, with_click
+from streamrec.blend.learned import E, Features, with_click
 from streamrec.blend.rules import BLEND_KEY, blend_owner
 from streamrec.errors import UnknownVersion
-from streamrec.events.event import Event, EventDecoder, Item
+from streamrec.events.event import Event, Item
+from streamrec.flow import Flow, decode, deliver, load, teach
 from streamrec.settings.sections import Settings
-from streamrec.state import item_lists, updates
-from streamrec.state.follow import Follower
+from streamrec.sources.registry import SOURCES
+from streamrec.state import updates
 from streamrec.state.item_shard import ItemShard
-from streamrec.state.item_table import ItemTable
-from streamrec.state.metadata_shard import MetadataShard
-from streamrec.state.user_shard import UserShard
+from streamrec.state.item_table import OWN, ItemTable
 
+M = len(SOURCES)
 PARTS = 2
 KINDS = ("click", "click", "click", "view", "purchase", "dislike", "remove", "impression")
 STEPS = st.lists(
@@ -46,16 +47,12 @@ class Twins:
 
     def __init__(self, config: Settings) -> None:
         self.config = config
-        self.table = ItemTable(config, with_lists=True)  # of the user stage, and followed
+        self.flow = Flow(config, 1, PARTS)
+        self.table, self.users = self.flow.table, self.flow.users[0]
         self.filled = ItemTable(config, with_lists=True)
-        self.users = UserShard(0, config, PARTS, 0)
-        self.metadata = MetadataShard(0, config.factors.size, PARTS, 0)
-        self.followed = [ItemShard(n, config, 0) for n in range(PARTS)]
         self.stored = [ItemShard(n, config, 0) for n in range(PARTS)]
         self.rows: list[dict[str, dict[bytes, bytes]]] = [{} for _ in range(PARTS)]
         self.metas: list[dict[bytes, bytes]] = [{} for _ in range(PARTS)]
-        self.follower = Follower(self.table)
-        self._decoder = EventDecoder(config.events)
 
     def run(self, steps: list[tuple[Any, ...]]) -> None:
         for what, *step in steps:
@@ -64,8 +61,8 @@ class Twins:
             elif what == "item":
                 title = f"the {'red' if step[1] else 'blue'} one {step[0]}"
                 item = Item(f"i{step[0]}", title=title, available=step[1])
-                offset = self.metadata.offset
-                self.send(self.metadata.fold([(offset, item)], offset + 1))
+                offset = self.flow.metadata.offset
+                self.send(self.flow.metadata.fold([(offset, item)], offset + 1))
             elif what == "sample":
                 self.learn(0, 0, "impression", 0, None, sample(step[0]))
             else:
@@ -78,40 +75,32 @@ class Twins:
         self, user: int, item: int, kind: str, ts: int, segment: str | None, sample: bytes = b""
     ) -> None:
         more = {"segment": segment} if segment else {}
-        [raw] = raws([event(f"u{user}", f"i{item}", kind, ts - 2000, **more)])
-        one = self._decoder.decode(raw.value, raw.timestamp)
+        messages = raws([event(f"u{user}", f"i{item}", kind, ts - 2000, **more)])
+        [(_, time, one)] = decode(self.flow.decoder, messages)
         assert isinstance(one, Event)
-        missing = self.users.users.missing([one.user])
-        self.users.users.load(missing, [None] * len(missing))
-        offset = self.users.offset
+        decoded = [(self.users.offset, time, one)]
+        load(self.users, decoded, lambda users: [None] * len(users))
         scorable = self.users.scorable(one, one.ts)
-        fold = self.users.fold([(offset, raw.timestamp, one)], offset + 1, self.table)
+        fold = self.flow.fold(decoded)
         assert fold.scorable == [scorable]  # said before, from the state it says it of
-        records = fold.records
-        if sample:
-            records[blend_owner(PARTS)].header.samples.append((offset, sample))
-        self.send(records)
+        teach(fold.records, [sample] if sample else [])
+        self.send(fold.records)
 
     def send(self, records: list[updates.Updates]) -> None:
-        for n, record in enumerate(records):
+        for record in records:
             assert {name: record[name].dtype for name, _ in updates.COLUMNS} == dict(
                 updates.COLUMNS
             )
-            self.followed[n].fold(record)
-            self.stored[n].fold(updates.decode(updates.encode(record)))
+        deliver(self.flow.items, records)
+        deliver(self.stored, [updates.decode(updates.encode(record)) for record in records])
 
     def refresh(self) -> None:
         for n, shard in enumerate(self.stored):
             changed, deleted, meta = shard.changes()
-            fill(self.filled, changed, deleted["factors"])
-            for kind, rows in changed.items():
-                kept = self.rows[n].setdefault(kind, {})
-                for field in deleted.get(kind, ()):
-                    kept.pop(field, None)
-                kept |= rows
-            self.metas[n] = {k.encode(): str(v).encode() for k, v in meta.items()}
-        for shard in self.followed:
-            self.follower.refresh(shard)
+            fill(self.filled, changed, deleted["items"])
+            keep(self.rows[n], changed, deleted)
+            self.metas[n] = meta_bytes(meta)
+        self.flow.follow()
 
     def restored(self) -> list[ItemShard]:
         return [
@@ -121,7 +110,8 @@ class Twins:
 
 def sample(clicked: int) -> bytes:
     values = np.random.default_rng(clicked).normal(size=(5, M)).astype(np.float32)
-    features = Features(values, np.full((5, M), 1, np.uint8), np.zeros((5, E), np.float32), 3)
+    ranks, extras = np.full((5, M), 1, np.uint8), np.zeros((5, E), np.float32)
+    features = Features(values, ranks, extras, 3, np.zeros(M, np.float32))
     return with_click(features.sample(), clicked, 1.0)
 
 
@@ -147,53 +137,47 @@ def many(count: int, seed: int = 1, items: int = 12) -> list[tuple[Any, ...]]:
 
 def check_tables(mine: ItemTable, theirs: ItemTable) -> None:
     """Compare what two tables know of each stored item, by its key; of others they know nothing."""
+    sizes = {c.sized_by for c in mine.columns if c.sized_by}
     for table in (mine, theirs):
         a = table.arrays
         assert table.live().tolist() == np.flatnonzero(a.stored[: len(table)]).tolist()
-        for name in ("sizes", "far_sizes", "ring_totals", "popularity"):
-            assert not getattr(a, name)[: len(table)][~a.stored[: len(table)]].any(), name
+        for name in (*sizes, "popularity"):
+            assert not a.named(name)[: len(table)][~a.stored[: len(table)]].any(), name
     keys = theirs.keys[theirs.arrays.stored[: len(theirs)]]
     assert set(keys.tolist()) == set(mine.keys[mine.arrays.stored[: len(mine)]].tolist())
-    a, b = mine.index.rows(keys), theirs.index.rows(keys)
-    for name in (
-        "targets", "contexts", "biases", "popularity", "clocks", "heats", "events", "born",
-        "available", "content", "sizes", "far_sizes", "ring_totals",
-    ):  # fmt: skip
-        one, two = getattr(mine.arrays, name)[a], getattr(theirs.arrays, name)[b]
-        assert (one == two).all(), name
-    assert mine.arrays.totals[a] == pytest.approx(theirs.arrays.totals[b], rel=1e-5)
+    at, there = mine.index.rows(keys), theirs.index.rows(keys)
+    for c in (*mine.columns, *OWN[:3]):
+        one, two = mine.arrays.named(c.name)[at], theirs.arrays.named(c.name)[there]
+        if c.sized_by:
+            used = mine.arrays.named(c.sized_by)[at][:, None] > np.arange(c.width)
+            if c.table == "rows":
+                assert (one[used] >= 0).all() and (two[used] >= 0).all()
+                one, two = mine.keys[one], theirs.keys[two]
+            one, two = one[used], two[used]
+        if c.name == "similarity_total":
+            assert one == pytest.approx(two, rel=1e-5)
+        else:
+            assert (one == two).all(), c.name
     assert mine.log2_totals() == pytest.approx(theirs.log2_totals())
-    for kind in item_lists.KINDS:
-        lists = [(t, *t.lists_of(kind)) for t in (mine, theirs)]
-        for pair in zip(a.tolist(), b.tolist(), strict=True):
-            found = []
-            for (table, others, values, totals), row in zip(lists, pair, strict=True):
-                used = min(int(totals[row]), others.shape[1])
-                assert (others[row, :used] >= 0).all()
-                found.append((table.keys[others[row, :used]].tolist(), values[row, :used].tolist()))
-            assert found[0] == found[1], kind
-    assert [mine.ids[row] for row in a] == [theirs.ids[row] for row in b]
-    assert (mine.blend is None) == (theirs.blend is None)
-    if mine.blend is not None and theirs.blend is not None:
-        assert mine.blend.to_bytes() == theirs.blend.to_bytes()
+    assert [mine.ids[row] for row in at] == [theirs.ids[row] for row in there]
+    assert blend_bytes(mine) == blend_bytes(theirs)
+
+
+def blend_bytes(owner: ItemTable | ItemShard) -> bytes | None:
+    return owner.blend and owner.blend.to_bytes()
 
 
 def state(shard: ItemShard) -> dict[int, Any]:
     """Return all that a shard knows, by key; what lies beyond a list's end does not count."""
-    n, a = shard.index.size, shard.items
-    found: dict[int, Any] = {}
-    for row, key in enumerate(shard.index.keys[:n].tolist()):
-        mine: dict[str, Any] = {}
-        for name, array in a._asdict().items():
-            if not name.endswith("changed") and not name.startswith(("near", "far", "ring")):
-                mine[name] = array[row].tolist()
-        for kind, names in item_lists.KINDS.items():
-            total = int(getattr(a, names.size)[row])
-            columns = item_lists.columns_of(a, kind)
-            mine[kind] = total, [c[row, : min(total, c.shape[1])].tolist() for c in columns]
-            mine[kind] += (getattr(a, names.clock)[row].tolist() if names.clock and total else 0,)
-        found[key] = mine
-    return found
+    kinds = shard.schema.kinds.values()
+    return {
+        key: [
+            (name, np.asarray(value).tolist())
+            for kind in kinds
+            for name, value in kind.view(shard.items, row).items()
+        ]
+        for row, key in enumerate(shard.index.keys[: shard.index.size].tolist())
+    }
 
 
 @settings(deadline=None, max_examples=60)
@@ -209,7 +193,7 @@ def test_so_it_is_after_many_events(most: int) -> None:
     twins = Twins(tiny(items={"max_items": most}))
     twins.run(many(300))
     check_tables(twins.table, twins.filled)
-    assert twins.stored[0].items.ring_totals.max() > 10
+    assert twins.stored[0].items.successors_total.max() > 10
     assert most > 5 or not twins.table.arrays.stored[: len(twins.table)].all()
 
 
@@ -233,7 +217,7 @@ def test_restored_owners_are_what_they_were_and_go_on_alike(
     for old, new in zip(twins.stored, restored, strict=True):
         assert state(new) == state(old)
         assert (new.marks, new.offset, new.commits) == (old.marks, old.offset, old.commits)
-        assert (old.blend and old.blend.to_bytes()) == (new.blend and new.blend.to_bytes())
+        assert blend_bytes(old) == blend_bytes(new)
     going_on, twins.stored = twins.stored, restored
     real = twins.send
 
@@ -247,7 +231,7 @@ def test_restored_owners_are_what_they_were_and_go_on_alike(
     for old, new in zip(going_on, twins.stored, strict=True):
         old.keep_within_bound()
         assert state(new) == state(old)
-        assert (old.blend and old.blend.to_bytes()) == (new.blend and new.blend.to_bytes())
+        assert blend_bytes(old) == blend_bytes(new)
 
 
 def test_all_kinds_of_rows_are_stored_and_the_blend_only_when_it_learnt() -> None:
@@ -256,7 +240,11 @@ def test_all_kinds_of_rows_are_stored_and_the_blend_only_when_it_learnt() -> Non
         twins.learn(n % 4, n * 7 % 12, "click", 10 * n, "at")
     twins.learn(0, 0, "click", 500, None, sample(2))
     twins.refresh()
-    assert all(twins.rows[n][kind] for n in range(PARTS) for kind in item_lists.KINDS)
+    assert all(
+        twins.rows[n][kind]
+        for n in range(PARTS)
+        for kind in (*twins.table.schema.kinds, "catalogue")
+    )
     owner = blend_owner(PARTS)
     assert list(twins.rows[owner]["blend"]) == [BLEND_KEY]
     assert not twins.rows[1 - owner]["blend"]
@@ -275,12 +263,12 @@ def test_all_kinds_of_rows_are_stored_and_the_blend_only_when_it_learnt() -> Non
 def test_a_sample_that_was_sent_again_is_learnt_once() -> None:
     twins = Twins(small())
     owner = ItemShard(0, small(), 0)
-    record = updates.make("u0", 0, 0, 3, 4, {}, [], [])
+    record = updates.make(updates.Header("u0", 0, 0, 3, 4), {})
     record.header.samples += [(0, sample(1)), (0, b"damaged")]
     owner.fold(record)
     owner.fold(record)
     assert owner.blend is not None and owner.blend.seen[0] == 1
-    longer = updates.make("u0", 0, 0, 5, 4, {}, [], [])  # partly applied before
+    longer = updates.make(updates.Header("u0", 0, 0, 5, 4), {})  # partly applied before
     longer.header.samples += [(0, sample(1)), (3, sample(2))]
     owner.fold(longer)
     assert owner.blend.seen[0] == 2
@@ -295,7 +283,7 @@ def test_learners_that_are_off_keep_nothing() -> None:
     twins.refresh()
     check_tables(twins.table, twins.filled)
     assert not any(twins.rows[n][kind] for n in range(PARTS) for kind in ("cosine", "successors"))
-    assert all(twins.rows[n]["neighbours"] for n in range(PARTS))
+    assert all(twins.rows[n]["similarity"] for n in range(PARTS))
     twins.restored()
 
 
@@ -312,6 +300,16 @@ def test_stored_lists_that_do_not_fit_the_settings_are_refused(
     twins.refresh()
     twins.config = small(**{section: shorter})
     with pytest.raises(UnknownVersion, match=section):
+        twins.restored()
+
+
+def test_rows_of_other_sources_are_refused() -> None:
+    twins = Twins(small())
+    twins.learn(0, 0, "click", 0, None)
+    twins.refresh()
+    twins.restored()
+    twins.config = other_sources(small())
+    with pytest.raises(UnknownVersion, match="made with other sources"):
         twins.restored()
 
 

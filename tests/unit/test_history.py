@@ -48,22 +48,18 @@ class Row:
     """One user's arrays, as the kernels see them."""
 
     def __init__(self) -> None:
-        self.keys, self.ts = np.zeros(H, np.uint64), np.zeros(H, np.int64)
-        self.types, self.takes = np.zeros(H, np.uint8), np.zeros(H, np.uint8)
+        self.columns = tuple(np.zeros(H, dtype) for dtype in ("<u8", "<i8", "u1", "u1"))
         self.seen = np.zeros(S, np.uint32)
         self.size = self.seen_size = self.seen_next = 0
 
     def take(self, key: int, ts: int, type_: int) -> int | None:
-        self.size, fell, out = history.take(
-            self.keys, self.ts, self.types, self.takes, self.size, np.uint64(key), ts, type_
-        )
+        self.size, fell, out = history.take(self.columns, self.size, np.uint64(key), ts, type_)
         return int(fell) if out else None
 
     def drop(self, key: int) -> None:
-        at = history.index_of(self.keys, self.size, np.uint64(key))
+        at = history.index_of(self.columns[0], self.size, np.uint64(key))
         if at >= 0:
-            columns = self.keys, self.ts, self.types, self.takes
-            self.size = history.drop(*columns, self.size, at)
+            self.size = history.drop(self.columns, self.size, at)
 
     def mark(self, key: int) -> None:
         self.seen_size, self.seen_next = history.mark_seen(
@@ -80,8 +76,8 @@ class Row:
         return bool(history.is_seen(self.seen, self.seen_size, np.uint64(key)))
 
     def entries(self) -> list[list[int]]:
-        columns = (self.ts, self.keys, self.types, self.takes)
-        return [[int(c[n]) for c in columns] for n in range(self.size)]
+        keys, ts, *others = self.columns
+        return [[int(c[n]) for c in (ts, keys, *others)] for n in range(self.size)]
 
 
 @settings(deadline=None, max_examples=200)

@@ -1,4 +1,4 @@
-"""Decayed counts against the sum that defines them."""
+"""Decayed counts against the sum that defines them; the order kept of them against a sort."""
 
 import math
 
@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from streamrec.settings.sections import Settings
 from streamrec.sources import popularity
+from streamrec.sources.popularity import Popular
 from streamrec.state.item_table import ItemTable
-from streamrec.state.rows import factor_dtype
-from streamrec.state.table_arrays import FACTOR_COLUMNS
 
 HALF_LIVES = np.array([900_000.0, 14_400_000.0, 604_800_000.0])
 NOW = 1_700_000_000_000
@@ -73,10 +72,9 @@ class Heats:
         popularity.add(self.counts, self.clocks, row, weight, ts, HALF_LIVES)
 
     def refresh(self, *rows: int) -> None:
-        popularity.refresh_heats(
-            self.counts, self.clocks, np.array(rows, np.int64), HALF_LIVES, self.heats, self.sums,
-            self.base,
-        )  # fmt: skip
+        of_items = self.counts, self.clocks, self.heats
+        at = np.array(rows, np.int64)
+        popularity.refresh_heats(at, of_items, HALF_LIVES, self.sums, self.base)
 
     def shares(self) -> np.ndarray:
         return np.exp2(self.heats - self.base) / self.sums
@@ -147,15 +145,13 @@ def test_the_table_keeps_the_shares_when_its_base_must_move(
     """Forty half-lives pass at once: what is summed relative to an old base would overflow."""
     table, events, now = ItemTable(Settings(), with_lists=False), [], NOW
     rows = table.rows(np.arange(1, 5, dtype=np.uint64)).tolist()
-    counts, clocks = np.zeros((4, 3), np.float32), np.zeros(4, np.int64)
-    record = np.zeros(1, factor_dtype(Settings().factors.size))
+    owned = table.schema.owned(4)
+    counts, clocks = owned.popularity, owned.clock
     for item, weight, passed in steps:
         now += passed
         events.append((item, weight, now))
         popularity.add(counts, clocks, item, weight, now, HALF_LIVES)
-        record["popularity"], record["clock"] = counts[item], clocks[item]
-        columns = [np.ascontiguousarray(record[name]) for name in FACTOR_COLUMNS]
-        table.take_factors(np.array([rows[item]]), columns, np.zeros(1, np.int64))
+        table.take("items", np.array([rows[item]]), vars(owned), np.array([item]))
     heats = table.arrays.heats[rows]
     shares = np.exp2(heats - table.log2_totals())
     expected = brute_force(events, now)
@@ -182,3 +178,111 @@ def test_shares_of_nothing_are_at_the_floor() -> None:
     for h in range(3):
         heat, total = table.arrays.heats[0, h], table.log2_totals()[h]
         assert popularity.log_share(heat, total) == popularity.LOG_FLOOR
+
+
+ITEMS, MOST = 200, 6
+FEW = 25  # of 200 items: more are no longer few, and all lists are made anew
+CHANGES = st.lists(
+    st.lists(
+        st.tuples(
+            st.integers(0, ITEMS - 1) | st.integers(0, 9),
+            st.sampled_from(["more", "less", "none", "gone", "back", "touched"]),
+            st.floats(0.0, 3.0),
+        ),
+        min_size=1,
+        max_size=FEW,
+    ),
+    max_size=20,
+)
+
+
+class Catalogue:
+    """Heats of some items, random at first, and the orders that are kept of them."""
+
+    def __init__(self, items: int = ITEMS, most: int = MOST) -> None:
+        rng = np.random.default_rng(1)
+        self.heats = rng.normal(0.0, 1.0, (items, 3))
+        self.servable = rng.random(items) < 0.9
+        self.kept = [Popular(most, h) for h in range(3)]
+
+    def change(self, row: int, what: str, by: float) -> None:
+        if what == "more":
+            self.heats[row] = np.maximum(self.heats[row], -3.0) + by
+        elif what == "less":
+            self.heats[row] -= by
+        elif what == "none":
+            self.heats[row] = -np.inf
+        elif what in ("gone", "back"):
+            self.servable[row] = what == "back"
+
+    def refresh(self, *changed: int) -> None:
+        """Bring the orders up to date, and compare with full sorts; equals stand in any order."""
+        for h, popular in enumerate(self.kept):
+            popular.refresh(self.heats, self.servable, np.array(changed, np.int64))
+            order, worth = popular.order, np.where(self.servable, self.heats[:, h], -np.inf)
+            expected = np.sort(worth[np.isfinite(worth)])[::-1][: len(order)]
+            rows = order[order >= 0]
+            assert len(set(rows.tolist())) == len(rows) == len(expected)
+            assert (order[len(rows) :] == -1).all()
+            assert self.servable[rows].all()
+            assert worth[rows].tolist() == expected.tolist()
+
+
+@settings(deadline=None, max_examples=200)
+@given(CHANGES, st.sampled_from([1, MOST, 150, 300]))
+def test_the_kept_order_is_that_of_a_full_sort(
+    turns: list[list[tuple[int, str, float]]], most: int
+) -> None:
+    catalogue = Catalogue(most=most)
+    catalogue.refresh(*range(ITEMS))
+    for turn in turns:
+        for change in turn:
+            catalogue.change(*change)
+        catalogue.refresh(*{row for row, _, _ in turn})
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 30), st.floats(-2, 2)), max_size=60))
+def test_items_that_come_one_by_one(steps: list[tuple[int, float]]) -> None:
+    catalogue = Catalogue(0)
+    for more, heat in steps:
+        catalogue.heats = np.concatenate([catalogue.heats, np.full((more % 3, 3), -np.inf)])
+        catalogue.servable = np.concatenate([catalogue.servable, np.zeros(more % 3, np.bool_)])
+        if len(catalogue.heats):
+            row = more % len(catalogue.heats)
+            catalogue.heats[row], catalogue.servable[row] = heat, True
+            catalogue.refresh(row)
+
+
+def test_two_that_rise_at_once() -> None:
+    """The first stops below the second while that has not moved yet."""
+    catalogue = Catalogue()
+    catalogue.servable[:] = True
+    catalogue.heats[:3] = [[2.0] * 3, [5.0] * 3, [3.0] * 3]
+    catalogue.heats[3:] = -9.0
+    catalogue.refresh(*range(ITEMS))
+    assert catalogue.kept[0].order[:3].tolist() == [1, 2, 0]
+    catalogue.heats[:3] = [[7.0] * 3, [5.0] * 3, [10.0] * 3]
+    catalogue.refresh(0, 2)
+    assert catalogue.kept[0].order[:3].tolist() == [2, 0, 1]
+
+
+def test_the_last_that_falls_makes_room() -> None:
+    catalogue = Catalogue(most=3)
+    catalogue.servable[:] = True
+    catalogue.heats[:] = -np.arange(float(ITEMS))[:, None]
+    catalogue.refresh(*range(ITEMS))
+    catalogue.heats[2] = -50.0
+    catalogue.refresh(2)
+    assert [kept.order.tolist() for kept in catalogue.kept] == [[0, 1, 3]] * 3
+
+
+def test_few_changes_do_not_sort_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue = Catalogue()
+    catalogue.refresh(*range(ITEMS))
+    monkeypatch.setattr(Popular, "_make_anew", None)
+    rng = np.random.default_rng(2)
+    for _ in range(300):
+        rows = rng.permutation(ITEMS)[:3]
+        catalogue.heats[rows] += rng.random((3, 1))
+        catalogue.refresh(*rows.tolist())

@@ -34,11 +34,16 @@ def test_files_are_not_stale() -> None:
 def test_a_stale_file_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    page = (reference.ROOT / "docs" / "redis.md").read_text()
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "redis.md").write_text(page.replace("| `segment` | u64 |", "| stale |"))
     monkeypatch.setattr(reference, "ROOT", tmp_path)
     assert reference.main(["--check"]) == 1
-    assert not list(tmp_path.iterdir())
+    assert "docs/redis.md is stale" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["redis.md"]
     assert reference.main([]) == 0
     assert reference.main(["--check"]) == 0
+    assert (tmp_path / "docs" / "redis.md").read_text() == page
     (tmp_path / "docs" / "metrics.md").write_text("old")
     capsys.readouterr()
     assert reference.main(["--check"]) == 1

@@ -1,11 +1,14 @@
 """Neighbour lists against a dictionary that follows the equations."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrec.sources import similarity
+from streamrec.sources.similarity import PairLists
 
 HALF_LIFE = 3_600_000.0
 BOUND = 3
@@ -23,23 +26,28 @@ PAIRS = st.lists(
 class Lists:
     """Two rows of neighbour lists; all pairs go to row 1."""
 
-    def __init__(self, bound: int, half_life_ms: float) -> None:
-        self.keys = np.zeros((2, 2 * bound), np.uint64)
-        self.weights = np.zeros((2, 2 * bound), np.float32)
-        self.counts = np.zeros((2, 2 * bound), np.uint32)
-        self.sizes, self.clocks = np.zeros(2, np.int32), np.zeros(2, np.int64)
+    def __init__(self, bound: int, half_life_ms: float, *, counted: bool = True) -> None:
+        self.arrays = PairLists(
+            np.zeros((2, 2 * bound), np.uint64),
+            np.zeros((2, 2 * bound), np.float32),
+            np.zeros((2, 2 * bound if counted else 0), np.uint32),
+            *(np.zeros(2, dtype) for dtype in (np.int32, np.int64, np.int32)),
+        )
         self.half_life_ms = half_life_ms
 
     def add(self, other: int, weight: float, count: int, ts: int) -> None:
-        similarity.add_pair(
-            self.keys, self.weights, self.counts, self.sizes, self.clocks, 1, np.uint64(other),
-            weight, np.uint32(count), ts, self.half_life_ms,
-        )  # fmt: skip
+        """Add a pair; the entry that is said to have changed must be the only one that did."""
+        before = [array.copy() for array in self.arrays]
+        pair = (np.uint64(other), weight, np.uint32(count), ts)
+        entry = similarity.add_pair(self.arrays, 1, pair, self.half_life_ms)
+        if entry >= 0:
+            for old, new in zip(before[:2], self.arrays[:2], strict=True):
+                assert set(np.flatnonzero(old[1] != new[1])) <= {entry}
 
     def row(self) -> dict[int, tuple[float, int]]:
-        n = self.sizes[1]
-        assert not self.sizes[0]
-        found = zip(self.keys[1, :n], self.weights[1, :n], self.counts[1, :n], strict=True)
+        a, n = self.arrays, self.arrays.sizes[1]
+        assert not a.sizes[0]
+        found = zip(a.keys[1, :n], a.weights[1, :n], a.counts[1, :n], strict=True)
         return {int(k): (float(w), int(c)) for k, w, c in found}
 
 
@@ -87,84 +95,62 @@ def test_a_late_pair_arrives_decayed_and_does_not_turn_the_clock_back() -> None:
     lists.add(7, 1.0, 1, 10_000_000)
     lists.add(7, 1.0, 1, 10_000_000 - int(HALF_LIFE))
     assert lists.row()[7] == (pytest.approx(1.5), 2)
-    assert lists.clocks[1] == 10_000_000
-
-
-def score(
-    rows: dict[int, dict[int, float]], history: list[int], decay: float, items: int = 12
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the dense scores and the touched rows of a history, newest first."""
-    width = 6
-    neighbours = np.full((items, width), -1, np.int32)
-    weights = np.zeros((items, width), np.float32)
-    sizes, totals = np.zeros(items, np.int32), np.zeros(items, np.float32)
-    for row, near in rows.items():
-        neighbours[row, : len(near)] = list(near)
-        weights[row, : len(near)] = list(near.values())
-        sizes[row], totals[row] = len(near), sum(near.values())
-    scores, touched = np.zeros(items), np.full(items + 1, -1, np.int32)
-    found, mass = similarity.score(
-        neighbours, weights, sizes, totals, np.array(history, np.int32), decay, PRIOR,
-        scores, touched,
-    )  # fmt: skip
-    assert mass == pytest.approx(
-        sum(decay**b * PRIOR / (PRIOR + totals[h]) for b, h in enumerate(history) if h >= 0)
-    )
-    return scores, touched[:found]
+    assert lists.arrays.clocks[1] == 10_000_000
 
 
 PRIOR = 3.0
+ITEMS = 12
 ROWS = st.dictionaries(
     st.integers(0, 11),
     # 0: what decay leaves of an old weight
     st.dictionaries(st.integers(-1, 11), st.just(0.0) | st.floats(0.125, 4), max_size=6),
     max_size=8,
 )
+HISTORY = st.lists(st.integers(0, 11), max_size=5).map(lambda rows: np.array(rows, np.int32))
 
 
-@settings(deadline=None)
-@given(ROWS, st.lists(st.integers(-1, 11), max_size=5), st.sampled_from([1.0, 0.7]))
-def test_score_is_the_decayed_mean_of_shares(
-    rows: dict[int, dict[int, float]], history: list[int], decay: float
-) -> None:
-    scores, touched = score(rows, history, decay)
-    expected = np.zeros(12)
-    for b, h in enumerate(history):
-        near = rows.get(h, {})
-        for j, weight in near.items():
-            if j >= 0:
-                expected[j] += decay**b * weight / (sum(near.values()) + PRIOR)
-    assert scores == pytest.approx(expected, rel=1e-5)
-    assert sorted(touched.tolist()) == np.flatnonzero(expected).tolist()
-
-
-@settings(deadline=None)
-@given(
-    ROWS,
-    st.lists(st.integers(0, 11), max_size=5),
-    st.lists(st.integers(0, 9), min_size=12, max_size=12),
-)
-def test_cosine_score_is_the_sum_over_the_history_of_normalised_counts(
-    rows: dict[int, dict[int, float]], history: list[int], events: list[int]
-) -> None:
-    neighbours, weights = np.full((12, 6), -1, np.int32), np.zeros((12, 6), np.float32)
-    sizes = np.zeros(12, np.int32)
+def listed(rows: dict[int, dict[int, float]]) -> tuple[np.ndarray, ...]:
+    """Return the lists of some rows: neighbours, weights, sizes."""
+    neighbours = np.full((ITEMS, 6), -1, np.int32)
+    weights, sizes = np.zeros((ITEMS, 6), np.float32), np.zeros(ITEMS, np.int32)
     for row, near in rows.items():
         neighbours[row, : len(near)], weights[row, : len(near)] = list(near), list(near.values())
         sizes[row] = len(near)
-    scores, touched = np.zeros(12), np.full(12 + 1, -1, np.int32)
-    found = similarity.score_cosine(
-        neighbours, weights, sizes, np.array(events, np.uint32), np.array(history, np.int32),
-        scores, touched,
-    )  # fmt: skip
-    n = np.maximum(events, 1)
-    expected = np.zeros(12)
-    for b, h in enumerate(history, 1):
-        for j, weight in rows.get(h, {}).items():
+    return neighbours, weights, sizes
+
+
+def supported(support: Any, *arguments: Any) -> np.ndarray:
+    """Return what all past items together add to the score of each item, in another order."""
+    rows, where = np.arange(ITEMS, dtype=np.int32)[::-1].copy(), np.full(ITEMS, 7, np.int32)
+    out = np.zeros((ITEMS, len(arguments[1])))
+    support(*arguments, rows, where, out)
+    return out.sum(axis=1)[::-1]
+
+
+@settings(deadline=None)
+@given(ROWS, HISTORY, st.sampled_from([1.0, 0.7]))
+def test_score_is_the_decayed_mean_of_shares(
+    rows: dict[int, dict[int, float]], history: np.ndarray, decay: float
+) -> None:
+    totals = np.zeros(ITEMS, np.float32)
+    similarity.sum_weights(*listed(rows)[1:], np.arange(ITEMS), totals)
+    lists = *listed(rows), totals
+    scores, touched = np.zeros(ITEMS), np.full(ITEMS + 1, -1, np.int32)
+    found, mass = similarity.score(lists, history, decay, PRIOR, scores, touched)
+    expected, left = np.zeros(ITEMS), 0.0
+    for b, h in enumerate(history):
+        near = rows.get(h, {})
+        total = sum(near.values()) + PRIOR
+        left += decay**b * PRIOR / total
+        for j, weight in near.items():
             if j >= 0:
-                expected[j] += weight / (b * np.sqrt(n[h] * n[j]))
+                expected[j] += decay**b * weight / total
+    assert mass == pytest.approx(left)
     assert scores == pytest.approx(expected, rel=1e-5)
     assert sorted(touched[:found].tolist()) == np.flatnonzero(expected).tolist()
+    assert similarity.sum_of(scores, touched, found) == pytest.approx(expected.sum())
+    found = supported(similarity.support, lists, history, (decay, PRIOR))
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 @settings(deadline=None)
@@ -173,13 +159,13 @@ def test_a_list_without_counts_keeps_the_same_weights(
     pairs: list[tuple[int, float, int, int]], half_life: float
 ) -> None:
     """The cosine's lists have none."""
-    with_counts, without = Lists(BOUND, half_life), Lists(BOUND, half_life)
-    without.counts = np.zeros((2, 0), np.uint32)
+    with_counts, without = Lists(BOUND, half_life), Lists(BOUND, half_life, counted=False)
     for other, raw, count, ts in pairs:
         with_counts.add(other, raw, count, ts)
         without.add(other, raw, count, ts)
     for name in ("keys", "weights", "sizes", "clocks"):
-        assert (getattr(with_counts, name) == getattr(without, name)).all(), name
+        mine, other = (getattr(lists.arrays, name) for lists in (with_counts, without))
+        assert (mine == other).all(), name
 
 
 def test_the_row_is_found_among_others_of_the_bound_it_was_given() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrec.sources import successors
-from streamrec.sources.successors import REVERSE
+from streamrec.sources.similarity import REVERSE
 
 ITEMS, LENGTH = 9, 5
 PUSHES = st.lists(
@@ -25,7 +25,7 @@ def pushed(pushes: list[tuple[int, int, int, bool]]) -> tuple[np.ndarray, np.nda
     totals = np.zeros(ITEMS, np.uint32)
     for row, other, rank, reverse in pushes:
         byte = np.uint8(rank | (REVERSE if reverse else 0))
-        successors.push(keys, ranks, totals, row, np.uint64(other + 1), byte)
+        successors.push((keys, ranks, totals), row, np.uint64(other + 1), byte)
     return keys, ranks, totals
 
 
@@ -52,11 +52,9 @@ def test_score_is_the_decayed_mean_of_votes(
     pushes: list[tuple[int, int, int, bool]], history: list[int], decay: float, reverse: float
 ) -> None:
     keys, ranks, totals = pushed(pushes)
-    rings = keys.astype(np.int32) - 1
+    rings, newest = (keys.astype(np.int32) - 1, ranks, totals), np.array(history, np.int32)
     scores, touched = np.zeros(ITEMS), np.full(ITEMS + 1, -1, np.int32)
-    found = successors.score(
-        rings, ranks, totals, np.array(history, np.int32), decay, reverse, scores, touched
-    )
+    found, total = successors.score(rings, newest, (decay, reverse), scores, touched)
     expected = np.zeros(ITEMS)
     for b, h in enumerate(history):
         votes = [push[1:] for push in pushes if push[0] == h][-LENGTH:]
@@ -65,12 +63,16 @@ def test_score_is_the_decayed_mean_of_votes(
             if other >= 0 and weight > 0:
                 expected[other] += decay**b * weight / sum(weights)
     assert scores == pytest.approx(expected)
+    assert total == pytest.approx(expected.sum())
     assert sorted(touched[:found].tolist()) == np.flatnonzero(expected).tolist()
+    rows, out = np.arange(ITEMS, dtype=np.int32), np.zeros((ITEMS, len(history)))
+    successors.support(rings, newest, (decay, reverse), rows, np.zeros(ITEMS, np.int32), out)
+    assert out.sum(axis=1) == pytest.approx(expected)
 
 
 def test_the_total_of_a_ring_that_was_pushed_very_often_does_not_overflow_its_place() -> None:
     keys, ranks, totals = pushed([])
     totals[2] = 2**32 - 2
     for n in range(2):
-        successors.push(keys, ranks, totals, 2, np.uint64(7 + n), np.uint8(0))
+        successors.push((keys, ranks, totals), 2, np.uint64(7 + n), np.uint8(0))
     assert {7, 8} <= set(keys[2].tolist())
