@@ -8,16 +8,16 @@ import msgspec
 import numpy as np
 import pytest
 from laws.world import World, event, fill, raws, small
+from streamrec.settings.learning import BlendSettings
+from streamrec.state.rows import decode_user
 
 from streamrec.events.event import Item
 from streamrec.ranking.lists import NOBODY, ListMaker
-from streamrec.settings.learning import BlendSettings
 from streamrec.sources.registry import SOURCES
 from streamrec.state import updates
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
 from streamrec.state.metadata_shard import MetadataShard
-from streamrec.state.rows import decode_user
 
 USERS, ITEMS, EVENTS, BATCH, CUT = 8, 25, 140, 10, 70
 KINDS = ("click", "click", "click", "view", "purchase", "dislike", "remove", "impression")

@@ -11,7 +11,6 @@ from laws.world import World, event, raws, small
 from needs import needs_server
 from redis.cluster import RedisCluster
 from redis.crc import key_slot
-from streamrec.state.rows import LIST_COLUMNS
 
 from streamrec.blend.rules import BLEND_KEY
 from streamrec.errors import CommitConflict, ConfigurationError, StoreError

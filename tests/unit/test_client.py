@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import redis
 from servers import RedisServer
+from streamrec.state.rows import LIST_HEADER, VERSION
 
 from streamrec.client import Client
 from streamrec.errors import StoreError, UnknownVersion
 from streamrec.local.child import free_port
 from streamrec.settings.sections import RedisSettings
 from streamrec.state.keys import key_of
-from streamrec.state.rows import LIST_HEADER, VERSION
 from streamrec.transport.redis_keys import key
 from streamrec.transport.redis_store import Store
 
