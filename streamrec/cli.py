@@ -7,21 +7,23 @@ import math
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streamrec import __version__
 from streamrec.commands.options import (
-    Columns,
     Commands,
-    DefaultType,
     Options,
     end,
     local_settings_of,
+    reads_events,
     settings_of,
 )
 from streamrec.commands.quality import add_to
+
+if TYPE_CHECKING:
+    from streamrec.files.reading import Reading
 
 EXIT_CODES = """Exit codes: 0 done; 1 failed; 2 wrong usage; 65 stored or sent data is wrong;
 69 Kafka or Redis is not there; 70 a child process died; 78 wrong configuration; 130 Ctrl-C.
@@ -87,8 +89,10 @@ def up(
 
 
 @app.command()
+@reads_events
 def demo(
     ctx: typer.Context,
+    reading: "Reading",
     seconds: Annotated[
         float | None, typer.Option(min=0, help="About how long; 0: the whole log.  [default: 120]")
     ] = None,
@@ -99,28 +103,24 @@ def demo(
     events: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Replay this: CSV, JSON lines or Parquet.")
     ] = None,
-    columns: Columns = "",
-    default_type: DefaultType = "click",
 ) -> None:
     """Replay real shopping and watch the lists change; Kafka and Redis are always embedded ones."""
     options: Options = ctx.obj
     settings, given = options.load()
     if events is None and "profile" not in given:
         settings, _ = options.load(flags={"profile": "shop"})
-    from streamrec.demo.demo import Reading, run
-    from streamrec.files.events import parse_columns
+    from streamrec.demo.demo import run
 
     shown = {} if seconds is None else {"seconds": seconds or math.inf}
-    reading = Reading(events, parse_columns(columns), default_type)
-    end(run(settings, reading, keep=keep, json_file=json_file, **shown))
+    end(run(settings, events, reading, keep=keep, json_file=json_file, **shown))
 
 
 @app.command()
+@reads_events
 def replay(
     ctx: typer.Context,
+    reading: "Reading",
     file: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet.")],
-    columns: Columns = "",
-    default_type: DefaultType = "click",
     speed: Annotated[
         float | None, typer.Option(help="Events a second, whether they are learnt or not.")
     ] = None,
@@ -134,11 +134,8 @@ def replay(
     """Send a file's events to Kafka in time order, no faster than they are learnt."""
     settings = settings_of(ctx)
     from streamrec.commands.replay import run
-    from streamrec.files.events import parse_columns
 
-    mapping = parse_columns(columns)
-    pace = {"speed": speed, "time_factor": time_factor}
-    end(run(settings, file, columns=mapping, default_type=default_type, ids=ids, **pace))
+    end(run(settings, file, reading, speed=speed, time_factor=time_factor, ids=ids))
 
 
 @app.command()

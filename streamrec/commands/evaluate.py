@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streamrec.commands.evaluate_options import LAGS, lag_words, parse_lag
 from streamrec.commands.evaluate_print import print_result
+from streamrec.commands.options import say
 from streamrec.errors import ConfigurationError
 from streamrec.evaluation.choose import choose
 from streamrec.evaluation.peers.other_blends import OtherBlends
@@ -26,9 +27,9 @@ from streamrec.evaluation.tally import BLEND, Tally
 from streamrec.events.event import Event, Item
 from streamrec.files.event_table import EventTable
 from streamrec.files.events import read_events
-from streamrec.files.items import read_items
+from streamrec.files.reading import Reading
 from streamrec.settings.sections import Settings
-from streamrec.sources.registry import SEGMENT_PREFIX, SOURCES
+from streamrec.sources.registry import SOURCES
 
 
 class Plan(NamedTuple):
@@ -56,7 +57,7 @@ class Log(NamedTuple):
 def run(
     settings: Settings,
     events: EventTable,
-    items: Path | None,
+    catalogue: Mapping[str, Item],
     plan: Plan,
     *,
     json_file: Path | None = None,
@@ -67,9 +68,10 @@ def run(
         _check_writable(file)  # else hours of work could not be written
     parse_lag(plan.lag)
     console = Console(stderr=True)
-    catalogue = read_items(items) if items else {}
     log = Log(events, catalogue, frozenset(plan.types or events.type_names))
     settings, remarks = fitted(settings, log)
+    if catalogue:
+        say(_joined(log))
     if settings.lists.filters:
         remarks.append(
             "lists.filters: events on items that they remove are not scored; sources alone and "
@@ -199,17 +201,23 @@ def chosen_profile(table: EventTable) -> tuple[str, str]:
     return found.profile, found.why
 
 
-def read(file: Path, columns: Mapping[str, str], default_type: str) -> EventTable:
+def _joined(log: Log) -> str:
+    """Return in words how many items have metadata; ids of two forms show here."""
+    names = log.events.item_names
+    known = sum(name in log.items for name in names)
+    if known:
+        return f"{known:,} of the log's {len(names):,} items have metadata."
+    return (
+        f"None of the log's {len(names):,} items has metadata: the log calls them as "
+        f"{names[0]!r}, the file of items as {next(iter(log.items))!r}."
+    )
+
+
+def read(file: Path, reading: Reading) -> EventTable:
     """Return the log; raises ConfigurationError where there is nothing to evaluate."""
-    table = read_events(file, columns, default_type)
+    table = read_events(file, reading, say)
     if len(table) < 2:
         raise ConfigurationError(f"{file} has {len(table)} events: nothing to evaluate.")
-    for name in table.item_names:
-        if name.startswith(SEGMENT_PREFIX):
-            raise ConfigurationError(
-                f"{file}: item {name!r} begins with the control character \\x1f, which is kept for "
-                "segments: give it another id."
-            )
     return table
 
 

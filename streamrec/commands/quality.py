@@ -1,11 +1,22 @@
 """Commands about how good the lists are, and why they are what they are."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamrec.commands.options import Columns, DefaultType, Options, end, settings_of
+from streamrec.commands.options import (
+    ItemColumns,
+    Options,
+    end,
+    reading_of,
+    reads_events,
+    say,
+    settings_of,
+)
+
+if TYPE_CHECKING:
+    from streamrec.files.reading import Reading
 
 
 def add_to(app: typer.Typer) -> None:
@@ -14,8 +25,10 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
+@reads_events
 def evaluate(
     ctx: typer.Context,
+    reading: "Reading",
     events: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet.")],
     items: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Item ids, titles, categories, texts.")
@@ -46,19 +59,21 @@ def evaluate(
     seed: Annotated[int | None, typer.Option(min=0, help="factors.seed")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page with plots.")] = None,
-    columns: Columns = "",
-    default_type: DefaultType = "click",
+    item_columns: ItemColumns = "",
 ) -> None:
     """Say how good the lists would have been on a log: first recommend, then learn, each event."""
     from streamrec.commands import evaluate as role
     from streamrec.commands import evaluate_options as asked
-    from streamrec.files.events import parse_columns
+    from streamrec.files.items import read_items
 
     options: Options = ctx.obj
-    table = role.read(events, parse_columns(columns), default_type)
-    if not profile and "profile" not in options.load()[1]:
+    settings, given = options.load()
+    table = role.read(events, reading)
+    of_items = reading_of(settings.items.mapping, item_columns).allowing_as(reading)
+    catalogue = read_items(items, of_items, say) if items else {}
+    if not profile and "profile" not in given:
         profile, why = role.chosen_profile(table.taken(slice(limit)))
-        typer.echo(f"Profile {profile}: {why}.", err=True)
+        say(f"Profile {profile}: {why}.")
     chosen = {
         "profile": profile, "lists.exclude": exclude, "blend.kind": blend,
         "factors.seed": "" if seed is None else str(seed), "blend.off": asked.off_but(sources),
@@ -68,7 +83,7 @@ def evaluate(
         limit, warm_up, asked.names_in(types), lag, workers, asked.peers_of(asked.names_in(peers)),
         asked.blends_of(asked.names_in(compare)), staleness, ablation,
     )  # fmt: skip
-    end(role.run(settings, table, items, plan, json_file=json_file, report_file=report))
+    end(role.run(settings, table, catalogue, plan, json_file=json_file, report_file=report))
 
 
 def explain(

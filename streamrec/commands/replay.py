@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from streamrec.commands.options import say
 from streamrec.errors import ConfigurationError
 from streamrec.files.event_table import EventTable
 from streamrec.files.events import read_events
+from streamrec.files.reading import Reading
 from streamrec.replay.pace import EventTimePace, KeepUpPace, Pace, SteadyPace
 from streamrec.replay.progress import LearntEvents
 from streamrec.replay.replay import TARGET_SECONDS, Replay
@@ -16,15 +18,14 @@ from streamrec.transport.open_log import open_log
 def run(
     settings: Settings,
     file: Path,
+    reading: Reading,
     *,
-    columns: dict[str, str] | None = None,
-    default_type: str = "click",
     speed: float | None = None,
     time_factor: float | None = None,
     ids: bool = False,
 ) -> int:
     """Replay a file and return the exit status."""
-    table = read_events(file, columns, default_type)
+    table = read_events(file, reading, say)
     if not len(table):
         raise ConfigurationError(f"{file} has no events.")
     pace = choose_pace(table, speed, time_factor)

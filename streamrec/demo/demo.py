@@ -4,11 +4,10 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 from rich.console import Console
@@ -17,6 +16,7 @@ from streamrec.demo.play import Play
 from streamrec.errors import ConfigurationError
 from streamrec.files.event_table import EventTable
 from streamrec.files.events import read_events
+from streamrec.files.reading import Reading
 from streamrec.local.machine import Local, ending_on_signals
 from streamrec.settings.sections import Settings
 
@@ -24,23 +24,18 @@ DEFAULT_SECONDS = 120.0
 PARTITIONS = 2
 
 
-class Reading(NamedTuple):
-    """What to replay: an event file, or the shopping log where there is none."""
-
-    file: Path | None = None
-    columns: Mapping[str, str] = {}
-    default_type: str = "click"
-
-
 def run(
     settings: Settings,
+    file: Path | None,
     reading: Reading,
     *,
     seconds: float = DEFAULT_SECONDS,
     keep: bool = False,
     json_file: Path | None = None,
 ) -> int:
-    """Run the demonstration and return the exit status; 130 when Ctrl-C cut it short.
+    """Run the demonstration on a file or, without one, on the shopping log; return the exit status.
+
+    130 when Ctrl-C cut it short.
 
     It takes about `seconds`, or until the events end, then sends its one click, and ends or, with
     `keep`, waits for Ctrl-C.
@@ -51,7 +46,7 @@ def run(
     with ending_on_signals(), closing(local):
         finished = False
         try:
-            with closing(_start(local, reading, console, started)) as play:
+            with closing(_start(local, file, reading, console, started)) as play:
                 play.replay_until(seconds)
                 reaction = play.click()
                 if json_file is not None:
@@ -67,8 +62,9 @@ def run(
 class Loading(threading.Thread):
     """Reads the events while the servers start."""
 
-    def __init__(self, reading: Reading, say: Callable[[str], None]) -> None:
+    def __init__(self, file: Path | None, reading: Reading, say: Callable[[str], None]) -> None:
         super().__init__(daemon=True)
+        self._file = file
         self._reading = reading
         self._say = say
         self._table: EventTable | None = None
@@ -77,12 +73,12 @@ class Loading(threading.Thread):
 
     def run(self) -> None:
         """Read the file, or the shopping log when none is given."""
-        file, columns, default_type = self._reading
+        file = self._file
         try:
             if file is not None:
-                self._table = read_events(file, columns, default_type)
+                self._table = read_events(file, self._reading, self._say)
             else:
-                from streamrec.files.parquet import read_shopping
+                from streamrec.demo.shopping import read_shopping
 
                 self._table = read_shopping()
             if not len(self._table):
@@ -105,13 +101,15 @@ class Loading(threading.Thread):
         return self._table
 
 
-def _start(local: Local, reading: Reading, console: Console, started: float) -> Play:
+def _start(
+    local: Local, file: Path | None, reading: Reading, console: Console, started: float
+) -> Play:
     """Start servers and processes; return the demonstration, ready to replay."""
 
     def say(text: str) -> None:
         console.print(f"[dim]{time.monotonic() - started:5.1f} s[/]  {text}")
 
-    loading = Loading(reading, say)
+    loading = Loading(file, reading, say)
     with console.status("starting Kafka and Redis"):
         local.start_servers(None, None, PARTITIONS)
         say(f"Kafka {local.settings.kafka.brokers} and Redis {local.settings.redis.url} (embedded)")
