@@ -71,7 +71,6 @@ def as_id(cell: object, field: str, untyped: bool = False) -> str:
 
     `untyped`: text that is written as a fraction is a number, as in CSV. Raises ValueError.
     """
-    cell = plain(cell)
     if type(cell) is int:
         cell = str(cell)
     elif untyped and type(cell) is str and WAS_FLOAT.fullmatch(cell):
@@ -87,8 +86,10 @@ def distinct(column: Column) -> tuple[NDArray[np.int32], list[Any]]:
     packed = _packed(column)
     if packed is not None:
         try:
-            coded = packed.dictionary_encode("encode")
-            return coded.indices.to_numpy().astype(np.int32), coded.dictionary.to_pylist()
+            has = arrow().types.is_dictionary(packed.type)
+            coded = (packed.indices if has else packed).dictionary_encode("encode")
+            cells = packed.dictionary.take(coded.dictionary) if has else coded.dictionary
+            return coded.indices.to_numpy(), cells.to_pylist()
         except (NotImplementedError, ValueError, OverflowError):
             pass  # lists, structs, and moments that Python has no word for
     places: dict[object, int] = {}
@@ -112,14 +113,10 @@ def named(
 ) -> tuple[NDArray[np.int32], list[str], Reasons]:
     """Return codes into the names that `rule` gives to cells, and the rows it refuses (-1)."""
     codes, cells = distinct(column)
+    made, why = _each(cells, rule)
     names: dict[str, int] = {}
-    places, why = np.full(len(cells), -1, np.int32), Reasons()
-    for place, cell in enumerate(cells):
-        try:
-            places[place] = names.setdefault(rule(cell), len(names))
-        except ValueError as error:
-            why[place] = str(error)
-    coded = places[codes]
+    places = [-1 if name is None else names.setdefault(name, len(names)) for name in made]
+    coded = np.array(places, np.int32)[codes]
     rows = np.flatnonzero(coded < 0) if why else ()
     return coded, list(names), {int(row): why[codes[row]] for row in rows}
 
@@ -160,8 +157,6 @@ def _packed(column: Column) -> Any:
         except (pa.ArrowException, OverflowError, UnicodeEncodeError):
             return None
     packed = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if pa.types.is_dictionary(packed.type):
-        packed = packed.cast(packed.type.value_type)
     moments = pa.types.is_temporal(packed.type) and not pa.types.is_duration(packed.type)
     return packed.cast(pa.string()) if moments else packed
 
@@ -175,7 +170,10 @@ def _numbers(column: Column) -> NDArray[Any]:
     if packed is None:
         cells = [cell if type(cell) in (int, float) else np.nan for cell in column]
         return np.array(cells, np.float64)
-    types, kind = pa.types, packed.type
+    types = pa.types
+    if types.is_dictionary(packed.type):
+        packed = packed.cast(packed.type.value_type)
+    kind = packed.type
     try:
         if not (types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)):
             if types.is_boolean(kind) or types.is_nested(kind) or types.is_duration(kind):
@@ -204,16 +202,23 @@ def _mended(
         return numbers, {}
     listing = isinstance(column, list)
     codes, cells = distinct([column[row] for row in rows] if listing else column.take(rows))
-    made, why = np.full(len(cells), np.nan), Reasons()
-    for place, cell in enumerate(cells):
-        try:
-            made[place] = rule(plain(cell))
-        except ValueError as error:
-            why[place] = str(error)
-    numbers[rows] = made[codes]
+    made, why = _each(cells, rule)
+    numbers[rows] = np.array(made, np.float64)[codes]  # None becomes NaN
     if not why:
         return numbers, {}
     return numbers, {int(r): why[c] for r, c in zip(rows, codes.tolist(), strict=True) if c in why}
+
+
+def _each(cells: list[Any], rule: Callable[[Any], Any]) -> tuple[list[Any], Reasons]:
+    """Return what a rule makes of each cell, None where it raises ValueError, and its words."""
+    made, why = list[Any](), Reasons()
+    for place, cell in enumerate(cells):
+        try:
+            made.append(rule(plain(cell)))
+        except ValueError as error:
+            made.append(None)
+            why[place] = str(error)
+    return made, why
 
 
 def _value(cell: object) -> float:
@@ -248,22 +253,22 @@ def _moment(cell: object, form: TimeForm) -> float:
         raise ValueError("ts is missing")
     if isinstance(cell, bool | list | dict | timedelta):
         raise ValueError(f"ts is {quote(cell)}, which is no time")
-    text = str(cell).strip()
-    if form.format not in ("", *UNITS):
-        text = text.removesuffix(".0")  # of a column that was one of floats for a while
-        moment = _in_zone(datetime.strptime(text, form.format), form.zone)  # noqa: DTZ007
-    elif re.fullmatch(DECIMAL, text):
+    text, asked = str(cell).strip(), form.format not in ("", *UNITS)
+    if not asked and re.fullmatch(DECIMAL, text):
         moment = float(_scaled(np.array([float(text)]), form.format)[0])
         if moment != moment:
             raise ValueError(f"ts is {text}: a date? --time-format %Y%m%d and so on; else s or ms")
     else:
         try:
-            moment = _in_zone(datetime.fromisoformat(text.replace(" UTC", "Z")), form.zone)
+            if asked:  # 20240101.0 is of a column that was one of floats for a while
+                local = datetime.strptime(text.removesuffix(".0"), form.format)  # noqa: DTZ007
+            else:
+                local = datetime.fromisoformat(text.replace(" UTC", "Z"))
         except ValueError:
-            raise ValueError(
-                f"ts is {quote(cell)}: not epoch seconds or milliseconds, nor RFC 3339; "
-                "--time-format says what else it is"
-            ) from None
+            usual = "epoch seconds or milliseconds, nor RFC 3339; --time-format says what else"
+            words = f"as --time-format {form.format} says" if asked else usual
+            raise ValueError(f"ts is {quote(cell)}: not {words}") from None
+        moment = _in_zone(local, form.zone)
     if not 0 <= moment <= TS_LIMIT:
         raise ValueError(f"ts is {quote(cell)}: before 1970, after 9999, or of another unit")
     return moment

@@ -24,7 +24,7 @@ BLOCK_BYTES = 1 << 24
 def read_delimited(
     file: Path, text: bytes, reading: Reading, wanted: Collection[str] | None
 ) -> Table:
-    """Return the rows as columns of bytes; lines end with a line feed."""
+    """Return the rows as columns of text; lines end with a line feed."""
     separator = (reading.separator or _separator(text[:BLOCK_BYTES].split(b"\n")[:20])).encode()
     if len(separator) > 1:
         text, separator = text.replace(separator, LONG), LONG
@@ -42,6 +42,7 @@ def read_delimited(
         if name and names.count(name) > 1:
             raise ConfigurationError(f"{file} has two columns {name}: rename one.")
     width = len(names)
+    body, not_text = _decodable(body, first)
     body, continued = _requoted(body, separator, width, first)
     table, broken = _parsed(body, separator, width, [*places.values()], bool(continued))
 
@@ -52,10 +53,22 @@ def read_delimited(
     if broken:
         records = lines_but(continued)
         broken = {records[record - 1]: why for record, why in broken.items()}
+    broken |= dict.fromkeys(not_text, "it is not UTF-8 text")
     columns = {name: table[place] for name, place in places.items()}
     rows, left_out = len(table), continued | broken.keys()
     numbers = partial(lines_but, left_out)
     return Table(file, names, columns, rows, "line", numbers, broken, True, spaced)
+
+
+def _decodable(body: bytes, first: int) -> tuple[bytes, list[int]]:
+    """Return the text without the lines that are none, which pyarrow would lose, and these."""
+    try:
+        body.decode()
+        return body, []
+    except UnicodeDecodeError:
+        lines = [(line, line.decode(errors="ignore").encode()) for line in body.split(b"\n")]
+    wrong = [number for number, (line, text) in enumerate(lines, first) if line != text]
+    return b"\n".join(text if text == line else b"" for line, text in lines), wrong
 
 
 def _separator(lines: Sequence[bytes]) -> str:
@@ -111,7 +124,7 @@ def _parsed(
     pa, broken = arrow(), Reasons()
     names = [str(place) for place in range(width)]
     if not body.strip(b"\n"):
-        return pa.table({name: pa.array([], pa.binary()) for name in names}), broken
+        return pa.table({name: pa.array([], pa.string()) for name in names}), broken
 
     def refuse(row: Any) -> str:
         broken[row.number] = f"{row.actual_columns} fields where there should be {width}"
@@ -126,7 +139,7 @@ def _parsed(
             invalid_row_handler=refuse,
         ),
         pa.csv.ConvertOptions(
-            include_columns=places, column_types=dict.fromkeys(names, pa.binary())
+            include_columns=places, column_types=dict.fromkeys(names, pa.string())
         ),
     )
     return table, broken

@@ -84,8 +84,9 @@ def _json_lines(file: Path, text: bytes, wanted: Collection[str] | None) -> Tabl
 
 
 def _parquet(file: Path, wanted: Collection[str] | None) -> Table:
-    rows = arrow().parquet.ParquetDataset(file)
+    rows = arrow().parquet.ParquetDataset(file, read_dictionary=list(wanted or ()))
     names = rows.schema.names
     table = rows.read(columns=[name for name in names if wanted is None or name in wanted])
+    table = table.unify_dictionaries()
     columns = dict(zip(table.column_names, table.columns, strict=True))
     return Table(file, names, columns, len(table), "row", lambda: range(1, len(table) + 1), {})

@@ -14,9 +14,9 @@ from streamrec.files.events import AS_USUAL, Say, silent
 from streamrec.files.formats import read_table
 from streamrec.files.reading import ITEM_FIELDS, Reading
 
-NUMBER = re.compile(rb"-?(0|[1-9][0-9]{0,14})(\.[0-9]+)?([eE][-+]?[0-9]{1,2})?")
+NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]+)?([eE][-+]?[0-9]{1,2})?")
 """What is a number in a file of text: 007 and numbers of 16 digits are none."""
-FLAGS = {b"true": True, b"false": False}
+FLAGS = {"true": True, "false": False, "yes": True, "no": False}
 
 
 def read_items(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> dict[str, Item]:
@@ -72,12 +72,12 @@ def _item(fields: dict[str, Any], further: dict[str, Any], untyped: bool, spaced
     return found
 
 
-def _typed(column: list[bytes]) -> list[Any]:
+def _typed(column: list[str]) -> list[Any]:
     """Return a column of text as numbers, or true and false, if it has nothing else."""
     filled = {cell for cell in column if cell}
     if all(map(NUMBER.fullmatch, filled)):
         return [float(cell) if cell else None for cell in column]
-    if all(cell.lower() in FLAGS for cell in filled):
+    if all(cell.lower() in ("true", "false") for cell in filled):
         return [FLAGS.get(cell.lower()) for cell in column]
     return list(column)
 
@@ -85,11 +85,11 @@ def _typed(column: list[bytes]) -> list[Any]:
 def _flag(cell: Any) -> bool:
     """Return true or false; a number is what is in stock."""
     text = str(cell).strip().lower()
-    if NUMBER.fullmatch(text.encode()):
+    if NUMBER.fullmatch(text):
         return float(text) > 0
-    if text not in ("true", "false", "yes", "no"):
+    if text not in FLAGS:
         raise ValueError(f"available is {quote(cell)}: give true, false or a number")
-    return text in ("true", "yes")
+    return FLAGS[text]
 
 
 def _words(cell: Any) -> str:

@@ -514,7 +514,7 @@ def test_one_mapping_serves_files_too_and_options_go_before_it() -> None:
             '{"user": "u", "item": "i", "ts": 5}\n{{{\n',
             "log.jsonl, line 2: it is not a JSON object",
         ),
-        ("log.csv", b"user_id,item_id,ts\n\xff,1,5\n", "log.csv, line 2: b'\\xff' is not UTF-8"),
+        ("log.csv", b"user_id,item_id,ts\n\xff,1,5\n", "log.csv, line 2: it is not UTF-8"),
         ("log.csv.gz", b"\x1f\x8b\x08\x00\x00\x00\x00\x00", "Cannot read log.csv.gz"),
         ("log.parquet", "PAR1", "log.parquet"),
     ],

@@ -320,7 +320,9 @@ def test_how_many_rows_may_be_refused(tmp_path: Path) -> None:
     lines = '{"user": 1, "item": 2, "ts": 3}\n\n[1]\n{"user": "\xff"}\n'.encode("latin-1")
     assert len(events(tmp_path, lines, "log.jsonl", max_refused=2)) == 1
     assert "line 3: it is not a JSON object" in reason(tmp_path, lines, "log.jsonl")
-    assert "line 2: b'\\xff' is not UTF-8" in reason(tmp_path, b"user,item,ts\n\xff,i,1\n")
+    odd = b"user,item,ts\nu,i,1\n\xff,i\nu,i,soon\n"
+    assert "line 3: it is not UTF-8 text" in reason(tmp_path, odd, max_refused=1)
+    assert len(events(tmp_path, odd, max_refused=2)) == 1
 
 
 def test_sessions_and_segments(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_file_without_items(tmp_path: Path) -> None:
         ("i.jsonl", '{"item": "a", "attributes": {"x": [1]}}\n', "i.jsonl, line 1: Expected"),
         ("i.jsonl", '{"item": "a", "text": "' + "x" * 70_000 + '"}', "line 1: 70"),
         ("i.parquet", "PAR", "i.parquet"),
-        ("i.csv", b"item_id\n\xff\xfe\n", r"i.csv, line 2: b'\xff\xfe' is not UTF-8 text"),
+        ("i.csv", b"item_id\n\xff\xfe\n", "i.csv, line 2: it is not UTF-8 text"),
         ("i.csv.gz", b"\x1f\x8b\x08\x00\x00", "Cannot read"),
     ],
 )
