@@ -112,7 +112,7 @@ def parts_of(asked: str | None, stream: Stream) -> list[str]:
 def read(stream: Stream) -> Dataset | None:
     """Return the stream's log; None if its file is not there."""
     if not stream.folder:
-        from streamrec.files.parquet import read_shopping
+        from streamrec.demo.shopping import read_shopping
 
         table = read_shopping(stream.user)
         items = {

@@ -31,4 +31,4 @@ def needs_server(start: Callable[[], Server]) -> Server:
 def _missing(reason: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+    pytest.skip(reason, allow_module_level=True)

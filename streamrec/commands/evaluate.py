@@ -11,18 +11,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from streamrec.commands.options import Columns, DefaultType, Options
+from streamrec.commands.options import (
+    ItemColumns,
+    Options,
+    reading_of,
+    reads_events,
+    say,
+)
 from streamrec.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from streamrec.evaluation.evaluate import Plan
-    from streamrec.events.event import Event
+    from streamrec.events.event import Event, Item
     from streamrec.files.event_table import EventTable
+    from streamrec.files.reading import Reading
     from streamrec.settings.sections import Settings
 
 
+@reads_events
 def evaluate(
     ctx: typer.Context,
+    reading: "Reading",
     events: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet.")],
     items: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Item ids, titles, categories, texts.")
@@ -53,24 +62,25 @@ def evaluate(
     seed: Annotated[int | None, typer.Option(min=0, help="factors.seed")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page with plots.")] = None,
-    columns: Columns = "",
-    default_type: DefaultType = "click",
+    item_columns: ItemColumns = "",
 ) -> None:
     """Say how good the lists would have been on a log: first recommend, then learn, each event."""
     from streamrec.evaluation.choose import choose
     from streamrec.evaluation.evaluate import Plan
     from streamrec.evaluation.peers.other_blends import OTHER_BLENDS
     from streamrec.evaluation.peers.registry import PEERS
-    from streamrec.files.events import parse_columns
+    from streamrec.files.items import read_items
     from streamrec.sources.registry import names_of
 
     options: Options = ctx.obj
-    table = _read(events, parse_columns(columns), default_type)
     settings, given = options.load()
+    table = _read(events, reading)
+    of_items = reading_of(settings.items.mapping, item_columns).allowing_as(reading)
+    catalogue = read_items(items, of_items, say) if items else {}
     if not profile and "profile" not in given:
         start = table.taken(slice(limit))
         profile, why = choose(start.users, start.items, start.ts)
-        typer.echo(f"Profile {profile}: {why}.", err=True)
+        say(f"Profile {profile}: {why}.")
     known = names_of(settings)
     named = _names("--sources", sources, known)
     asked = {
@@ -87,7 +97,7 @@ def evaluate(
     for file in filter(None, (json_file, report)):
         _check_writable(file)  # else hours of work could not be written
     render = _renderer() if report is not None else None
-    result = _evaluated(settings, table, items, plan)
+    result = _evaluated(settings, table, catalogue, plan)
     _print(result)
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=1) + "\n")
@@ -96,17 +106,15 @@ def evaluate(
 
 
 def _evaluated(
-    settings: "Settings", table: "EventTable", items: Path | None, plan: "Plan"
+    settings: "Settings", table: "EventTable", catalogue: "Mapping[str, Item]", plan: "Plan"
 ) -> dict[str, Any]:
     from streamrec.evaluation.evaluate import Dataset, evaluate_all, fitted, parse_lag
-    from streamrec.files.items import read_items
 
     parse_lag(plan.lag)
-    catalogue = read_items(items) if items else {}
     dataset = Dataset(table, catalogue, frozenset(plan.types or table.type_names))
     settings, remarks = fitted(settings, dataset)
     for remark in remarks:
-        typer.echo(remark, err=True)
+        say(remark)
     return evaluate_all(settings, dataset, plan, time.monotonic, _with_bar)
 
 
@@ -119,20 +127,13 @@ def _names(option: str, text: str, known: Collection[str] = ()) -> tuple[str, ..
     return names
 
 
-def _read(file: Path, columns: Mapping[str, str], default_type: str) -> "EventTable":
+def _read(file: Path, reading: "Reading") -> "EventTable":
     """Return the log; raises ConfigurationError where there is nothing to evaluate."""
     from streamrec.files.events import read_events
-    from streamrec.sources.segment import SEGMENT_PREFIX
 
-    table = read_events(file, columns, default_type)
+    table = read_events(file, reading, say)
     if len(table) < 2:
         raise ConfigurationError(f"{file} has {len(table)} events: nothing to evaluate.")
-    for name in table.item_names:
-        if name.startswith(SEGMENT_PREFIX):
-            raise ConfigurationError(
-                f"{file}: item {name!r} begins with the control character \\x1f, which is kept for "
-                "segments: give it another id."
-            )
     return table
 
 

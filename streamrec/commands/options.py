@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from inspect import Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -12,15 +13,25 @@ from typer.core import TyperGroup
 from streamrec.errors import ConfigurationError, StreamrecError
 
 if TYPE_CHECKING:
-    from streamrec.settings.sections import Settings
+    from streamrec.files.reading import Fields, Reading
+    from streamrec.settings.sections import FieldMapping, ItemMapping, Settings
 
 
 _COLUMNS = "The file's names of user, item, type, ts, value, session, segment: user=customer"
+_ITEM_COLUMNS = "The same of item, title, categories, text, available, attributes."
 Columns = Annotated[str, typer.Option(metavar="FIELD=COLUMN,...", help=_COLUMNS)]
+ItemColumns = Annotated[str, typer.Option(metavar="FIELD=COLUMN,...", help=_ITEM_COLUMNS)]
 DefaultType = Annotated[
     str, typer.Option("--as", metavar="TYPE", help="Type of events that have none.")
 ]
-"""Options of the commands that read a file of events."""
+Separator = Annotated[str, typer.Option(help="Between columns (default: found: , ; tab | ::).")]
+NoHeader = Annotated[bool, typer.Option("--no-header", help="Columns are called 1, 2, 3.")]
+TimeFormat = Annotated[str, typer.Option(help="s, ms, us, ns, or as %d-%m-%Y.")]
+TimeZone = Annotated[str, typer.Option(help="Of times without one, as Europe/Berlin.")]
+TypesMap = Annotated[str, typer.Option(metavar="OLD=NEW,...", help="Types: 0=impression,1=click")]
+MinValue = Annotated[float | None, typer.Option(help="Leave out events of a lower value.")]
+MaxRefused = Annotated[str, typer.Option(metavar="N|P%", help="Rows that may be left out.")]
+"""Options of the commands that read files."""
 
 
 class Commands(TyperGroup):
@@ -77,6 +88,59 @@ def settings_of(ctx: typer.Context, *, logs: bool = False) -> "Settings":
     """Return the settings that the command runs under."""
     options: Options = ctx.obj
     return options.load(logs=logs)[0]
+
+
+def reading_of(
+    mapping: "FieldMapping | ItemMapping",
+    columns: Columns = "",
+    default_type: DefaultType = "click",
+    separator: Separator = "",
+    no_header: NoHeader = False,
+    time_format: TimeFormat = "",
+    time_zone: TimeZone = "UTC",
+    types_map: TypesMap = "",
+    min_value: MinValue = None,
+    max_refused: MaxRefused = "0",
+) -> "Reading":
+    """Return how a file of events or of items is to be read; `columns` win over `mapping`."""
+    from streamrec.files import reading
+    from streamrec.settings.sections import FieldMapping
+
+    of_events = isinstance(mapping, FieldMapping)
+    fields: Fields = reading.EVENT_FIELDS if of_events else reading.ITEM_FIELDS
+    paths = {ours: getattr(mapping, ours, ours) for ours in fields}
+    return reading.Reading(
+        reading.parse_columns(columns, fields, "--columns" if of_events else "--item-columns"),
+        {ours: path for ours, path in paths.items() if path != ours},
+        default_type,
+        {"tab": "\t", "\\t": "\t"}.get(separator, separator),
+        not no_header,
+        reading.parse_time(time_format, time_zone),
+        reading.parse_pairs(types_map, "--types-map", "OLD=NEW, e.g. 0=impression"),
+        min_value,
+        *reading.parse_refused(max_refused),
+    )
+
+
+def reads_events(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `reading_of`, and what it returns as argument `reading`."""
+    asked = list(signature(reading_of).parameters.values())[1:]
+    own = [one for one in signature(command).parameters.values() if one.name != "reading"]
+
+    def run(ctx: typer.Context, **given: Any) -> None:
+        options = {one.name: given.pop(one.name) for one in asked}
+        mapping = settings_of(ctx).events.mapping
+        command(ctx, reading=reading_of(mapping, **options), **given)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__annotations__ = {one.name: one.annotation for one in (*own, *asked)}
+    run.__signature__ = Signature([*own, *asked])  # type: ignore[attr-defined]
+    return run
+
+
+def say(words: str) -> None:
+    """Print beside the result, on standard error."""
+    typer.echo(words, err=True)
 
 
 def end(code: int) -> NoReturn:

@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamrec.commands.options import Columns, DefaultType, settings_of
+from streamrec.commands.options import reads_events, say, settings_of
 from streamrec.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from streamrec.files.event_table import EventTable
+    from streamrec.files.reading import Reading
     from streamrec.replay.pace import Pace
 
 
+@reads_events
 def replay(
     ctx: typer.Context,
+    reading: "Reading",
     file: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet.")],
-    columns: Columns = "",
-    default_type: DefaultType = "click",
     speed: Annotated[
         float | None, typer.Option(help="Events a second, whether they are learnt or not.")
     ] = None,
@@ -31,14 +32,14 @@ def replay(
 ) -> None:
     """Send a file's events to Kafka in time order, no faster than they are learnt."""
     settings = settings_of(ctx)
-    from streamrec.files.events import parse_columns, read_events
+    from streamrec.files.events import read_events
     from streamrec.replay.pace import KeepUpPace
     from streamrec.replay.progress import LearntEvents
     from streamrec.replay.replay import Replay
     from streamrec.replay.screen import show_progress
     from streamrec.transport.open_kafka import open_kafka
 
-    table = read_events(file, parse_columns(columns), default_type)
+    table = read_events(file, reading, say)
     if not len(table):
         raise ConfigurationError(f"{file} has no events.")
     pace = _pace(table, speed, time_factor)

@@ -1,11 +1,9 @@
 """`streamrec demo`: real shopping through Kafka, lists that change, and what one click does."""
 
 import json
-from collections.abc import Mapping
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 from rich.console import Console
@@ -14,6 +12,7 @@ from streamrec.demo.play import Play
 from streamrec.errors import ConfigurationError
 from streamrec.files.event_table import EventTable
 from streamrec.files.events import read_events
+from streamrec.files.reading import Reading
 from streamrec.local.machine import Local, ending_on_signals
 from streamrec.settings.sections import Settings
 
@@ -21,23 +20,16 @@ DEFAULT_SECONDS = 120.0
 PARTITIONS = 2
 
 
-class Reading(NamedTuple):
-    """What to replay: an event file, or the shopping log where there is none."""
-
-    file: Path | None = None
-    columns: Mapping[str, str] = {}
-    default_type: str = "click"
-
-
 def run(
     settings: Settings,
+    file: Path | None,
     reading: Reading,
     *,
     seconds: float = DEFAULT_SECONDS,
     keep: bool = False,
     json_file: Path | None = None,
 ) -> int:
-    """Run the demonstration and return the exit status; 130 when Ctrl-C cut it short.
+    """Run it on a file, or on the shopping log; return the exit status, 130 where Ctrl-C cut it.
 
     Once the processes are ready it replays for about `seconds`, or until the events end, then sends
     its one click, and ends or, with `keep`, waits for Ctrl-C.
@@ -48,7 +40,7 @@ def run(
     with ending_on_signals(), closing(local):
         try:
             with console.status("reading the events"):
-                table = _read(reading, settings)
+                table = _read(file, reading, settings, console)
             users, items = len(table.user_names), len(table.item_names)
             of = f"{len(table):,} events of {users:,} {table.user_word}s, {items:,} items"
             console.print(f"{table.name}: {of}", soft_wrap=True, markup=False)
@@ -66,17 +58,17 @@ def run(
     return 0 if finished else 130
 
 
-def _read(reading: Reading, settings: Settings) -> EventTable:
-    if reading.file is None:
-        from streamrec.files.parquet import read_shopping  # needs pyarrow
+def _read(file: Path | None, reading: Reading, settings: Settings, console: Console) -> EventTable:
+    if file is None:
+        from streamrec.demo.shopping import read_shopping  # needs pyarrow
 
         return read_shopping()
-    table = read_events(reading.file, reading.columns, reading.default_type)
+    table = read_events(file, reading, lambda words: console.print(words, markup=False))
     if not len(table):
-        raise ConfigurationError(f"{reading.file} has no events.")
+        raise ConfigurationError(f"{file} has no events.")
     if not settings.events.weights.keys() & set(table.type_names):
         raise ConfigurationError(
-            f"{reading.file}: no type of its events has a weight, so all would be refused: "
+            f"{file}: no type of its events has a weight, so all would be refused: "
             f"streamrec --set events.weights.{table.type_names[0]}=1 demo ..."
         )
     return table

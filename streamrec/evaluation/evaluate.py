@@ -121,6 +121,8 @@ def fitted(settings: Settings, dataset: Dataset) -> tuple[Settings, list[str]]:
             "lists.filters: events on items that they remove are not scored; sources alone and "
             "peers are not filtered, only the blend's lists are."
         )
+    if dataset.items:
+        remarks.append(_joined(dataset))
     people = max(2, len(events.user_names))
     return (
         replace(
@@ -129,6 +131,18 @@ def fitted(settings: Settings, dataset: Dataset) -> tuple[Settings, list[str]]:
             users=replace(settings.users, cached_users=4 * people, max_users=8 * people),
         ),
         remarks,
+    )
+
+
+def _joined(dataset: Dataset) -> str:
+    """Return in words how many items have metadata; ids of two forms show here."""
+    names = dataset.events.item_names
+    known = sum(name in dataset.items for name in names)
+    if known:
+        return f"{known:,} of the log's {len(names):,} items have metadata."
+    return (
+        f"None of the log's {len(names):,} items has metadata: the log calls them as "
+        f"{names[0]!r}, the file of items as {next(iter(dataset.items))!r}."
     )
 
 

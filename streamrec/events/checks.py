@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -111,21 +110,31 @@ def _is_deep(value: bytes) -> bool:
     return False
 
 
-def dig(document: Mapping[str, Any], path: list[str]) -> Any:
-    """Return what lies at a dotted path (a number in it indexes a list); None when nothing does."""
-    node: Any = document
-    for part in path:
+def dig(document: Any, path: str) -> Any:
+    """Return what lies at a dotted path; None when nothing does.
+
+    A number in it is a place in a list. At each level a plain name with the dots in it goes first.
+    """
+    node, rest = document, path
+    while True:
+        if type(node) is dict and rest in node:
+            return node[rest]
+        part, dot, rest = rest.partition(".")
         if type(node) is dict:
             node = node.get(part)
         elif type(node) is list and part.isdecimal() and int(part) < len(node):
             node = node[int(part)]
         else:
             return None
-    return node
+        if not dot:
+            return node
 
 
 def checked_id(raw: Any, field: str) -> str:
-    """Return an id as a string: a string of 1..128 bytes, or an integer from 0 to 2^63 - 1."""
+    """Return an id as a string: a string of 1..128 bytes, or an integer from 0 to 2^63 - 1.
+
+    An integer that became a float, 7.0, is its digits (up to 2^53, where floats skip integers).
+    """
     if field == "user" and type(raw) is str and raw.startswith("~"):
         refuse("bad_id", f"user is {quote(raw)}: ids that begin with ~ are streamrec's own")
     if type(raw) is str and 0 < len(raw) <= ID_BYTES and not _FORBIDDEN.search(raw):
@@ -133,8 +142,12 @@ def checked_id(raw: Any, field: str) -> str:
             return raw
     elif type(raw) is int and 0 <= raw < 2**63:
         return str(raw)
+    elif type(raw) is float and raw.is_integer() and raw <= 2**53 and str(raw)[0] != "-":
+        return str(int(raw))
     elif raw is None:
         refuse("schema", f"{field} is missing")
+    if type(raw) in (int, float):
+        refuse("bad_id", f"{field} is {quote(raw)}: not a whole number from 0 to 2^63 - 1")
     refuse("bad_id", f"{field} is {quote(raw)}: 1..{ID_BYTES} bytes without controls or braces")
 
 

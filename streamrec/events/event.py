@@ -92,9 +92,7 @@ class EventDecoder:
         self._max_ahead = round(settings.max_ahead_seconds * 1000)
         self._max_age = round(settings.max_age_days * 86_400_000)
         self._own_shape = mapping == FieldMapping()
-        self._paths = {
-            name: getattr(mapping, name).split(".") for name in mapping.__struct_fields__
-        }
+        self._paths = {name: getattr(mapping, name) for name in mapping.__struct_fields__}
         self._fast = msgspec.json.Decoder(Event)
 
     def decode(self, value: bytes | None, timestamp: int) -> Event | Rejected:

@@ -1,85 +1,104 @@
-"""Item files: item_id, title, category (several with | between), text; the rest are attributes."""
+"""Item files: what the items topic has, as columns; every further column is an attribute."""
 
-import csv
-import zlib
-from collections.abc import Iterator, Mapping
+import re
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from streamrec.errors import ConfigurationError
-from streamrec.events.event import Item
-from streamrec.files.columns import missing_extra
-from streamrec.files.events import open_text
+from streamrec.events.checks import quote
+from streamrec.events.event import Item, Rejected, decode_item
+from streamrec.files.cells import Reasons, absent, as_id, listed, plain
+from streamrec.files.events import AS_USUAL, Say, silent
+from streamrec.files.formats import read_table
+from streamrec.files.reading import ITEM_FIELDS, Reading
 
-IDS = ("item_id", "item", "id")
+NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]+)?([eE][-+]?[0-9]{1,2})?")
+"""What is a number in a file of text: 007 and numbers of 16 digits are none."""
+FLAGS = {"true": True, "false": False, "yes": True, "no": False}
 
 
-def read_items(file: Path) -> dict[str, Item]:
-    """Return the items of a Parquet, CSV or JSON lines file by id.
+def read_items(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> dict[str, Item]:
+    """Return the items by id, the last row of each; `say` is told what became of the rows.
 
-    Raises ConfigurationError, with the line, for what cannot be read.
+    Raises ConfigurationError, with the row, for what cannot be read.
     """
-    try:
-        found = {}
-        for number, row in enumerate(_rows(file), 1):
-            item = _item(row)
-            if item is None:
-                columns = ", ".join(map(str, row)) or "none"
-                raise ConfigurationError(
-                    f"{file}, item {number}: no {' or '.join(IDS)}. Columns found: {columns}."
-                )
-            found[item.item] = item
-        return found
-    except OSError as error:
-        raise ConfigurationError(f"Cannot read {file}: {error.strerror or error}.") from None
-    except (UnicodeDecodeError, csv.Error, EOFError, zlib.error) as error:
-        raise ConfigurationError(f"Cannot read {file}: {error}.") from None
-
-
-def _rows(file: Path) -> Iterator[Mapping[str, Any]]:
-    if file.suffix in (".parquet", ".pq"):
+    table = read_table(file, reading, None)
+    found = table.choose(ITEM_FIELDS, ("item",), reading, "--item-columns")
+    cells = {ours: listed(table.columns[name]) for ours, name in found.items()}
+    others = {
+        name: listed(table.columns[name]) for name in table.names if name not in found.values()
+    }
+    if table.untyped:
+        others = {name: _typed(column) for name, column in others.items()}
+    spaced = found.get("categories") in table.spaced
+    items, wrong = dict[str, Item](), Reasons()
+    for row in range(table.rows):
         try:
-            import pyarrow.parquet as pq
-        except ImportError:
-            raise missing_extra(file) from None
-        try:
-            yield from pq.read_table(file).to_pylist()
+            fields = {ours: plain(column[row]) for ours, column in cells.items()}
+            further = {name: plain(column[row]) for name, column in others.items()}
+            item = _item(fields, further, table.untyped, spaced)
+            items[item.item] = item
         except ValueError as error:
-            raise ConfigurationError(f"Cannot read {file} as Parquet: {error}") from None
-        return
-    with open_text(file) as lines:
-        if ".jsonl" in file.name or ".ndjson" in file.name:
-            for number, line in enumerate(lines, 1):
-                try:
-                    if line.strip():
-                        yield msgspec.json.decode(line, type=dict[str, Any])
-                except msgspec.MsgspecError as error:
-                    text = f"{file}, line {number} is not a JSON object: {error}."
-                    raise ConfigurationError(text) from None
-        else:
-            yield from csv.DictReader(lines, delimiter="\t" if ".tsv" in file.name else ",")
+            wrong[row] = str(error)
+    say(table.settle(wrong, reading, f"{len(items):,} items"))
+    return items
 
 
-def _item(row: Mapping[str, Any]) -> Item | None:
-    name = next((row[key] for key in IDS if row.get(key) not in (None, "")), None)
-    if name is None:
-        return None
-    categories = row.get("categories") or row.get("category") or ()
+def _item(fields: dict[str, Any], further: dict[str, Any], untyped: bool, spaced: bool) -> Item:
+    """Return the item as the items topic would have it; raises ValueError."""
+    categories = fields.get("categories")
     if isinstance(categories, str):
-        categories = tuple(filter(None, (part.strip() for part in categories.split("|"))))
-    elif not isinstance(categories, list | tuple):
-        categories = (str(categories),)
-    known = (*IDS, "title", "text", "category", "categories")
-    return Item(
-        str(name),
-        str(row.get("title") or ""),
-        tuple(map(str, categories)),
-        str(row.get("text") or ""),
-        attributes={
-            str(k): v
-            for k, v in row.items()
-            if k not in known and isinstance(v, str | float | int | bool)
-        },
-    )
+        categories = categories.split(" " if spaced else "|")
+    elif not isinstance(categories, list):
+        categories = [categories]
+    available = fields.get("available")
+    attributes = {name: _scalar(cell) for name, cell in further.items()}
+    message: dict[str, Any] = {
+        "item": as_id(fields["item"], "item", untyped),
+        "title": _words(fields.get("title")),
+        "text": _words(fields.get("text")),
+        "categories": [words for words in map(_words, categories) if words],
+        "available": absent(available) or _flag(available),
+        "attributes": {name: cell for name, cell in attributes.items() if cell is not None},
+    }
+    own = fields.get("attributes")
+    if not absent(own):
+        message["attributes"] = {**message["attributes"], **own} if isinstance(own, dict) else own
+    found = decode_item(None, msgspec.json.encode(message))
+    if isinstance(found, Rejected):
+        raise ValueError(found.detail)
+    return found
+
+
+def _typed(column: list[str]) -> list[Any]:
+    """Return a column of text as numbers, or true and false, if it has nothing else."""
+    filled = {cell for cell in column if cell}
+    if all(map(NUMBER.fullmatch, filled)):
+        return [float(cell) if cell else None for cell in column]
+    if all(cell.lower() in ("true", "false") for cell in filled):
+        return [FLAGS.get(cell.lower()) for cell in column]
+    return list(column)
+
+
+def _flag(cell: Any) -> bool:
+    """Return true or false; a number is what is in stock."""
+    text = str(cell).strip().lower()
+    if NUMBER.fullmatch(text):
+        return float(text) > 0
+    if text not in FLAGS:
+        raise ValueError(f"available is {quote(cell)}: give true, false or a number")
+    return FLAGS[text]
+
+
+def _words(cell: Any) -> str:
+    whole = isinstance(cell, float) and cell.is_integer()
+    return "" if absent(cell) else str(int(cell) if whole else cell).strip()
+
+
+def _scalar(cell: Any) -> Any:
+    """Return what an attribute may be; None for nothing, lists, structs and inf."""
+    if absent(cell) or isinstance(cell, list | dict) or cell in (inf, -inf):
+        return None
+    return cell if isinstance(cell, str | int | float) else str(cell)

