@@ -2,14 +2,14 @@
 
 docs/configuration.md and deploy/streamrec.toml come from the sections in streamrec/settings/ and
 the lines under their fields, docs/metrics.md from streamrec/monitoring/metrics.py, the tables of
-rows in docs/redis.md from their columns. With `--check` nothing is written: a stale file is named,
+rows in docs/redis.md from their columns, that in docs/sources.md from the classes. With `--check` nothing is written: a stale file is named,
 exit 1.
 """
 
 import ast
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,9 +23,9 @@ from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.checks import range_of
 from streamrec.settings.load import all_settings, default_of, load, variable_of
 from streamrec.settings.profiles import PROFILES
-from streamrec.settings.sections import Settings
+from streamrec.settings.sections import CommonSettings, Settings, settings_type
 from streamrec.settings.types import Section
-from streamrec.sources.registry import sources_of
+from streamrec.sources.registry import all_sources, sources_of
 from streamrec.state.item_rows import BLEND, ItemSchema
 from streamrec.state.schema import Kind
 from streamrec.state.user_rows import USERS, user_columns
@@ -68,21 +68,23 @@ def generated() -> dict[str, str]:
         "docs/configuration.md": configuration_page(),
         "deploy/streamrec.toml": sample_file(),
         "docs/metrics.md": metrics_page(),
-        "docs/redis.md": redis_page((ROOT / "docs" / "redis.md").read_text(encoding="utf-8")),
+        "docs/redis.md": _page("redis.md", {"rows": _row_columns(), "sizes": _row_sizes()}),
+        "docs/sources.md": _page("sources.md", {"sources": sources_table()}),
     }
 
 
-def configuration_page() -> str:
-    """Return docs/configuration.md."""
-    types = all_settings()
+def configuration_page(extra: tuple[str, ...] = ()) -> str:
+    """Return docs/configuration.md; `extra`: as in the setting extra_sources."""
+    kind = settings_type(extra)
+    types = all_settings(kind)
     lines = [_CONFIGURATION_START]
-    for section in described_sections():
+    for section in described_sections(kind):
         title = f"[{section.name}]" if section.name else "Before all sections"
         lines += [f"\n## {title}\n", f"{section.meaning}\n"]
         lines += ["| key | default | may be | meaning |", "| --- | --- | --- | --- |"]
         for key, meaning in section.fields.items():
             name = section.setting(key)
-            default = f"`{toml_value(default_of(name))}`"
+            default = f"`{toml_value(default_of(name, kind))}`"
             allowed = range_of(types[name]).replace("|", "\\|")
             lines.append(f"| `{key}` | {default} | {allowed} | {meaning} |")
     return "\n".join(lines) + "\n"
@@ -114,10 +116,23 @@ def metrics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def redis_page(page: str) -> str:
-    """Return docs/redis.md with its tables of rows made anew; the rest of it is written by hand."""
-    for name, lines in (("rows", _row_columns()), ("sizes", _row_sizes())):
-        start, end = f"<!-- {name}: {_BY_US} -->\n", f"<!-- end of {name} -->\n"
+def sources_table(extra: tuple[str, ...] = ()) -> list[str]:
+    """Return the lines of the table of sources; `extra`: as in the setting extra_sources."""
+    lines = ["| source | settings | in the blend | weight | proposes |"]
+    lines += ["| --- | --- | --- | --- | --- |"]
+    for source in all_sources(extra):
+        section = f"`[{source.section}]`" if source.section else "none"
+        [proposes, *_] = (inspect.getdoc(source) or "").split("\n\n")
+        cells = (f"`{source.name}`", section, source.in_blend, f"{source.weight:g}", proposes)
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _page(name: str, tables: Mapping[str, Sequence[str]]) -> str:
+    """Return a page of docs/ with its tables made anew; the rest of it is written by hand."""
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    for table, lines in tables.items():
+        start, end = f"<!-- {table}: {_BY_US} -->\n", f"<!-- end of {table} -->\n"
         before, rest = page.split(start)
         _, after = rest.split(end)
         page = f"{before}{start}\n" + "".join(f"{line}\n" for line in lines) + f"\n{end}{after}"
@@ -157,7 +172,7 @@ def _row_sizes() -> list[str]:
     return [*lines, f"| `{BLEND}` | | {' | '.join(f'{len(blob):,}' for blob in blends)} |"]
 
 
-def described_sections() -> Iterator[Described]:
+def described_sections(kind: type[Section] = Settings) -> Iterator[Described]:
     """Yield the sections in order, a nested one after the section that holds it."""
 
     def walk(section: type[Section], name: str) -> Iterator[Described]:
@@ -172,7 +187,7 @@ def described_sections() -> Iterator[Described]:
         for key, inner in nested.items():
             yield from walk(inner, f"{name}.{key}" if name else key)
 
-    yield from walk(Settings, "")
+    yield from walk(kind, "")
 
 
 def toml_value(value: object) -> str:
@@ -193,7 +208,8 @@ def _meanings(section: type[Section]) -> dict[str, str]:
     """Return the line under each field of a section, those of its bases first."""
     lines: dict[str, str] = {}
     for each in reversed(section.__mro__):
-        if not issubclass(each, Section) or each is Section or each is Settings:
+        made = issubclass(each, CommonSettings) and each is not CommonSettings  # of all sections
+        if not issubclass(each, Section) or each is Section or made:
             continue
         [node] = ast.parse(inspect.getsource(each)).body
         assert isinstance(node, ast.ClassDef)
@@ -204,7 +220,7 @@ def _meanings(section: type[Section]) -> dict[str, str]:
     return lines
 
 
-_BY_US = "written by python -m tools.reference from the columns, do not edit"
+_BY_US = "written by python -m tools.reference, do not edit"
 
 _CONFIGURATION_START = f"""\
 # Configuration

@@ -11,7 +11,7 @@ from laws.world import event, small
 from typer.testing import CliRunner
 
 from streamrec.cli import app
-from streamrec.commands.explain import explained
+from streamrec.inspection.answers import explained
 from streamrec.errors import ConfigurationError
 from streamrec.roles.score import Scorer
 from streamrec.settings.load import load
@@ -32,7 +32,8 @@ def test_the_example_of_the_docs_is_the_one_that_is_tested() -> None:
 def test_its_settings_are_a_section_as_any_other() -> None:
     settings = load(None, {}, {**FLAGS, "first_letter.items": "2"})
     assert settings.first_letter.items == 2
-    assert "STREAMREC_FIRST_LETTER_ITEMS" in reference.configuration_page((EXTRA,))
+    page = reference.configuration_page((EXTRA,))
+    assert "## [first_letter]" in page and "first_letter" not in reference.configuration_page()
     with pytest.raises(ConfigurationError, match="first_letter.items cannot be '0'"):
         load(None, {}, {**FLAGS, "first_letter.items": "0"})
     with pytest.raises(ConfigurationError, match="did you mean first_letter.items"):
@@ -92,7 +93,8 @@ def test_it_is_in_a_live_list_with_its_reason_in_metrics_and_in_explain(
 
 
 def test_it_is_in_the_generated_docs() -> None:
-    table = reference.sources_table((EXTRA,))
-    assert "| `first_letter` | `[first_letter]` |" in table
-    assert "`first_letter`" not in reference.sources_table()
-    assert reference.sources_table() in (ROOT / "docs" / "sources.md").read_text()
+    mine = [line for line in reference.sources_table((EXTRA,)) if "first_letter" in line]
+    words = "What begins with the same letter as the user's latest items."
+    assert mine == [f"| `first_letter` | `[first_letter]` | share | 0.1 | {words} |"]
+    assert reference.sources_table() == reference.sources_table((EXTRA,))[:-1]
+    assert "\n".join(reference.sources_table()) in (ROOT / "docs" / "sources.md").read_text()
