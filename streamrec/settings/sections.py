@@ -248,7 +248,7 @@ class CommonSettings(Section, frozen=True, kw_only=True):
 
 
 @lru_cache(maxsize=16)
-def settings_type(extra: tuple[str, ...] = ()) -> Any:
+def settings_type(extra: tuple[str, ...]) -> Any:
     """Return the type of the settings: the common sections, and one for each source that has any.
 
     Raises ConfigurationError when a source from outside cannot be loaded, or its section's name is
@@ -274,4 +274,4 @@ if TYPE_CHECKING:
             """Return the section of a source."""
 
 else:
-    Settings = settings_type()
+    Settings = settings_type(())
