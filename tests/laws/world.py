@@ -11,11 +11,14 @@ from recovery.recount import Raw, Recount, User, Visit
 
 from streamrec.events.event import EventDecoder
 from streamrec.settings.sections import Settings
-from streamrec.state import rows, updates
+from streamrec.sources.similarity import read_list
+from streamrec.state import updates
 from streamrec.state.item_shard import ItemShard
+from streamrec.state.item_rows import ITEMS
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
-from streamrec.state.user_shard import Fold, UserShard
+from streamrec.state.user_rows import decode_user
+from streamrec.state.user_shard import UserFold, UserShard
 
 NOW = 1_700_000_000_000
 SMALL: dict[str, dict[str, Any]] = {
@@ -89,7 +92,7 @@ class World:
     def new_table(self) -> ItemTable:
         return ItemTable(self.settings, with_lists=True)
 
-    def fold(self, log: Sequence[Raw], next_offset: int | None = None, source: int = 0) -> Fold:
+    def fold(self, log: Sequence[Raw], next_offset: int | None = None, source: int = 0) -> UserFold:
         """Fold a batch, as the user stage does, and neither send nor store it."""
         decode = self._decoder.decode
         decoded = [(m.offset, m.timestamp, decode(m.value, m.timestamp)) for m in log]
@@ -101,7 +104,7 @@ class World:
             next_offset = log[-1].offset + 1 if log else shard.offset
         return shard.fold(decoded, next_offset, self.table)
 
-    def send(self, fold: Fold) -> None:
+    def send(self, fold: UserFold) -> None:
         """Append the batch's records to the updates topic."""
         for sent, record in zip(self.sent, fold.records, strict=True):
             sent.append(updates.encode(record))
@@ -112,7 +115,7 @@ class World:
         self._store(shard.name, changed, {"users": shard.evicted}, meta)
         shard.committed()
 
-    def learn(self, log: Sequence[Raw], source: int = 0) -> Fold:
+    def learn(self, log: Sequence[Raw], source: int = 0) -> UserFold:
         """Fold, send and store a batch; the owners learn it; the table is refreshed."""
         fold = self.fold(log, source=source)
         self.send(fold)
@@ -129,7 +132,7 @@ class World:
             changed, deleted, meta = shard.changes()
             self._store(shard.name, changed, deleted, meta)
             if refresh:
-                fill(self.table, changed, deleted["factors"])
+                fill(self.table, changed, deleted[ITEMS])
 
     def restart_users(self, source: int = 0, *, new_table: bool = True) -> None:
         """Lose the user stage's memory; go on from what is stored."""
@@ -164,13 +167,13 @@ class World:
         self.metas[name] = {k.encode(): str(v).encode() for k, v in meta.items()}
 
     def factors(self) -> dict[str, np.void]:
-        """Return the stored factor records by item."""
+        """Return the stored fixed rows by item."""
         found = {}
         for n in range(self.parts):
             kept = self.rows[f"i{n}"]
-            for field, blob in kept["factors"].items():
+            for field, blob in kept[ITEMS].items():
                 item = json.loads(kept["catalogue"][field])["item"]
-                found[item] = rows.decode_factors([blob], self.settings.factors.size)[0]
+                found[item] = self.table.schema.kinds[ITEMS].headers([blob])[0]
         return found
 
     def recount(self) -> Recount:
@@ -178,18 +181,18 @@ class World:
         names = {}
         found = Recount()
         for n in range(self.parts):
-            kept = self.rows.get(f"i{n}", {"catalogue": {}, "factors": {}, "neighbours": {}})
+            kept = self.rows.get(f"i{n}", {"catalogue": {}, ITEMS: {}})
             for blob in kept["catalogue"].values():
                 item = json.loads(blob)["item"]
                 names[key_of(item)] = item
                 assert key_of(item) % self.parts == n
-            for field, blob in kept["factors"].items():
-                record = rows.decode_factors([blob], self.settings.factors.size)[0]
+            for field, blob in kept[ITEMS].items():
+                record = self.table.schema.kinds[ITEMS].headers([blob])[0]
                 item = names[int.from_bytes(field, "little")]
                 found.item_events[item], found.item_pairs[item] = record["events"], record["pairs"]
         for n in range(self.parts):
-            for field, blob in self.rows.get(f"i{n}", {}).get("neighbours", {}).items():
-                keys, _, counts = rows.decode_neighbours(blob)
+            for field, blob in self.rows.get(f"i{n}", {}).get("similarity", {}).items():
+                keys, _, counts = read_list(blob)
                 for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
                     found.pairs[names[int.from_bytes(field, "little")], names[key]] = count
         for shard in self.users:
@@ -198,7 +201,7 @@ class World:
 
     def _recount_users(self, shard: UserShard, names: dict[int, str], found: Recount) -> None:
         for user, blob in self.rows.get(shard.name, {}).get("users", {}).items():
-            row = rows.decode_user(blob)
+            row = decode_user(blob)
             visits = zip(row.ts.tolist(), row.keys.tolist(), row.types.tolist(), strict=True)
             history = [Visit(ts, 0, names[k], shard.types[t]) for ts, k, t in visits]
             assert len({visit.item for visit in history}) == len(history)
