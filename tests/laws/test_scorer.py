@@ -9,13 +9,13 @@ import pytest
 from laws.spine import Spine
 from laws.world import event, small
 
+from streamrec import flow
 from streamrec.blend.learned import LearnedBlend
 from streamrec.blend.rules import blend_owner, blend_rules
-from streamrec.roles import live_metrics
 from streamrec.roles.score import Scorer
 from streamrec.settings.sections import Settings
-from streamrec.state import rows
 from streamrec.state.keys import key_of
+from streamrec.state.user_rows import decode_user
 from streamrec.transport.redis_keys import POPULAR
 
 Make = Callable[..., Spine]
@@ -50,7 +50,7 @@ def test_a_scorer_serves_the_due_and_the_strangers(make: Make) -> None:
         pass
     assert mine.ready and spine.store.due_count(["u0"]) == 0
     for n in range(4):
-        row = rows.decode_user(spine.store.all_rows("u0", "users")[b"u%d" % n])
+        row = decode_user(spine.store.all_rows("u0", "users")[b"u%d" % n])
         found = served(spine, f"u{n}")
         assert (found["user"], found["offset"]) == (f"u{n}", row.offset)
         listed = {key_of(entry["item"]) for entry in found["items"]}
@@ -177,10 +177,10 @@ def test_samples_of_one_batch_are_bounded(
     spine.learn(clicks(60), batch=10)
     scorer(spine).step(10.0)
     wanted = [event(f"u{n}", served(spine, f"u{n}")["items"][0]["item"], ts=99) for n in range(4)]
-    monkeypatch.setattr(live_metrics, "MOST_SAMPLES", 3)
+    monkeypatch.setattr(flow, "MOST_SAMPLES", 3)
     spine.learn(wanted)
     assert spine.value("blend_samples_total") == 3
-    monkeypatch.setattr(live_metrics, "SAMPLE_BYTES", 50)
+    monkeypatch.setattr(flow, "SAMPLE_BYTES", 50)
     scorer(spine).step(20.0)
     spine.learn([event("u1", served(spine, "u1")["items"][0]["item"], ts=100)])
     assert spine.value("blend_samples_total") == 3

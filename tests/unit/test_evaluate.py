@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from oracle import NAMES
 from report_page import check
 from typer.testing import CliRunner, Result
 
@@ -22,7 +23,6 @@ from streamrec.evaluation.prequential import Lag
 from streamrec.evaluation.tally import Tally, metrics
 from streamrec.files.items import read_items
 from streamrec.settings.load import load
-from streamrec.sources.registry import SOURCES
 
 NOW = 1_700_000_000_000
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -104,7 +104,7 @@ def test_the_json_has_the_documented_shape() -> None:
         "peers": ["popularity_7d", "own_recent"], "blends": [],
     }  # fmt: skip
     assert found["events"] == 500 and 340 < found["scored"] <= 350
-    own = {"blend", *SOURCES} - {"content", "segment", "cosine"}  # a shop has no cosine
+    own = {"blend", *NAMES} - {"content", "segment", "cosine"}  # a shop has no cosine
     assert set(found["sources"]) == own | {"peer:popularity_7d", "peer:own_recent"}
     for name, one in found["sources"].items():
         assert set(one) == METRICS | (set() if name.startswith("peer:") else LISTS)
@@ -183,7 +183,7 @@ def test_metrics_by_hand(exclude: str) -> None:
     }
     assert found["scored"] == len(places)
     assert found["new_item_share"] == pytest.approx(places.count(math.inf) / len(places))
-    for name in (*SOURCES[:3], "peer:popularity_7d"):
+    for name in (*NAMES[:3], "peer:popularity_7d"):
         assert {m: found["sources"][name][m] for m in METRICS} == pytest.approx(wanted), name
 
 
@@ -296,7 +296,7 @@ def test_names_are_printed_as_they_are() -> None:
 def test_sources_take_part_alone() -> None:
     found = figures(clicks(200), *PLAIN, "--sources", "similarity,popularity_long")
     assert set(found["sources"]) == {"blend", "similarity", "popularity_long"}
-    assert set(found["protocol"]["off"]) == set(SOURCES) - {"similarity", "popularity_long"}
+    assert set(found["protocol"]["off"]) == set(NAMES) - {"similarity", "popularity_long"}
     alone = figures("log.csv", *PLAIN, "--sources", "popularity_long", "--blend", "weighted")
     blend, source = (alone["sources"][name] for name in ("blend", "popularity_long"))
     assert {m: blend[m] for m in METRICS} == {m: source[m] for m in METRICS}
@@ -409,7 +409,7 @@ def test_workers_share_the_log() -> None:
     alone, two = (figures(log, *PLAIN, "--workers", str(n)) for n in (1, 2))
     assert two["protocol"]["workers"] == 2 and two["scored"] == alone["scored"]
     # what is counted does not depend on how it is cut
-    for name in SOURCES[:3]:
+    for name in NAMES[:3]:
         assert two["sources"][name]["recall@20"] == alone["sources"][name]["recall@20"]
     difference = two["sources"]["blend"]["recall@20"] - alone["sources"]["blend"]["recall@20"]
     assert abs(difference) < 0.1
@@ -433,7 +433,7 @@ def test_staleness_and_ablation_repeat_the_run() -> None:
     assert {m: found["staleness"][0][m] for m in blend} == blend
     assert found["staleness"][3]["recall@20"] == 0.0  # longer than the log
     assert [one["without"] for one in found["ablation"]] == [
-        name for name in SOURCES if name in found["sources"]
+        name for name in NAMES if name in found["sources"]
     ]
     assert list(found)[:9] == KEYS
 
@@ -786,7 +786,7 @@ def test_metrics_of_places() -> None:
 
 
 def test_an_empty_tally() -> None:
-    found = Tally(["peer:x"]).summary(0)
+    found = Tally(NAMES, ["peer:x"]).summary(0)
     assert found["scored"] == 0 and found["sources"] == {"blend": {}}
     assert found["windows"] == found["comparisons"] == [] and found["slices"] == {}
 
