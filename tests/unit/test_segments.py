@@ -74,9 +74,8 @@ def popularity(table: ItemTable, segment: str) -> dict[str | None, float]:
     """Return what the table knows of a segment: weights by item."""
     row, a = table.row_of[SEGMENT_PREFIX + segment], table.arrays
     others = a.similarity_keys[row, : a.similarity_size[row]].tolist()
-    return {
-        table.ids[j]: w for j, w in zip(others, a.similarity_weights[row].tolist(), strict=False)
-    }
+    weights = a.similarity_weights[row].tolist()
+    return {table.ids[j]: w for j, w in zip(others, weights, strict=False)}
 
 
 def counted(log: list[dict[str, Any]], segment: str) -> dict[str, float]:
