@@ -149,6 +149,15 @@ def test_a_dislike_an_impression_and_a_click_elsewhere_teach_the_blend_nothing(l
     assert live.blend() is None and live.spine.value("blend_samples_total") == 0
 
 
+def test_a_type_of_weight_0_teaches_the_blend_nothing(make_spine: Make) -> None:
+    live = Live(make_spine(settings(blend={"event_weights": {"view": 0.0}}), PARTS))
+    for kind, samples in (("view", 0), ("click", 1)):
+        live.click("u1", live.served("u1")[0], kind)
+        live.score()
+        assert live.spine.value("blend_samples_total") == samples
+        assert (live.blend() is not None) == (samples > 0)
+
+
 def test_a_stranger_clicks_on_the_popular_list(live: Live) -> None:
     """The first event of a user is not scorable, the second was proposed by the popular list."""
     popular = live.served("~popular")

@@ -10,8 +10,6 @@ from laws.spine import Spine
 from laws.world import event, small
 
 from streamrec import flow
-from streamrec.blend.learned import LearnedBlend
-from streamrec.blend.rules import blend_owner, blend_rules
 from streamrec.roles.score import Scorer
 from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of
@@ -126,35 +124,6 @@ def test_live_metrics_do_not_look_at_a_list_that_knows_the_click(
     spine.send([event("u1", "brand new", ts=99)])
     spine.users.step()
     assert spine.value("prequential_hits_total", source="similarity", k="10") == hits
-
-
-def test_a_click_on_a_candidate_teaches_the_blend_and_the_next_lists_know(
-    make_spine: Callable[[Settings, int], Spine],
-) -> None:
-    spine = make_spine(small(blend={"sample": 1.0, "event_weights": {"view": 0.0}}), 2)
-    spine.learn(clicks(60), batch=10)
-    mine, owner = scorer(spine), f"i{blend_owner(2)}"
-    mine.step(10.0)
-    wanted = served(spine, "u1")["items"][0]["item"]
-    spine.learn([event("u1", wanted, "view", ts=99), event("u1", "no such item", ts=99)])
-    assert spine.value("blend_samples_total") == 0
-    assert spine.store.all_rows(owner, "blend") == {}
-    mine.step(20.0)
-    wanted = served(spine, "u1")["items"][1]["item"]
-    spine.learn([event("u1", wanted, ts=99)])
-    assert spine.value("blend_samples_total") == 1
-    [blob] = spine.store.all_rows(owner, "blend").values()
-    blend = LearnedBlend.from_bytes(blob, blend_rules(spine.settings))
-    assert blend is not None and blend.seen[0] == 1
-    mine.step(30.0)
-    assert mine._feed.table.blend is not None
-    assert mine._feed.table.blend.to_bytes() == blob
-    spine.start()  # the owner starts anew and goes on from what is stored
-    mine.step(40.0)
-    spine.learn([event("u1", served(spine, "u1")["items"][0]["item"], ts=100)])
-    [blob] = spine.store.all_rows(owner, "blend").values()
-    again = LearnedBlend.from_bytes(blob, blend_rules(spine.settings))
-    assert again is not None and again.seen[0] == 2
 
 
 @pytest.mark.parametrize("blend", [{"kind": "weighted", "sample": 1.0}, {"sample": 0.0}])

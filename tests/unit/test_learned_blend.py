@@ -300,12 +300,9 @@ def test_reading_writes_nothing() -> None:
     blend, features = trained(), drawn(np.random.default_rng(1))
     before = blend.to_bytes()
     for _ in range(2):
-        (
-            blend.scores(features),
-            blend.linear_parts(features),
-            blend.network(features),
-            blend.leader(),
-        )
+        for read in (blend.scores, blend.linear_parts, blend.network):
+            read(features)
+        assert blend.leader() == blend.leader()
     assert blend.to_bytes() == before
 
 
@@ -334,10 +331,8 @@ def test_bytes_of_another_shape_are_learnt_anew() -> None:
 def test_a_sample_comes_back(
     seed: int, count: int, history: int, weight: float, data: st.DataObject
 ) -> None:
-    features, clicked = (
-        drawn(np.random.default_rng(seed), count, history),
-        data.draw(st.integers(0, count - 1)),
-    )
+    features = drawn(np.random.default_rng(seed), count, history)
+    clicked = data.draw(st.integers(0, count - 1))
     silent = features.ranks == 5  # NaN travels, and is filled at the other end
     features.values[silent] = np.nan
     read = READER.read_sample(with_click(features.sample(), clicked, weight))
