@@ -13,8 +13,8 @@ from streamrec.events.event import EventDecoder
 from streamrec.settings.sections import Settings
 from streamrec.sources.similarity import read_list
 from streamrec.state import updates
-from streamrec.state.item_shard import ItemShard
 from streamrec.state.item_rows import ITEMS
+from streamrec.state.item_shard import ItemShard
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
 from streamrec.state.user_rows import decode_user
