@@ -6,91 +6,35 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from evaluated import (
+    DAY,
+    HOUR,
+    KEYS,
+    LISTS,
+    METRICS,
+    MINUTE,
+    NOW,
+    PLAIN,
+    Click,
+    clicks,
+    figures,
+    refused,
+    run,
+    same_but_speed,
+    written,
+)
 from oracle import NAMES
 from report_page import check
-from typer.testing import CliRunner, Result
 
-from streamrec.cli import app
 from streamrec.commands.evaluate_options import lag_words, parse_lag
-from streamrec.evaluation.choose import choose
 from streamrec.evaluation.peers.other_blends import OtherBlends
-from streamrec.evaluation.peers.rivals import Rivals
 from streamrec.evaluation.prequential import Lag
-from streamrec.evaluation.tally import Tally, metrics
 from streamrec.files.items import read_items
-from streamrec.settings.load import load
-
-NOW = 1_700_000_000_000
-MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
-METRICS = {"recall@10", "recall@20", "precision@10", "ndcg@10", "ndcg@20", "mrr@20"}
-LISTS = {"coverage@10", "novelty@10", "diversity@10", "popularity_bias@10"}
-KEYS = [
-    "protocol", "events", "scored", "new_item_share", "sources", "slices", "windows",
-    "comparisons", "events_per_second",
-]  # fmt: skip
-PLAIN = ("--warm-up", "0", "--profile", "general")
-
 
 pytestmark = pytest.mark.usefixtures("nothing_configured")
-
-
-class Click(NamedTuple):
-    user: str
-    item: str
-    ts: int = NOW
-    type: str = "click"
-
-
-def clicks(count: int, seed: int = 1, users: int = 8, items: int = 25, step: int = MINUTE) -> Any:
-    """Return random clicks, a geometric few items the most."""
-    rng = np.random.default_rng(seed)
-    return [
-        Click(f"u{rng.integers(users)}", f"i{min(items, rng.geometric(0.1))}", NOW + n * step)
-        for n in range(count)
-    ]
-
-
-def written(log: Sequence[Click], name: str = "log.csv") -> str:
-    lines = ["user_id,item_id,type,ts", *(f"{c.user},{c.item},{c.type},{c.ts}" for c in log)]
-    Path(name).write_text("\n".join(lines) + "\n")
-    return name
-
-
-def run(file: str, *options: str, before: Sequence[str] = ()) -> Result:
-    return CliRunner().invoke(app, [*before, "evaluate", file, *options])
-
-
-def figures(
-    log: Sequence[Click] | str, *options: str, before: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Return what was written as JSON, which is JSON in the strict sense."""
-    file = log if isinstance(log, str) else written(log)
-    result = run(file, *options, "--json", "out.json", before=before)
-    assert result.exit_code == 0, result.output
-
-    def refuse(name: str) -> None:
-        raise AssertionError(f"{name} is no JSON")
-
-    found: dict[str, Any] = json.loads(Path("out.json").read_text(), parse_constant=refuse)
-    return found
-
-
-def refused(*arguments: str, code: int = 78, before: Sequence[str] = ()) -> str:
-    """Return what is said on standard error: one message and no traceback."""
-    result = run(*arguments, before=before)
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output and not Path("out.json").exists()
-    return result.stderr
-
-
-def same_but_speed(*found: dict[str, Any]) -> bool:
-    for one in found:
-        assert one.pop("events_per_second") > 0
-    return all(one == found[0] for one in found)
 
 
 def test_the_json_has_the_documented_shape() -> None:
@@ -611,184 +555,6 @@ def test_an_item_may_not_look_like_a_segment() -> None:
 
 def test_the_json_is_not_written_into_a_folder_that_is_not_there() -> None:
     assert "there is no folder no" in refused(written(clicks(20)), "--json", "no/out.json")
-
-
-def columns(log: Sequence[Click]) -> tuple[Any, Any, Any]:
-    users = {c.user: n for n, c in enumerate(log)}
-    items = {c.item: n for n, c in enumerate(log)}
-    return (
-        np.array([users[c.user] for c in log], np.int32),
-        np.array([items[c.item] for c in log], np.int32),
-        np.array([c.ts for c in log], np.int64),
-    )
-
-
-def test_a_log_of_repeats_is_a_shops() -> None:
-    log = [Click(f"u{n % 9}", f"i{n // 9 % 4}", NOW + n * HOUR) for n in range(300)]
-    assert choose(*columns(log)).profile == "shop"
-    at_once = [Click(f"u{n}", f"i{n % 40}", NOW + n * HOUR) for n in range(150) for _ in range(5)]
-    assert choose(*columns(at_once)).profile != "shop"  # reloads of a page are no repeats
-    result = run(written(log))
-    assert "Profile shop: 88%" in result.stderr and "take an item again" in result.stderr
-
-
-def test_repeats_in_later_visits_are_a_shops() -> None:
-    """Six of a hundred: too few of all events, and of films that nobody rates twice there are none.
-
-    They may come late: a third of a long log is looked at.
-    """
-
-    def log(repeats: int, new: int = 0) -> list[Click]:
-        first = [Click(f"n{n}", f"n{n % 50}", NOW - DAY + n) for n in range(new)]
-        visits = [Click("u", f"i{n}", NOW + n * MINUTE) for n in range(100)]
-        later = [Click("u", f"i{n if n < repeats else 1000 + n}", NOW + DAY + n * MINUTE)
-                 for n in range(100)]  # fmt: skip
-        others = [Click(f"o{n}", f"n{n % 50}", NOW + 2 * DAY + n) for n in range(new)]
-        return first + visits + later + others * 4
-
-    assert choose(*columns(log(6))).profile == "shop"
-    assert "in later visits" in choose(*columns(log(6))).why
-    assert choose(*columns(log(4))).profile == "catalogue"
-    assert choose(*columns(log(6, 25_000))).profile == "shop"
-    few = [click for click in log(6) if click.ts < NOW + DAY + 99 * MINUTE]
-    assert choose(*columns(few)).profile == "catalogue"  # 99 events in later visits
-
-
-def turning_over(hours: int, step: int) -> list[Click]:
-    """Return clicks of ever new users on twenty items, which are others after so many hours."""
-    rng = np.random.default_rng(1)
-    log = []
-    for n in range(2000):
-        age = n * step // (hours * HOUR)
-        log.append(Click(f"u{n}", f"i{age}-{rng.integers(20)}", NOW + n * step))
-    return log
-
-
-def test_a_log_that_turns_over_fast_is_news() -> None:
-    choice = choose(*columns(turning_over(2, MINUTE)))
-    assert choice.profile == "news" and "in the last hour hits" in choice.why
-
-
-def test_where_no_hour_has_its_favourites_is_no_news() -> None:
-    """The last hour may know a little more than the week, by chance or for a song."""
-    log = [Click(f"u{n // 8}", f"i{n // 2 * 7919 % 3000}", NOW + n * MINUTE) for n in range(3000)]
-    log += [Click(f"v{n}", f"i{n % 3}", NOW + 3000 * MINUTE + n) for n in range(100)]
-    choice = choose(*columns(log))
-    assert choice.profile == "catalogue", choice.why
-
-
-def test_a_log_that_lasts_is_a_catalogues() -> None:
-    rng = np.random.default_rng(1)
-    log = [Click(f"u{n}", f"i{min(80, rng.geometric(0.04))}", NOW + n * 20 * MINUTE)
-           for n in range(2000)]  # fmt: skip
-    assert choose(*columns(log)).profile == "catalogue"
-    assert choose(*columns(log[:1])).profile == "catalogue"
-
-
-def test_the_profile_is_chosen_only_where_none_was_given() -> None:
-    log = written([Click(f"u{n % 9}", f"i{n // 9 % 4}", NOW + n * HOUR) for n in range(100)])
-    chosen = figures(log)["protocol"]
-    assert (chosen["profile"], chosen["exclude"]) == ("shop", "none")
-    for options, before in (
-        (["--profile", "news"], []), ([], ["--set", "profile=news"]),
-        (["--profile", "news"], ["--set", "profile=catalogue"]),
-    ):  # fmt: skip
-        result = run(log, *options, "--json", "out.json", before=before)
-        assert "Profile" not in result.stderr
-        protocol = json.loads(Path("out.json").read_text())["protocol"]
-        assert (protocol["profile"], protocol["exclude"]) == ("news", "session")
-    both = figures(log, before=["--set", "lists.exclude=user"])["protocol"]
-    assert (both["profile"], both["exclude"]) == ("shop", "user")
-
-
-class Fixed:
-    """A peer that prefers the items in order of appearance, and notes what it is told."""
-
-    name = "fixed"
-
-    def __init__(self) -> None:
-        self.told: list[tuple[int, int, float, int, int]] = []
-
-    def scores(self, user: int, now_ms: int, items: int) -> Any:
-        return -np.arange(items, dtype=np.float32)
-
-    def learn(self, user: int, item: int, weight: float, ts_ms: int, session: int) -> None:
-        self.told.append((user, item, weight, ts_ms, session))
-
-
-def rivals(exclude: str) -> tuple[Rivals, Fixed]:
-    flags = {"lists.exclude": exclude, "lists.session_seconds": "600"}
-    peer = Fixed()
-    return Rivals([peer], load(None, {}, flags)), peer
-
-
-@pytest.mark.parametrize(("exclude", "place"), [("user", 0.0), ("session", 1.0), ("none", 2.0)])
-def test_peers_leave_out_what_our_lists_leave_out(exclude: str, place: float) -> None:
-    mine, peer = rivals(exclude)
-    for item, minute in (("long ago", 0), ("before", 60)):
-        mine.learn("u", item, 1.0, NOW + minute * MINUTE)
-    mine.learn("other", "wanted", 1.0, NOW + 61 * MINUTE)
-    assert mine.places("u", "wanted", NOW + 62 * MINUTE) == [place]
-    assert math.isnan(mine.places("u", "new", NOW + 62 * MINUTE)[0])
-    assert math.isnan(mine.places("stranger", "wanted", NOW + 62 * MINUTE)[0])
-    sessions = [session for *_, session in peer.told]
-    assert sessions == ([0, 0, 1] if exclude == "user" else [0, 1, 2])
-
-
-@pytest.mark.parametrize("exclude", ["user", "session", "none"])
-def test_impressions_leave_nothing_out_dislikes_do_and_removals_undo(exclude: str) -> None:
-    mine, peer = rivals(exclude)
-    mine.learn("u", "taken", 1.0, NOW)
-    mine.learn("u", "shown", 0.0, NOW)
-    mine.learn("u", "disliked", -1.0, NOW)
-    mine.learn("u", "wanted", 0.0, NOW)
-    before = {"user": 1.0, "session": 1.0, "none": 2.0}[exclude]
-    assert mine.places("u", "wanted", NOW) == [before]
-    mine.learn("u", "disliked", 0.0, NOW, True)
-    mine.learn("u", "taken", 0.0, NOW, True)
-    assert mine.places("u", "wanted", NOW) == [3.0]
-    assert [told[:3] for told in peer.told] == [(0, 0, 1.0)]
-
-
-@pytest.mark.parametrize("exclude", ["user", "session", "none"])
-def test_peers_and_sources_rank_under_one_rule(exclude: str) -> None:
-    """The same popularity, as a source and as a peer, has the same figures."""
-    rng = np.random.default_rng(5)
-    log = [Click(f"u{n}", f"i{k}", NOW) for n, k in enumerate(
-        k for k in range(8) for _ in range(25 * k)
-    )]  # fmt: skip
-    kinds = ("click", "click", "click", "impression", "dislike", "remove")
-    for n in range(150):
-        user, item = f"v{rng.integers(6)}", f"i{rng.integers(8)}"
-        log.append(Click(user, item, NOW + n * MINUTE, kinds[int(rng.integers(6))]))
-    before = [
-        "--set", "popularity.half_lives_seconds=[1e9,2e9,3e9]",
-        "--set", "lists.session_seconds=900",
-    ]  # fmt: skip
-    found = figures(
-        log, "--profile", "general", "--exclude", exclude, "--peers", "popularity_7d",
-        "--warm-up", str(1 - 150 / len(log)), before=before,
-    )  # fmt: skip
-    ours, theirs = (found["sources"][n] for n in ("popularity_long", "peer:popularity_7d"))
-    assert found["scored"] >= 30
-    # a session is told from the history, which has each item once, at its newest time
-    near = 0.05 if exclude == "session" else 1e-9
-    assert {m: theirs[m] for m in METRICS} == pytest.approx({m: ours[m] for m in METRICS}, abs=near)
-
-
-def test_metrics_of_places() -> None:
-    found = metrics(np.array([0.0, 9.5, 10.0, 19.0, 20.0, np.inf], np.float32))
-    assert found["recall@10"] == pytest.approx(2 / 6)
-    assert found["recall@20"] == pytest.approx(4 / 6)
-    assert found["mrr@20"] == pytest.approx((1 + 1 / 10.5 + 1 / 11 + 1 / 20) / 6)
-    assert found["ndcg@10"] == pytest.approx((1 + 1 / math.log2(11.5)) / 6)
-    assert metrics(np.zeros(0)) == {}
-
-
-def test_an_empty_tally() -> None:
-    found = Tally(NAMES, ["peer:x"]).summary(0)
-    assert found["scored"] == 0 and found["sources"] == {"blend": {}}
-    assert found["windows"] == found["comparisons"] == [] and found["slices"] == {}
 
 
 def test_settings_of_a_run_hold_all_its_users() -> None:
