@@ -2,8 +2,8 @@
 
 docs/configuration.md and deploy/streamrec.toml come from the sections in streamrec/settings/ and
 the lines under their fields, docs/metrics.md from streamrec/monitoring/metrics.py, the tables of
-rows in docs/redis.md from their columns, that in docs/sources.md from the classes. With `--check` nothing is written: a stale file is named,
-exit 1.
+rows in docs/redis.md from their columns, that of docs/sources.md from the classes. With `--check`
+nothing is written: a stale file is named, exit 1.
 """
 
 import ast

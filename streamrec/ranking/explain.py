@@ -3,8 +3,9 @@
 A candidate's score is the sum of its parts: one a source, one an extra, and the network's, which is
 not additive over sources and stands as its own term. Each is told relative to its mean over the
 candidates, as what all have in common puts none before another. A source's part is shared out over
-the user's past items by what each of them supports (Source.support); the rest is the item's own. Of
-the network's part it is said how it responds to each source alone; that does not sum.
+the user's past items by what each of them supports (Source.support), of a raw score before its mean
+is taken off; the rest is the item's own. Of the network's part it is said how it responds to each
+source alone; that does not sum.
 """
 
 from typing import NamedTuple
@@ -44,7 +45,9 @@ def explain(lists: ListMaker, table: ItemTable, ranked: Ranked, at: int) -> Expl
         if source.name not in off:
             shares = _shares(lists, table, ranked, m, int(ranked.candidates[at]))
             if shares is not None:
-                by_item[source.name] = centred[source.name] * shares
+                # a raw score is the sum of what past items add, whatever the others have
+                part = parts[at, m] if source.in_blend == "raw" else centred[source.name]
+                by_item[source.name] = part * shares
     told = {name: part for name, part in centred.items() if name not in off}
     return Explanation(told, by_item, float(means.sum()))
 

@@ -267,7 +267,7 @@ class CommonSettings(Section, frozen=True, kw_only=True):
 
 
 @lru_cache(maxsize=16)
-def settings_type(extra: tuple[str, ...] = ()) -> Any:
+def settings_type(extra: tuple[str, ...]) -> Any:
     """Return the type of the settings: the common sections, and one for each source that has any.
 
     Raises ConfigurationError when a source from outside cannot be loaded, or its section's name is

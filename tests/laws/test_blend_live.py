@@ -1,6 +1,7 @@
 """The learned blend over both stages, a scorer and a real Redis; `explain` and `weights` on it."""
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 from laws.spine import EVENTS, Spine
 from laws.world import event, small
 from make import context
+from oracle import NAMES, M
 from typer.testing import CliRunner
 
-from streamrec.blend.learned import LINEAR, LearnedBlend, read_sample
+from streamrec.blend.learned import E, LearnedBlend
 from streamrec.blend.rules import BLEND_KEY, blend_owner, blend_rules
 from streamrec.cli import app
 from streamrec.client import Recommendations
@@ -22,7 +24,7 @@ from streamrec.errors import ConfigurationError, StoreError
 from streamrec.inspection.answers import Answer, explained
 from streamrec.roles.score import Scorer
 from streamrec.settings.sections import Settings
-from streamrec.sources.registry import SEGMENT_PREFIX, SOURCES
+from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.state import updates
 from streamrec.state.keys import key_of
 from streamrec.state.served import sample_of, times_shown
@@ -83,7 +85,8 @@ def test_the_whole_way_of_a_click_to_the_lists(live: Live) -> None:
     assert shown is not None
     sample = sample_of(shown, key_of(item), 1.0)
     assert sample is not None
-    features, clicked, weight = read_sample(sample) or pytest.fail("not a sample")
+    expected = LearnedBlend(blend_rules(spine.settings))
+    features, clicked, weight = expected.read_sample(sample) or pytest.fail("not a sample")
     assert weight == 1.0 and clicked < len(features.values)
 
     spine.send([event("u1", item, ts=100)])
@@ -95,7 +98,6 @@ def test_the_whole_way_of_a_click_to_the_lists(live: Live) -> None:
     assert live.blend() is None
 
     spine.items.step()
-    expected = LearnedBlend(blend_rules(spine.settings))
     expected.learn(features, clicked, weight)
     found = live.blend()
     assert found is not None and found.to_bytes() == expected.to_bytes()
@@ -116,7 +118,7 @@ def test_many_clicks_move_the_blend_and_the_lists_follow_it(live: Live) -> None:
         live.score()
     found = live.blend()
     assert found is not None and found.seen[0] == live.spine.value("blend_samples_total") >= 30
-    assert abs(found.linear[0, : len(SOURCES)] - blend_rules(live.spine.settings).start).max() > 0
+    assert abs(found.linear[0, :M] - blend_rules(live.spine.settings).start).max() > 0
     feed = live.spine.new_feed()
     feed.refresh(1.0, live.spine.metrics)
     assert feed.table.blend is not None and feed.table.blend.to_bytes() == found.to_bytes()
@@ -148,6 +150,15 @@ def test_a_dislike_an_impression_and_a_click_elsewhere_teach_the_blend_nothing(l
     assert live.blend() is None and live.spine.value("blend_samples_total") == 0
 
 
+def test_a_type_of_weight_0_teaches_the_blend_nothing(make_spine: Make) -> None:
+    live = Live(make_spine(settings(blend={"event_weights": {"view": 0.0}}), PARTS))
+    for kind, samples in (("view", 0), ("click", 1)):
+        live.click("u1", live.served("u1")[0], kind)
+        live.score()
+        assert live.spine.value("blend_samples_total") == samples
+        assert (live.blend() is not None) == (samples > 0)
+
+
 def test_a_stranger_clicks_on_the_popular_list(live: Live) -> None:
     """The first event of a user is not scorable, the second was proposed by the popular list."""
     popular = live.served("~popular")
@@ -165,15 +176,15 @@ def test_weights_are_printed(live: Live, capsys: pytest.CaptureFixture[str]) -> 
     weights(context(live.spine.settings))
     text = capsys.readouterr().out
     assert "1 clicks learnt from; the lists follow" in text
-    assert all(source in text for source in SOURCES)
+    assert all((source in text) == (source != "repeats") for source in NAMES)
     weights(context(live.spine.settings), as_json=True)
     found = json.loads(capsys.readouterr().out)
     blend = live.blend()
     assert blend is not None and found["samples"] == 1
     assert found["linear"]["similarity"]["5+"] == pytest.approx(
-        float(blend.weights(5)[SOURCES.index("similarity")]), abs=1e-4
+        float(blend.weights(5)[NAMES.index("similarity")]), abs=1e-4
     )
-    assert set(found["loss"]) == {"blend", *SOURCES}
+    assert set(found["loss"]) == {"blend", *NAMES} - {"repeats"}  # off: lists hold nothing twice
 
 
 def check_answer(live: Live, user: str) -> None:
@@ -183,12 +194,12 @@ def check_answer(live: Live, user: str) -> None:
     assert listed
     [blob] = spine.store.lists([user])
     entries = {e["item"]: e for e in json.loads(blob or b"")["items"]}
-    for place, item in enumerate(listed, 1):
+    for rank, item in enumerate(listed, 1):
         found = explained(spine.settings, spine.store, user, item)
-        assert (found.listed, found.place, found.why_not) == (True, place, "")
+        assert (found.listed, found.rank, found.why_not) == (True, rank, "")
         assert found.score == pytest.approx(entries[item]["score"], abs=2e-4)
-        assert sum(found.parts.values()) == pytest.approx(found.score, abs=1e-3)
-        assert found.places
+        assert sum(found.parts.values()) + found.mean == pytest.approx(found.score, abs=1e-3)
+        assert found.ranks
 
 
 def test_explain_agrees_with_the_list_that_is_served(live: Live) -> None:
@@ -251,10 +262,10 @@ def test_recommend_takes_more_filters(live: Live, capsys: pytest.CaptureFixture[
 
 
 def explain_all(live: Live, user: str) -> list[str]:
-    """Return the items that `explain` calls listed, by their places."""
+    """Return the items that `explain` calls listed, by their ranks."""
     spine = live.spine
     found = [explained(spine.settings, spine.store, user, f"i{n}") for n in range(ITEMS)]
-    return [a.item for a in sorted(found, key=lambda a: a.place or 99) if a.listed]
+    return [a.item for a in sorted(found, key=lambda a: a.rank or 99) if a.listed]
 
 
 def test_explain_says_why_not(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
@@ -270,7 +281,7 @@ def test_explain_says_why_not(live: Live, capsys: pytest.CaptureFixture[str]) ->
     unlisted = [f"i{n}" for n in range(ITEMS) if f"i{n}" not in live.served("nobody")]
     answers = {item: ask("nobody", item) for item in unlisted}
     [beyond, *_] = [a for a in answers.values() if not a.listed]
-    assert beyond.why_not == f"{(beyond.place or 0) - 1} candidates score higher; a list has 5"
+    assert beyond.why_not == f"{(beyond.rank or 0) - 1} candidates score higher; a list has 5"
     spine.describe(item="i3", title="Three", available=False)
     spine.turn()
     assert ask("nobody", "i3").why_not == "it is not available"
@@ -291,18 +302,20 @@ def test_explain_says_what_the_network_responds_to(
     spine, item = live.spine, live.served("u1")[0]
     found = LearnedBlend(blend_rules(spine.settings))  # no source leads it
     found.inward[:] = 0.0
-    found.inward[0, LINEAR + SOURCES.index("popularity_short")] = 1.0  # its 1 / log2(1 + rank)
+    found.inward[0, M + E + NAMES.index("popularity_short")] = 1.0  # its 1 / log2(1 + rank)
     for slope in (3.0, -3.0, 0.0):
         found.outward[0] = slope
         clean_redis.client().hset(key(f"i{OWNER}", "blend"), BLEND_KEY, found.to_bytes())
         answer = explained(spine.settings, spine.store, "u1", item)
-        assert sum(answer.parts.values()) == pytest.approx(answer.score, abs=1e-4)
+        assert sum(answer.parts.values()) + answer.mean == pytest.approx(answer.score, abs=1e-4)
         explain(context(spine.settings), "u1", item, as_json=True)
+        wanted = slope / math.log2(1 + answer.ranks["popularity_short"])
         assert json.loads(capsys.readouterr().out)["network_responds_to"] == (
-            {"popularity_short": answer.parts["network"]} if slope else {}
+            {"popularity_short": pytest.approx(wanted, abs=1e-5)} if slope else {}
         )
+        assert ("network" in answer.parts) == (slope != 0.0)
         explain(context(spine.settings), "u1", item)
-        line = f"The network responds to: popularity_short {answer.parts.get('network', 0):+.2f} "
+        line = f"The network responds to: popularity_short {wanted:+.2f} "
         line += "(each alone; these do not sum)."
         assert (line in capsys.readouterr().out) == (slope != 0.0)
 
@@ -312,7 +325,8 @@ def test_the_commands(live: Live) -> None:
     live.click("u1", live.served("u1")[1])
     live.score()
     sizes = ["factors.size=4", "factors.context=2", "users.recent_items=5", "blend.hidden=3",
-             "lists.length=5", "content.size=4", "similarity.window=3"]  # fmt: skip
+             "lists.length=5", "content.size=4", "similarity.window=3", "similarity.neighbours=30",
+             "cosine.neighbours=5", "successors.entries=6"]  # fmt: skip
     before = ["--redis", live.spine.settings.redis.url]
     before += [word for size in sizes for word in ("--set", size)]
     for command, said in (

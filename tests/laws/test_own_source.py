@@ -11,8 +11,8 @@ from laws.world import event, small
 from typer.testing import CliRunner
 
 from streamrec.cli import app
-from streamrec.inspection.answers import explained
 from streamrec.errors import ConfigurationError
+from streamrec.inspection.answers import explained
 from streamrec.roles.score import Scorer
 from streamrec.settings.load import load
 from streamrec.settings.sections import Settings, settings_type

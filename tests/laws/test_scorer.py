@@ -9,13 +9,11 @@ import pytest
 from laws.spine import Spine
 from laws.world import event, small
 
-from streamrec.blend.learned import LearnedBlend
-from streamrec.blend.rules import blend_owner, blend_rules
-from streamrec.roles import live_metrics
+from streamrec import flow
 from streamrec.roles.score import Scorer
 from streamrec.settings.sections import Settings
-from streamrec.state import rows
 from streamrec.state.keys import key_of
+from streamrec.state.user_rows import decode_user
 from streamrec.transport.redis_keys import POPULAR
 
 Make = Callable[..., Spine]
@@ -50,7 +48,7 @@ def test_a_scorer_serves_the_due_and_the_strangers(make: Make) -> None:
         pass
     assert mine.ready and spine.store.due_count(["u0"]) == 0
     for n in range(4):
-        row = rows.decode_user(spine.store.all_rows("u0", "users")[b"u%d" % n])
+        row = decode_user(spine.store.all_rows("u0", "users")[b"u%d" % n])
         found = served(spine, f"u{n}")
         assert (found["user"], found["offset"]) == (f"u{n}", row.offset)
         listed = {key_of(entry["item"]) for entry in found["items"]}
@@ -128,35 +126,6 @@ def test_live_metrics_do_not_look_at_a_list_that_knows_the_click(
     assert spine.value("prequential_hits_total", source="similarity", k="10") == hits
 
 
-def test_a_click_on_a_candidate_teaches_the_blend_and_the_next_lists_know(
-    make_spine: Callable[[Settings, int], Spine],
-) -> None:
-    spine = make_spine(small(blend={"sample": 1.0, "event_weights": {"view": 0.0}}), 2)
-    spine.learn(clicks(60), batch=10)
-    mine, owner = scorer(spine), f"i{blend_owner(2)}"
-    mine.step(10.0)
-    wanted = served(spine, "u1")["items"][0]["item"]
-    spine.learn([event("u1", wanted, "view", ts=99), event("u1", "no such item", ts=99)])
-    assert spine.value("blend_samples_total") == 0
-    assert spine.store.all_rows(owner, "blend") == {}
-    mine.step(20.0)
-    wanted = served(spine, "u1")["items"][1]["item"]
-    spine.learn([event("u1", wanted, ts=99)])
-    assert spine.value("blend_samples_total") == 1
-    [blob] = spine.store.all_rows(owner, "blend").values()
-    blend = LearnedBlend.from_bytes(blob, blend_rules(spine.settings))
-    assert blend is not None and blend.seen[0] == 1
-    mine.step(30.0)
-    assert mine._feed.table.blend is not None
-    assert mine._feed.table.blend.to_bytes() == blob
-    spine.start()  # the owner starts anew and goes on from what is stored
-    mine.step(40.0)
-    spine.learn([event("u1", served(spine, "u1")["items"][0]["item"], ts=100)])
-    [blob] = spine.store.all_rows(owner, "blend").values()
-    again = LearnedBlend.from_bytes(blob, blend_rules(spine.settings))
-    assert again is not None and again.seen[0] == 2
-
-
 @pytest.mark.parametrize("blend", [{"kind": "weighted", "sample": 1.0}, {"sample": 0.0}])
 def test_no_sample_is_kept_when_the_blend_does_not_learn(
     make_spine: Callable[[Settings, int], Spine], blend: dict[str, Any]
@@ -177,10 +146,10 @@ def test_samples_of_one_batch_are_bounded(
     spine.learn(clicks(60), batch=10)
     scorer(spine).step(10.0)
     wanted = [event(f"u{n}", served(spine, f"u{n}")["items"][0]["item"], ts=99) for n in range(4)]
-    monkeypatch.setattr(live_metrics, "MOST_SAMPLES", 3)
+    monkeypatch.setattr(flow, "MOST_SAMPLES", 3)
     spine.learn(wanted)
     assert spine.value("blend_samples_total") == 3
-    monkeypatch.setattr(live_metrics, "SAMPLE_BYTES", 50)
+    monkeypatch.setattr(flow, "SAMPLE_BYTES", 50)
     scorer(spine).step(20.0)
     spine.learn([event("u1", served(spine, "u1")["items"][0]["item"], ts=100)])
     assert spine.value("blend_samples_total") == 3

@@ -3,18 +3,20 @@
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 import redis
 from servers import RedisServer
-from streamrec.state.rows import LIST_HEADER, VERSION
 
 from streamrec.client import Client
 from streamrec.errors import StoreError, UnknownVersion
 from streamrec.local.child import free_port
 from streamrec.settings.sections import RedisSettings
+from streamrec.sources.similarity import list_columns
 from streamrec.state.keys import key_of
+from streamrec.state.schema import Arrays, Kind
 from streamrec.transport.redis_keys import key
 from streamrec.transport.redis_store import Store
 
@@ -51,12 +53,11 @@ def store(settings: RedisSettings) -> Iterator[Store]:
 
 
 def neighbours(rows: dict[str, tuple[float, int]]) -> bytes:
-    header = np.zeros(1, LIST_HEADER)
-    header["version"], header["size"] = VERSION, len(rows)
-    keys = np.array([key_of(item) for item in rows], "<u8")
-    weights = np.array([weight for weight, _ in rows.values()], "<f4")
-    counts = np.array([count for _, count in rows.values()], "<u4")
-    return header.tobytes() + keys.tobytes() + weights.tobytes() + counts.tobytes()
+    columns = list_columns("similarity", len(rows))
+    a: Any = Arrays(columns, 1)
+    a.similarity_size[0], a.similarity_keys[0] = len(rows), [key_of(item) for item in rows]
+    a.similarity_weights[0], a.similarity_counts[0] = zip(*rows.values(), strict=True)
+    return Kind("similarity", columns).pack(a, np.zeros(1, np.int64))[0]
 
 
 def put(store: Store, kind: str, item: str, row: bytes) -> None:
@@ -92,7 +93,7 @@ def test_similar_and_titles(settings: RedisSettings, store: Store) -> None:
         store.declare(2, SHARDS, 1, 8)
         assert client.similar("a") == []
         known = {f"i{n}": (float(n), n) for n in range(1, 9)}
-        put(store, "neighbours", "a", neighbours({**known, "evicted": (9.0, 1)}))
+        put(store, "similarity", "a", neighbours({**known, "evicted": (9.0, 1)}))
         for item in known:
             put_item(store, item, title=f"title of {item}", available=item != "i8")
         put_item(store, "untitled")

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from logs import DAY, HOUR, MINUTE, NOW, PLAIN, Click, clicks, figures, refused, run, written
+from oracle import NAMES
 from report_page import check
 
 from streamrec.evaluation.evaluate import lag_words, parse_lag
 from streamrec.evaluation.peers.other_blends import OtherBlends
 from streamrec.evaluation.prequential import Lag
-from streamrec.sources.registry import SOURCES
 
 METRICS = {"recall@10", "recall@20", "precision@10", "ndcg@10", "ndcg@20", "mrr@20"}
 LISTS = {"coverage@10", "novelty@10", "diversity@10", "popularity_bias@10"}
@@ -46,7 +46,7 @@ def test_the_json_has_the_documented_shape() -> None:
         "peers": ["popularity_7d", "own_recent"], "blends": [],
     }  # fmt: skip
     assert found["events"] == 500 and 340 < found["scored"] <= 350
-    own = {"blend", *SOURCES} - {"content", "segment", "cosine"}  # a shop has no cosine
+    own = {"blend", *NAMES} - {"content", "segment", "cosine"}  # a shop has no cosine
     assert set(found["sources"]) == own | {"peer:popularity_7d", "peer:own_recent"}
     for name, one in found["sources"].items():
         assert set(one) == METRICS | (set() if name.startswith("peer:") else LISTS)
@@ -133,7 +133,7 @@ def test_metrics_by_hand(exclude: str) -> None:
     }
     assert found["scored"] == len(places)
     assert found["new_item_share"] == pytest.approx(places.count(math.inf) / len(places))
-    for name in (*SOURCES[:3], "peer:popularity_7d"):
+    for name in (*NAMES[:3], "peer:popularity_7d"):
         assert {m: found["sources"][name][m] for m in METRICS} == pytest.approx(wanted), name
 
 
@@ -246,7 +246,7 @@ def test_names_are_printed_as_they_are() -> None:
 def test_sources_take_part_alone() -> None:
     found = figures(clicks(200), *PLAIN, "--sources", "similarity,popularity_long")
     assert set(found["sources"]) == {"blend", "similarity", "popularity_long"}
-    assert set(found["protocol"]["off"]) == set(SOURCES) - {"similarity", "popularity_long"}
+    assert set(found["protocol"]["off"]) == set(NAMES) - {"similarity", "popularity_long"}
     alone = figures("log.csv", *PLAIN, "--sources", "popularity_long", "--blend", "weighted")
     blend, source = (alone["sources"][name] for name in ("blend", "popularity_long"))
     assert {m: blend[m] for m in METRICS} == {m: source[m] for m in METRICS}
@@ -306,7 +306,7 @@ def test_workers_share_the_log() -> None:
     alone, two = (figures(log, *PLAIN, "--workers", str(n)) for n in (1, 2))
     assert two["protocol"]["workers"] == 2 and two["scored"] == alone["scored"]
     # what is counted does not depend on how it is cut
-    for name in SOURCES[:3]:
+    for name in NAMES[:3]:
         assert two["sources"][name]["recall@20"] == alone["sources"][name]["recall@20"]
     difference = two["sources"]["blend"]["recall@20"] - alone["sources"]["blend"]["recall@20"]
     assert abs(difference) < 0.1
@@ -330,7 +330,7 @@ def test_staleness_and_ablation_repeat_the_run() -> None:
     assert {m: found["staleness"][0][m] for m in blend} == blend
     assert found["staleness"][3]["recall@20"] == 0.0  # longer than the log
     assert [one["without"] for one in found["ablation"]] == [
-        name for name in SOURCES if name in found["sources"]
+        name for name in NAMES if name in found["sources"]
     ]
     assert list(found)[:9] == KEYS
 

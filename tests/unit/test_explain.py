@@ -9,37 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as budget_of
 from hypothesis import strategies as st
-from laws.world import World, event, raws, small
-from streamrec.state.rows import UserRow
+from laws.world import event, raws, small
+from oracle import NAMES, NOW, PAST, SILENCE, M, maker_of, settings, summed, table, user
 
-from streamrec.blend import combine as blend
-from streamrec.blend.learned import BUCKETS, LINEAR, Features, LearnedBlend
+from streamrec.blend.learned import BUCKETS, EXTRAS, E, Features, LearnedBlend
 from streamrec.blend.rules import blend_rules
-from streamrec.evaluation.prequential import user_row
-from streamrec.inspection.answers import Answer, Case, answer
+from streamrec.events.event import Item
+from streamrec.flow import Flow
+from streamrec.inspection.answers import Answer, answer
 from streamrec.inspection.weights import weights_of
-from streamrec.ranking.explain import PARTS, contributions, explain, network_responds_to
-from streamrec.ranking.lists import NOBODY, ListMaker, Ranked
+from streamrec.ranking.explain import explain, network_responds_to
+from streamrec.ranking.lists import ListMaker, Ranked
 from streamrec.settings.sections import Settings
-from streamrec.sources.popularity import LOG_FLOOR
-from streamrec.sources.registry import (
-    CONTENT,
-    COSINE,
-    EXTRAS,
-    FACTORS,
-    POPULARITY_LONG,
-    REPEATS,
-    SEGMENT,
-    SIMILARITY,
-    SOURCES,
-    SUCCESSORS,
-)
-from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
+from streamrec.state.user_rows import UserRow, no_user
 
-M = len(SOURCES)
+FACTORS, COSINE, SUCCESSORS = map(NAMES.index, ("factors", "cosine", "successors"))
 KINDS = ("learned", "untaught", "led", "weighted", "vote", "borda", "cascade", "reordered")
-WEIGHTS = {name: 0.2 + 0.1 * n for n, name in enumerate(SOURCES)}
+WEIGHTS = {name: 0.2 + 0.1 * n for n, name in enumerate(NAMES)}
 
 
 def config_of(kind: str = "weighted", **sections: dict[str, Any]) -> Settings:
@@ -50,9 +37,9 @@ def config_of(kind: str = "weighted", **sections: dict[str, Any]) -> Settings:
     return small(**sections | {"blend": fixed | sections.get("blend", {})})
 
 
-def learnt(config: Settings, seed: int = 1, events: int = 90, items: int = 11) -> World:
-    """Return both folds after random events; the items have titles."""
-    rng, world = np.random.default_rng(seed), World(config)
+def learnt(config: Settings, seed: int = 1, events: int = 90, items: int = 11) -> Flow:
+    """Return all stages after random events; the items have titles."""
+    rng, flow = np.random.default_rng(seed), Flow(config)
     log = [
         event(
             f"u{rng.integers(5)}", f"i{min(items - 1, int(rng.geometric(0.2)))}",
@@ -61,15 +48,11 @@ def learnt(config: Settings, seed: int = 1, events: int = 90, items: int = 11) -
         )
         for n in range(events)
     ]  # fmt: skip
-    world.learn(raws(log))
+    flow.learn(raws(log))
     for n in range(items):
-        described(world.table, f"i{n}", title=f"{['red', 'blue'][n % 2]} thing {n % 3}")
-    return world
-
-
-def described(table: ItemTable, item: str, **fields: Any) -> None:
-    key, blob = key_of(item).to_bytes(8, "little"), json.dumps({"item": item, **fields}).encode()
-    table.apply("catalogue", [(key, blob)])
+        flow.announce(Item(f"i{n}", title=f"{['red', 'blue'][n % 2]} thing {n % 3}"))
+    flow.follow()
+    return flow
 
 
 def taught(kind: str, config: Settings, seed: int) -> LearnedBlend | None:
@@ -86,124 +69,108 @@ def taught(kind: str, config: Settings, seed: int) -> LearnedBlend | None:
     return one
 
 
-def ranked_for(world: World, row: UserRow) -> tuple[ListMaker, Ranked]:
-    maker = ListMaker(world.settings)
-    maker.prepare(world.table)
-    return maker, maker.rank([row], world.table, [0])[0]
-
-
-def row_of(world: World, user: str) -> UserRow:
-    shard = world.users[0]
-    return user_row(shard, shard.users.row_of[user]) if user in shard.users.row_of else NOBODY
+def ranked_for(
+    flow: Flow, who: str, row: int = 0, config: Settings | None = None
+) -> tuple[ListMaker, Ranked]:
+    """Return the candidates of a user, and who ranked them, maybe under other settings."""
+    maker, known = maker_of(flow.table, config), flow.users[0].users
+    stored: UserRow = known.row(who) if who in known.row_of else no_user()
+    shopper = maker.shopper(stored, flow.table, who)
+    return maker, maker.rank([shopper], flow.table, [row])[0]
 
 
 @budget_of(max_examples=60, deadline=None)
 @given(st.sampled_from(KINDS), st.integers(0, 10**6), st.sampled_from(["u0", "u3", "nobody"]))
 def test_the_parts_of_every_candidate_add_up_to_its_score(kind: str, seed: int, user: str) -> None:
-    config = config_of(kind, factors={"prior": 0.5 * (seed % 2), "context_norm": 0.5})
-    world = learnt(config, seed)
-    world.table.blend = taught(kind, config, seed)
-    maker, ranked = ranked_for(world, row_of(world, user))
-    how = config.blend
-    parts = blend.parts(
-        how.kind, ranked.features, maker.weights, world.table.blend, how.reorder
-    )  # fmt: skip
-    assert parts.shape == (len(ranked.candidates), len(PARTS)) and len(ranked.candidates)
-    assert parts.sum(axis=1) == pytest.approx(ranked.scores, rel=1e-4, abs=1e-4)
-    for n, row in enumerate(ranked.candidates.tolist()):
-        found = explain(config, world.table, ranked.history, row, parts[n])
-        assert found.parts.tolist() == parts[n].tolist()
-        assert found.by_item.shape == (M, len(ranked.history))
-        total = found.by_item.sum() + found.own.sum()
-        assert total == pytest.approx(parts[n].sum(), rel=1e-6, abs=1e-6)
-        assert np.isfinite(found.by_item).all()
-        # extras and the network belong to no past item; nor do sources that know none
-        assert found.own[M:].tolist() == parts[n, M:].tolist()
-        assert not found.by_item[[*range(POPULARITY_LONG + 1), SEGMENT]].any()
-
-
-@pytest.mark.parametrize("user", ["u0", "u1", "u2", "u3", "u4"])
-@pytest.mark.parametrize("prior", [0.0, 2.0])
-def test_contributions_are_what_the_sources_said(user: str, prior: float) -> None:
-    config = config_of(factors={"prior": 0.7, "context_norm": 0.5}, similarity={"prior": prior})
-    world = learnt(config, 3)
-    _, ranked = ranked_for(world, row_of(world, user))
-    table, history = world.table, ranked.history
-    every = range(len(table))
-    given_by = np.array([contributions(config, table, history, j).sum(axis=1) for j in every])
-    a, near = table.arrays, history[: config.similarity.window]
-    shares = np.exp2(a.heats[: len(table), POPULARITY_LONG] - table.log2_totals()[POPULARITY_LONG])
-    decay = config.factors.context_decay ** np.arange(len(near))
-    mass = (decay * prior / (a.totals[near] + prior)).sum()
-    wanted = np.full((len(table), M), np.nan)
-    wanted[:, SIMILARITY] = given_by[:, SIMILARITY] + mass * shares
-    for m in (COSINE, SUCCESSORS):
-        wanted[:, m] = given_by[:, m] / given_by[:, m].sum()
-    with np.errstate(divide="ignore"):
-        wanted[:, [SIMILARITY, COSINE, SUCCESSORS]] = np.maximum(
-            LOG_FLOOR, np.log(wanted[:, [SIMILARITY, COSINE, SUCCESSORS]])
-        )
-    h, total = table.prior_heat()
-    floored = np.maximum(LOG_FLOOR, math.log(2.0) * (h - total))
-    wanted[:, FACTORS] = given_by[:, FACTORS] + a.biases[: len(table)] + 0.7 * floored
-    wanted[:, CONTENT] = given_by[:, CONTENT]
-    values, rows = ranked.features.values, ranked.candidates
-    for m in (SIMILARITY, COSINE, SUCCESSORS, FACTORS, CONTENT):
-        assert wanted[rows, m] == pytest.approx(values[:, m], rel=1e-4, abs=1e-4), SOURCES[m]
-    said = [SIMILARITY, COSINE, SUCCESSORS, FACTORS]
-    assert (np.abs(given_by[rows][:, said]).max(axis=0) > 0).all()
-    assert (given_by[:, REPEATS] > 0).tolist() == [j in history for j in every]
-
-
-def test_shares_follow_the_contributions_and_the_rest_is_the_items_own() -> None:
-    """Similarity's part: half for its popularity, the rest three to one for two past items."""
-    config = small(
-        factors={"context_decay": 1.0}, similarity={"prior": 2.0, "window": 2}, blend={"hidden": 3}
+    off = ["content"] if seed % 3 == 0 else []
+    config = config_of(
+        kind, factors={"prior": 0.5 * (seed % 2), "context_norm": 0.5}, blend={"off": off}
     )
-    table = ItemTable(config, with_lists=True)
-    for name in "abc":
-        table.row(name)
-    arrays = table.arrays
-    arrays.popularity[:3, :] = 1.0
-    table._take_popularity(np.arange(3))
-    arrays.neighbours[:2, 0], arrays.weights[:2, 0], arrays.sizes[:2] = 2, (1.0, 1 / 3), 1
-    arrays.totals[:2] = 2.0
-    parts = np.zeros(len(PARTS))
-    parts[SIMILARITY], parts[-1] = -6.0, 0.25
-    found = explain(config, table, np.array([0, 1], np.int32), 2, parts)
-    # of 1/4 and 1/12 by the neighbours, and (1/2 + 1/2) / 3 by popularity
-    assert found.by_item[SIMILARITY] == pytest.approx([-6 * 3 / 8, -6 * 1 / 8])
-    assert found.own[SIMILARITY] == pytest.approx(-3.0) and found.own[-1] == 0.25
-    assert not np.delete(found.by_item, SIMILARITY, axis=0).any()
+    flow = learnt(config, seed)
+    flow.table.blend = taught(kind, config, seed)
+    maker, ranked = ranked_for(flow, user)
+    parts = maker.parts(ranked.features, flow.table)
+    assert parts.shape == (len(ranked.candidates), M + E + 1) and len(ranked.candidates)
+    assert parts.sum(axis=1) == pytest.approx(ranked.scores, rel=1e-4, abs=1e-4)
+    on = [n for n, is_on in zip(maker.names, maker.roster.active, strict=True) if is_on]
+    assert set(NAMES) - set(on) >= set(off)
+    for n in range(len(ranked.candidates)):
+        told = explain(maker, flow.table, ranked, n)
+        assert told.mean == pytest.approx(parts.sum(axis=1).mean())
+        total = told.mean + sum(told.parts.values())
+        assert total == pytest.approx(ranked.scores[n], rel=1e-4, abs=1e-4)
+        # extras and the network belong to no past item; nor do sources that know none
+        assert list(told.parts) == [*on, *EXTRAS, "network"] and set(told.by_item) <= set(PAST)
+        history = len(ranked.shopper.history)
+        assert np.isfinite(told.past(history)).all() and len(told.past(history)) == history
 
 
-def asked(config: Settings, user: str, item: str, world: World | None = None) -> Answer:
-    world = world or learnt(config)
-    maker = ListMaker(config)
-    maker.prepare(world.table)
-    row, who = world.table.row_of[item], row_of(world, user)
-    [ranked] = maker.rank([who], world.table, [row], [user])
-    return answer(config, maker, user, item, who, Case(world.table, ranked, row))
+def test_shares_follow_the_support_and_the_rest_is_the_items_own() -> None:
+    """Similarity's part: three sevenths for its popularity, three and one for two past items."""
+    config = settings(factors={"context_decay": 1.0}, blend={"weights": {"similarity": 6.0}})
+    mine = table(4, config=config)
+    a = mine.arrays
+    a.popularity[:4], a.clock[:4] = 1.0, NOW
+    a.similarity_keys[:2, :2], a.similarity_weights[0, :2] = (2, 3), (1.0, 1e-9)
+    a.similarity_weights[1, :2], a.similarity_size[:2] = (1 / 3, 1e-9), 2
+    summed(mine)
+    a.similarity_total[:2] = 2.0
+    maker = maker_of(mine)
+    [ranked] = maker.rank([maker.shopper(user(1, 0), mine)], mine)
+    assert ranked.candidates.tolist() == [2, 3]
+    told = explain(maker, mine, ranked, 0)
+    # 1/4 and 1/12 by the neighbours, (1/2 + 1/2) / 4 by popularity, which is all the other has
+    part = 6 * math.log(7 / 3) / 2
+    assert told.parts["similarity"] == pytest.approx(part)
+    assert told.by_item["similarity"] == pytest.approx([part * 3 / 7, part / 7])
+    assert set(told.by_item) == {"similarity"}
 
 
-def names_of(config: Settings, user: str) -> list[str]:
-    world = learnt(config)
-    maker = ListMaker(config)
-    maker.prepare(world.table)
-    [made] = maker.make([row_of(world, user)], world.table, [user])
-    return [entry.item for entry in made.items]
+def test_of_a_raw_score_each_past_item_accounts_for_what_it_adds() -> None:
+    """Also where the score is negative, as with a prior, and where it is below the mean."""
+    config = settings(
+        lists={"exclude": "none"}, factors={"prior": 1.0}, blend={"weights": {"factors": 2.0}}
+    )
+    mine = table(40, config=config)
+    maker = maker_of(mine)
+    [ranked] = maker.rank([maker.shopper(user(4, 1, 3), mine)], mine)
+    assert (ranked.scores < 0).any()
+    past, w = [3, 1, 4], 0.7 ** np.arange(3)
+    for at, row in enumerate(ranked.candidates):
+        adds = 2.0 * w / w.sum() * (mine.arrays.contexts[past] @ mine.arrays.targets[row])
+        told = explain(maker, mine, ranked, at)
+        assert told.by_item["factors"] == pytest.approx(adds, rel=1e-4, abs=1e-5)
+
+
+def asked(config: Settings, who: str, item: str, flow: Flow | None = None) -> Answer:
+    flow = flow or learnt(config)
+    row = flow.table.row_of[item]
+    maker, ranked = ranked_for(flow, who, row, config)
+    found = answer(maker, flow.table, ranked, row)
+    assert (found.user, found.item) == (who, item)
+    if found.score is not None:
+        assert found.score == pytest.approx(found.mean + sum(found.parts.values()), abs=1e-4)
+    return found
+
+
+def names_of(config: Settings, who: str) -> list[str]:
+    flow = learnt(config)
+    _, ranked = ranked_for(flow, who)
+    return [flow.table.ids[j] or "" for j in ranked.candidates[ranked.order]]
 
 
 def test_an_answer_about_a_listed_item() -> None:
     config = config_of(lists={"length": 4, "exclude": "none"})
     listed = names_of(config, "u1")
-    for place, item in enumerate(listed, 1):
+    for rank, item in enumerate(listed, 1):
         found = asked(config, "u1", item)
-        assert (found.listed, found.place, found.why_not) == (True, place, "")
-        assert found.score == pytest.approx(sum(found.parts.values()), abs=1e-4)
-        assert set(found.parts) <= set(PARTS) and found.places["popularity_long"] >= 1.0
+        assert (found.listed, found.rank, found.why_not) == (True, rank, "")
+        assert (
+            set(found.parts) <= {*NAMES, *EXTRAS, "network"}
+            and found.ranks["popularity_long"] >= 1.0
+        )
         assert set(found.past) <= {f"i{n}" for n in range(11)} and found.past
-        json.dumps(found.places, allow_nan=False)
+        json.dumps(found.ranks, allow_nan=False)
 
 
 def test_an_answer_about_an_item_that_is_not_listed() -> None:
@@ -211,33 +178,31 @@ def test_an_answer_about_an_item_that_is_not_listed() -> None:
     listed = names_of(config, "u1")
     others = [f"i{n}" for n in range(1, 11) if f"i{n}" not in listed]
     answers = [asked(config, "u1", item) for item in others]
-    found = [one for one in answers if one.place is not None]
+    found = [one for one in answers if one.rank is not None]
     assert {one.why_not[:19] for one in answers if one not in found} <= {"the user had it, or"}
-    assert sorted(one.place or 0 for one in found) == list(range(5, 5 + len(found)))
+    assert sorted(one.rank or 0 for one in found) == list(range(5, 5 + len(found)))
     assert len(found) > 3
     for one in found:
-        place = one.place or 0
         assert not one.listed
-        assert one.why_not == f"{place - 1} candidates score higher; a list has 4"
+        assert one.why_not == f"{(one.rank or 0) - 1} candidates score higher; a list has 4"
 
 
 def test_an_answer_about_no_candidate() -> None:
     config = config_of(lists={"length": 4, "exclude": "user"})
-    world = learnt(config)
-    taken = int(world.users[0].users.arrays.keys[world.users[0].users.row_of["u1"], 0])
-    item = next(i for i in world.table.row_of if key_of(i) == taken)
+    flow = learnt(config)
+    taken = int(flow.users[0].users.row("u1").keys[0])
+    item = next(i for i in flow.table.row_of if key_of(i) == taken)
     found = asked(config, "u1", item)
-    assert (found.listed, found.place, found.score) == (False, None, None)
+    assert (found.listed, found.rank, found.score) == (False, None, None)
     assert (found.parts, found.past) == ({}, {}) and "the user had it" in found.why_not
-    assert "popularity_long" in found.places  # where it would be
+    assert "popularity_long" in found.ranks  # where it would be
 
 
 def test_an_answer_about_a_cascade_that_is_reordered() -> None:
     config = config_of("reordered", lists={"length": 4, "exclude": "none"})
-    for place, item in enumerate(names_of(config, "u1"), 1):
+    for rank, item in enumerate(names_of(config, "u1"), 1):
         found = asked(config, "u1", item)
-        assert found.listed and found.place == place and 0.0 < found.parts["factors"]
-        assert found.score == pytest.approx(sum(found.parts.values()), abs=1e-4)
+        assert found.listed and found.rank == rank and found.parts["factors"]
         assert not found.network_responds_to
 
 
@@ -247,7 +212,7 @@ def looking_at(config: Settings, **of: float) -> LearnedBlend:
     one.inward[:] = 0.0
     for h, (name, slope) in enumerate(of.items()):
         source, _, rank = name.partition("_rank")
-        one.inward[h, SOURCES.index(source) + (LINEAR if _ else 0)] = 1.0
+        one.inward[h, NAMES.index(source) + (M + E if _ else 0)] = 1.0
         one.outward[h] = slope
     return one
 
@@ -257,15 +222,19 @@ def test_what_the_network_responds_to() -> None:
     config = config_of("learned")
     values, ranks = np.zeros((2, M), np.float32), np.zeros((2, M), np.uint8)
     values[:, FACTORS], ranks[1, [COSINE, SUCCESSORS]] = (2.0, -1.0), (1, 3)
-    f = Features(values, ranks, np.zeros((2, len(EXTRAS)), np.float32), 3)
+    f = Features(values, ranks, np.zeros((2, E), np.float32), 3, SILENCE)
     untaught = LearnedBlend(blend_rules(config))  # as it starts: the network is silent
-    assert network_responds_to(untaught, f, 0) == network_responds_to(untaught, f, 1) == {}
+    assert (
+        network_responds_to(untaught, f, 0, NAMES)
+        == network_responds_to(untaught, f, 1, NAMES)
+        == {}
+    )
     one = looking_at(config, factors=0.5, cosine_rank=-0.2, successors_rank=0.019)
     before = (values.copy(), ranks.copy())
     # factors: 0.5 (2 - mean 0.5); nothing lists the first one
-    assert network_responds_to(one, f, 0) == pytest.approx({"factors": 0.75})
+    assert network_responds_to(one, f, 0, NAMES) == pytest.approx({"factors": 0.75})
     # 0.5 (0.1 (-1) - 0.5), leaky below 0; -0.2 / log2(2); 0.019 / log2(4) is too small to name
-    found = network_responds_to(one, f, 1)
+    found = network_responds_to(one, f, 1, NAMES)
     assert list(found) == ["factors", "cosine"]
     assert found == pytest.approx({"factors": -0.3, "cosine": -0.2})
     assert (values == before[0]).all() and (ranks == before[1]).all()
@@ -273,20 +242,22 @@ def test_what_the_network_responds_to() -> None:
 
 def test_an_answer_says_what_the_network_responds_to() -> None:
     config = config_of("learned")
-    world = learnt(config)
+    flow = learnt(config)
     [best, *_] = names_of(config_of(), "u1")
-    one = world.table.blend = looking_at(config, popularity_short_rank=0.4)
-    found = asked(config, "u1", best, world)
-    rank = 1.0 + found.places["popularity_short"]
+    one = flow.table.blend = looking_at(config, popularity_short_rank=0.4)
+    found = asked(config, "u1", best, flow)
+    rank = 1.0 + found.ranks["popularity_short"]
     assert found.network_responds_to == pytest.approx(
         {"popularity_short": 0.4 / math.log2(rank)}, abs=1e-5
     )
-    assert found.parts["network"] == found.network_responds_to["popularity_short"]
-    assert found.score == pytest.approx(sum(found.parts.values()), abs=1e-4)
+    maker, ranked = ranked_for(flow, "u1")
+    mean = maker.parts(ranked.features, flow.table)[:, -1].mean()
+    responds = found.network_responds_to["popularity_short"]
+    assert found.parts["network"] == pytest.approx(responds - mean, abs=1e-5)
     for kind in ("weighted", "vote"):  # a blend is stored, and not used
-        assert not asked(config_of(kind), "u1", best, world).network_responds_to
+        assert not asked(config_of(kind), "u1", best, flow).network_responds_to
     one.losses[:], one.losses[1], one.seen[:] = 40.0, 10.0, 50.0
-    assert not asked(config, "u1", best, world).network_responds_to  # popularity leads
+    assert not asked(config, "u1", best, flow).network_responds_to  # popularity leads
 
 
 def test_an_answer_about_what_a_filter_removes() -> None:
@@ -295,9 +266,9 @@ def test_an_answer_about_what_a_filter_removes() -> None:
     lists = {"length": 4, "exclude": "none", "filters": [f"item != '{best}' or user.id == 'u2'"]}
     config = config_of(lists=lists)
     found = asked(config, "u1", best)
-    assert not found.listed and found.place == 1
+    assert not found.listed and found.rank == 1
     assert found.why_not.startswith("removed by filter 1")
-    assert asked(config, "u1", second).place == 1  # of the list, as it is shown
+    assert asked(config, "u1", second).rank == 1  # of the list, as it is shown
     assert "removed" not in asked(config, "u2", best).why_not
 
 
@@ -307,9 +278,8 @@ def test_an_answer_counts_boosts() -> None:
     before = asked(plain, "u1", item)
     lists = {"length": 4, "exclude": "none", "boosts": {f"item == '{item}'": 50.0}}
     found = asked(config_of(lists=lists), "u1", item)
-    assert found.listed and found.place == 1 and found.parts["rules"] == pytest.approx(50.0)
+    assert found.listed and found.rank == 1 and found.parts["rules"] == pytest.approx(50.0)
     assert found.score == pytest.approx((before.score or 0.0) + 50.0)
-    assert found.score == pytest.approx(sum(found.parts.values()), abs=1e-4)
     assert "rules" not in before.parts
 
 
@@ -327,21 +297,26 @@ def test_an_answer_about_what_makes_way_for_variety() -> None:
 def test_an_answer_about_a_stranger() -> None:
     config = config_of()
     found = asked(config, "nobody", names_of(config, "nobody")[0])
-    assert found.listed and found.place == 1 and found.past == {}
-    assert set(found.places) <= set(SOURCES[:3])
+    assert found.listed and found.rank == 1 and found.past == {}
+    assert set(found.ranks) <= set(NAMES[:3])
 
 
 def test_weights_in_words() -> None:
     config = config_of("learned")
     one = taught("learned", config, 2)
     assert one is not None
-    found = weights_of(one)
+    found = weights_of(config, one)
     assert found.leads == "blend" and found.samples == 50
-    assert list(found.linear) == [*SOURCES, *EXTRAS]
+    assert list(found.linear) == [*NAMES, *EXTRAS]
     assert list(found.linear["factors"]) == ["0", *(f"{low}+" for low in BUCKETS)]
     for bucket, length in zip(found.linear["factors"], (0, *BUCKETS), strict=True):
         weight = one.weights(length)[FACTORS]
         assert found.linear["factors"][bucket] == pytest.approx(weight, abs=1e-4)
-    assert found.loss["blend"] == pytest.approx(0.8) and set(found.importance) == set(SOURCES)
+    assert found.loss["blend"] == pytest.approx(0.8) and set(found.importance) == set(NAMES)
     one.losses[1 + COSINE] = 10.0
-    assert weights_of(one).leads == "cosine"
+    assert weights_of(config, one).leads == "cosine"
+    off = {"cosine", "repeats"}  # repeats where lists hold nothing twice
+    less = config_of("learned", lists={"exclude": "user"}, blend={"off": ["cosine"]})
+    found = weights_of(less, one)
+    assert list(found.linear) == [n for n in (*NAMES, *EXTRAS) if n not in off]
+    assert set(found.importance) == set(NAMES) - off == set(found.loss) - {"blend"}

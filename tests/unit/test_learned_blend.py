@@ -6,23 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle import FLOOR, SILENCE, M
 
-from streamrec.blend import learned as learned_blend
 from streamrec.blend.combine import scores as served_scores
 from streamrec.blend.kernels import LEAK, LISTED
 from streamrec.blend.learned import (
     BUCKETS,
-    WIDTH,
     BlendRules,
     E,
     Features,
     LearnedBlend,
-    M,
     bucket_of,
-    read_sample,
     with_click,
 )
-from streamrec.sources.popularity import LOG_FLOOR
 
 LINEAR = M + E
 NOT_PINNED = (False,) * M
@@ -30,7 +26,10 @@ NOT_PINNED = (False,) * M
 
 def rules(**changed: object) -> BlendRules:
     start = tuple(np.linspace(0.1, 1.0, M).tolist())
-    return BlendRules(start, NOT_PINNED, hidden=4)._replace(**changed)
+    return BlendRules(start, NOT_PINNED, tuple(SILENCE.tolist()), hidden=4)._replace(**changed)
+
+
+READER = LearnedBlend(rules())
 
 
 def drawn(rng: np.random.Generator, count: int = 12, history: int = 7) -> Features:
@@ -40,7 +39,8 @@ def drawn(rng: np.random.Generator, count: int = 12, history: int = 7) -> Featur
         listed = rng.permutation(count)[: count // 2]
         ranks[listed, m] = 1 + np.arange(len(listed))
     values = rng.normal(-4.0, 2.0, (count, M)).astype(np.float32)
-    return Features(values, ranks, rng.normal(size=(count, E)).astype(np.float32), history)
+    extras = rng.normal(size=(count, E)).astype(np.float32)
+    return Features(values, ranks, extras, history, SILENCE)
 
 
 def trained(seed: int = 0, steps: int = 30, **changed: object) -> LearnedBlend:
@@ -226,7 +226,7 @@ def places_change(rng: np.random.Generator, good: int, steady: int | None) -> tu
         known.append((steady, int(rng.integers(1, 4))))
     for m, rank in known:
         ranks[ranks[:, m] == rank, m], ranks[clicked, m] = ranks[clicked, m], rank
-    values = np.where(ranks > 0, -1.0 - 0.3 * ranks + rng.normal(0, 0.1, ranks.shape), LOG_FLOOR)
+    values = np.where(ranks > 0, -1.0 - 0.3 * ranks + rng.normal(0, 0.1, ranks.shape), FLOOR)
     return features._replace(values=values.astype(np.float32)), clicked
 
 
@@ -239,7 +239,8 @@ def test_with_learning_on_it_is_safe_from_the_first_click(seed: int, steady: int
     the blend has 200 clicks to learn it. The margin is that of BlendRules.
     """
     rng, half, grace = np.random.default_rng(seed), 1200, 200
-    blend = LearnedBlend(BlendRules(tuple(np.linspace(0.1, 1.0, M).tolist()), NOT_PINNED))
+    start = tuple(np.linspace(0.1, 1.0, M).tolist())
+    blend = LearnedBlend(BlendRules(start, NOT_PINNED, tuple(SILENCE.tolist())))
     served, alone = np.zeros(2 * half), np.zeros((2 * half, M))
     for n in range(2 * half):
         features, clicked = places_change(rng, (2, 5)[n // half], steady)
@@ -299,12 +300,9 @@ def test_reading_writes_nothing() -> None:
     blend, features = trained(), drawn(np.random.default_rng(1))
     before = blend.to_bytes()
     for _ in range(2):
-        (
-            blend.scores(features),
-            blend.linear_parts(features),
-            blend.network(features),
-            blend.leader(),
-        )
+        for read in (blend.scores, blend.linear_parts, blend.network):
+            read(features)
+        assert blend.leader() == blend.leader()
     assert blend.to_bytes() == before
 
 
@@ -333,30 +331,34 @@ def test_bytes_of_another_shape_are_learnt_anew() -> None:
 def test_a_sample_comes_back(
     seed: int, count: int, history: int, weight: float, data: st.DataObject
 ) -> None:
-    features, clicked = (
-        drawn(np.random.default_rng(seed), count, history),
-        data.draw(st.integers(0, count - 1)),
-    )
-    read = read_sample(with_click(features.sample(), clicked, weight))
+    features = drawn(np.random.default_rng(seed), count, history)
+    clicked = data.draw(st.integers(0, count - 1))
+    silent = features.ranks == 5  # NaN travels, and is filled at the other end
+    features.values[silent] = np.nan
+    read = READER.read_sample(with_click(features.sample(), clicked, weight))
     assert read is not None
     back, again, told = read
     assert (again, back.history, told) == (clicked, history, pytest.approx(weight, rel=1e-6))
-    for mine, theirs in zip(features[:3], back[:3], strict=True):
+    assert (back.values[silent] == np.broadcast_to(SILENCE, silent.shape)[silent]).all()
+    for mine, theirs in zip(features.filled()[:3], back[:3], strict=True):
         # half floats: ten bits, and below 2^-14 steps of 2^-24
         assert mine == pytest.approx(theirs, rel=1e-3, abs=2**-24)
 
 
 def test_damaged_samples_are_refused() -> None:
     whole = with_click(drawn(np.random.default_rng(1)).sample(), 3, 1.0)
-    assert read_sample(whole) is not None
-    assert [n for n in range(len(whole)) if read_sample(whole[:n]) is not None] == []
-    assert read_sample(whole + b"\0\0") is None
+    assert READER.read_sample(whole) is not None
+    assert [n for n in range(len(whole)) if READER.read_sample(whole[:n]) is not None] == []
+    assert READER.read_sample(whole + b"\0\0") is None
     for at in (0, 4, 6):  # the version, and the numbers of sources and of extras
-        assert read_sample(whole[:at] + bytes((whole[at] + 1,)) + whole[at + 1 :]) is None
-    assert read_sample(whole[:8] + (12).to_bytes(2, "little") + whole[10:]) is None
+        assert READER.read_sample(whole[:at] + bytes((whole[at] + 1,)) + whole[at + 1 :]) is None
+    assert READER.read_sample(whole[:8] + (12).to_bytes(2, "little") + whole[10:]) is None
+    extras = 16 + 2 * 12 * M  # in values NaN has a meaning
     for broken in (np.nan, np.inf, -np.inf):  # one of these would spoil the blend for good
-        assert read_sample(whole[:20] + np.float16(broken).tobytes() + whole[22:]) is None
-        assert read_sample(with_click(whole, 3, broken)) is None
+        for at in (extras + 4, *([20] if np.isinf(broken) else [])):
+            damaged = whole[:at] + np.float16(broken).tobytes() + whole[at + 2 :]
+            assert READER.read_sample(damaged) is None
+        assert READER.read_sample(with_click(whole, 3, broken)) is None
 
 
 @settings(deadline=None, max_examples=200)
@@ -364,7 +366,7 @@ def test_damaged_samples_are_refused() -> None:
 def test_a_changed_byte_gives_a_sample_that_can_be_learnt_or_none(data: st.DataObject) -> None:
     whole = bytearray(with_click(drawn(np.random.default_rng(1), 5).sample(), 3, 1.0))
     whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
-    read = read_sample(bytes(whole))
+    read = READER.read_sample(bytes(whole))
     if read is not None:
         blend = LearnedBlend(rules())
         blend.learn(*read)
@@ -375,5 +377,4 @@ def test_what_is_stored_is_small() -> None:
     """The row is written with every commit that learnt a click."""
     blend = LearnedBlend(rules(hidden=32))
     assert len(blend.to_bytes()) < 20_000
-    assert blend.inward.shape == (32, WIDTH)
-    assert learned_blend.LINEAR == LINEAR
+    assert blend.inward.shape == (32, 2 * M + E + 1)

@@ -2,16 +2,16 @@
 
 import numpy as np
 from needs import needs
+from oracle import NAMES, SILENCE, M
 
-from streamrec.blend.learned import Features
+from streamrec.blend.learned import E, Features
 from streamrec.evaluation.peers.other_blends import OtherBlends
 from streamrec.evaluation.prequential import Prequential
 from streamrec.events.event import Event
 from streamrec.settings.load import load
 from streamrec.settings.sections import Settings
-from streamrec.sources.registry import EXTRAS, FACTORS, SIMILARITY, SOURCES
 
-M, E = len(SOURCES), len(EXTRAS)
+SIMILARITY, FACTORS = NAMES.index("similarity"), NAMES.index("factors")
 MINUTE = 60_000
 
 
@@ -21,7 +21,7 @@ def features(rng: np.random.Generator, count: int = 12) -> tuple[Features, int]:
     ranks = np.zeros((count, M), np.uint8)
     for m in (SIMILARITY, FACTORS):
         ranks[:, m] = 1 + np.argsort(np.argsort(-values[:, m]))
-    return Features(values, ranks, np.zeros((count, E), np.float32), 3), int(
+    return Features(values, ranks, np.zeros((count, E), np.float32), 3, SILENCE), int(
         values[:, FACTORS].argmax()
     )
 
@@ -41,7 +41,7 @@ def test_borda_by_hand() -> None:
     ranks = np.zeros((4, M), np.uint8)
     ranks[:, FACTORS], ranks[:, SIMILARITY] = (1, 2, 3, 4), (0, 2, 1, 3)
     # 3/4, 2/4 + 2/4, 1/4 + 3/4, 0 + 1/4: two share the first place
-    some = Features(np.zeros((4, M), np.float32), ranks, np.zeros((4, E), np.float32), 3)
+    some = Features(np.zeros((4, M), np.float32), ranks, np.zeros((4, E), np.float32), 3, SILENCE)
     blends = OtherBlends(["borda"], settings)
     assert [blends.places(some, j)[0] for j in range(4)] == [2.0, 0.5, 0.5, 3.0]
 

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws.world import NOW, small
+from oracle import NAMES
 
 from streamrec.blend.rules import blend_owner
-from streamrec.evaluation.prequential import Lag, Looked, Prequential
+from streamrec.evaluation.prequential import Lag, Prequential, Scored
 from streamrec.events.event import Event, Item
 from streamrec.settings.sections import Settings
-from streamrec.sources.registry import SOURCES
 
-COUNTING = [m for m, s in enumerate(SOURCES) if s not in ("factors", "content")]
+COUNTING = [m for m, s in enumerate(NAMES) if s not in ("factors", "content")]
 EVENTS = st.lists(
     st.tuples(
         st.integers(0, 2),  # user
@@ -62,18 +62,18 @@ def prequential(way: dict[str, Any]) -> Prequential:
     return Prequential(config(way["exclude"], way["kind"]), way["workers"], way["lag"])
 
 
-def served(live: Prequential, looked: Looked | None) -> Any:
+def served(live: Prequential, scored: Scored | None) -> Any:
     """Return all that was served: every source's list, the candidates, the blend's list."""
-    if looked is None or looked.ranked is None:
+    if scored is None or scored.ranked is None:
         return None
-    ids, r = live.table.ids, looked.ranked
+    ids, r = live.table.ids, scored.ranked
     return (
         [ids[j] for j in r.candidates],
         [[ids[j] for j in row if j >= 0] for row in r.alone],
         [ids[j] for j in r.candidates[r.order]],
         r.scores.tolist(),
         *(part.tolist() for part in r.features[:3]),
-        looked.history,
+        scored.history,
     )
 
 
@@ -83,9 +83,9 @@ def run(way: dict[str, Any], events: list[Event]) -> list[tuple[Any, Any]]:
     for each in events:
         if each.item not in live._known:
             live.announce(Item(each.item, title=f"the one of {each.item}"))
-        looked = live.step(each)
-        places = None if looked is None else [looked.new_item, looked.place, *looked.places]
-        found.append((served(live, looked), places))
+        scored = live.step(each)
+        ranks = None if scored is None else [scored.new_item, scored.rank, *scored.full_ranks]
+        found.append((served(live, scored), ranks))
     return found
 
 
@@ -129,15 +129,15 @@ def test_no_list_knows_the_click_that_it_is_looked_up_for(
 def test_an_item_is_unknown_until_its_first_event(drawn: list[Any], way: dict[str, Any]) -> None:
     live, seen = prequential(way), set[str]()
     for each in stream(drawn):
-        looked = live.step(each)
-        if looked is not None:
-            assert looked.new_item == (each.item not in seen) or looked.ranked is None
-            if looked.new_item:
-                assert math.isnan(looked.place) and looked.ranked is None
-            if looked.ranked is not None:
-                listed = {live.table.ids[j] for j in looked.ranked.candidates}
+        scored = live.step(each)
+        if scored is not None:
+            assert scored.new_item == (each.item not in seen) or scored.ranked is None
+            if scored.new_item:
+                assert math.isnan(scored.rank) and scored.ranked is None
+            if scored.ranked is not None:
+                listed = {live.table.ids[j] for j in scored.ranked.candidates}
                 assert listed <= seen
-                assert (looked.clicked is not None) == (each.item in listed)
+                assert (scored.clicked is not None) == (each.item in listed)
         seen.add(each.item)
 
 
@@ -147,9 +147,9 @@ def test_an_item_that_was_announced_is_proposed_from_its_text_alone() -> None:
         live.announce(Item(f"i{n}", title=title))
     for n in (0, 2, 3, 2):  # nobody takes the red cup
         live.step(event(n, n, "click", n))
-    looked = live.step(event(0, 3, "click", 9))
-    assert looked is not None and looked.ranked is not None
-    content = looked.ranked.alone[SOURCES.index("content")]
+    scored = live.step(event(0, 3, "click", 9))
+    assert scored is not None and scored.ranked is not None
+    content = scored.ranked.alone[NAMES.index("content")]
     assert live.table.ids[content[0]] == "i1"
 
 
@@ -157,9 +157,9 @@ def test_events_of_one_time_keep_their_order() -> None:
     live = Prequential(config())
     for item in "abc":
         live.step(event(0, item, "click", 7))
-    looked = live.step(event(0, "a", "click", 7))
-    assert looked is not None and looked.ranked is not None
-    assert [live.table.ids[row] for row in looked.ranked.history] == ["ic", "ib", "ia"]
+    scored = live.step(event(0, "a", "click", 7))
+    assert scored is not None and scored.ranked is not None
+    assert [live.table.ids[row] for row in scored.ranked.shopper.history] == ["ic", "ib", "ia"]
 
 
 def walks(count: int, groups: int = 12, users: int = 60, seed: int = 3) -> list[Event]:
@@ -187,25 +187,25 @@ def wide(exclude: str = "none") -> Settings:
     )
 
 
-def places(looked: list[Looked | None]) -> np.ndarray:
+def ranks(scored: list[Scored | None]) -> np.ndarray:
     """Return float[scored, 1 + sources], inf for a miss."""
-    found = [[one.place, *one.places] for one in looked if one is not None and not one.new_item]
+    found = [[one.rank, *one.full_ranks] for one in scored if one is not None and not one.new_item]
     return np.nan_to_num(np.array(found), nan=np.inf)
 
 
 def test_many_workers_without_lag_learn_nearly_the_same() -> None:
     events = walks(1500)
     one, four = (Prequential(wide(), workers) for workers in (1, 4))
-    looked = [[live.step(each) for each in events] for live in (one, four)]
-    mine, theirs = (places(each) for each in looked)
+    scored = [[live.step(each) for each in events] for live in (one, four)]
+    mine, theirs = (ranks(each) for each in scored)
     assert mine.shape == theirs.shape and len(mine) > 1000
     for m in COUNTING:  # they are counted alike; only chance and the order of sums differ
-        assert mine[:, 1 + m] == pytest.approx(theirs[:, 1 + m], abs=1.0), SOURCES[m]
-    for m in (0, 1 + SOURCES.index("factors")):
+        assert mine[:, 1 + m] == pytest.approx(theirs[:, 1 + m], abs=1.0), NAMES[m]
+    for m in (0, 1 + NAMES.index("factors")):
         hits = [float((each[500:, m] < 5).mean()) for each in (mine, theirs)]
         assert hits[0] == pytest.approx(hits[1], abs=0.07)
         assert min(hits) > 0.5  # of 96 items
-    assert {len(shard.users.row_of) > 0 for shard in four.users} == {True}
+    assert {len(shard.users.row_of) > 0 for shard in four.flow.users} == {True}
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -234,7 +234,7 @@ def test_lag_makes_the_lists_older_and_not_the_users() -> None:
     histories = [[one.history if one else 0 for one in each] for each in (fresh, late)]
     assert histories[0] == histories[1]
     both = [n for n in known if n > 600]
-    popular = SOURCES.index("popularity_long")
+    popular = NAMES.index("popularity_long")
     for n in both[:50]:
         one = late[n]
         assert one is not None and one.ranked is not None
@@ -242,7 +242,7 @@ def test_lag_makes_the_lists_older_and_not_the_users() -> None:
         first = {each.item for each in events[: n - 400]}
         assert set(shown) <= first
     hits = [
-        np.mean([one.place < 5 for one in each[600:900] if one and not one.new_item])
+        np.mean([one.rank < 5 for one in each[600:900] if one and not one.new_item])
         for each in (fresh, late)
     ]
     assert hits[0] > hits[1]
@@ -255,10 +255,10 @@ def test_an_item_whose_first_event_has_not_arrived_is_a_miss() -> None:
         live.step(event(n % 3, n % 4, "click", n))
     for n in range(200):
         live.step(event(5, f"new {n}", "click", 30))
-    looked = live.step(event(1, "new 199", "click", 31))
-    assert looked is not None and not looked.new_item
-    assert math.isnan(looked.place) and looked.clicked is None
-    assert np.isnan(looked.places).all()
+    scored = live.step(event(1, "new 199", "click", 31))
+    assert scored is not None and not scored.new_item
+    assert math.isnan(scored.rank) and scored.clicked is None
+    assert np.isnan(scored.full_ranks).all()
 
 
 def test_what_is_not_scored_is_learnt_all_the_same() -> None:
@@ -266,8 +266,8 @@ def test_what_is_not_scored_is_learnt_all_the_same() -> None:
     assert live.step(event(0, "a", "click", 1)) is None  # no event before it
     assert live.step(event(0, "b", "impression", 3)) is None
     assert live.step(event(0, "b", "dislike", 4)) is None
-    looked = live.step(event(0, "a", "click", 5))
-    assert looked is not None and looked.history == 1
+    scored = live.step(event(0, "a", "click", 5))
+    assert scored is not None and scored.history == 1
     assert live.table.arrays.events[: len(live.table)].sum() == 3
 
 
@@ -288,8 +288,8 @@ def test_a_click_on_a_candidate_teaches_the_blend() -> None:
     live = Prequential(wide())
     clicked = 0
     for each in walks(300):
-        looked = live.step(each)
-        clicked += looked is not None and looked.clicked is not None
+        scored = live.step(each)
+        clicked += scored is not None and scored.clicked is not None
     live._arrive(NOW + 10**9)
     assert live.table.blend is not None and live.table.blend.seen[0] == clicked > 100
     fixed = Prequential(config(kind="weighted"))
@@ -303,9 +303,9 @@ def test_rotation_counts_how_often_an_item_was_in_the_last_lists_in_a_row() -> N
     for n in range(8):
         live.step(event(n % 2, n % 8, "click", n))
     for n in range(8, 14):
-        looked = live.step(event(0, n % 8, "click", n))
-        assert looked is not None and looked.ranked is not None
-        listed = live.table.keys[looked.ranked.candidates[looked.ranked.order]].tolist()
+        scored = live.step(event(0, n % 8, "click", n))
+        assert scored is not None and scored.ranked is not None
+        listed = live.table.keys[scored.ranked.candidates[scored.ranked.order]].tolist()
         assert live._times["u0"].keys() == set(listed)
     assert max(live._times["u0"].values()) < 6  # nothing stays for ever
 
@@ -314,5 +314,5 @@ def test_only_the_owner_of_the_blend_learns_it() -> None:
     live = Prequential(config(), workers=4)
     for n in range(60):
         live.step(event(n % 3, n % 7, "click", n))
-    learners = [shard.name for shard in live.items if shard.blend is not None]
+    learners = [shard.name for shard in live.flow.items if shard.blend is not None]
     assert learners == [f"i{blend_owner(4)}"] != ["i0"]

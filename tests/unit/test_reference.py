@@ -37,10 +37,12 @@ def test_a_stale_file_is_named(
     page = (reference.ROOT / "docs" / "redis.md").read_text()
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "redis.md").write_text(page.replace("| `segment` | u64 |", "| stale |"))
+    sources = (reference.ROOT / "docs" / "sources.md").read_text()
+    (tmp_path / "docs" / "sources.md").write_text(sources)
     monkeypatch.setattr(reference, "ROOT", tmp_path)
     assert reference.main(["--check"]) == 1
     assert "docs/redis.md is stale" in capsys.readouterr().out
-    assert [path.name for path in tmp_path.rglob("*.*")] == ["redis.md"]
+    assert {path.name for path in tmp_path.rglob("*.*")} == {"redis.md", "sources.md"}
     assert reference.main([]) == 0
     assert reference.main(["--check"]) == 0
     assert (tmp_path / "docs" / "redis.md").read_text() == page

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,25 +10,26 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as budget_of
 from hypothesis import strategies as st
-from streamrec.state.rows import UserRow
+from oracle import NAMES, NOW, maker_of
+from oracle import user as took
+from streamrec.ranking.diversity import intra_list_distance
 
-from streamrec.evaluation.tally import intra_list_distance
-from streamrec.ranking.lists import NOBODY, ListMaker, rows_shown
 from streamrec.ranking.rerank import (
     DEEP,
-    Person,
     Reranker,
     item_fields,
     moment_of,
     unit_vectors,
     user_fields,
 )
+from streamrec.ranking.shoppers import shopper_of
 from streamrec.settings.sections import Settings
-from streamrec.sources.registry import SEGMENT_PREFIX, SOURCES
+from streamrec.sources.segment import SEGMENT_PREFIX
+from streamrec.sources.source import Shopper
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
+from streamrec.state.user_rows import UserRow, no_user
 
-NOW = 1_700_000_000_000
 HOUR = 3_600_000
 BRANDS = ("ash", "oak", "elm")
 BASE: dict[str, dict[str, Any]] = {
@@ -63,40 +63,24 @@ def table_of(config: Settings, items: int = 12) -> ItemTable:
     a.stored[: items + 1] = True
     a.targets[:items] = rng.normal(size=(items, 4))
     a.popularity[:items] = 2.0 ** -np.arange(items)[:, None]
-    a.clocks[:items], a.born[:items] = NOW, NOW - np.arange(items) * HOUR
+    a.clock[:items], a.born[:items] = NOW, NOW - np.arange(items) * HOUR
     table._take_popularity(every)
     return table
 
 
-def user(*items: int, seen: tuple[int, ...] = (), minutes: tuple[int, ...] = ()) -> UserRow:
-    """Return a user who took a<n>, oldest first, one a minute or so many minutes ago."""
-    n = len(items)
-    columns = (
-        np.array([key_of(f"a{i}") for i in items], np.uint64),
-        np.array([NOW - 60_000 * m for m in minutes or range(n, 0, -1)], np.int64),
-        np.zeros(n, np.uint8),
-        np.ones(n, np.uint8),
-        np.array([key_of(f"a{i}") & 0xFFFFFFFF for i in seen], np.uint32),
-    )
-    for column in columns:
-        column.flags.writeable = False
-    return UserRow(n, n, NOW, key_of(f"{SEGMENT_PREFIX}oak"), *columns)
+def user(*items: int, **more: Any) -> UserRow:
+    return took(*items, segment=f"{SEGMENT_PREFIX}oak", **more)
 
 
-def person(table: ItemTable, row: UserRow = NOBODY, shown: Mapping[int, int] | None = None) -> Any:
-    return Person("u1", row, table.index.rows(row.keys[::-1].copy()), shown or {})
+def shopper(table: ItemTable, row: UserRow | None = None, **more: Any) -> Shopper:
+    row = no_user() if row is None else row
+    return shopper_of(table.settings, table, row, more.pop("name", "u1"), more.pop("shown", {}))
 
 
-def maker_of(config: Settings, table: ItemTable) -> ListMaker:
-    maker = ListMaker(config)
-    maker.prepare(table)
-    return maker
-
-
-def listed(config: Settings, row: UserRow = NOBODY, **more: Any) -> dict[str, float]:
+def listed(config: Settings, row: UserRow | None = None, **more: Any) -> dict[str, float]:
     """Return the items and scores of the list that is made under these settings."""
     table = table_of(config)
-    [made] = maker_of(config, table).make([row], table, ["u1"], **more)
+    [made] = maker_of(table).make([shopper(table, row, **more)], table)
     return {entry.item: entry.score for entry in made.items}
 
 
@@ -143,7 +127,7 @@ def test_boosts_add_their_weights_and_the_list_follows() -> None:
 def test_what_an_expression_may_ask_of_an_item() -> None:
     config = settings(lists={"filters": ["not seen"]})
     table = table_of(config)
-    who = person(table, user(3, 2))
+    who = shopper(table, user(3, 2))
     mine = item_fields(table, table.row_of["a3"], who, moment_of(table))
     shares = 2.0 ** -np.arange(12) / (2.0 - 2.0**-11)
     assert mine.pop("popularity") == pytest.approx(shares[3])
@@ -162,13 +146,13 @@ def test_what_an_expression_may_ask_of_an_item() -> None:
 def test_what_an_expression_may_ask_of_a_user() -> None:
     config = settings(lists={"filters": ["not seen"]})
     table = table_of(config)
-    assert user_fields(table, person(table, user(3, 2))) == {
+    assert user_fields(table, shopper(table, user(3, 2))) == {
         "id": "u1", "events": 2, "segment": "oak", "history": ["a2", "a3"],
     }  # fmt: skip
-    stranger = user_fields(table, person(table))
+    stranger = user_fields(table, shopper(table))
     assert (stranger["segment"], stranger["history"], stranger["events"]) == (None, [], 0)
     elsewhere = user()._replace(segment=key_of(f"{SEGMENT_PREFIX}not heard of yet"))
-    assert user_fields(table, person(table, elsewhere))["segment"] is None
+    assert user_fields(table, shopper(table, elsewhere))["segment"] is None
 
 
 def test_without_rules_no_metadata_is_kept() -> None:
@@ -197,7 +181,7 @@ def test_variety_stays_within_its_budget_and_the_filters(
     table, rng = table_of(config, 60), np.random.default_rng(seed)
     candidates = rng.permutation(60)[:count].astype(np.int32)
     scores = rng.normal(size=count) * 2
-    order, after = Reranker(config).order(candidates, scores, person(table), table)
+    order, after = Reranker(config).order(candidates, scores, shopper(table), table)
     news = np.flatnonzero(candidates % 2 == 0)
     assert len(order) == len(set(order.tolist())) == min(length, len(news))
     assert set(order.tolist()) <= set(news.tolist()) and (after == scores).all()
@@ -219,7 +203,7 @@ def test_variety_makes_a_list_of_alike_items_less_so(method: str) -> None:
         groups = np.eye(4)[np.arange(60) // 15]  # the best fifteen are of one group
         table.arrays.targets[:60] = groups + np.random.default_rng(1).normal(0, 0.05, (60, 4))
         order, _ = Reranker(config).order(
-            np.arange(60, dtype=np.int32), scores, person(table), table
+            np.arange(60, dtype=np.int32), scores, shopper(table), table
         )
         found[kind] = intra_list_distance(unit_vectors(table, order))
     assert found[method] > found["none"] + 0.2
@@ -236,11 +220,11 @@ def test_vectors_are_of_unit_length_or_zero() -> None:
 def test_what_was_shown_sinks_by_how_often_in_a_row() -> None:
     config = settings(lists={"rotation": 1.5, "length": 3})
     table = table_of(config)
-    maker = maker_of(config, table)
+    maker = maker_of(table)
     times: dict[int, int] = {}
     seen = []
     for _ in range(4):
-        [made] = maker.make([NOBODY], table, ["u1"], [times])
+        [made] = maker.make([shopper(table, shown=times)], table)
         seen.append([entry.item for entry in made.items])
         for entry in made.items:
             row = int(entry.item[1:])
@@ -253,20 +237,13 @@ def test_what_was_shown_sinks_by_how_often_in_a_row() -> None:
     assert seen[1] == ["a0", "a1", "a3"]
     assert seen[2] == ["a2", "a0", "a1"]  # a2 was left out once, and counts anew
     without = settings(lists={"length": 3})
-    assert list(listed(without, shown=[{key_of("a0"): 9}])) == seen[0]
-
-
-def test_times_shown_are_found_by_row() -> None:
-    table = table_of(settings())
-    shown = {key_of("a4"): 3, key_of("evicted"): 2}
-    assert rows_shown(shown, table)[table.row_of["a4"]] == 3
-    assert rows_shown({}, table) == {}
+    assert list(listed(without, shown={key_of("a0"): 9})) == seen[0]
 
 
 def why(config: Settings, row: UserRow, item: str, name: str = "u1") -> str:
     table = table_of(config)
     table.arrays.available[table.row_of["a9"]] = False
-    return maker_of(config, table).why_not(row, table, table.row_of[item], name)
+    return maker_of(table).why_not(shopper(table, row, name=name), table, table.row_of[item])
 
 
 def test_why_an_item_is_no_candidate() -> None:
@@ -306,7 +283,7 @@ def test_filters_and_variety_work_with_every_source() -> None:
     """No candidate that a filter removes comes back through a source or a reranker."""
     config = settings(
         lists={"filters": ["price > 3"], "diversity": "dpp", "diversity_budget": 1.0},
-        blend={"weights": dict.fromkeys(SOURCES, 0.5)},
+        blend={"weights": dict.fromkeys(NAMES, 0.5)},
     )
     found = listed(config, user(1, 2))
     assert found and all(int(item[1:]) > 3 for item in found)

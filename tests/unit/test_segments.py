@@ -16,18 +16,19 @@ from hypothesis import strategies as st
 from laws.spine import Spine
 from laws.world import NOW, World, event, raws, small
 from make import context
+from oracle import NAMES, maker_of
 from servers import RedisServer
-from streamrec.state.rows import UserRow, decode_user
 
 from streamrec.client import Client
 from streamrec.commands.export import export
 from streamrec.events.event import Event, EventDecoder, Rejected
-from streamrec.ranking.lists import ListMaker, Made
+from streamrec.ranking.lists import UserList
 from streamrec.settings.sections import Settings
-from streamrec.sources.registry import SEGMENT, SEGMENT_PREFIX, SOURCES
+from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.state import updates
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
+from streamrec.state.user_rows import UserRow, decode_user
 
 PARTS = 2
 LASTING: dict[str, dict[str, Any]] = {
@@ -65,17 +66,17 @@ def row_of(world: World, user: str) -> UserRow:
     return decode_user(world.rows["u0"]["users"][user.encode()])
 
 
-def made_for(table: ItemTable, config: Settings, *rows: UserRow) -> list[Made]:
-    maker = ListMaker(config)
-    maker.prepare(table)
-    return maker.make(list(rows), table)
+def made_for(table: ItemTable, config: Settings, *rows: UserRow) -> list[UserList]:
+    maker = maker_of(table, config)
+    return maker.make([maker.shopper(row, table) for row in rows], table)
 
 
 def popularity(table: ItemTable, segment: str) -> dict[str | None, float]:
     """Return what the table knows of a segment: weights by item."""
     row, a = table.row_of[SEGMENT_PREFIX + segment], table.arrays
-    others = a.neighbours[row, : a.sizes[row]].tolist()
-    return {table.ids[j]: w for j, w in zip(others, a.weights[row].tolist(), strict=False)}
+    others = a.similarity_keys[row, : a.similarity_size[row]].tolist()
+    weights = a.similarity_weights[row].tolist()
+    return {table.ids[j]: w for j, w in zip(others, weights, strict=False)}
 
 
 def counted(log: list[dict[str, Any]], segment: str) -> dict[str, float]:
@@ -158,7 +159,7 @@ def test_the_source_proposes_what_is_popular_in_the_users_segment() -> None:
         )
         assert all(entry.source == "segment" and not entry.because for entry in made.items)
     [of_none] = made_for(world.table, config, row_of(world, "u0"))
-    assert of_none.items == [] and not of_none.shown[1 + SEGMENT].any()
+    assert of_none.items == [] and not of_none.shown[1 + NAMES.index("segment")].any()
 
 
 def test_a_segment_forgets_as_similarity_does() -> None:
@@ -281,7 +282,7 @@ def test_a_reader_of_the_feed_knows_the_segments(spine: Spine) -> None:
     first = [made_for(f.table, spine.settings, who)[0].items for f in (feed, late)]
     assert first[0] and [e.item for e in first[0]] == [e.item for e in first[1]]
     best = max(counted(log, "de").items(), key=lambda one: one[1])[0]
-    assert first[0][0].item == best and SOURCES[SEGMENT] == first[0][0].source
+    assert first[0][0].item == best and first[0][0].source == "segment"
 
 
 def _catalogue(spine: Spine) -> list[bytes]:

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from streamrec.blend.learned import E, Features, M, read_sample
+from streamrec.blend.learned import BlendRules, E, Features, LearnedBlend
 from streamrec.state import served
 from streamrec.state.served import ranks_in, sample_of, shown_at
 
+M = 3
+READER = LearnedBlend(BlendRules((1.0,) * M, (False,) * M, (0.0,) * M))
 RANKS = np.array([[0, 4, -1], [9, 10, 19], [20, 1, 2]])
 NOW = 1_700_000_000_000
 
@@ -85,9 +87,8 @@ def test_a_damaged_row_is_a_miss() -> None:
 
 def with_sample(candidates: list[int]) -> bytes:
     values = np.arange(len(candidates) * M, dtype=np.float32).reshape(-1, M)
-    features = Features(
-        values, values.astype(np.uint8), np.zeros((len(candidates), E), np.float32), 3
-    )
+    extras = np.zeros((len(candidates), E), np.float32)
+    features = Features(values, values.astype(np.uint8), extras, 3, np.zeros(M, np.float32))
     return served.encode_shown(
         NOW, lists([7, 8], [9, 0]), {}, np.array(candidates, np.uint64), features.sample()
     )
@@ -99,7 +100,7 @@ def test_a_click_on_a_candidate_gives_the_sample_that_the_blend_learns_from() ->
     for clicked, key in enumerate([9, 7, 2**64 - 1]):
         sample = sample_of(blob, key, 1.5)
         assert sample is not None
-        read = read_sample(sample)
+        read = READER.read_sample(sample)
         assert read is not None and read[1:] == (clicked, 1.5)
         assert read[0].values.shape == (3, M) and read[0].history == 3
     assert sample_of(blob, 8, 1.5) is None  # shown in a source's list, but no candidate
@@ -110,5 +111,5 @@ def test_a_row_without_a_sample_or_damaged_gives_none() -> None:
     blob = with_sample([9, 7])
     for n in range(len(blob)):
         sample = sample_of(blob[:n], 9, 1.0)
-        assert sample is None or read_sample(sample) is None, n
+        assert sample is None or READER.read_sample(sample) is None, n
     assert sample_of(bytes((1,)) + blob[1:], 9, 1.0) is None

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from oracle import NAMES
 
 from streamrec.evaluation.tally import Tally, metrics
 
@@ -18,6 +19,6 @@ def test_metrics_of_places() -> None:
 
 
 def test_an_empty_tally() -> None:
-    found = Tally(["peer:x"]).summary(0)
+    found = Tally(NAMES, ["peer:x"]).summary(0)
     assert found["scored"] == 0 and found["sources"] == {"blend": {}}
     assert found["windows"] == found["comparisons"] == [] and found["slices"] == {}
