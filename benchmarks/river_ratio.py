@@ -10,15 +10,15 @@ from benchmarks.clicks import Clicks
 from benchmarks.figures import Sample
 from streamrec.settings.sections import Settings
 from streamrec.sources.factors import (
+    INIT_SCALE,
     Vectors,
-    draw,
     gradient,
-    initial_vectors,
     step_context,
     step_target,
     user_vector,
 )
-from streamrec.state.keys import mix
+from streamrec.state.keys import mix, start_vectors
+from streamrec.state.user_kernel import draw
 
 
 class River:
@@ -80,7 +80,7 @@ class Model:
         n, k = int(items.max()) + 1, factors.size
         both = [np.zeros((n, k), np.float32) for _ in range(2)]
         self._vectors = Vectors(*both, *(np.zeros(n, np.float32) for _ in range(4)))
-        initial_vectors(self._vectors.targets, np.arange(n, dtype=np.uint64), 0, 1)
+        start_vectors(self._vectors.targets, np.arange(n, dtype=np.uint64), 0, 1, INIT_SCALE)
         self._arrays = (
             np.full((int(users.max()) + 1, factors.context), -1, np.int64),
             np.zeros(factors.ring, np.int64),

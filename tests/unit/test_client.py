@@ -23,18 +23,11 @@ from streamrec.transport.redis_store import Store
 SHARDS = 3
 
 
-class ClusterServer(RedisServer):
-    """One node that owns all slots."""
-
-    def _command(self) -> list[str]:
-        bus = ["--cluster-port", str(free_port())]
-        return [*super()._command(), "--cluster-enabled", "yes", *bus]
-
-
 @pytest.fixture(scope="module", params=["redis", "cluster"])
 def settings(request: pytest.FixtureRequest) -> Iterator[RedisSettings]:
     is_cluster = request.param == "cluster"
-    server = (ClusterServer if is_cluster else RedisServer)(appendonly=False).start()
+    options = {"cluster_enabled": "yes", "cluster_port": str(free_port())}  # one node has all slots
+    server = RedisServer(appendonly=False, **(options if is_cluster else {})).start()
     if is_cluster:
         server.client().execute_command("CLUSTER ADDSLOTSRANGE 0 16383")
         while server.client().execute_command("CLUSTER INFO")["cluster_state"] != "ok":

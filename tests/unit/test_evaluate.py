@@ -95,7 +95,9 @@ def test_what_is_printed() -> None:
     for words in ("300 events", "full catalogue of", "recall@20", "popularity_medium",
                   "peer:popularity_7d", "history_5_plus", "paired block bootstrap"):  # fmt: skip
         assert words in result.stdout
-    assert "…" not in result.stdout and result.stderr == ""
+    assert "…" not in result.stdout
+    assert result.stderr.startswith("log.csv: 300 rows, 300 events, 0 refused, 2023-11-14 to")
+    assert result.stderr.count("\n") == 1
 
 
 def slow_popularity(log: Sequence[Click], exclude: str) -> list[float]:

@@ -75,7 +75,8 @@ def test_a_filter_that_is_no_expression_is_refused() -> None:
 
 
 def test_an_item_may_not_look_like_a_segment() -> None:
-    assert "control character" in refused(written([*clicks(20), Click("u1", "\x1fat")]))
+    said = refused(written([*clicks(20), Click("u1", "\x1fat")]))
+    assert "line 22: item is '\\x1fat': 1..128 bytes without controls or braces" in said
 
 
 def test_the_json_is_not_written_into_a_folder_that_is_not_there() -> None:

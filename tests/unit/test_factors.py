@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from streamrec.sources import factors
 from streamrec.sources.factors import Vectors
+from streamrec.state import user_kernel
+from streamrec.state.keys import start_vectors
 
 K = 8
 RATE = 0.1
@@ -193,7 +195,7 @@ def draw(state: int, share: float, ring: list[int], items: int = 10, n: int = 40
     held = np.array(ring + [0] * 5, np.int32)
     live = np.arange(items, dtype=np.int32)
     latest = held, len(ring), counts
-    factors.draw(3, live, latest, share, np.uint64(state), (rows, log_q))
+    user_kernel.draw(3, live, latest, share, np.uint64(state), (rows, log_q))
     return rows, log_q, counts
 
 
@@ -221,15 +223,15 @@ def test_draws_depend_on_the_state_alone() -> None:
 def test_initial_vectors_depend_on_key_and_seed_alone() -> None:
     keys = np.array([10, 20, 30], np.uint64)
     one, two = np.zeros((3, K), np.float32), np.zeros((3, K), np.float32)
-    factors.initial_vectors(one, keys, 0, 1)
-    factors.initial_vectors(two, keys[::-1].copy(), 1, 1)
+    start_vectors(one, keys, 0, 1, factors.INIT_SCALE)
+    start_vectors(two, keys[::-1].copy(), 1, 1, factors.INIT_SCALE)
     assert not two[0].any()  # before `first`
     assert (two[1:] == one[::-1][1:]).all()
     assert len(np.unique(one)) == 3 * K
     assert np.abs(one).max() <= factors.INIT_SCALE / 2
-    factors.initial_vectors(two, keys, 0, 2)
+    start_vectors(two, keys, 0, 2, factors.INIT_SCALE)
     assert (two != one).all()
     wide = np.zeros((300, 64), np.float32)
-    factors.initial_vectors(wide, np.arange(300, dtype=np.uint64), 0, 1)
+    start_vectors(wide, np.arange(300, dtype=np.uint64), 0, 1, factors.INIT_SCALE)
     assert abs(wide.mean()) < 1e-3
     assert wide.std() == pytest.approx(factors.INIT_SCALE / np.sqrt(12), rel=0.02)

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streamrec.settings.learning import BlendSettings
+from oracle import NAMES, SILENCE, WEIGHTS, M
 
 from streamrec.blend.combine import FIXED, Fixed, scores, source_parts
-from streamrec.blend.learned import Features
-from streamrec.sources.registry import EXTRAS, SOURCES
+from streamrec.blend.learned import E, Features
+from streamrec.settings.sections import BlendSettings
 
 blends = pytest.mark.parametrize("blend", FIXED.values(), ids=FIXED)
-WEIGHTS = np.array([0.5, 0, 0.25, 2, 1, 0, 3, 0, 0, 1.5], np.float32)
+FINER = NAMES.index("cosine")
 
 
 def drawn(count: int, sources: int, seed: int) -> tuple[Features, np.ndarray]:
@@ -26,7 +26,13 @@ def drawn(count: int, sources: int, seed: int) -> tuple[Features, np.ndarray]:
         ranks[listed, m] = 1 + np.arange(len(listed))
     values = rng.normal(-5, 2, (count, sources)).astype(np.float32)
     weights = (rng.integers(0, 4, sources) * rng.random(sources)).astype(np.float32)
-    return Features(values, ranks, rng.normal(size=(count, 2)).astype(np.float32), 4), weights
+    return Features(
+        values,
+        ranks,
+        rng.normal(size=(count, 2)).astype(np.float32),
+        4,
+        np.zeros(sources, np.float32),
+    ), weights
 
 
 drawings = st.builds(drawn, st.integers(0, 30), st.integers(1, 7), st.integers(0, 99))
@@ -62,8 +68,8 @@ def test_the_order_of_the_candidates_does_not_matter(
 ) -> None:
     features, weights = drawing
     shuffle = np.random.default_rng(seed).permutation(len(features.values))
-    values, ranks, extras, history = features
-    mixed = Features(values[shuffle], ranks[shuffle], extras[shuffle], history)
+    values, ranks, extras, *rest = features
+    mixed = Features(values[shuffle], ranks[shuffle], extras[shuffle], *rest)
     for finer in (-1, 0):  # values are distinct: the finer source has no ties
         parts = blend(features, weights, finer)
         assert (blend(mixed, weights, finer) == parts[shuffle]).all()
@@ -82,22 +88,22 @@ def test_twice_the_weights_make_the_same_order(
 
 @pytest.mark.parametrize("kind", FIXED)
 def test_kind_selects_the_blend_and_extras_get_no_part(kind: str) -> None:
-    f, weights = drawn(9, len(SOURCES), 3)
-    own = FIXED[kind](f, weights, SOURCES.index("cosine"))
-    parts = source_parts(kind, f, weights, None, "cosine")
-    assert (parts[:, : len(SOURCES)] == own).all() and not parts[:, len(SOURCES) :].any()
-    assert scores(kind, f, weights, None, "cosine") == pytest.approx(own.sum(axis=1), rel=1e-5)
+    f, weights = drawn(9, M, 3)
+    own = FIXED[kind](f, weights, FINER)
+    parts = source_parts(kind, f, weights, None, FINER)
+    assert (parts[:, :M] == own).all() and not parts[:, M:].any()
+    assert scores(kind, f, weights, None, FINER) == pytest.approx(own.sum(axis=1), rel=1e-5)
 
 
 def test_weighted_is_a_product_of_powers_of_shares() -> None:
-    f, _ = drawn(9, len(SOURCES), 3)
+    f, _ = drawn(9, M, 3)
     expected = [sum(w * v for w, v in zip(WEIGHTS, row, strict=True)) for row in f.values]
     for kind in ("weighted", "learned"):  # also before anything was learnt
         assert scores(kind, f, WEIGHTS, None) == pytest.approx(expected, rel=1e-5)
 
 
 def test_vote_is_reciprocal_rank_fusion() -> None:
-    f, _ = drawn(9, len(SOURCES), 3)
+    f, _ = drawn(9, M, 3)
     expected = []
     for row in f.ranks:
         expected.append(sum(WEIGHTS[m] / (60 + int(r)) for m, r in enumerate(row) if r > 0))
@@ -106,16 +112,16 @@ def test_vote_is_reciprocal_rank_fusion() -> None:
 
 def few(**said: list[int]) -> Features:
     """Return five candidates a to e with these ranks; the factors like e best, then d, c, b, a."""
-    shape = (5, len(SOURCES))
+    shape = (5, M)
     ranks, values = np.zeros(shape, np.uint8), np.full(shape, math.log(1e-6), np.float32)
     for source, its in said.items():
-        ranks[:, SOURCES.index(source)] = its
-    values[:, SOURCES.index("factors")] = [-1.0, 0.5, 3.0, 9.0, 20.0]
-    return Features(values, ranks, np.zeros((5, len(EXTRAS)), np.float32), 1)
+        ranks[:, NAMES.index(source)] = its
+    values[:, NAMES.index("factors")] = [-1.0, 0.5, 3.0, 9.0, 20.0]
+    return Features(values, ranks, np.zeros((5, E), np.float32), 1, SILENCE)
 
 
 def weights(**of: float) -> np.ndarray:
-    return np.array([of.get(s, 0.0) for s in SOURCES], np.float32)
+    return np.array([of.get(s, 0.0) for s in NAMES], np.float32)
 
 
 def test_borda_counts_the_candidates_below() -> None:
@@ -123,11 +129,9 @@ def test_borda_counts_the_candidates_below() -> None:
     found = scores("borda", f, weights(similarity=2.0, popularity_short=1.0), None)
     # of 5: a has 4 below it twice; b 3 twice and 4; c 2 twice; d 3; e, the last, none
     assert found == pytest.approx([8 / 5, 10 / 5, 4 / 5, 3 / 5, 0.0])
-    many = np.zeros((600, len(SOURCES)), np.uint8)
+    many = np.zeros((600, M), np.uint8)
     many[:2, 0], many[599, 0] = (1, 255), 100
-    long = Features(
-        np.zeros((600, len(SOURCES)), np.float32), many, np.zeros((600, len(EXTRAS))), 0
-    )
+    long = Features(np.zeros((600, M), np.float32), many, np.zeros((600, E)), 0, SILENCE)
     found = scores("borda", long, weights(popularity_short=3.0), None)
     assert found[[0, 1, 599]] == pytest.approx([3 * 599 / 600, 3 * 345 / 600, 3 * 500 / 600])
     assert not found[2:599].any()
@@ -139,8 +143,8 @@ def test_a_finer_source_reorders_what_each_stage_of_a_cascade_proposes() -> None
     plain = scores("cascade", f, stages, None)
     assert plain[:4] == pytest.approx([5.0, 4 + 1 / math.log2(3), 4.5, 2 + 1 / math.log2(3)])
     assert plain[4] == 0.0
-    parts = source_parts("cascade", f, stages, None, "factors")
-    s, p, x = (SOURCES.index(name) for name in ("similarity", "popularity_short", "factors"))
+    parts = source_parts("cascade", f, stages, None, NAMES.index("factors"))
+    s, p, x = (NAMES.index(name) for name in ("similarity", "popularity_short", "factors"))
     # c, b, a of similarity, by what the factors say; then d of popularity; then e, of neither
     assert parts[:, s].tolist() == [4.0, 4.0, 4.0, 0.0, 0.0]
     assert parts[:, p].tolist() == [0.0, 0.0, 0.0, 2.0, 0.0]
@@ -151,17 +155,17 @@ def test_a_finer_source_reorders_what_each_stage_of_a_cascade_proposes() -> None
 
 def test_what_the_finer_source_is_silent_about_keeps_the_order_of_its_stage() -> None:
     f = few(similarity=[3, 1, 2, 4, 5])
-    f.values[3, SOURCES.index("cosine")] = -2.0  # of the rest it says nothing
-    found = scores("cascade", f, weights(similarity=1.0), None, "cosine")
+    f.values[3, FINER] = -2.0  # of the rest it says nothing
+    found = scores("cascade", f, weights(similarity=1.0), None, FINER)
     assert np.argsort(-found).tolist() == [3, 1, 2, 0, 4]
-    itself = source_parts("cascade", f, weights(similarity=1.0), None, "similarity")
+    itself = source_parts("cascade", f, weights(similarity=1.0), None, NAMES.index("similarity"))
     assert np.argsort(-itself.sum(axis=1)).tolist() == [1, 2, 0, 3, 4]
 
 
 def test_cascade_asks_the_source_of_most_weight_first() -> None:
-    f, _ = drawn(9, len(SOURCES), 3)
+    f, _ = drawn(9, M, 3)
     order: list[int] = []
-    for m in sorted(range(len(SOURCES)), key=lambda m: -WEIGHTS[m]):
+    for m in sorted(range(M), key=lambda m: -WEIGHTS[m]):
         if WEIGHTS[m] > 0:
             listed = sorted(np.flatnonzero(f.ranks[:, m]), key=lambda j: f.ranks[j, m])
             order += [int(j) for j in listed if j not in order]

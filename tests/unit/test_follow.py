@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws.world import event, fill, keep, meta_bytes, raws, small
+from make import columns_of
 from test_schema import other_sources
 
 from streamrec.blend.learned import E, Features, with_click
@@ -174,7 +175,7 @@ def state(shard: ItemShard) -> dict[int, Any]:
         key: [
             (name, np.asarray(value).tolist())
             for kind in kinds
-            for name, value in kind.view(shard.items, row).items()
+            for name, value in columns_of(kind, shard.items, row).items()
         ]
         for row, key in enumerate(shard.index.keys[: shard.index.size].tolist())
     }

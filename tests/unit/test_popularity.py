@@ -151,7 +151,7 @@ def test_the_table_keeps_the_shares_when_its_base_must_move(
         now += passed
         events.append((item, weight, now))
         popularity.add(counts, clocks, item, weight, now, HALF_LIVES)
-        table.take("items", np.array([rows[item]]), vars(owned), np.array([item]))
+        table.take("items", np.array([rows[item]]), owned, np.array([item]))
     heats = table.arrays.heats[rows]
     shares = np.exp2(heats - table.log2_totals())
     expected = brute_force(events, now)
@@ -203,7 +203,7 @@ class Catalogue:
         rng = np.random.default_rng(1)
         self.heats = rng.normal(0.0, 1.0, (items, 3))
         self.servable = rng.random(items) < 0.9
-        self.kept = [Popular(most, h) for h in range(3)]
+        self.kept = Popular(most)
 
     def change(self, row: int, what: str, by: float) -> None:
         if what == "more":
@@ -217,9 +217,9 @@ class Catalogue:
 
     def refresh(self, *changed: int) -> None:
         """Bring the orders up to date, and compare with full sorts; equals stand in any order."""
-        for h, popular in enumerate(self.kept):
-            popular.refresh(self.heats, self.servable, np.array(changed, np.int64))
-            order, worth = popular.order, np.where(self.servable, self.heats[:, h], -np.inf)
+        self.kept.refresh(self.heats, self.servable, np.array(changed, np.int64))
+        for h, order in enumerate(self.kept.order):
+            worth = np.where(self.servable, self.heats[:, h], -np.inf)
             expected = np.sort(worth[np.isfinite(worth)])[::-1][: len(order)]
             rows = order[order >= 0]
             assert len(set(rows.tolist())) == len(rows) == len(expected)
@@ -261,10 +261,10 @@ def test_two_that_rise_at_once() -> None:
     catalogue.heats[:3] = [[2.0] * 3, [5.0] * 3, [3.0] * 3]
     catalogue.heats[3:] = -9.0
     catalogue.refresh(*range(ITEMS))
-    assert catalogue.kept[0].order[:3].tolist() == [1, 2, 0]
+    assert catalogue.kept.order[0, :3].tolist() == [1, 2, 0]
     catalogue.heats[:3] = [[7.0] * 3, [5.0] * 3, [10.0] * 3]
     catalogue.refresh(0, 2)
-    assert catalogue.kept[0].order[:3].tolist() == [2, 0, 1]
+    assert catalogue.kept.order[0, :3].tolist() == [2, 0, 1]
 
 
 def test_the_last_that_falls_makes_room() -> None:
@@ -274,7 +274,7 @@ def test_the_last_that_falls_makes_room() -> None:
     catalogue.refresh(*range(ITEMS))
     catalogue.heats[2] = -50.0
     catalogue.refresh(2)
-    assert [kept.order.tolist() for kept in catalogue.kept] == [[0, 1, 3]] * 3
+    assert catalogue.kept.order.tolist() == [[0, 1, 3]] * 3
 
 
 def test_few_changes_do_not_sort_anew(monkeypatch: pytest.MonkeyPatch) -> None:

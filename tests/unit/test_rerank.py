@@ -12,8 +12,8 @@ from hypothesis import settings as budget_of
 from hypothesis import strategies as st
 from oracle import NAMES, NOW, maker_of
 from oracle import user as took
-from streamrec.ranking.diversity import intra_list_distance
 
+from streamrec.evaluation.tally import intra_list_distance
 from streamrec.ranking.rerank import (
     DEEP,
     Reranker,

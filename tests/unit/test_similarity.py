@@ -32,6 +32,8 @@ class Lists:
             np.zeros((2, 2 * bound), np.float32),
             np.zeros((2, 2 * bound if counted else 0), np.uint32),
             *(np.zeros(2, dtype) for dtype in (np.int32, np.int64, np.int32)),
+            np.zeros(0, np.uint32),  # no row counts the pairs
+            np.zeros(0, np.int32),
         )
         self.half_life_ms = half_life_ms
 
