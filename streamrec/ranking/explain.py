@@ -2,10 +2,10 @@
 
 A candidate's score is the sum of its parts: one a source, one an extra, and the network's, which is
 not additive over sources and stands as its own term. Each is told relative to its mean over the
-candidates, as what all have in common puts none before another. A source's part is shared out over
-the user's past items by what each of them supports (Source.support), of a raw score before its mean
-is taken off; the rest is the item's own. Of the network's part it is said how it responds to each
-source alone; that does not sum.
+candidates, as what all have in common puts none before another. What a source's part is above that
+of an item of which the source says nothing is shared out over the user's past items by what each of
+them supports (Source.support); the rest is the item's own. Of the network's part it is said how it
+responds to each source alone; that does not sum.
 """
 
 from typing import NamedTuple
@@ -25,11 +25,11 @@ class Explanation(NamedTuple):
     """Of one candidate's score what is above the candidates' mean: parts.sum() = score - mean."""
 
     parts: dict[str, float]  # by source that takes part, by extra, and the network's
-    by_item: dict[str, NDArray[np.float64]]  # by source, [history]: of each past item
+    by_item: dict[str, NDArray[np.float64]]  # by source, [history]: what each past item adds
     mean: float  # of the candidates' scores, before rules
 
     def past(self, history: int) -> NDArray[np.float64]:
-        """Return float64[history]: what each past item accounts for."""
+        """Return float64[history]: what each past item adds."""
         return sum(self.by_item.values(), start=np.zeros(history))
 
 
@@ -40,16 +40,25 @@ def explain(lists: ListMaker, table: ItemTable, ranked: Ranked, at: int) -> Expl
     names = (*lists.names, *EXTRAS, "network")
     off = {n for n, on in zip(lists.names, lists.roster.active, strict=True) if not on}
     centred = dict(zip(names, (parts[at] - means).tolist(), strict=True))
+    lifts = parts[at] - _silent(lists, table, ranked.features)
     by_item = {}
     for m, source in enumerate(lists.sources):
         if source.name not in off:
             shares = _shares(lists, table, ranked, m, int(ranked.candidates[at]))
             if shares is not None:
-                # a raw score is the sum of what past items add, whatever the others have
-                part = parts[at, m] if source.in_blend == "raw" else centred[source.name]
-                by_item[source.name] = part * shares
+                by_item[source.name] = lifts[m] * shares
     told = {name: part for name, part in centred.items() if name not in off}
     return Explanation(told, by_item, float(means.sum()))
+
+
+def _silent(lists: ListMaker, table: ItemTable, features: Features) -> NDArray[np.float64]:
+    """Return the parts of one more candidate, of which no source says anything."""
+    values = np.append(features.values, np.full_like(features.values[:1], np.nan), axis=0)
+    ranks = np.append(features.ranks, np.zeros_like(features.ranks[:1]), axis=0)
+    extras = np.append(features.extras, np.zeros_like(features.extras[:1]), axis=0)
+    more = features._replace(values=values, ranks=ranks, extras=extras)
+    parts: NDArray[np.float64] = lists.parts(more, table)[-1]
+    return parts
 
 
 def _shares(

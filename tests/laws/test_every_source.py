@@ -74,7 +74,7 @@ class Place(World):
 
     def loaded(self) -> ItemTable:
         """Return a table filled from what is stored, as a process that starts fills it."""
-        table = self.new_table()
+        table = ItemTable(self.settings, with_lists=True)
         for shard in self.items:
             fill(table, self.rows[shard.name], [])
         return table

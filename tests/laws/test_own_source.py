@@ -88,8 +88,8 @@ def test_it_is_in_a_live_list_with_its_reason_in_metrics_and_in_explain(
     spine.learn([event("u1", "i1", ts=21)])
     assert spine.value("prequential_hits_total", source="first_letter", k="20") == 1.0
     answer = explained(spine.settings, spine.store, "u1", "i2")
-    assert answer.listed and list(answer.parts) == ["first_letter"]
-    assert list(answer.past) == ["i1"]
+    assert answer.listed and list(answer.past) == ["i1"]  # the newest item alone
+    assert list(answer.ranks) == ["first_letter"]
 
 
 def test_it_is_in_the_generated_docs() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as budget_of
 from hypothesis import strategies as st
 from laws.world import event, raws, small
-from oracle import NAMES, NOW, PAST, SILENCE, M, maker_of, settings, summed, table, user
+from oracle import FLOOR, NAMES, NOW, PAST, SILENCE, M, maker_of, settings, summed, table, user
 
 from streamrec.blend.learned import BUCKETS, EXTRAS, E, Features, LearnedBlend
 from streamrec.blend.rules import blend_rules
@@ -122,7 +122,8 @@ def test_shares_follow_the_support_and_the_rest_is_the_items_own() -> None:
     # 1/4 and 1/12 by the neighbours, (1/2 + 1/2) / 4 by popularity, which is all the other has
     part = 6 * math.log(7 / 3) / 2
     assert told.parts["similarity"] == pytest.approx(part)
-    assert told.by_item["similarity"] == pytest.approx([part * 3 / 7, part / 7])
+    lift = 6 * (ranked.features.values[0, NAMES.index("similarity")] - FLOOR)
+    assert told.by_item["similarity"] == pytest.approx([lift * 3 / 7, lift / 7])
     assert set(told.by_item) == {"similarity"}
 
 

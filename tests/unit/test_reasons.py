@@ -11,7 +11,6 @@ from oracle import (
     NAMES,
     PAST,
     SEGMENT,
-    SHARES,
     M,
     Slow,
     learned,
@@ -101,14 +100,15 @@ def test_reasons_stand_in_the_order_of_what_explain_says(how: str, seed: int, wh
             assert entry.because == []
             continue
         m, row = NAMES.index(entry.source), int(ranked.candidates[at])
-        part = told.parts[entry.source] if SHARES[m] else maker.parts(ranked.features, mine)[at, m]
-        # what lifts the source's score lifts its part, unless score and part differ in sign
-        sign = np.sign(part * maker.score_of(m, ranked.shopper, mine, row))
+        where = np.zeros(len(mine.arrays.clock), np.int32)
+        support = maker.sources[m].support(mine.arrays, ranked.shopper, np.array([row]), where)
+        # what adds to the source's score adds to its part, unless a blend makes of a score below 0
+        # a part above that of silence, or learnt against the source
+        sign = np.sign(told.by_item[entry.source] @ support[0])
+        assert sign > 0 or how not in (*NAMES, "weighted")
         lifts = sign * told.by_item[entry.source]
-        assert sign > 0 or SHARES[m] or how not in (*NAMES, "weighted")
         found = [lifts[history.index(int(name[1:]))] for name in entry.because]
-        if part:
-            assert found == sorted(lifts[lifts > 0], reverse=True)
+        assert found == sorted(lifts[lifts > 0], reverse=True)
 
 
 def test_an_item_stands_out_for_the_part_most_above_its_mean_of_those_that_list_it() -> None:
