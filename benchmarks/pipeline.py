@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from benchmarks.clicks import Clicks, event
-from streamrec.flow import Flow, deliver
+from streamrec.flow import Flow, deliver, load
 from streamrec.settings.sections import Settings
 from streamrec.state import updates
 from streamrec.state.item_rows import ITEMS
@@ -25,8 +25,9 @@ class Pipeline(Flow):
         self._since_refresh = 0
 
     def send(self, batch: Sequence[Decoded]) -> list[bytes]:
-        """Return what the user stage says about one batch, as it travels."""
-        return [updates.encode(record) for record in self.fold(batch).records]
+        """Return what the user stage says about one batch of loaded users, as it travels."""
+        fold = self.users[0].fold(batch, batch[-1][0] + 1, self.table)
+        return [updates.encode(record) for record in fold.records]
 
     def receive(self, records: Sequence[bytes]) -> None:
         """Let every owner learn its record."""
@@ -51,6 +52,7 @@ class Pipeline(Flow):
 
     def take(self, batch: Sequence[Decoded]) -> None:
         """Learn one batch wholly; the table follows every 2,000 events."""
+        load(self.users[0], batch, lambda missing: [None] * len(missing))
         self.receive(self.send(batch))
         self.user_rows.update(self.user_changes()["users"])
         self._since_refresh += len(batch)

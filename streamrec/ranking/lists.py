@@ -59,6 +59,7 @@ class Ranked(NamedTuple):
     shopper: Shopper
     candidates: Array  # int32[C]
     features: Features
+    filled: Features  # with numbers for silence
     scores: NDArray[np.float64]  # [C]
     order: Array  # int64[length]: the list, as numbers of candidates
     alone: Array  # int32[M, length]: what each source would show, -1 padded
@@ -171,7 +172,7 @@ class ListMaker:
         scores = combine.scores(kind, filled, self.weights, table.blend, self.reorder)
         order, scores = self._reranker.order(candidates, scores, shopper, table)
         alone = alone[:, : self.settings.lists.length]
-        return Ranked(shopper, candidates, features, scores, order, alone, full_ranks)
+        return Ranked(shopper, candidates, features, filled, scores, order, alone, full_ranks)
 
     def parts(self, features: Features, table: ItemTable) -> NDArray[np.float64]:
         """Return float64[C, M + E + 1] that sum to the scores: of sources, extras, the network."""
@@ -182,13 +183,13 @@ class ListMaker:
         """Name the items and the reasons of one list."""
         settings, ids, order = self.settings, table.ids, ranked.order
         rows, kind = ranked.candidates[order], settings.blend.kind
-        parts = combine.source_parts(
-            kind, ranked.features.filled(), self.weights, table.blend, self.reorder
-        )
+        parts = combine.source_parts(kind, ranked.filled, self.weights, table.blend, self.reorder)
         source = stands_out(parts, ranked.features.ranks)[order]
         reasons = because(self, table, ranked.shopper, rows, source)
         items = [
-            ListItem(ids[j] or "", round(s, 4), self.names[m], [ids[h] or "" for h in why])
+            ListItem(
+                ids[j] or "", round(s, 4), self.names[m], [ids[h] or "" for h in why if h >= 0]
+            )
             for j, s, m, why in zip(
                 rows.tolist(), ranked.scores[order].tolist(), source.tolist(), reasons, strict=True
             )

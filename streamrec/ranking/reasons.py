@@ -35,21 +35,34 @@ def stands_out(parts, ranks):  # type: ignore[no-untyped-def]
 def because(
     lists: Any, table: ItemTable, shopper: Shopper, rows: Array, source: Array
 ) -> list[list[int]]:
-    """Return for each item the past ones that support it, as table rows, strongest first.
+    """Return for each item the past ones that support it, as table rows, strongest first; then -1.
 
     By what they add to the score of the source that the item stands out for (Source.support), as
     `explain` does. lists: the ListMaker; source: int64[len(rows)], number of the source.
     """
-    out: list[list[int]] = [[] for _ in rows]
     most = min(lists.settings.lists.because, len(shopper.history))
-    if not most:
-        return out
-    for m in np.unique(source).tolist():
-        mine = np.flatnonzero(source == m)
-        one, where = lists.sources[m], lists.scratch.where
-        support = one.support(table.arrays, shopper, rows[mine], where)
+    out = np.full((len(rows), most), -1, np.int32)
+    for m in set(source.tolist()) if most else ():
+        support = lists.sources[m].support(table.arrays, shopper, rows, lists.scratch.where)
         if support is not None:
-            best = np.argsort(-support, axis=1, kind="stable")[:, :most]
-            for n, order, values in zip(mine.tolist(), best, support, strict=True):
-                out[n] = [int(shopper.history[b]) for b in order.tolist() if values[b] > 0.0]
-    return out
+            _strongest(support, shopper.history, source == m, out)
+    found: list[list[int]] = out.tolist()
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _strongest(support, history, mine, out):  # type: ignore[no-untyped-def]
+    """Write to out int32[C, most], where mine bool[C], the past items of most support above 0.
+
+    support: float64[C, H], of which nothing is left; history: int32[H]; of equals the newest comes
+    first.
+    """
+    for n in range(len(mine)):
+        if not mine[n]:
+            continue
+        for k in range(out.shape[1]):
+            best = np.argmax(support[n])
+            if support[n, best] <= 0.0:
+                break
+            out[n, k] = history[best]
+            support[n, best] = 0.0

@@ -34,6 +34,9 @@ INIT_SCALE = 0.1
 SKIP = 1e-4
 """A target whose error is smaller is not stepped: its row need not be stored again."""
 
+SCORED = ("scored_events", "scored_keys", "scored_log_q", "scored_rest", "scored_y")
+CONTEXT = ("context_events", "context_keys", "context_weights")
+
 
 class FactorSettings(Section, frozen=True, kw_only=True):
     """Online matrix factorisation (session-FISM), split over the two stages."""
@@ -85,6 +88,7 @@ class Factors(Source):
     def __init__(self, settings: Any) -> None:
         self._mine: FactorSettings = settings.factors
         self._by = self._mine.context_decay, self._mine.context_norm
+        self._decays = self._mine.context_decay ** np.arange(self._mine.context)
         self._prior: Array | None = None
 
     def columns(self) -> Sequence[Column]:
@@ -109,11 +113,10 @@ class Factors(Source):
         """Step the vectors of the targets, negatives and history items of a record."""
         a, c = arrays, update.columns
         vectors = Vectors(a.targets, a.deltas, a.bias, a.target_sum, a.delta_sum, a.bias_sum)
-        scored = tuple(c[f"scored_{name}"] for name in ("events", "keys", "log_q", "rest", "y"))
-        context = tuple(c[f"context_{name}"] for name in ("events", "keys", "weights"))
+        scored, context = ([c[name] for name in names] for names in (SCORED, CONTEXT))
         events = c["z"].astype(np.float32), c["g"].astype(np.float32), c["weights"]
         where = update.known, update.fresh, a.items_changed
-        _learn(vectors, scored, context, events, where, self._mine.learning_rate)
+        _learn(vectors, tuple(scored), tuple(context), events, where, self._mine.learning_rate)
 
     def follow(self, arrays: Any, rows: Array, given: Given) -> None:
         """Add up context vectors."""
@@ -144,11 +147,10 @@ class Factors(Source):
     def support(self, arrays: Any, user: Shopper, rows: Array, where: Array) -> Array:
         """Return w_b c_{h_b}.t_j of each past item; bias and prior are the item's own."""
         out = np.zeros((len(rows), len(user.history)))
-        z = np.zeros(self._mine.size, np.float32)
         context = user.history[: self._mine.context]
-        weights = mean_of(arrays.contexts, context, self._by, z)
-        products = arrays.targets[rows] @ arrays.contexts[context].T
-        out[:, : len(weights)] = weights * products
+        weights = self._decays[: len(context)]
+        products = arrays.targets.take(rows, 0) @ arrays.contexts.take(context, 0).T
+        out[:, : len(context)] = products * (weights / weights.sum() ** self._by[1])
         return out
 
 

@@ -14,14 +14,30 @@ from streamrec.state.schema import ALL, Kind
 
 Array = NDArray[Any]
 
+ITEMS_CHANGED = changed_of(ITEMS)
+
+
+class Lists:
+    """The columns of one kind of lists, by name, and their keys as of the last copy."""
+
+    def __init__(self, kind: Kind, table: ItemTable) -> None:
+        [keys] = [c for c in kind.lists if c.table == "rows"]
+        self.kind = kind.name
+        self.changed = changed_of(kind.name)
+        self.keys, self.size = keys.name, keys.sized_by
+        self.same = tuple(c.name for c in kind.lists if c.table == "same")
+        self.fixed = table.fixed(kind.name)
+        self.mirror = np.zeros((0, keys.width), np.uint64)
+
 
 class Follower:
     """Copies what changed in item shards into one table; the shards must be in this process."""
 
     def __init__(self, table: ItemTable) -> None:
         self.table = table
-        self._mirrors: dict[str, Array] = {}  # keys as of the last copy, by column
         self._rows: dict[str, tuple[KeyIndex, Array]] = {}  # table rows of a shard's rows
+        kinds = table.schema.kinds.values() if table.with_lists else ()
+        self._lists = [Lists(kind, table) for kind in kinds if kind.lists and kind.lists[0].width]
 
     def refresh(self, shard: ItemShard) -> None:
         """Take over all changes of a shard since the last call."""
@@ -32,14 +48,11 @@ class Follower:
             keys = np.frombuffer(b"".join(catalogue), "<u8")
             table.describe(keys, list(catalogue.values()))
         rows = self._rows_of(shard)
-        for name, kind in shard.schema.kinds.items():
-            changed = items.named(changed_of(name))
-            if name == ITEMS:
-                at = take_changed(changed, len(rows))
-                table.take(name, rows[at], items, at)
-            elif kind.lists[0].width and table.with_lists:
-                at = self._copy_lists(kind, shard, changed, rows)
-                table.follow(name, rows[at], items, at)
+        at = take_changed(items.named(ITEMS_CHANGED), len(rows))
+        table.take(ITEMS, rows[at], items, at)
+        for lists in self._lists:
+            at = self._copy_lists(lists, shard, rows)
+            table.follow(lists.kind, rows[at], items, at)
         gone = shard.take_deleted()
         if gone:
             table.remove(np.frombuffer(b"".join(gone), "<u8"))
@@ -57,20 +70,17 @@ class Follower:
             self._rows[shard.name] = shard.index, rows
         return rows
 
-    def _copy_lists(self, kind: Kind, shard: ItemShard, changed: Array, rows: Array) -> Array:
+    def _copy_lists(self, lists: Lists, shard: ItemShard, rows: Array) -> Array:
         """Copy what changed of lists of one kind, keys as table rows; return rows of the shard."""
-        items, arrays = shard.items, self.table.arrays
-        [keys] = [c for c in kind.lists if c.table == "rows"]
-        same = [c.name for c in kind.lists if c.table == "same"]
-        fixed, mine = self.table.fixed(kind.name), arrays.named(keys.name)
-        mirror = self._mirrors.get(keys.name)
-        if mirror is None or len(mirror) < len(mine):
-            grown = np.zeros((len(mine), keys.width), np.uint64)
-            grown[: 0 if mirror is None else len(mirror)] = 0 if mirror is None else mirror
-            self._mirrors[keys.name] = mirror = grown
+        items, arrays, index = shard.items, self.table.arrays, self.table.index
+        mine, same, fixed = arrays.named(lists.keys), lists.same, lists.fixed
+        if len(lists.mirror) < len(mine):
+            grown = np.zeros((len(mine), lists.mirror.shape[1]), np.uint64)
+            grown[: len(lists.mirror)] = lists.mirror
+            lists.mirror = grown
         moved: Array = copy_lists(
-            (changed, rows), items.named(keys.sized_by), (items.named(keys.name), mirror, mine),
-            (self.table.index.slot_keys, self.table.index.slot_rows),
+            (items.named(lists.changed), rows), items.named(lists.size),
+            (items.named(lists.keys), lists.mirror, mine), (index.slot_keys, index.slot_rows),
             (items.views(same), arrays.views(same)), (items.views(fixed), arrays.views(fixed)),
         )  # fmt: skip
         return moved

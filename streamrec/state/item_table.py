@@ -73,7 +73,7 @@ class ItemTable:
         self._starting = having("start", self.sources)
         kinds = self.schema.kinds
         self._following = {k: [s for s in self.sources if s.follows == k] for k in kinds}
-        self._fixed = {kind: [c.name for c in self._fixed_of(kind)] for kind in kinds}
+        self._fixed = {kind: tuple(c.name for c in self._fixed_of(kind)) for kind in kinds}
 
     def __len__(self) -> int:
         return self.index.size
@@ -162,7 +162,7 @@ class ItemTable:
         for owner in self._following[kind]:
             owner.follow(self.arrays, at, lambda name: theirs.named(name)[source])
 
-    def fixed(self, kind: str) -> list[str]:
+    def fixed(self, kind: str) -> tuple[str, ...]:
         """Return the columns of fixed width that are copied of a kind of row."""
         return self._fixed[kind]
 

@@ -35,7 +35,7 @@ class Arrays:
     """Columns of many rows by name, zero at first; reading one is reading an attribute."""
 
     def __init__(self, columns: Iterable[Column], rows: int) -> None:
-        self.__dict__["names"] = tuple(c.name for c in columns)
+        self.__dict__["names"], self.__dict__["_views"] = tuple(c.name for c in columns), {}
         for c in columns:
             shape = (rows, c.width) if c.width or c.sized_by else rows
             self.__dict__[c.name] = np.zeros(shape, c.dtype)
@@ -52,23 +52,19 @@ class Arrays:
         array: Array = self.__dict__[name]
         return array
 
-    def views(self, names: Sequence[str]) -> tuple[Array, ...]:
+    def views(self, names: tuple[str, ...]) -> tuple[Array, ...]:
         """Return some columns as uint8[rows, bytes], so that all are of one type."""
-        key = "views of " + " ".join(names)
-        found: tuple[Array, ...] | None = self.__dict__.get(key)
+        found: tuple[Array, ...] | None = self.__dict__["_views"].get(names)
         if found is None:
-            found = self.__dict__[key] = views([self.__dict__[name] for name in names])
+            found = views([self.__dict__[name] for name in names])
+            self.__dict__["_views"][names] = found
         return found
-
-    def _forget_views(self) -> None:
-        for key in [key for key in self.__dict__ if key.startswith("views of ")]:
-            del self.__dict__[key]
 
     def reserve(self, rows: int) -> bool:
         """Make room for so many rows, at least twice as many as before; say if that was needed."""
         if rows <= len(self.__dict__[self.names[0]]):
             return False
-        self._forget_views()
+        self.__dict__["_views"].clear()
         for name in self.names:
             old = self.__dict__[name]
             new = np.zeros((max(rows, 2 * len(old)), *old.shape[1:]), old.dtype)
@@ -78,7 +74,7 @@ class Arrays:
 
     def keep(self, at: Array, room: int) -> None:
         """Keep rows `at` alone, in their order, with room for more."""
-        self._forget_views()
+        self.__dict__["_views"].clear()
         for name in self.names:
             old = self.__dict__[name]
             new = np.zeros((max(room, len(at)), *old.shape[1:]), old.dtype)
@@ -132,11 +128,12 @@ class Kind:
     def headers(self, blobs: Sequence[bytes]) -> Array:
         """Return the fixed columns of rows as one record each. Raises UnknownVersion."""
         width = self.header.itemsize
-        if any(len(blob) < width for blob in blobs):
-            raise self._unfit(f"a row of {min(map(len, blobs))} bytes")
-        heads = blobs if not self.lists else [blob[:width] for blob in blobs]
-        if not self.lists and any(len(blob) != width for blob in blobs):
+        lengths = set(map(len, blobs))
+        if min(lengths, default=width) < width:
+            raise self._unfit(f"a row of {min(lengths)} bytes")
+        if not self.lists and max(lengths, default=width) > width:
             raise self._unfit("a row of another length")
+        heads = blobs if not self.lists else [blob[:width] for blob in blobs]
         headers = np.frombuffer(b"".join(heads), self.header)
         check_version(headers["version"], self.name)
         return headers
