@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from streamrec.settings.types import Count, NonNegative, Positive, Section, Share, Size
 from streamrec.sources.popularity import HALF_LIVES, LOG_FLOOR
-from streamrec.sources.source import Given, Shopper, Source
+from streamrec.sources.source import Shopper, Source
 from streamrec.state.keys import start_vectors
 from streamrec.state.schema import Column
 
@@ -118,9 +118,9 @@ class Factors(Source):
         where = update.known, update.fresh, a.items_changed
         _learn(vectors, tuple(scored), tuple(context), events, where, self._mine.learning_rate)
 
-    def follow(self, arrays: Any, rows: Array, given: Given) -> None:
+    def follow(self, arrays: Any, rows: Array, theirs: Any, source: Array) -> None:
         """Add up context vectors."""
-        arrays.contexts[rows] = given("targets") + given("deltas")
+        arrays.contexts[rows] = theirs.targets.take(source, 0) + theirs.deltas.take(source, 0)
 
     def prepare(self, table: Any) -> None:
         """Compute what popularity adds to the scores."""

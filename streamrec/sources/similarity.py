@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.settings.types import Length, NonNegative, Section
-from streamrec.sources.source import Given, Said, Shopper, Source
+from streamrec.sources.source import Said, Shopper, Source
 from streamrec.state.schema import ALL, Column, Kind, note
 
 Array = NDArray[Any]
@@ -94,7 +94,7 @@ class Similarity(Source):
         )  # fmt: skip
         learn_pairs(lists, update.pairs, self._rules)
 
-    def follow(self, arrays: Any, rows: Array, given: Given) -> None:
+    def follow(self, arrays: Any, rows: Array, theirs: Any, source: Array) -> None:
         """Sum the weights of lists that changed."""
         a = arrays
         sum_weights(a.similarity_weights, a.similarity_size, rows, a.similarity_total)

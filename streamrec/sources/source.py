@@ -4,7 +4,7 @@ A source is one file here and one line in registry.py; one from outside the pack
 somewhere and a name in the setting `extra_sources` (docs/sources.md).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -14,7 +14,6 @@ from streamrec.settings.types import Section
 from streamrec.state.schema import Arrays, Column
 
 Array = NDArray[Any]
-Given = Callable[[str], Array]
 
 
 class Shopper(NamedTuple):
@@ -84,11 +83,11 @@ class Source:
     def learn(self, arrays: Arrays, update: Any) -> None:
         """Take one update record (state/updates.py, Learnt) into the rows of their owner."""
 
-    def follow(self, arrays: Arrays, rows: Array, given: Given) -> None:
+    def follow(self, arrays: Arrays, rows: Array, theirs: Arrays, source: Array) -> None:
         """Bring what follows from rows of the kind `follows` up to date in the readers' copy.
 
-        rows: of the table, whose columns of that kind were just taken over; given: returns one of
-        those columns but for the lists, [len(rows), ...], as its owner has it.
+        rows: of the table, whose columns of that kind were just taken over; theirs: the columns of
+        that kind, but for the lists, as their owner has them, in its rows `source`.
         """
 
     def memory(self) -> Any:

@@ -160,7 +160,7 @@ class ItemTable:
     def follow(self, kind: str, at: Array, theirs: Any, source: Array) -> None:
         """Let the sources bring up to date what follows from the rows just taken over."""
         for owner in self._following[kind]:
-            owner.follow(self.arrays, at, lambda name: theirs.named(name)[source])
+            owner.follow(self.arrays, at, theirs, source)
 
     def fixed(self, kind: str) -> tuple[str, ...]:
         """Return the columns of fixed width that are copied of a kind of row."""
