@@ -50,7 +50,9 @@ class Cosine(Source):
     def __init__(self, settings: Any) -> None:
         mine: CosineSettings = settings.cosine
         self._neighbours = mine.neighbours
-        self._rules = PairRules(mine.window, 1.0, 1.0, 0.5, mine.half_life_seconds * 1000.0)
+        self._window = mine.window
+        half_life_ms = mine.half_life_seconds * 1000.0
+        self._rules = tuple(PairRules(mine.window, 1.0, 1.0, 0.5, half_life_ms))
 
     def active(self) -> bool:
         """Say whether it keeps lists."""
@@ -58,7 +60,7 @@ class Cosine(Source):
 
     def window(self) -> int:
         """Return how many earlier items it pairs an event with."""
-        return self._rules.window if self._neighbours else 0
+        return self._window if self._neighbours else 0
 
     def columns(self) -> Sequence[Column]:
         """Return the list."""
@@ -73,7 +75,7 @@ class Cosine(Source):
                 a.cosine_keys, a.cosine_weights, no_counts, a.cosine_size, a.cosine_clock,
                 a.cosine_changed, *nothing,
             )  # fmt: skip
-            learn_pairs(lists, update.pairs, self._rules)
+            learn_pairs(tuple(lists), update.pairs, self._rules)
 
     def score(self, arrays: Any, user: Shopper, scores: Array, touched: Array) -> Said:
         """Add the cosines with all past items."""

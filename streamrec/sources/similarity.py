@@ -75,7 +75,7 @@ class Similarity(Source):
         self._neighbours, self._window, self._prior = mine.neighbours, mine.window, mine.prior
         self._decay = settings.factors.context_decay
         half_life_ms = mine.half_life_seconds * 1000.0
-        self._rules = PairRules(mine.window, 1.0, mine.reverse_weight, 1.0, half_life_ms)
+        self._rules = tuple(PairRules(mine.window, 1.0, mine.reverse_weight, 1.0, half_life_ms))
 
     def window(self) -> int:
         """Return how many earlier items it pairs an event with."""
@@ -92,7 +92,7 @@ class Similarity(Source):
             a.similarity_keys, a.similarity_weights, a.similarity_counts, a.similarity_size,
             a.similarity_clock, a.similarity_changed, a.pairs, a.items_changed,
         )  # fmt: skip
-        learn_pairs(lists, update.pairs, self._rules)
+        learn_pairs(tuple(lists), update.pairs, self._rules)
 
     def follow(self, arrays: Any, rows: Array, theirs: Any, source: Array) -> None:
         """Sum the weights of lists that changed."""
@@ -141,22 +141,23 @@ def read_list(blob: bytes) -> tuple[Array, Array, Array]:
 def learn_pairs(lists, pairs, rules):  # type: ignore[no-untyped-def]
     """Add the fresh pairs (updates.Pairs) of ranks below the window to PairLists."""
     at, keys, others, ranks, known, fresh, weights, ts = pairs
-    changed, half_life, window = lists.changed, rules.half_life_ms, rules.window
+    changed, learnt, row_changed = lists[5], lists[6], lists[7]
+    window, forward_gain, reverse_gain, power, half_life = rules
     for p in range(len(at)):
         b, e = np.int64(ranks[p] & 127), at[p]  # 0 = the newest earlier item
         row = known[keys[p]]
         if b >= window or row < 0 or not fresh[e]:
             continue
         forward = ranks[p] < REVERSE
-        gain = rules.forward if forward else rules.reverse
+        gain = forward_gain if forward else reverse_gain
         if gain > 0.0:
-            gain = gain / (b + 1) if rules.power == 1.0 else gain * (b + 1.0) ** -rules.power
+            gain = gain / (b + 1) if power == 1.0 else gain * (b + 1.0) ** -power
             weight = np.float32(gain) * weights[e]
             pair = (others[p], weight, np.uint32(forward), ts[e])
             note(changed, row, add_pair(lists, row, pair, half_life))
-            if forward and len(lists.pairs) > 0:
-                lists.pairs[row] += 1
-                lists.row_changed[row] = ALL
+            if forward and len(learnt) > 0:
+                learnt[row] += 1
+                row_changed[row] = ALL
 
 
 @njit(cache=True, nogil=True)

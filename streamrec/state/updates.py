@@ -92,7 +92,7 @@ class Learnt(NamedTuple):
     columns: dict[str, Array]
     known: Array  # int32[keys]
     fresh: Array  # bool[n]
-    pairs: Pairs
+    pairs: tuple[Array, ...]  # Pairs as a plain tuple: a kernel is called with it in half the time
 
     def unknown(self) -> int:
         """Return how many fresh updates are of items without a row here."""
@@ -109,10 +109,10 @@ def learnt(record: Updates, known: Array, mark: int) -> Learnt:
     """Return what of a record is to be learnt: the updates of events at offsets >= mark."""
     c = record.columns
     fresh = c["offsets"] >= mark
-    pairs = Pairs(
+    pairs = tuple(Pairs(
         c["pair_events"], c["pair_keys"], c["pair_others"], c["pair_ranks"], known, fresh,
         c["weights"], c["ts"],
-    )  # fmt: skip
+    ))  # fmt: skip
     return Learnt(c, known, fresh, pairs)
 
 
