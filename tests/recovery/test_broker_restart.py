@@ -19,7 +19,7 @@ def test_broker_restart(site: Site, kafka: KafkaServer, restarts: int, events: i
         pytest.skip(f"the {kafka.kind} broker cannot be restarted with its topics")
     site.fleet.add("learn")
     site.fleet.add("learn")
-    feeder = site.feed(events, 150)
+    feeder = site.feed(events, 60)  # longer than the restarts take, however slow the machine
     site.warm()
     for number in range(restarts):
         time.sleep(site.random.uniform(1.0, 3.0))
