@@ -161,13 +161,6 @@ class Flow:
             self._prepared = True
         return self.lists
 
-    def list_of(self, user: str, number: int = 0) -> UserList:
-        """Return the list of a user in memory."""
-        lists = self.prepared()
-        shopper = lists.shopper(self.users[number].users.row(user), self.table, user)
-        [made] = lists.make([shopper], self.table)
-        return made
-
 
 def ranks_of(
     rows: Sequence[bytes | None], which: NDArray[np.int64], clicks: Sequence[Event], lists: int
