@@ -27,6 +27,10 @@ class DeliveryFailed(LogError):
     """A produced message was not acknowledged; nothing after it may be committed."""
 
 
+class MessageRefused(LogError):
+    """Kafka will never take a message, e.g. because it is too large: sending it again is no use."""
+
+
 class OffsetGone(LogError):
     """Kafka no longer has the offset that the state stands at; skipping would lose events."""
 

@@ -18,6 +18,7 @@ Reason = Literal[
     "too_old",
     "too_large",
     "limits",
+    "unreadable",
     "poison",
 ]
 

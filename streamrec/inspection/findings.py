@@ -11,6 +11,7 @@ import redis
 from streamrec.errors import StreamrecError, WrongTopic
 from streamrec.monitoring.log_lines import without_password
 from streamrec.settings.sections import KafkaSettings, Settings
+from streamrec.transport.batch_codecs import PACKAGES as PACKAGES_OF_CODECS
 from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.redis_keys import SHARDS
 from streamrec.transport.redis_store import Store
@@ -64,6 +65,10 @@ def _installation(settings: KafkaSettings) -> Iterator[Finding]:
     fast = importlib.util.find_spec("crc32c") is not None
     text = "crc32c is there" if fast else "crc32c is missing"
     yield _verdict(fast, "checksums", text, "reading is 4 times slower; run: pip install crc32c")
+    for codec, package in PACKAGES_OF_CODECS.items():
+        there = importlib.util.find_spec(package) is not None
+        next_step = f"a batch of it would end learn; run: pip install {package}"
+        yield _verdict(there, "codec", codec if there else f"{codec} cannot be read", next_step)
 
 
 def _kafka(settings: KafkaSettings, counts: dict[str, int]) -> Iterator[Finding]:

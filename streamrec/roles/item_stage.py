@@ -11,7 +11,7 @@ from streamrec.settings.sections import Settings
 from streamrec.state import updates
 from streamrec.state.item_rows import BLEND, ITEMS
 from streamrec.state.item_shard import ItemShard
-from streamrec.transport.kafka_log import Log, Message, Partition
+from streamrec.transport.kafka_log import Log, Message, Partition, Unreadable
 from streamrec.transport.redis_keys import Commit, feed_entry
 from streamrec.transport.redis_store import Store
 
@@ -64,6 +64,8 @@ class ItemLearner:
     def _fold(self, shard: ItemShard, message: Message) -> list[int]:
         """Apply one record; return the log times of the events that name an item here."""
         try:
+            if isinstance(message.value, Unreadable):
+                raise UnknownVersion(f"{message.value.decode()}; its updates are lost")
             record = updates.decode(message.value or b"")
         except UnknownVersion as error:
             raise UnknownVersion(f"{shard.name} offset {message.offset}: {error}") from None

@@ -1,9 +1,9 @@
-"""Poison: messages whose fold raises are tried one by one, and given up after three tries."""
+"""Poison: messages that cannot be folded or told of are found by halves, and given up."""
 
 from collections.abc import Sequence
 
 from streamrec.events.event import Rejected
-from streamrec.transport.kafka_log import Message, Partition
+from streamrec.transport.kafka_log import MOST_KEPT_BYTES, Message, Partition
 
 TRIES = 3
 
@@ -16,23 +16,27 @@ class Suspects:
         self._tries: dict[tuple[Partition, int], int] = {}
 
     def blame(self, partition: Partition, messages: Sequence[Message]) -> None:
-        """Note that folding these raised; one message alone is one try nearer to its end."""
+        """Note that these failed; one message alone is one try nearer to its end."""
         self._until[partition] = messages[-1].offset + 1
         if len(messages) == 1:
             at = (partition, messages[0].offset)
             self._tries[at] = self._tries.get(at, 0) + 1
 
     def isolate(self, partition: Partition, messages: Sequence[Message]) -> Sequence[Message]:
-        """Return the messages that may be folded together now: only the first while suspected."""
-        if messages and messages[0].offset < self._until.get(partition, 0):
-            return messages[:1]
-        return messages
+        """Return the messages that may be folded together now: of suspects the first half."""
+        until = self._until.get(partition, 0)
+        suspects = sum(message.offset < until for message in messages)
+        return messages[: max(1, suspects // 2)] if suspects else messages
 
     def verdict(self, partition: Partition, offset: int) -> Rejected | None:
         """Return why a message is given up, if it is."""
         if self._tries.get((partition, offset), 0) < TRIES:
             return None
-        return Rejected("poison", f"the fold raised {TRIES} times, see the log of learn")
+        return Rejected("poison", f"it failed {TRIES} times, see the log of learn")
+
+    def most_bytes(self, partition: Partition, offset: int) -> int:
+        """Return how much of a message its dead letter may carry: nothing where that failed too."""
+        return MOST_KEPT_BYTES if self._tries.get((partition, offset), 0) < 2 * TRIES else 0
 
     def passed(self, partition: Partition, offset: int) -> None:
         """Forget the suspects before `offset`: they are stored."""

@@ -4,7 +4,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from streamrec.errors import (
@@ -25,6 +25,8 @@ Batches = Mapping[Partition, Sequence[Message]]
 DOUBTS = (StoreError, DeliveryFailed, BrokerUnavailable, FoldFailed)
 REPORT_SECONDS = 1.0
 STILL_SECONDS = 120.0
+ROUND_BYTES = 2 * 1024 * 1024
+"""Of messages of one partition that are learnt together; texts of items travel on in one record."""
 LONGEST_LINGER = 0.1
 BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -51,6 +53,27 @@ class Learner(Protocol):
 
     def report(self, shards: Mapping[Partition, Any]) -> None:
         """Set the gauges."""
+
+
+def rounds(batches: Batches) -> Iterator[Batches]:
+    """Yield the messages in rounds of at most ROUND_BYTES a partition, or one longer message.
+
+    So the records and the commit that one round makes are bounded in bytes, not only in messages.
+    """
+    parts = {partition: list(_parts(messages)) for partition, messages in batches.items()}
+    for number in range(max(map(len, parts.values()), default=0)):
+        yield {p: cut[number] for p, cut in parts.items() if number < len(cut)}
+
+
+def _parts(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    start = held = 0
+    for number, message in enumerate(messages):
+        size = len(message.value or b"")
+        if held + size > ROUND_BYTES and number > start:
+            yield messages[start:number]
+            start, held = number, 0
+        held += size
+    yield messages[start:]
 
 
 class Stage:
@@ -119,8 +142,7 @@ class Stage:
             self._settings.kafka.fetch_wait_seconds, self._settings.batches.max_events
         )
         polled = time.monotonic()
-        if batches:
-            self._learner.learn(batches, self.shards)
+        self._learn(batches)
         self._failures = 0
         now = self._turned = time.monotonic()
         if now - self._reported >= REPORT_SECONDS:
@@ -130,6 +152,15 @@ class Stage:
         if got >= settings.max_events // 2:
             return 0.0
         return max(self._linger, min(now - polled, LONGEST_LINGER))
+
+    def _learn(self, batches: Batches) -> None:
+        """Learn in rounds; where the learner took only a part, the rest will be polled again."""
+        left: set[Partition] = set()
+        for whole in rounds(batches):
+            batch = {p: messages for p, messages in whole.items() if p in self.shards.keys() - left}
+            if batch:
+                self._learner.learn(batch, self.shards)
+            left |= {p for p, m in batch.items() if self.shards[p].offset <= m[-1].offset}
 
     def _take(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """Restore the shards of new partitions; return where they continue."""

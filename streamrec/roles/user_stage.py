@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from streamrec.errors import CommitConflict, FoldFailed, StreamrecError
+from streamrec.errors import CommitConflict, FoldFailed, MessageRefused, StreamrecError
 from streamrec.events.event import EventDecoder, Rejected, decode_item
 from streamrec.flow import decode, due_users, load, teach, users_over
 from streamrec.monitoring.metrics import Metrics
+from streamrec.roles.dead_letters import dead_letter
 from streamrec.roles.live_metrics import LiveMetrics, LookedUp, observe_ages
 from streamrec.roles.poison import Suspects
 from streamrec.roles.stage import Batches
@@ -21,7 +22,7 @@ from streamrec.state.updates import Updates
 from streamrec.state.user_rows import longest_idle
 from streamrec.state.user_shard import UserFold, UserShard
 from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.kafka_log import Log, Message, Partition
+from streamrec.transport.kafka_log import Cut, Log, Message, Partition, Unreadable
 from streamrec.transport.redis_keys import Commit
 from streamrec.transport.redis_store import Store
 
@@ -34,6 +35,7 @@ EVICTION_SAMPLE = 5
 class Work(NamedTuple):
     """One partition's folded batch, not yet sent or stored."""
 
+    partition: Partition
     shard: UserShard | MetadataShard
     expected: int | None
     records: list[Updates]
@@ -90,9 +92,7 @@ class UserLearner:
         works = [self._fold(p, messages, shards[p]) for p, messages in fresh.items() if messages]
         self._check_offsets(works)
         found = [self._look_up(work.fold, work.records) for work in works if work.fold]
-        for work in works:
-            self._send(work)
-        self._log.flush()
+        self._send_all(works, fresh)
         for work in works:
             self._store_rows(work)
             self._observe(work)
@@ -145,7 +145,11 @@ class UserLearner:
         try:
             with self._metrics.fold_seconds.labels(STAGE).time():
                 if isinstance(shard, MetadataShard):
-                    items = [(m.offset, decode_item(m.key, m.value)) for m in messages]
+                    refused_before = self._refused(partition, messages)
+                    items = [
+                        (m.offset, refused_before.get(m.offset) or decode_item(m.key, m.value))
+                        for m in messages
+                    ]
                     refused = [(o, i) for o, i in items if isinstance(i, Rejected)]
                     records, fold = shard.fold(items, next_offset), None
                 else:
@@ -155,24 +159,36 @@ class UserLearner:
             raise
         except Exception as error:
             self._suspects.blame(partition, messages)
-            logger.exception("the fold raised; trying its messages one by one")
+            logger.exception("the fold raised; looking for the message by halves")
             raise FoldFailed(
                 f"folding offsets {messages[0].offset}..{next_offset - 1} of {shard.name} raised "
                 f"{traceback.format_exception_only(error)[-1].strip()}"
             ) from error
         by_offset = {m.offset: m for m in messages}
         rejected = [(by_offset[offset], why) for offset, why in refused]
-        return Work(shard, expected, records, rejected, fold)
+        return Work(partition, shard, expected, records, rejected, fold)
 
     def _fold_events(
         self, partition: Partition, messages: Sequence[Message], shard: UserShard, next_offset: int
     ) -> UserFold:
         decoded = decode(self._decoder, ((m.offset, m.timestamp, m.value) for m in messages))
-        if len(decoded) == 1:  # suspects come alone
-            [(offset, at, event)] = decoded
-            decoded = [(offset, at, self._suspects.verdict(partition, offset) or event)]
+        if refused := self._refused(partition, messages):
+            decoded = [(offset, at, refused.get(offset, event)) for offset, at, event in decoded]
         load(shard, decoded, lambda users: self._store.rows(shard.name, "users", users))
         return shard.fold(decoded, next_offset, self._feed.table)
+
+    def _refused(self, partition: Partition, messages: Sequence[Message]) -> dict[int, Rejected]:
+        """Return what is refused before it is decoded: not read, too long, or tried enough."""
+        refused = {}
+        for offset, _, _, value in messages:
+            if isinstance(value, Unreadable):
+                refused[offset] = Rejected("unreadable", value.decode())
+            elif isinstance(value, Cut):
+                refused[offset] = Rejected("too_large", f"{value.length} bytes")
+        if len(messages) == 1:  # as suspects come in the end
+            given_up = self._suspects.verdict(partition, messages[0].offset)
+            refused |= {messages[0].offset: given_up} if given_up else {}
+        return refused
 
     def _check_offsets(self, works: Sequence[Work]) -> None:
         """Raise CommitConflict if rows may have been read after another worker's commit.
@@ -186,25 +202,28 @@ class UserLearner:
             self._metrics.commits.labels(STAGE, "conflict").inc()
             raise
 
+    def _send_all(self, works: Sequence[Work], fresh: Batches) -> None:
+        """Send what the batches say, and wait; what Kafka will never take makes them suspects."""
+        try:
+            for work in works:
+                self._send(work)
+            self._log.flush()
+        except MessageRefused as error:
+            for partition, messages in fresh.items():
+                if messages:
+                    self._suspects.blame(partition, messages)
+            raise FoldFailed(f"{error} Looking for the message by halves.") from error
+
     def _send(self, work: Work) -> None:
         """Queue the update records and dead letters of one batch."""
         kafka = self._settings.kafka
-        for partition, record in enumerate(work.records):
-            self._log.produce(kafka.updates_topic, updates.encode(record), partition=partition)
-        source = kafka.events_topic if work.fold else kafka.items_topic
-        number = work.shard.name[1:]
+        for number, record in enumerate(work.records):
+            self._log.produce(kafka.updates_topic, updates.encode(record), partition=number)
         for message, why in work.rejected:
-            place = f"{source}/{number}/{message.offset}"
-            headers = [("reason", why.reason), ("detail", why.detail), ("topic", source)]
-            headers += [("partition", number), ("offset", str(message.offset))]
+            most = self._suspects.most_bytes(work.partition, message.offset)
+            letter = dead_letter(work.partition, message, why, most)
             self._log.produce(
-                kafka.dead_letters_topic,
-                message.value,
-                key=place.encode(),
-                headers=[
-                    *((name, value.encode()) for name, value in headers),
-                    ("key", message.key or b""),
-                ],
+                kafka.dead_letters_topic, letter.value, key=letter.key, headers=letter.headers
             )
 
     def _store_rows(self, work: Work) -> None:

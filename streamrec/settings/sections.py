@@ -38,7 +38,7 @@ class KafkaSettings(Section, frozen=True, kw_only=True):
     updates_topic: Topic = "streamrec.updates"
     """Internal: what the user stage tells the owners of items."""
     dead_letters_topic: Topic = "streamrec.dead-letters"
-    """Messages that could not be decoded or were refused, byte for byte, with the reason."""
+    """Messages that could not be decoded or were refused, their first MiB, with the reason."""
     group: Topic = "streamrec"
     """Prefix of the consumer group names."""
     session_timeout_seconds: Positive = 10.0

@@ -6,9 +6,10 @@ from typing import Any
 
 from streamrec.errors import ConfigurationError
 from streamrec.settings.sections import KafkaSettings
+from streamrec.transport.kafka_log import LONGEST_BYTES
 
 # The longest update record: one batch's updates for one item partition.
-MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+MAX_MESSAGE_BYTES = LONGEST_BYTES
 # What one fetch may bring, in all and of one partition; a single longer message comes whole.
 FETCH_BYTES = 16 * 1024 * 1024
 PARTITION_FETCH_BYTES = 1024 * 1024
@@ -97,6 +98,14 @@ def not_acknowledged(settings: KafkaSettings, reason: str) -> str:
     return (
         f"Kafka at {settings.brokers} did not acknowledge a message: {reason}. "
         "Nothing that came after it counts as sent."
+    )
+
+
+def refused_message(settings: KafkaSettings, reason: str) -> str:
+    """Return the text of MessageRefused."""
+    return (
+        f"Kafka at {settings.brokers} refuses a message, and would again: {reason}. "
+        "Compare max.message.bytes of the topics with what `streamrec topics create` sets."
     )
 
 

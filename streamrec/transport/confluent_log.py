@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streamrec.errors import BrokerUnavailable, LogError, OffsetGone, WrongTopic
 from streamrec.settings.sections import KafkaSettings
@@ -13,13 +13,19 @@ from streamrec.transport.assignment import Assignment, offset_gone
 from streamrec.transport.client_settings import (
     COMPLAIN_SECONDS,
     CONNECT_SECONDS,
-    FETCH_BYTES,
-    MAX_POLL_SECONDS,
-    PARTITION_FETCH_BYTES,
     unreachable,
 )
-from streamrec.transport.confluent_producer import ConfluentProducer, connected
-from streamrec.transport.kafka_log import Assigned, Message, Partition, Revoked
+from streamrec.transport.confluent_consumer import open_consumer
+from streamrec.transport.confluent_producer import ConfluentProducer
+from streamrec.transport.kafka_log import (
+    LONGEST_BYTES,
+    Assigned,
+    Message,
+    Partition,
+    Revoked,
+    cut,
+)
+from streamrec.transport.kafka_python_log import read_from
 
 # ruff: noqa: SLF001  (the codes of librdkafka itself begin with an underscore)
 
@@ -27,7 +33,6 @@ from streamrec.transport.kafka_log import Assigned, Message, Partition, Revoked
 FATAL = {
     KafkaError._FATAL,
     KafkaError._AUTHENTICATION,
-    KafkaError._BAD_MSG,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.INVALID_SESSION_TIMEOUT,
@@ -37,6 +42,8 @@ FATAL = {
     KafkaError.SASL_AUTHENTICATION_FAILED,
 }
 GONE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
+# Of a batch; librdkafka does not tell where it ends, and fetches it for ever.
+UNREADABLE = {KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED}
 # A rebalance is settled between two polls of the client, so no poll of it lasts longer.
 SLICE_SECONDS = 0.1
 
@@ -55,6 +62,7 @@ class ConfluentLog:
         self._assignment: Assignment | None = None
         self._member = ""
         self._gone: dict[Partition, OffsetGone] = {}
+        self._unreadable: set[Partition] = set()
         self._silent_until = 0.0
         self._names: dict[tuple[str, int], Partition] = {}
 
@@ -98,6 +106,7 @@ class ConfluentLog:
             if self._assignment.pending:
                 self._settle(self._consumer, self._assignment)
             found = self._messages(batch, self._assignment)
+            found |= self._read_unreadable(self._assignment)
             if found or time.monotonic() >= deadline:
                 return found
             if self._gone:
@@ -110,6 +119,7 @@ class ConfluentLog:
             raise LogError("seek before subscribe.")
         self._assignment.seek(partition, offset)
         self._gone.pop(partition, None)
+        self._unreadable.discard(partition)
         try:
             self._consumer.seek(TopicPartition(*partition, offset))
         except KafkaException as error:
@@ -195,7 +205,10 @@ class ConfluentLog:
             if raw.error() is not None:
                 self._failed_message(raw, assignment)
                 continue
-            message = Message(raw.offset(), raw.timestamp()[1], raw.key(), raw.value())
+            value = raw.value()
+            if value is not None and len(value) > LONGEST_BYTES:
+                value = cut(value)
+            message = Message(raw.offset(), raw.timestamp()[1], raw.key(), value)
             where = (raw.topic(), raw.partition())
             if where in found:
                 found[where].append(message)
@@ -208,9 +221,21 @@ class ConfluentLog:
             assignment.advance(partition, messages[-1].offset + 1)
         return named
 
+    def _read_unreadable(self, assignment: Assignment) -> dict[Partition, list[Message]]:
+        """Read with the other client what this one cannot, and go on behind it."""
+        found = {}
+        for partition in list(self._unreadable & assignment.positions.keys()):
+            messages = read_from(self._settings, partition, assignment.positions[partition])
+            if messages:
+                found[partition] = messages
+                self.seek(partition, messages[-1].offset + 1)
+        return found
+
     def _failed_message(self, raw: Any, assignment: Assignment) -> None:
         error = raw.error()
-        if error.code() in GONE and raw.topic() is not None:
+        if error.code() in UNREADABLE and raw.topic() is not None:
+            self._unreadable.add(Partition(raw.topic(), raw.partition()))
+        elif error.code() in GONE and raw.topic() is not None:
             # librdkafka tells it once and then fetches the partition no more
             partition = Partition(raw.topic(), raw.partition())
             position = assignment.positions.get(partition)
@@ -247,29 +272,7 @@ class ConfluentLog:
 
     def _open_consumer(self) -> Any:
         if self._consumer is None:
-            settings = self._settings
-            session = int(settings.session_timeout_seconds * 1000)
-            self._consumer = connected(
-                Consumer,
-                settings,
-                {
-                    "group.id": self._group or "streamrec-no-group",
-                    "auto.offset.reset": "error",
-                    "enable.auto.commit": False,
-                    "enable.auto.offset.store": False,
-                    "isolation.level": "read_committed",
-                    "partition.assignment.strategy": "roundrobin",
-                    "session.timeout.ms": session,
-                    "heartbeat.interval.ms": session // 3,
-                    "max.poll.interval.ms": int(MAX_POLL_SECONDS * 1000),
-                    "fetch.wait.max.ms": int(settings.fetch_wait_seconds * 1000),
-                    "fetch.max.bytes": FETCH_BYTES,
-                    "max.partition.fetch.bytes": PARTITION_FETCH_BYTES,
-                    "queued.max.messages.kbytes": FETCH_BYTES // 1024,
-                    "fetch.queue.backoff.ms": 10,
-                    "fetch.error.backoff.ms": 100,
-                },
-            )
+            self._consumer = open_consumer(self._settings, self._group)
         return self._consumer
 
 

@@ -5,16 +5,23 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
-from streamrec.errors import ConfigurationError, DeliveryFailed
+from streamrec.errors import ConfigurationError, DeliveryFailed, MessageRefused
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.client_settings import (
     DELIVERY_SECONDS,
     MAX_MESSAGE_BYTES,
     confluent_settings,
     not_acknowledged,
+    refused_message,
 )
+
+REFUSED = {
+    KafkaError.INVALID_RECORD,
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.RECORD_LIST_TOO_LARGE,
+}
 
 logger = logging.getLogger("confluent_kafka")
 
@@ -63,7 +70,7 @@ class ConfluentProducer:
                 self._failures.append(error.args[0])
 
     def flush(self, timeout_seconds: float = 30.0) -> None:
-        """Wait for all acknowledgements; raises DeliveryFailed."""
+        """Wait for all acknowledgements; raises DeliveryFailed or MessageRefused."""
         if self._client is not None and not self._failures:
             left = self._client.flush(timeout_seconds)
             if left:
@@ -71,6 +78,8 @@ class ConfluentProducer:
         if self._failures:
             failure = self._failures[0]
             self._drop()
+            if isinstance(failure, KafkaError) and failure.code() in REFUSED:
+                raise MessageRefused(refused_message(self._settings, str(failure)))
             raise DeliveryFailed(not_acknowledged(self._settings, str(failure)))
 
     def close(self) -> None:

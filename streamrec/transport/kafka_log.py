@@ -1,7 +1,13 @@
 """The Kafka port: what streamrec needs of a Kafka client, and nothing more."""
 
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from typing import NamedTuple, Protocol
+
+LONGEST_BYTES = 8 * 1024 * 1024
+"""Longest value that is kept whole: no update record is longer, no event that long is read."""
+MOST_KEPT_BYTES = 1024 * 1024
+"""Of a refused message, in memory and in its dead letter."""
 
 
 class Partition(NamedTuple):
@@ -18,6 +24,24 @@ class Message(NamedTuple):
     timestamp: int
     key: bytes | None
     value: bytes | None
+
+
+class Unreadable(bytes):
+    """Stands in a Message's value for what cannot be read of a batch; the text says why."""
+
+
+class Cut(bytes):
+    """Stands in a Message's value for a longer one: its first bytes, `length` and `sha256`."""
+
+    length: int
+    sha256: str
+
+
+def cut(value: bytes) -> Cut:
+    """Return a value as it may be kept in memory until its dead letter is sent."""
+    first = Cut(value[:MOST_KEPT_BYTES])
+    first.length, first.sha256 = len(value), sha256(value).hexdigest()
+    return first
 
 
 Assigned = Callable[[Sequence[Partition]], Mapping[Partition, int]]
@@ -59,7 +83,10 @@ class Log(Protocol):
         """Queue one message; without `partition`, murmur2 of the key chooses it (as Java does)."""
 
     def flush(self, timeout_seconds: float = 30.0) -> None:
-        """Wait until all queued messages are acknowledged; raises DeliveryFailed if one was not."""
+        """Wait until all queued messages are acknowledged.
+
+        Raises DeliveryFailed if one was not, MessageRefused if one never will be.
+        """
 
     def high_watermark(self, partition: Partition) -> int | None:
         """Return the offset after the partition's last message as of the last fetch, if known."""

@@ -12,6 +12,7 @@ from kafka.structs import TopicPartition
 
 from streamrec.transport.assignment import Assignment
 from streamrec.transport.kafka_log import Partition
+from streamrec.transport.kafka_python_batches import Batches
 
 
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -45,11 +46,12 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
 
 
 class GroupConsumer(KafkaConsumer):  # type: ignore[misc]
-    """A KafkaConsumer that does not forget a join."""
+    """A KafkaConsumer that does not forget a join, and reads past a batch that it cannot read."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._coordinator.__class__ = KeepingCoordinator
+        self._fetcher.PartitionRecords = Batches
 
 
 class KeepingCoordinator(ConsumerCoordinator):  # type: ignore[misc]

@@ -21,6 +21,7 @@ from kafka.errors import (
     LogTruncationError,
     OffsetOutOfRangeError,
     SaslAuthenticationFailedError,
+    UnsupportedCodecError,
     UnsupportedVersionError,
 )
 from kafka.structs import OffsetAndMetadata, TopicPartition
@@ -50,6 +51,7 @@ FATAL = (
     InvalidSessionTimeoutError,
     KafkaConfigurationError,
     SaslAuthenticationFailedError,
+    UnsupportedCodecError,
     UnsupportedVersionError,
 )
 # A rebalance is settled between two polls of the client, so no poll of it lasts longer.
@@ -226,23 +228,41 @@ class KafkaPythonLog:
 
     def _open_consumer(self) -> KafkaConsumer:
         if self._consumer is None:
-            settings = self._settings
-            session = int(settings.session_timeout_seconds * 1000)
-            self._consumer = connected(
-                GroupConsumer,
-                settings,
-                group_id=self._group,
-                auto_offset_reset="none",
-                enable_auto_commit=False,
-                isolation_level="read_committed",
-                allow_auto_create_topics=False,
-                partition_assignment_strategy=[RoundRobinPartitionAssignor],
-                session_timeout_ms=session,
-                heartbeat_interval_ms=session // 3,
-                max_poll_interval_ms=int(MAX_POLL_SECONDS * 1000),
-                fetch_max_wait_ms=int(settings.fetch_wait_seconds * 1000),
-                fetch_max_bytes=FETCH_BYTES,
-                max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
-                metrics_enabled=False,
-            )
+            self._consumer = open_consumer(self._settings, self._group)
         return self._consumer
+
+
+def open_consumer(settings: KafkaSettings, group: str | None) -> KafkaConsumer:
+    """Return a consumer that neither commits nor resets an offset by itself."""
+    session = int(settings.session_timeout_seconds * 1000)
+    return connected(
+        GroupConsumer,
+        settings,
+        group_id=group,
+        auto_offset_reset="none",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        allow_auto_create_topics=False,
+        partition_assignment_strategy=[RoundRobinPartitionAssignor],
+        session_timeout_ms=session,
+        heartbeat_interval_ms=session // 3,
+        max_poll_interval_ms=int(MAX_POLL_SECONDS * 1000),
+        fetch_max_wait_ms=int(settings.fetch_wait_seconds * 1000),
+        fetch_max_bytes=FETCH_BYTES,
+        max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+        metrics_enabled=False,
+    )
+
+
+def read_from(settings: KafkaSettings, partition: Partition, offset: int) -> list[Message]:
+    """Return the messages of one fetch, without a group; none if no answer came in time."""
+    consumer, where = open_consumer(settings, None), TopicPartition(*partition)
+    try:
+        consumer.assign([where])
+        consumer.seek(where, offset)
+        records = consumer.poll(timeout_ms=int(CONNECT_SECONDS * 1000)).get(where, [])
+    except KafkaError as error:
+        raise LogError(f"Kafka at {settings.brokers} refused: {error!r}.") from error
+    finally:
+        consumer.close(autocommit=False)
+    return list(map(_message, map(_fields, records)))

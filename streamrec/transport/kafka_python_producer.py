@@ -4,9 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import (
+    InvalidRecordError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 
-from streamrec.errors import BrokerUnavailable, DeliveryFailed, LogError
+from streamrec.errors import BrokerUnavailable, DeliveryFailed, LogError, MessageRefused
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.client_settings import (
     CONNECT_SECONDS,
@@ -14,8 +20,11 @@ from streamrec.transport.client_settings import (
     MAX_MESSAGE_BYTES,
     kafka_python_settings,
     not_acknowledged,
+    refused_message,
     unreachable,
 )
+
+REFUSED = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 class ClosingProducer(KafkaProducer):  # type: ignore[misc]
@@ -72,7 +81,7 @@ class KafkaPythonProducer:
             self._failures.append(error)
 
     def flush(self, timeout_seconds: float = 30.0) -> None:
-        """Wait for all acknowledgements; raises DeliveryFailed."""
+        """Wait for all acknowledgements; raises DeliveryFailed or MessageRefused."""
         if self._client is not None and not self._failures:
             try:
                 self._client.flush(timeout_seconds)
@@ -81,6 +90,8 @@ class KafkaPythonProducer:
         if self._failures:
             failure = self._failures[0]
             self._drop(wait_seconds=0)
+            if isinstance(failure, REFUSED):
+                raise MessageRefused(refused_message(self._settings, repr(failure))) from failure
             raise DeliveryFailed(not_acknowledged(self._settings, repr(failure))) from failure
 
     def close(self) -> None:

@@ -186,7 +186,7 @@ def test_poison_goes_to_the_dead_letters_and_its_neighbours_are_learnt_once(
     spine = make()
     spine.send([*clicks(9), event("u1", "poison", id="p"), *clicks(9, 9)])
     settle(spine)
-    assert raised == [19, 1, 1, 1]
+    assert raised == [19, 5, 2, 1, 1, 1]
     counters = stored(spine).partitions[0]
     assert (counters["consumed"], counters["accepted"], counters["rejected"]) == (19, 18, 1)
     [letter] = spine.broker.messages[DEAD]
