@@ -138,6 +138,7 @@ def test_a_first_catalogue_is_learnt(
     texts: int,
     kafka_settings: KafkaSettings,
     clean_redis: RedisServer,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Each items partition has more than one update record may hold for each of its owners."""
     create_topics(kafka_settings, parts)
@@ -148,6 +149,7 @@ def test_a_first_catalogue_is_learnt(
     with learning(settings_of(kafka_settings, clean_redis, client)) as running:
         running.until(lambda: running.offset("m0") == texts, 60)
         running.until(lambda: catalogue(running, parts) == texts, 60)
+    assert "starting over" not in caplog.text
 
 
 def catalogue(running: Learning, parts: int) -> int:
