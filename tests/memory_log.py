@@ -14,6 +14,7 @@ class MemoryBroker:
     def __init__(self, **partitions: int) -> None:
         self.counts = partitions
         self.messages: dict[Partition, list[Message]] = defaultdict(list)
+        self.undelivered: dict[Partition, int] = {}  # up to here there are markers only
         self.headers: dict[tuple[Partition, int], dict[str, bytes]] = {}
         self.now_ms = 1_700_000_000_000
 
@@ -99,7 +100,16 @@ class MemoryLog:
 
     def high_watermark(self, partition: Partition) -> int | None:
         log = self.broker.messages[partition]
-        return log[-1].offset + 1 if log else 0
+        last = log[-1].offset + 1 if log else 0
+        return max(last, self.broker.undelivered.get(partition, 0))
+
+    def position(self, partition: Partition) -> int:
+        assert self._assignment is not None
+        self._assignment.passed(partition, self.broker.undelivered.get(partition, 0))
+        return self._assignment.position(partition)
+
+    def log_end(self, partition: Partition) -> int | None:
+        return self.high_watermark(partition)
 
     def log_start(self, partition: Partition) -> int:
         log = self.broker.messages[partition]

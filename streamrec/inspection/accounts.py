@@ -2,7 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,6 +15,10 @@ from streamrec.transport.open_kafka import open_kafka
 
 EXIT_CLEAN, EXIT_WORK_LEFT, EXIT_BROKEN = 0, 2, 3
 ANSWER_SECONDS = 30.0
+QUIET_SECONDS = 0.3
+"""Partitions are fetched for at least so long: their ends may be those of an earlier fetch."""
+OPEN_SECONDS = 3.0
+"""So long after which what cannot be read is taken for an open transaction."""
 COUNTED = ("accepted", "duplicate", "suppressed", "rejected", "control")
 
 
@@ -71,9 +76,12 @@ def take(kafka: KafkaSettings, stored: Stored, ends: "Ends") -> Report:
     due = stored.store.due_count(stored.names("u"))
     kinds = {kafka.events_topic: "u", kafka.items_topic: "m", kafka.updates_topic: "i"}
     shards = []
-    for (topic, number), (start, end) in sorted(ends.look().items()):
+    named = {f"{kinds[p.topic]}{p.number}": p for p in ends.starts}
+    stood = {named[name]: meta.offset for name, meta in metas.items() if name in named}
+    for (topic, number), (start, end, more) in sorted(ends.look(stood).items()):
         meta = metas.get(f"{kinds[topic]}{number}") or ShardMeta(start, start)
-        shard = ShardReport(topic, number, meta.offset, end, end - meta.offset, meta.counters)
+        lag = end - meta.offset if more or meta.offset > end else 0
+        shard = ShardReport(topic, number, meta.offset, end, lag, meta.counters)
         shard.broken = [*_place(meta, start, end), *_law(meta)]
         if topic == kafka.updates_topic:
             shard.marks, shard.behind = meta.marks, _behind(meta, sources)
@@ -107,11 +115,19 @@ def _law(meta: ShardMeta) -> Iterator[str]:
         yield f"consumed {consumed} messages in {meta.offset - meta.start} offsets"
 
 
-class Ends:
-    """First offset of each partition, and the one after its last, seen by a group of its own.
+class End(NamedTuple):
+    """Where a partition begins and ends, and whether there is anything to read after an offset."""
 
-    The latter are the high watermarks of fetches: the embedded broker answers the direct question
-    for them wrongly.
+    start: int
+    end: int
+    more: bool
+
+
+class Ends:
+    """Where partitions begin and end, seen by a group of its own.
+
+    The embedded broker answers the direct question for an end wrongly, so the high watermarks of
+    fetches count too. What can never be read (markers, aborted and compacted messages) is passed.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
@@ -121,32 +137,52 @@ class Ends:
         self._log = open_kafka(own, f"{settings.group}-audit-{uuid.uuid4().hex[:8]}")
         topics = [settings.events_topic, settings.items_topic, settings.updates_topic]
         parts = [Partition(t, n) for t in topics for n in range(self._log.partitions(t))]
-        self._starts = {part: self._log.log_start(part) for part in parts}
-        self._log.subscribe(topics, lambda fresh: {p: self._starts[p] for p in fresh}, _ignore)
+        self.starts = {part: self._log.log_start(part) for part in parts}
+        self._log.subscribe(topics, lambda fresh: {p: self.starts[p] for p in fresh}, _ignore)
 
-    def look(self) -> dict[Partition, tuple[int, int]]:
-        """Return (first offset, offset after the last) of each partition, as of now.
+    def look(self, stood: Mapping[Partition, int]) -> dict[Partition, End]:
+        """Return the ends as of now; `stood`: where shards stood before this call.
 
-        The last message is fetched again: its answer cannot be older than this call.
+        Every partition is fetched from there until a message comes, or there is none to read.
         """
-        self._poll(set())
-        ends = {part: self._log.high_watermark(part) or 0 for part in self._starts}
-        again = {part for part, start in self._starts.items() if ends[part] > start}
-        for part in again:
-            self._log.seek(part, ends[part] - 1)
-        self._poll(again)
-        return {p: (s, self._log.high_watermark(p) or 0) for p, s in self._starts.items()}
+        began = time.monotonic()
+        while any(self._log.high_watermark(part) is None for part in self.starts):
+            self._poll(began)
+        asked = {part: self._log.log_end(part) or 0 for part in self.starts}
+        for part, start in self.starts.items():
+            self._log.seek(part, min(max(start, stood.get(part, start)), self._end(part, asked)))
+        more: set[Partition] = set()
+        sought = time.monotonic()
+        while time.monotonic() - sought < QUIET_SECONDS or not all(
+            part in more or self._log.position(part) >= self._readable(part, asked, sought)
+            for part in self.starts
+        ):
+            for part in self._poll(began):
+                more.add(part)
+                self._log.seek(part, self._end(part, asked))
+        return {
+            part: End(start, self._end(part, asked), part in more)
+            for part, start in self.starts.items()
+        }
 
-    def _poll(self, waiting: set[Partition]) -> None:
-        """Poll until each partition's end is known, and something of those `waiting` came."""
-        deadline = time.monotonic() + ANSWER_SECONDS
-        while waiting or any(self._log.high_watermark(part) is None for part in self._starts):
-            if time.monotonic() > deadline:
-                raise BrokerUnavailable(
-                    f"Kafka did not say within {ANSWER_SECONDS:g} s where its partitions end. "
-                    "`streamrec doctor` checks the connection."
-                )
-            waiting.difference_update(self._log.poll(0.05, 100))
+    def _end(self, part: Partition, asked: Mapping[Partition, int]) -> int:
+        return max(self._log.high_watermark(part) or 0, asked[part])
+
+    def _readable(self, part: Partition, asked: Mapping[Partition, int], sought: float) -> int:
+        """Return up to where a partition can be read: after a while, open transactions count not.
+
+        Until then the larger answer counts: the embedded broker's own is too small.
+        """
+        waited = time.monotonic() - sought > OPEN_SECONDS
+        return asked[part] if waited else self._end(part, asked)
+
+    def _poll(self, began: float) -> Iterable[Partition]:
+        if time.monotonic() - began > ANSWER_SECONDS:
+            raise BrokerUnavailable(
+                f"Kafka did not say within {ANSWER_SECONDS:g} s where its partitions end. "
+                "`streamrec doctor` checks the connection."
+            )
+        return self._log.poll(0.05, 100)
 
     def close(self) -> None:
         """Leave the group."""

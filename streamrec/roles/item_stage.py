@@ -51,6 +51,11 @@ class ItemLearner:
                     self._store_rows(shard)
                     self._observe(times)
 
+    def pass_over(self, partition: Partition, offset: int, shard: ItemShard) -> None:
+        """Store that nothing comes before `offset`."""
+        shard.offset = offset
+        self._store_rows(shard)
+
     def report(self, shards: Mapping[Partition, ItemShard]) -> None:
         """Set the gauges."""
         rows = self._metrics.rows

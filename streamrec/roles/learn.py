@@ -1,7 +1,6 @@
 """The role `learn`: the user stage and the item stage, each a loop in a thread of its own."""
 
 import logging
-import signal
 import threading
 
 from streamrec.errors import ConfigurationError, StreamrecError
@@ -9,7 +8,9 @@ from streamrec.flow import ID_BYTES, SAMPLE_BYTES, record_bytes
 from streamrec.monitoring.health import serve_health
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.item_stage import ItemLearner
+from streamrec.roles.leave import stop_on_signals
 from streamrec.roles.stage import Stage
+from streamrec.roles.standstill import Standstill, watch
 from streamrec.roles.user_stage import UserLearner
 from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import Settings
@@ -40,6 +41,7 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
     threads = [threading.Thread(target=s.run, args=(stop,), name=s.name) for s in stages]
     for thread in threads:
         thread.start()
+    watch(Standstill(stages, metrics, lambda: open_kafka(settings.kafka)), stop.wait)
     for thread in threads:
         thread.join()
     health.close()
@@ -99,16 +101,3 @@ def exit_code(stages: list[Stage]) -> int:
             )
             code = error.exit_code if isinstance(error, StreamrecError) else 1
     return code
-
-
-def stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set; the loops then drain and leave."""
-    stop = threading.Event()
-
-    def on_signal(number: int, _: object) -> None:
-        logger.info("stopping", extra={"signal": signal.Signals(number).name})
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    return stop

@@ -15,7 +15,7 @@ from streamrec.flow import times_shown_now
 from streamrec.monitoring.health import serve_health
 from streamrec.monitoring.metrics import Metrics
 from streamrec.ranking.lists import ListMaker, PublishedList, UserList
-from streamrec.roles.learn import stop_on_signals
+from streamrec.roles.leave import stop_on_signals
 from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable

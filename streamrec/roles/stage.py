@@ -51,6 +51,9 @@ class Learner(Protocol):
     def learn(self, batches: Batches, shards: Mapping[Partition, Any]) -> None:
         """Fold and commit; raises one of DOUBTS when it is unclear what was stored."""
 
+    def pass_over(self, partition: Partition, offset: int, shard: Any) -> None:
+        """Store that nothing comes before `offset`: markers of transactions, compacted messages."""
+
     def report(self, shards: Mapping[Partition, Any]) -> None:
         """Set the gauges."""
 
@@ -129,8 +132,12 @@ class Stage:
 
     def dead(self) -> list[str]:
         """Return why this process should be restarted; empty while the loop turns."""
-        still = time.monotonic() - self._turned
+        still = self.still_seconds(time.monotonic())
         return [f"the {self.name} stage stands still"] if still > STILL_SECONDS else []
+
+    def still_seconds(self, now: float) -> float:
+        """Return how long ago the loop turned."""
+        return now - self._turned
 
     def step(self) -> float:
         """Poll, learn, report: one turn of the loop; return how long to linger before the next.
@@ -217,6 +224,10 @@ class Stage:
         raise AssertionError("the waits never end")
 
     def _report(self, now: float) -> None:
+        for partition, shard in self.shards.items():
+            at = self._log.position(partition)
+            if at > shard.offset:
+                self._learner.pass_over(partition, at, shard)
         positions = {p: shard.offset for p, shard in self.shards.items()}
         for partition, position in positions.items():
             high = self._log.high_watermark(partition)
@@ -224,7 +235,7 @@ class Stage:
             if high is not None:
                 labels = (self.name, f"{partition.topic}/{partition.number}")
                 self._metrics.lag_messages.labels(*labels).set(max(0, high - position))
-        stuck = self._watchdog.stuck(now)
+        stuck = [p for p in self._watchdog.stuck(now) if self._has_more(p, positions[p])]
         self._metrics.stuck_partitions.set(len(stuck))
         for partition in stuck:
             logger.warning("partition is stuck, fetching anew", extra=self._fields(partition))
@@ -233,6 +244,11 @@ class Stage:
         self._log.commit(positions)
         self._metrics.partitions_assigned.labels(self.name).set(len(self.shards))
         self._learner.report(self.shards)
+
+    def _has_more(self, partition: Partition, position: int) -> bool:
+        """Say whether there is something to read: an open transaction cannot be read yet."""
+        end = self._log.log_end(partition)
+        return end is None or end > position
 
     def _count(self, kind: str, partitions: int) -> None:
         self._metrics.rebalances.labels(self.name, kind).inc(partitions)

@@ -89,7 +89,23 @@ class UserLearner:
             for partition, messages in batches.items()
             if partition in shards
         }
-        works = [self._fold(p, messages, shards[p]) for p, messages in fresh.items() if messages]
+        works = [
+            self._fold(p, messages, shards[p], messages[-1].offset + 1)
+            for p, messages in fresh.items()
+            if messages
+        ]
+        self._settle(works, fresh)
+        for partition in fresh:
+            self._suspects.passed(partition, shards[partition].offset)
+
+    def pass_over(
+        self, partition: Partition, offset: int, shard: UserShard | MetadataShard
+    ) -> None:
+        """Store that nothing comes before `offset`, and tell the owners of items."""
+        self._settle([self._fold(partition, [], shard, offset)], {})
+
+    def _settle(self, works: Sequence[Work], fresh: Batches) -> None:
+        """Send what was folded, then store it."""
         self._check_offsets(works)
         found = [self._look_up(work.fold, work.records) for work in works if work.fold]
         self._send_all(works, fresh)
@@ -98,8 +114,6 @@ class UserLearner:
             self._observe(work)
         for looked in found:
             self._live.count(looked.ranks)
-        for partition in fresh:
-            self._suspects.passed(partition, shards[partition].offset)
 
     def _look_up(self, fold: UserFold, records: Sequence[Updates]) -> LookedUp:
         """Look the clicks up in the lists served; tell the blend's owner of a sample of them."""
@@ -138,10 +152,10 @@ class UserLearner:
         partition: Partition,
         messages: Sequence[Message],
         shard: UserShard | MetadataShard,
+        next_offset: int,
     ) -> Work:
         """Fold one partition's batch; an exception of ours makes its messages suspects."""
         expected = self._stored[shard.name]
-        next_offset = messages[-1].offset + 1
         try:
             with self._metrics.fold_seconds.labels(STAGE).time():
                 if isinstance(shard, MetadataShard):

@@ -73,10 +73,20 @@ class Assignment:
             self.positions[partition] = next_offset
             self._heard[partition] = time.monotonic()
 
-    def seek(self, partition: Partition, offset: int) -> None:
-        """Note that the partition continues at `offset`; raises LogError if it is not ours."""
+    def passed(self, partition: Partition, offset: int) -> None:
+        """Note that nothing is delivered before `offset`."""
+        if self.positions.get(partition, offset) < offset:
+            self.positions[partition] = offset
+
+    def position(self, partition: Partition) -> int:
+        """Return where the partition goes on; raises LogError if it is not ours."""
         if partition not in self.positions:
             raise LogError(f"Partition {name_of(partition)} is not assigned to this process.")
+        return self.positions[partition]
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Note that the partition continues at `offset`; raises LogError if it is not ours."""
+        self.position(partition)
         self.positions[partition] = offset
 
     def end(self, partition: Partition, quiet_seconds: float) -> int | None:

@@ -24,6 +24,7 @@ def open_consumer(settings: KafkaSettings, group: str | None) -> Any:
             "auto.offset.reset": "error",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
+            "enable.partition.eof": True,  # tells the position behind what is not delivered
             "isolation.level": "read_committed",
             "partition.assignment.strategy": "roundrobin",
             "session.timeout.ms": session,

@@ -70,7 +70,7 @@ class ConfluentLog:
         """Join the consumer group."""
         if self._group is None:
             raise LogError("This Log was opened without a consumer group: it cannot subscribe.")
-        assignment = Assignment(on_assign, on_revoke, self._fetched_end, self._asked_end)
+        assignment = Assignment(on_assign, on_revoke, self._fetched_end, self.log_end)
         self._assignment = assignment
 
         # librdkafka assigns by itself, at the group's committed offsets, where the callback does
@@ -133,6 +133,19 @@ class ConfluentLog:
         if self._assignment is None:
             return None
         return self._assignment.end(partition, self._settings.stuck_seconds / 2)
+
+    def position(self, partition: Partition) -> int:
+        """Return the offset that an assigned partition goes on at."""
+        if self._assignment is None:
+            raise LogError("position before subscribe.")
+        return self._assignment.position(partition)
+
+    def log_end(self, partition: Partition) -> int | None:
+        """Ask the broker for the offset up to which the partition can be read."""
+        try:
+            return self._ask_offsets(partition, 1.0)[1]
+        except KafkaException:
+            return None
 
     def log_start(self, partition: Partition) -> int:
         """Return the first offset Kafka still has of the partition."""
@@ -233,7 +246,9 @@ class ConfluentLog:
 
     def _failed_message(self, raw: Any, assignment: Assignment) -> None:
         error = raw.error()
-        if error.code() in UNREADABLE and raw.topic() is not None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            assignment.passed(Partition(raw.topic(), raw.partition()), raw.offset())
+        elif error.code() in UNREADABLE and raw.topic() is not None:
             self._unreadable.add(Partition(raw.topic(), raw.partition()))
         elif error.code() in GONE and raw.topic() is not None:
             # librdkafka tells it once and then fetches the partition no more
@@ -248,12 +263,6 @@ class ConfluentLog:
             return None
         marks = self._consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
         return int(marks[1]) if marks and marks[1] >= 0 else None
-
-    def _asked_end(self, partition: Partition) -> int | None:
-        try:
-            return self._ask_offsets(partition, 1.0)[1]
-        except KafkaException:
-            return None
 
     def _ask_offsets(self, partition: Partition, seconds: float) -> tuple[int, int]:
         marks: tuple[int, int] | None = self._open_consumer().get_watermark_offsets(

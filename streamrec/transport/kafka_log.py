@@ -91,6 +91,19 @@ class Log(Protocol):
     def high_watermark(self, partition: Partition) -> int | None:
         """Return the offset after the partition's last message as of the last fetch, if known."""
 
+    def position(self, partition: Partition) -> int:
+        """Return the offset that an assigned partition goes on at.
+
+        It is behind the last message delivered, and behind what follows it that never will be:
+        markers and aborted messages of transactions, messages that were compacted away.
+        """
+
+    def log_end(self, partition: Partition) -> int | None:
+        """Ask the broker for the offset up to which the partition can be read; None: no answer.
+
+        Messages of open transactions cannot be read. The embedded broker says too little.
+        """
+
     def log_start(self, partition: Partition) -> int:
         """Return the first offset Kafka still has of the partition."""
 

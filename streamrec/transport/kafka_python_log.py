@@ -81,7 +81,7 @@ class KafkaPythonLog:
         """Join the consumer group."""
         if self._group is None:
             raise LogError("This Log was opened without a consumer group: it cannot subscribe.")
-        self._assignment = Assignment(on_assign, on_revoke, self._fetched_end, self._asked_end)
+        self._assignment = Assignment(on_assign, on_revoke, self._fetched_end, self.log_end)
         consumer = self._open_consumer()
         try:
             # a leader that joins before it knows the topics assigns nothing, at times for good
@@ -122,6 +122,23 @@ class KafkaPythonLog:
         if self._assignment is None:
             return None
         return self._assignment.end(partition, self._settings.stuck_seconds / 2)
+
+    def position(self, partition: Partition) -> int:
+        """Return the offset that an assigned partition goes on at."""
+        if self._assignment is None or self._consumer is None:
+            raise LogError("position before subscribe.")
+        where = TopicPartition(*partition)
+        if where in self._consumer.assignment() and where not in self._consumer.paused():
+            self._assignment.passed(partition, self._consumer.position(where, timeout_ms=0) or 0)
+        return self._assignment.position(partition)
+
+    def log_end(self, partition: Partition) -> int | None:
+        """Ask the broker for the offset up to which the partition can be read."""
+        where = TopicPartition(*partition)
+        try:
+            return int(self._open_consumer().end_offsets([where], timeout_ms=1000)[where])
+        except KafkaError:
+            return None
 
     def log_start(self, partition: Partition) -> int:
         """Return the first offset Kafka still has of the partition."""
@@ -218,13 +235,6 @@ class KafkaPythonLog:
         except KafkaError:  # the group has just taken it away
             return None
         return end
-
-    def _asked_end(self, partition: Partition) -> int | None:
-        where = TopicPartition(*partition)
-        try:
-            return int(self._open_consumer().end_offsets([where], timeout_ms=1000)[where])
-        except KafkaError:
-            return None
 
     def _open_consumer(self) -> KafkaConsumer:
         if self._consumer is None:

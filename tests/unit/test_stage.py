@@ -63,6 +63,9 @@ class FakeLearner:
             self.learnt.update((partition, m.offset) for m in messages)
             self.stored[partition] = shards[partition].offset
 
+    def pass_over(self, partition: Partition, offset: int, shard: FakeShard) -> None:
+        shard.offset = self.stored[partition] = offset
+
     def report(self, shards: Mapping[Partition, Any]) -> None:
         self.reports += 1
 
@@ -226,10 +229,24 @@ def test_a_stuck_partition_is_fetched_anew() -> None:
     assert scene.value("stuck_partitions") == 1
 
 
+def test_what_is_never_delivered_is_passed_over() -> None:
+    scene = Scene(FakeLearner())
+    scene.broker.undelivered[P0] = 12  # a marker after the ten
+    scene.subscribe(P0)
+    for _ in range(4):
+        scene.stage.step()
+    scene.stage._report(time.monotonic())
+    assert scene.learner.stored[P0] == 12
+    assert scene.value("lag_messages", stage="user", partition="events/0") == 0
+    scene.stage._report(time.monotonic() + 6.0)
+    assert scene.value("stuck_partitions") == 0
+
+
 def test_a_partition_that_was_never_fetched_is_stuck_too() -> None:
     """Watchdog: one whose high watermark is not known may be one that is never fetched."""
     scene = Scene(FakeLearner())
     scene.log.high_watermark = lambda partition: None  # type: ignore[method-assign]
+    scene.log.log_end = lambda partition: None  # type: ignore[method-assign]
     scene.subscribe(P0)
     scene.stage.step()
     for seconds in (1.0, 7.0):
