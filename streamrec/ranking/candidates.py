@@ -12,7 +12,7 @@ from numba import njit
 from streamrec.blend.learned import E
 from streamrec.ranking.full_ranks import full_ranks
 from streamrec.ranking.seen import mark
-from streamrec.ranking.views import FEW, SAME
+from streamrec.ranking.views import FEW, SAME, Catalogue, Roster, Scratch
 from streamrec.sources.popularity import LOG_FLOOR, LONG, log_share
 
 LAST_RANK = 255
@@ -24,12 +24,14 @@ HOUR_MS = 3_600_000.0
 def gather(user, dense, target, catalogue, roster, scratch, most):  # type: ignore[no-untyped-def]
     """Return (candidates, values, ranks, extras, alone, full ranks) of one Shopper.
 
+    user: its first five fields; catalogue, roster, scratch: plain tuples of views.py's fields.
     dense: (float32[ALL sources, users, items], NaN where silent; number of the user); target: a
     row, or -1; most: candidates of a source. candidates: int32[C] rows; values, ranks, extras: as
     blend.learned.Features; alone: int32[M, most], what each source alone would show, -1 padded;
     full ranks: of row `target`.
     """
     history, takes, in_session, excluded, seen = user
+    catalogue, roster, scratch = Catalogue(*catalogue), Roster(*roster), Scratch(*scratch)
     marks, scores, touched = scratch.marks, scratch.scores, scratch.touched
     _smooth(catalogue, scratch)
     for row in excluded:

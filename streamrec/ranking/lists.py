@@ -164,8 +164,8 @@ class ListMaker:
             said = source.score(table.arrays, shopper, scratch.scores[k], scratch.touched[k])
             scratch.found[k], scratch.totals[k], scratch.rest[k] = said
         candidates, values, ranks, extras, alone, full_ranks = gather(
-            shopper[:5], dense, target, self._catalogue, self.roster, scratch,
-            self.settings.blend.candidates,
+            shopper[:5], dense, target, tuple(self._catalogue or ()), tuple(self.roster),
+            tuple(scratch), self.settings.blend.candidates,
         )  # fmt: skip
         features = Features(values, ranks, extras, len(shopper.history), self._silence)
         kind, filled = self.settings.blend.kind, features.filled()

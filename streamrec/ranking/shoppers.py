@@ -3,43 +3,58 @@
 from collections.abc import Mapping
 
 import numpy as np
+from numba import njit
 
 from streamrec.settings.sections import Settings
 from streamrec.sources.source import Shopper
 from streamrec.state.history import EXCLUDE, excluded_from
 from streamrec.state.item_table import ItemTable
+from streamrec.state.keys import find
 from streamrec.state.user_rows import UserRow
 
 NO_SEGMENT = np.zeros(0, np.int32)
+SESSION = EXCLUDE["session"]
 
 
 def shopper_of(
     settings: Settings, table: ItemTable, row: UserRow, name: str, shown: Mapping[int, int]
 ) -> Shopper:
     """Return the user that a row is; shown: of the last list, by item key how often in a row."""
-    rows = table.index.rows(row.keys[::-1].copy())
-    known, size = rows >= 0, len(row.ts)
-    excluded = rows[: size - first_excluded(settings, row, settings.lists.exclude)]
-    in_session = np.zeros(size, np.bool_)
-    in_session[: size - first_excluded(settings, row, "session")] = True
+    index, lists = table.index, settings.lists
+    past, slots = (row.keys, row.ts, row.takes), (index.slot_keys, index.slot_rows)
+    history, takes, in_session, excluded = _known(
+        past, slots, EXCLUDE[lists.exclude], int(lists.session_seconds * 1000)
+    )
     segment = NO_SEGMENT
     if row.segment:
-        segment = table.index.rows(np.array([row.segment], np.uint64))
+        segment = index.rows(np.array([row.segment], np.uint64))
     times: dict[int, int] = {}
     if shown:
-        listed = table.index.rows(np.fromiter(shown, np.uint64, len(shown)))
+        listed = index.rows(np.fromiter(shown, np.uint64, len(shown)))
         times = dict(zip(listed.tolist(), shown.values(), strict=True))
-    return Shopper(
-        rows[known],
-        row.takes[::-1][known],
-        in_session[known],
-        excluded[known[: len(excluded)]],
-        row.seen,
-        segment,
-        name,
-        row,
-        times,
-    )
+    return Shopper(history, takes, in_session, excluded, row.seen, segment, name, row, times)
+
+
+@njit(cache=True, nogil=True)
+def _known(past, slots, exclude, session_ms):  # type: ignore[no-untyped-def]
+    """Return history, takes, in_session and excluded of the Shopper.
+
+    past: (keys uint64[h], ts int64[h], takes uint8[h]), oldest first; slots: of the table's index.
+    """
+    keys, ts, takes = past
+    size, n, left_out = len(keys), 0, 0
+    newest = ts[size - 1] if size else 0
+    first = excluded_from(ts, size, newest, exclude, session_ms)
+    began = excluded_from(ts, size, newest, SESSION, session_ms)
+    history, taken = np.empty(size, np.int32), np.empty(size, np.uint8)
+    in_session = np.empty(size, np.bool_)
+    for b in range(size - 1, -1, -1):
+        row = find(slots[0], slots[1], keys[b])
+        if row >= 0:
+            history[n], taken[n], in_session[n] = row, takes[b], b >= began
+            n += 1
+            left_out = n if b >= first else left_out
+    return history[:n], taken[:n], in_session[:n], history[:left_out]
 
 
 def first_excluded(settings: Settings, row: UserRow, rule: str) -> int:

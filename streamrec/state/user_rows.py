@@ -93,7 +93,7 @@ class UserRows:
     def row(self, user: str) -> UserRow:
         """Return a read-only view of a cached UserRow."""
         at, arrays = self.row_of[user], self.arrays
-        numbers = [array[at].item() for array in arrays[:SCALARS]]
+        numbers = [array.item(at) for array in arrays[:SCALARS]]
         sizes = numbers[RECENT], numbers[RECENT + 1]
         lists = [array[at, : sizes[0]] for array in arrays[SCALARS:-1]]
         lists.append(arrays.seen[at, : sizes[1]])
