@@ -83,7 +83,7 @@ class ItemLearner:
         shard.offset = message.offset + 1
         self._metrics.channel_duplicates.inc(done.repeat)
         self._metrics.updates_unknown_item.inc(done.unknown)
-        times: list[int] = record["times"][record["item_events"]].tolist()
+        times: list[int] = record["times"][record["items"]["event"]].tolist()
         return [] if done.repeat else times
 
     def _store_rows(self, shard: ItemShard) -> None:

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from streamrec.settings.types import NonNegative, Section
 from streamrec.sources.similarity import (
-    PairLists,
-    PairRules,
+    gains,
     learn_pairs,
     list_columns,
     note_slots,
@@ -52,7 +51,7 @@ class Cosine(Source):
         self._neighbours = mine.neighbours
         self._window = mine.window
         half_life_ms = mine.half_life_seconds * 1000.0
-        self._rules = tuple(PairRules(mine.window, 1.0, 1.0, 0.5, half_life_ms))
+        self._by = *gains(mine.window, 1.0, 1.0, power=0.5), half_life_ms
 
     def active(self) -> bool:
         """Say whether it keeps lists."""
@@ -71,11 +70,11 @@ class Cosine(Source):
         a = arrays
         if self._neighbours:
             no_counts, nothing = a.similarity_counts[:, :0], (a.pairs[:0], a.items_changed[:0])
-            lists = PairLists(
+            lists = (
                 a.cosine_keys, a.cosine_weights, no_counts, a.cosine_size, a.cosine_clock,
                 a.cosine_changed, *nothing,
             )  # fmt: skip
-            learn_pairs(tuple(lists), update.pairs, self._rules)
+            learn_pairs(lists, update.columns["pairs"], update.events, self._by)
 
     def score(self, arrays: Any, user: Shopper, scores: Array, touched: Array) -> Said:
         """Add the cosines with all past items."""

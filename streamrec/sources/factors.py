@@ -34,9 +34,6 @@ INIT_SCALE = 0.1
 SKIP = 1e-4
 """A target whose error is smaller is not stepped: its row need not be stored again."""
 
-SCORED = ("scored_events", "scored_keys", "scored_log_q", "scored_rest", "scored_y")
-CONTEXT = ("context_events", "context_keys", "context_weights")
-
 
 class FactorSettings(Section, frozen=True, kw_only=True):
     """Online matrix factorisation (session-FISM), split over the two stages."""
@@ -112,15 +109,14 @@ class Factors(Source):
     def learn(self, arrays: Any, update: Any) -> None:
         """Step the vectors of the targets, negatives and history items of a record."""
         a, c = arrays, update.columns
-        vectors = Vectors(a.targets, a.deltas, a.bias, a.target_sum, a.delta_sum, a.bias_sum)
-        scored, context = ([c[name] for name in names] for names in (SCORED, CONTEXT))
-        events = c["z"].astype(np.float32), c["g"].astype(np.float32), c["weights"]
-        where = update.known, update.fresh, a.items_changed
-        _learn(vectors, tuple(scored), tuple(context), events, where, self._mine.learning_rate)
+        vectors = a.targets, a.deltas, a.bias, a.target_sum, a.delta_sum, a.bias_sum
+        both = c["z"].astype(np.float32), c["g"].astype(np.float32)
+        changed, rate = a.items_changed, self._mine.learning_rate
+        _learn(vectors, (c["scored"], c["context"]), both, update.events, changed, rate)
 
     def follow(self, arrays: Any, rows: Array, theirs: Any, source: Array) -> None:
         """Add up context vectors."""
-        arrays.contexts[rows] = theirs.targets.take(source, 0) + theirs.deltas.take(source, 0)
+        _add_rows(theirs.targets, theirs.deltas, source, rows, arrays.contexts)
 
     def prepare(self, table: Any) -> None:
         """Compute what popularity adds to the scores."""
@@ -152,6 +148,14 @@ class Factors(Source):
         products = arrays.targets.take(rows, 0) @ arrays.contexts.take(context, 0).T
         out[:, : len(context)] = products * (weights / weights.sum() ** self._by[1])
         return out
+
+
+@njit(cache=True, nogil=True)
+def _add_rows(a, b, source, rows, out):  # type: ignore[no-untyped-def]
+    """Set rows of out float32[items, K] to the sums of rows `source` of a and b."""
+    for n in range(len(rows)):
+        for k in range(out.shape[1]):
+            out[rows[n], k] = a[source[n], k] + b[source[n], k]
 
 
 def mean_of(vectors: Array, history: Array, by: tuple[float, float], out: Array) -> Array:
@@ -223,31 +227,28 @@ def gradient(table, drawn, positive, z, rest, g):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True)
-def _learn(vectors, scored, context, events, where, rate):  # type: ignore[no-untyped-def]
-    """Step the vectors, event by event.
+def _learn(vectors, steps, both, events, changed, rate):  # type: ignore[no-untyped-def]
+    """Step the vectors, a plain tuple as Vectors, event by event.
 
-    scored: (events, keys, log_q, rest, y), context: (events, keys, weights), as in the record;
-    events: (z float32[n, K], g float32[n, K], weights float32[n]); where: (rows int32[keys] of
-    keys, -1 unknown; fresh bool[n]; changed int32[items]).
+    steps: (updates.SCORED[...], CONTEXT[...]); both: (z, g), float32[n, K]; events: Learnt.events.
     """
-    scored_events, scored_keys, log_q, rest, y = scored
-    context_events, context_keys, context_weights = context
-    zs, gs, weights = events
-    known, fresh, changed = where
+    vectors = Vectors(*vectors)
+    (scored, context), (zs, gs), (known, fresh, weights, _) = steps, both, events
     s = x = 0
     for e in range(len(fresh)):
         z, g, weight = zs[e], gs[e], weights[e]
-        while s < len(scored_events) and scored_events[s] == e:
-            row = known[scored_keys[s]]
+        while s < len(scored) and scored[s].event == e:
+            one = scored[s]
+            row = known[one.key]
             if row >= 0 and fresh[e]:
-                wanted = (log_q[s], rest[s], y[s], weight)
+                wanted = (one.log_q, one.rest, one.y, weight)
                 if step_target(vectors, row, z, wanted, rate):
                     changed[row] = -1
             s += 1
-        while x < len(context_events) and context_events[x] == e:
-            row = known[context_keys[x]]
+        while x < len(context) and context[x].event == e:
+            row = known[context[x].key]
             if row >= 0 and fresh[e]:
-                step_context(vectors, row, g, context_weights[x] * weight, rate)
+                step_context(vectors, row, g, context[x].weight * weight, rate)
                 changed[row] = -1
             x += 1
 

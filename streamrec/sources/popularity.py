@@ -58,10 +58,8 @@ class PopularityShort(Popularity):
 
     def learn(self, arrays: Any, update: Any) -> None:
         """Add what the record's events are worth to the items that they name."""
-        c = update.columns
-        named = c["item_events"], c["item_keys"], c["item_gains"], c["item_ts"]
         rows = arrays.popularity, arrays.clock
-        _learn(rows, named, update.known, update.fresh, self._half_lives_ms)
+        _learn(rows, update.columns["items"], update.known, update.fresh, self._half_lives_ms)
 
 
 class PopularityMedium(Popularity):
@@ -84,15 +82,13 @@ class PopularityLong(Popularity):
 def _learn(rows, named, known, fresh, half_lives_ms):  # type: ignore[no-untyped-def]
     """Add the gains of fresh events to rows: (counts float32[items, 3], clocks int64[items]).
 
-    named: of each event that names an item, its number, the item's index in known, its gain, and
-    as of when (ms).
+    named: updates.ITEM[...].
     """
     counts, clocks = rows
-    events, keys, gains, ts = named
-    for i in range(len(events)):
-        row = known[keys[i]]
-        if fresh[events[i]] and row >= 0 and gains[i] != 0.0:
-            add(counts, clocks, row, gains[i], ts[i], half_lives_ms)
+    for one in named:
+        row = known[one.key]
+        if fresh[one.event] and row >= 0 and one.gain != 0.0:
+            add(counts, clocks, row, one.gain, one.ts, half_lives_ms)
 
 
 @njit(cache=True, nogil=True)

@@ -53,16 +53,6 @@ class PairLists(NamedTuple):
     row_changed: Array  # int32[items]: of the row that the count is in, or no items
 
 
-class PairRules(NamedTuple):
-    """How pairs are learnt."""
-
-    window: int  # pairs of a higher rank are not
-    forward: float  # weight of a pair: the later item in the earlier one's list
-    reverse: float
-    power: float  # of 1 / rank
-    half_life_ms: float  # 0: no decay
-
-
 class Similarity(Source):
     """What followed the user's latest items."""
 
@@ -75,7 +65,7 @@ class Similarity(Source):
         self._neighbours, self._window, self._prior = mine.neighbours, mine.window, mine.prior
         self._decay = settings.factors.context_decay
         half_life_ms = mine.half_life_seconds * 1000.0
-        self._rules = tuple(PairRules(mine.window, 1.0, mine.reverse_weight, 1.0, half_life_ms))
+        self._by = *gains(mine.window, 1.0, mine.reverse_weight), half_life_ms
 
     def window(self) -> int:
         """Return how many earlier items it pairs an event with."""
@@ -88,11 +78,11 @@ class Similarity(Source):
     def learn(self, arrays: Any, update: Any) -> None:
         """Add the record's pairs to the lists of their items."""
         a = arrays
-        lists = PairLists(
+        lists = (
             a.similarity_keys, a.similarity_weights, a.similarity_counts, a.similarity_size,
             a.similarity_clock, a.similarity_changed, a.pairs, a.items_changed,
         )  # fmt: skip
-        learn_pairs(tuple(lists), update.pairs, self._rules)
+        learn_pairs(lists, update.columns["pairs"], update.events, self._by)
 
     def follow(self, arrays: Any, rows: Array, theirs: Any, source: Array) -> None:
         """Sum the weights of lists that changed."""
@@ -137,24 +127,33 @@ def read_list(blob: bytes) -> tuple[Array, Array, Array]:
     return keys, weights, row["similarity_counts"]
 
 
+def gains(window: int, forward: float, reverse: float, power: float = 1.0) -> tuple[Array, Array]:
+    """Return float32[window] twice, what pairs of each rank weigh: the later item, the earlier one.
+
+    They weigh 1 / rank^power.
+    """
+    ranks = np.arange(1.0, window + 1.0) ** power
+    return (forward / ranks).astype(np.float32), (reverse / ranks).astype(np.float32)
+
+
 @njit(cache=True, nogil=True)
-def learn_pairs(lists, pairs, rules):  # type: ignore[no-untyped-def]
-    """Add the fresh pairs (updates.Pairs) of ranks below the window to PairLists."""
-    at, keys, others, ranks, known, fresh, weights, ts = pairs
+def learn_pairs(lists, pairs, events, by):  # type: ignore[no-untyped-def]
+    """Add the fresh pairs of ranks below the window to lists, a plain tuple as PairLists.
+
+    pairs: updates.PAIR[...]; events: updates.Learnt.events; by: (gains, half-life ms, 0: no decay).
+    """
+    known, fresh, weights, ts = events
     changed, learnt, row_changed = lists[5], lists[6], lists[7]
-    window, forward_gain, reverse_gain, power, half_life = rules
-    for p in range(len(at)):
-        b, e = np.int64(ranks[p] & 127), at[p]  # 0 = the newest earlier item
-        row = known[keys[p]]
-        if b >= window or row < 0 or not fresh[e]:
+    gains, reverse_gains, half_life = by
+    for pair in pairs:
+        b, e, row = np.int64(pair.rank & 127), pair.event, known[pair.key]
+        if b >= len(gains) or row < 0 or not fresh[e]:  # b = 0: the newest earlier item
             continue
-        forward = ranks[p] < REVERSE
-        gain = forward_gain if forward else reverse_gain
+        forward = pair.rank < REVERSE
+        gain = gains[b] if forward else reverse_gains[b]
         if gain > 0.0:
-            gain = gain / (b + 1) if power == 1.0 else gain * (b + 1.0) ** -power
-            weight = np.float32(gain) * weights[e]
-            pair = (others[p], weight, np.uint32(forward), ts[e])
-            note(changed, row, add_pair(lists, row, pair, half_life))
+            one = (pair.other, gain * weights[e], np.uint32(forward), ts[e])
+            note(changed, row, add_pair(lists, row, one, half_life))
             if forward and len(learnt) > 0:
                 learnt[row] += 1
                 row_changed[row] = ALL

@@ -66,7 +66,9 @@ class Successors(Source):
         a = arrays
         if self._entries:
             rings = a.successors_keys, a.successors_ranks, a.successors_total
-            _learn(rings, a.successors_changed, update.pairs, self._window)
+            _learn(
+                rings, a.successors_changed, update.columns["pairs"], update.events, self._window
+            )
 
     def score(self, arrays: Any, user: Shopper, scores: Array, touched: Array) -> Said:
         """Add the votes of the rings of the latest items."""
@@ -85,13 +87,13 @@ class Successors(Source):
 
 
 @njit(cache=True, nogil=True)
-def _learn(rings, changed, pairs, window):  # type: ignore[no-untyped-def]
-    """Put the fresh pairs (updates.Pairs) of ranks below the window into the rings."""
-    at, keys, others, ranks, known, fresh, _, _ = pairs
-    for p in range(len(at)):
-        row = known[keys[p]]
-        if np.int64(ranks[p] & 127) < window and row >= 0 and fresh[at[p]]:
-            note(changed, row, push(rings, row, others[p], ranks[p]))
+def _learn(rings, changed, pairs, events, window):  # type: ignore[no-untyped-def]
+    """Put the fresh pairs (updates.PAIR) of ranks below the window into the rings."""
+    known, fresh, _, _ = events
+    for pair in pairs:
+        row = known[pair.key]
+        if np.int64(pair.rank & 127) < window and row >= 0 and fresh[pair.event]:
+            note(changed, row, push(rings, row, pair.other, pair.rank))
 
 
 @njit(cache=True, nogil=True)

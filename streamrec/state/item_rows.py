@@ -63,22 +63,20 @@ def changed_of(kind: str) -> str:
 
 def count_events(arrays: Arrays, learnt: Any) -> None:
     """Count the fresh events of a record that name an item."""
-    c = learnt.columns
     rows = arrays.events, arrays.born, arrays.items_changed
-    named = c["item_events"], c["item_keys"], c["ts"]
-    _count(rows, named, learnt.known, learnt.fresh)
+    _count(rows, learnt.columns["items"], learnt.events)
 
 
 @njit(cache=True, nogil=True)
-def _count(rows, named, known, fresh):  # type: ignore[no-untyped-def]
+def _count(rows, named, of_events):  # type: ignore[no-untyped-def]
     """Count events; rows: (events uint32[items], born int64[items], changed int32[items]).
 
-    named: (number of the event, index of its item in known, event time ms of all events).
+    named: updates.ITEM[...]; of_events: updates.Learnt.events.
     """
     events, born, changed = rows
-    at, keys, ts = named
-    for i in range(len(at)):
-        e, row = at[i], known[keys[i]]
+    known, fresh, _, ts = of_events
+    for one in named:
+        e, row = one.event, known[one.key]
         if fresh[e] and row >= 0:
             events[row] += 1
             if born[row] == 0:

@@ -7,31 +7,24 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.sources.similarity import REVERSE
-from streamrec.state.user_kernel import COUNT, POSITIVE
+from streamrec.state.updates import CONTEXT, ITEM, PAIR, SCORED, TABLES
+from streamrec.state.user_kernel import COUNT, POSITIVE, Steps
 
 Array = NDArray[Any]
-NAMES = (
-    "item_events", "item_keys", "item_gains", "item_ts",
-    "scored_events", "scored_keys", "scored_log_q", "scored_rest", "scored_y",
-    "context_events", "context_keys", "context_weights",
-    "pair_events", "pair_keys", "pair_others", "pair_ranks",
-)  # fmt: skip
-"""Columns of the record (updates.COLUMNS) that `split` returns after keys, events and named."""
 
 
 def columns_for(
-    part: tuple[int, int], batch: Any, steps: Any, shared: dict[str, Array], item_keys: Array
+    part: tuple[int, int], batch: Array, steps: Steps, shared: dict[str, Array], item_keys: Array
 ) -> tuple[dict[str, Array], list[tuple[int, int]]]:
     """Return one partition's columns, and (index in keys, table row) of the items named.
 
-    part: its number, of how many; shared: weights, z and g, one an event, as they travel.
+    part: its number, of how many; shared: columns of all events, as they travel.
     """
-    keys, events, named, *columns = split(part, batch, steps, item_keys)
-    some = events if len(events) < len(batch.users) else slice(None)  # all of them: no copies
-    found = dict(zip(NAMES, columns, strict=True))
-    found |= {"keys": keys, "offsets": batch.offsets[some], "ts": batch.ts[some]}
-    found |= {"times": batch.times[some], **{name: array[some] for name, array in shared.items()}}
-    return found, named.tolist()
+    keys, events, named, *tables = split(part, batch, tuple(steps), item_keys)
+    found = dict(zip(TABLES, tables, strict=True), keys=keys)
+    if len(events) < len(batch):
+        shared = {name: array[events] for name, array in shared.items()}
+    return found | shared, named.tolist()
 
 
 @njit(cache=True, nogil=True)
@@ -54,86 +47,76 @@ def _local(row, local, keys, item_keys, n_keys):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def split(part, batch, steps, item_keys):  # type: ignore[no-untyped-def]
-    """Return what concerns the items that a part owns: keys, events, named, and NAMES.
+def _pair(pairs, count, new):  # type: ignore[no-untyped-def]
+    """Append (event, index in keys, key of the other item, rank); return how many there are now."""
+    pair = pairs[count]
+    pair.event, pair.key, pair.other, pair.rank = new
+    return count + 1
 
-    part: (number, of how many); batch: BatchArrays, steps: Steps of n events; item_keys:
+
+@njit(cache=True, nogil=True)
+def split(part, batch, steps, item_keys):  # type: ignore[no-untyped-def]
+    """Return what concerns the items that a part owns: keys, events, named, and TABLES.
+
+    part: (number, of how many); batch: EVENT[n]; steps: a tuple as Steps; item_keys:
     uint64[items]. events: int64[...] numbers in the batch of those that concern it; named:
     int64[..., 2] (index in keys, table row).
     """
-    n, width, context = len(batch.users), steps.scored.shape[1], steps.context_weights.shape[1]
+    steps = Steps(*steps)
+    n, width, context = len(batch), steps.scored.shape[1], steps.context_weights.shape[1]
     history = steps.history.shape[1]
-    most, pairs = n * (2 + width + history), n * (2 * history + 1)
     local = np.full(len(item_keys), -1, np.int32)
-    keys, events = np.empty(most, np.uint64), np.empty(n, np.int64)
-    named = np.empty((2 * n, 2), np.int64)
-    item_e, item_k = np.empty(n, np.uint32), np.empty(n, np.uint32)
-    gains, gain_ts = np.empty(n, np.float32), np.empty(n, np.int64)
-    scored_e, scored_k = np.empty(n * width, np.uint32), np.empty(n * width, np.uint32)
-    log_q, rest = np.empty(n * width, np.float32), np.empty(n * width, np.float32)
-    y = np.empty(n * width, np.uint8)
-    context_e, context_k = np.empty(n * context, np.uint32), np.empty(n * context, np.uint32)
-    context_w = np.empty(n * context, np.float32)
-    pair_e, pair_k = np.empty(pairs, np.uint32), np.empty(pairs, np.uint32)
-    others, ranks = np.empty(pairs, np.uint64), np.empty(pairs, np.uint8)
+    keys, events = np.empty(n * (2 + width + history), np.uint64), np.empty(n, np.int64)
+    named, items = np.empty((2 * n, 2), np.int64), np.empty(n, ITEM)
+    scored, contexts = np.empty(n * width, SCORED), np.empty(n * context, CONTEXT)
+    pairs = np.empty(n * (2 * history + 1), PAIR)
     n_keys = n_events = n_named = n_item = n_scored = n_context = n_pair = 0
     for e in range(n):
         before = n_item + n_scored + n_context + n_pair
-        item = batch.items[e]
-        mine = owned(item_keys[item], part)
+        item, kind, segment = batch[e].item, batch[e].kind, batch[e].segment
+        positive, mine = kind == POSITIVE, owned(item_keys[item], part)
         if mine:
             at, n_keys = _local(item, local, keys, item_keys, n_keys)
-            item_e[n_item], item_k[n_item] = n_events, at
-            gains[n_item], gain_ts[n_item] = steps.gains[e], steps.gain_ts[e]
+            row = items[n_item]
+            row.event, row.key, row.gain, row.ts = n_events, at, steps.gains[e], steps.gain_ts[e]
             named[n_named, 0], named[n_named, 1] = at, item
             n_item, n_named = n_item + 1, n_named + 1
-        if batch.kinds[e] == COUNT:
+        if kind == COUNT:
             if mine:
                 events[n_events] = e
                 n_events += 1
             continue
-        positive = batch.kinds[e] == POSITIVE
         for k in range(width):
-            row = steps.scored[e, k]
-            if row >= 0 and owned(item_keys[row], part):
-                at, n_keys = _local(row, local, keys, item_keys, n_keys)
-                scored_e[n_scored], scored_k[n_scored] = n_events, at
-                log_q[n_scored], rest[n_scored] = steps.log_q[e, k], steps.rest[e, k]
-                y[n_scored] = k == 0 and positive
+            j = steps.scored[e, k]
+            if j >= 0 and owned(item_keys[j], part):
+                at, n_keys = _local(j, local, keys, item_keys, n_keys)
+                target = scored[n_scored]
+                target.event, target.key, target.y = n_events, at, k == 0 and positive
+                target.log_q, target.rest = steps.log_q[e, k], steps.rest[e, k]
                 n_scored += 1
         for b in range(history):
-            row = steps.history[e, b]
-            if row < 0:
+            h = steps.history[e, b]
+            if h < 0:
                 break
-            if owned(item_keys[row], part):
-                at, n_keys = _local(row, local, keys, item_keys, n_keys)
+            if owned(item_keys[h], part):
+                at, n_keys = _local(h, local, keys, item_keys, n_keys)
                 if b < context:
-                    context_e[n_context], context_k[n_context] = n_events, at
-                    context_w[n_context] = steps.context_weights[e, b]
+                    past = contexts[n_context]
+                    past.event, past.key, past.weight = n_events, at, steps.context_weights[e, b]
                     n_context += 1
                 if b < steps.window and positive:
-                    pair_e[n_pair], pair_k[n_pair] = n_events, at
-                    others[n_pair], ranks[n_pair] = item_keys[item], b
-                    n_pair += 1
+                    n_pair = _pair(pairs, n_pair, (n_events, at, item_keys[item], b))
             if mine and b < steps.window and positive:
-                pair_e[n_pair], pair_k[n_pair] = n_events, local[item]
-                others[n_pair], ranks[n_pair] = item_keys[row], b | REVERSE
-                n_pair += 1
-        row = batch.segments[e]
-        if row >= 0 and positive and owned(item_keys[row], part):
-            at, n_keys = _local(row, local, keys, item_keys, n_keys)
-            named[n_named, 0], named[n_named, 1] = at, row
+                n_pair = _pair(pairs, n_pair, (n_events, local[item], item_keys[h], b | REVERSE))
+        if segment >= 0 and positive and owned(item_keys[segment], part):
+            at, n_keys = _local(segment, local, keys, item_keys, n_keys)
+            named[n_named, 0], named[n_named, 1] = at, segment
             n_named += 1
-            pair_e[n_pair], pair_k[n_pair] = n_events, at
-            others[n_pair], ranks[n_pair] = item_keys[item], 0
-            n_pair += 1
+            n_pair = _pair(pairs, n_pair, (n_events, at, item_keys[item], 0))
         if n_item + n_scored + n_context + n_pair > before:
             events[n_events] = e
             n_events += 1
     return (
-        keys[:n_keys], events[:n_events], named[:n_named],
-        item_e[:n_item], item_k[:n_item], gains[:n_item], gain_ts[:n_item],
-        scored_e[:n_scored], scored_k[:n_scored], log_q[:n_scored], rest[:n_scored], y[:n_scored],
-        context_e[:n_context], context_k[:n_context], context_w[:n_context],
-        pair_e[:n_pair], pair_k[:n_pair], others[:n_pair], ranks[:n_pair],
+        keys[:n_keys], events[:n_events], named[:n_named], items[:n_item], scored[:n_scored],
+        contexts[:n_context], pairs[:n_pair],
     )  # fmt: skip

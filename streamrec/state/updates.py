@@ -1,8 +1,9 @@
 """The message between the folds: what one batch of one source tells one item partition.
 
 One record covers the source's offsets [first, next); each update carries its event's offset, so a
-receiver that has applied part of the range applies the rest. Columns, version first, no pickle:
-z and g are shared by all updates of one event (half floats); items are indexes into `keys`.
+receiver that has applied part of the range applies the rest. Columns of events and tables of what
+is to be learnt of items, version first, no pickle: z and g are shared by all updates of one event
+(half floats); items are indexes into `keys`.
 """
 
 from typing import Any, NamedTuple
@@ -13,9 +14,20 @@ from numpy.typing import NDArray
 
 from streamrec.errors import UnknownVersion
 
-VERSION = 3
+VERSION = 4
 Array = NDArray[Any]
-COLUMNS: tuple[tuple[str, str], ...] = (
+AT = [("event", "<u4"), ("key", "<u4")]
+"""What each row of a table is about: the number of the event, the index of the item in `keys`."""
+ITEM = np.dtype([*AT, ("gain", "<f4"), ("ts", "<i8")])
+"""An event names an item: popularity to add, as of when."""
+SCORED = np.dtype([*AT, ("log_q", "<f4"), ("rest", "<f4"), ("y", "u1")])
+"""A target or negative to step: log q, R, y of sources/factors.py."""
+CONTEXT = np.dtype([*AT, ("weight", "<f4")])
+"""A history item to step by weight * g."""
+PAIR = np.dtype([*AT, ("other", "<u8"), ("rank", "u1")])
+"""The item's list learns of another item; rank 0: the newest earlier one; 128 and more: reverse."""
+TABLES = {"items": ITEM, "scored": SCORED, "context": CONTEXT, "pairs": PAIR}
+COLUMNS: tuple[tuple[str, Any], ...] = (
     ("keys", "<u8"),  # items named below
     ("offsets", "<i8"),  # events: offset, event time, log time, weight, z, context gradient
     ("ts", "<i8"),
@@ -23,25 +35,9 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("weights", "<f4"),
     ("z", "<f2"),
     ("g", "<f2"),
-    ("item_events", "<u4"),  # events that name an item: event, item, popularity to add, as of when
-    ("item_keys", "<u4"),
-    ("item_gains", "<f4"),
-    ("item_ts", "<i8"),
-    ("scored_events", "<u4"),  # targets and negatives to step: event, item, log q, R, y
-    ("scored_keys", "<u4"),
-    ("scored_log_q", "<f4"),
-    ("scored_rest", "<f4"),
-    ("scored_y", "u1"),
-    ("context_events", "<u4"),  # history items to step by w g
-    ("context_keys", "<u4"),
-    ("context_weights", "<f4"),
-    ("pair_events", "<u4"),  # neighbours: event, row's item, other item, rank (128: reverse)
-    ("pair_keys", "<u4"),
-    ("pair_others", "<u8"),
-    ("pair_ranks", "u1"),
+    *TABLES.items(),
 )
 EMPTY = {name: np.zeros(0, dtype) for name, dtype in COLUMNS}
-GROUPS = ("item_", "scored_", "context_", "pair_")
 
 
 class Header(msgspec.Struct, array_like=True, gc=False):
@@ -73,47 +69,27 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Header)
 
 
-class Pairs(NamedTuple):
-    """The pairs of one record, and what sources ask of their events; p pairs, n events."""
-
-    events: Array  # uint32[p], the number of the event
-    keys: Array  # uint32[p], index of the item whose list learns
-    others: Array  # uint64[p], key of the other item
-    ranks: Array  # uint8[p], 0 the newest earlier item; 128 and more: of the reverse pair
-    known: Array  # int32[keys], rows of the record's items here, -1 unknown
-    fresh: Array  # bool[n], not applied before
-    weights: Array  # float32[n]
-    ts: Array  # int64[n], event time, ms
-
-
 class Learnt(NamedTuple):
     """One record as the owner's sources learn it."""
 
     columns: dict[str, Array]
-    known: Array  # int32[keys]
-    fresh: Array  # bool[n]
-    pairs: tuple[Array, ...]  # Pairs as a plain tuple: a kernel is called with it in half the time
+    known: Array  # int32[keys], rows of the record's items here, -1 unknown
+    fresh: Array  # bool[events], not applied before
+    events: tuple[Array, Array, Array, Array]  # known, fresh, weights, ts: what pairs ask for
 
     def unknown(self) -> int:
         """Return how many fresh updates are of items without a row here."""
         if not len(self.known) or self.known.min() >= 0:
             return 0
-        c, total = self.columns, 0
-        for group in ("scored", "context", "pair"):
-            lost = self.known[c[f"{group}_keys"]] < 0
-            total += int((lost & self.fresh[c[f"{group}_events"]]).sum())
-        return total
+        tables = [self.columns[name] for name in ("scored", "context", "pairs")]
+        return sum(int(((self.known[t["key"]] < 0) & self.fresh[t["event"]]).sum()) for t in tables)
 
 
 def learnt(record: Updates, known: Array, mark: int) -> Learnt:
     """Return what of a record is to be learnt: the updates of events at offsets >= mark."""
     c = record.columns
     fresh = c["offsets"] >= mark
-    pairs = tuple(Pairs(
-        c["pair_events"], c["pair_keys"], c["pair_others"], c["pair_ranks"], known, fresh,
-        c["weights"], c["ts"],
-    ))  # fmt: skip
-    return Learnt(c, known, fresh, pairs)
+    return Learnt(c, known, fresh, (known, fresh, c["weights"], c["ts"]))
 
 
 def make(header: Header, columns: dict[str, Array]) -> Updates:
@@ -127,11 +103,12 @@ def make(header: Header, columns: dict[str, Array]) -> Updates:
 def most_bytes(factors: int, negatives: int, context: int, window: int) -> int:
     """Return the bytes that one event adds to a record at most, but for ids and samples."""
     size = {name: np.dtype(dtype).itemsize for name, dtype in COLUMNS}
-    entries = {"item_": 1, "scored_": 1 + negatives, "context_": context, "pair_": 2 * window + 1}
-    grouped = sum(size[n] * k for group, k in entries.items() for n in size if n.startswith(group))
-    event = sum(size[n] for n in ("offsets", "ts", "times", "weights"))
+    rows = {"items": 1, "scored": 1 + negatives, "context": context, "pairs": 2 * window + 1}
+    event = sum(size[name] for name in ("offsets", "ts", "times", "weights"))
     items = 2 + negatives + max(context, window)  # its own, its segment, negatives, history
-    return event + grouped + items * size["keys"] + 2 * factors * size["z"]
+    tables = sum(size[name] * count for name, count in rows.items())
+    total: int = event + tables + items * size["keys"] + 2 * factors * size["z"]
+    return total
 
 
 def encode(record: Updates) -> bytes:
@@ -175,18 +152,15 @@ def _read(value: bytes) -> Updates:
 
 
 def _check(record: Updates) -> None:
-    """Raise ValueError unless columns have one length a group and indexes point into it."""
+    """Raise ValueError unless what tables point at is there."""
     events, keys = len(record["offsets"]), len(record["keys"])
-    for group in GROUPS:
-        names = [name for name, _ in COLUMNS if name.startswith(group)]
-        lengths = {len(record[name]) for name in names}
-        if len(lengths) != 1:
-            raise ValueError(f"columns {group} differ in length")
-        for index, bound in ((f"{group}events", events), (f"{group}keys", keys)):
-            if len(record[index]) and int(record[index].max()) >= bound:
-                raise ValueError(f"{index} points outside")
-        if (np.diff(record[f"{group}events"].astype(np.int64)) < 0).any():
-            raise ValueError(f"{group}events is not in order")
+    for name in TABLES:
+        table = record[name]
+        for field, bound in (("event", events), ("key", keys)):
+            if len(table) and int(table[field].max()) >= bound:
+                raise ValueError(f"the {field} of {name} is outside")
+        if (np.diff(table["event"].astype(np.int64)) < 0).any():
+            raise ValueError(f"{name} are not in the order of events")
     for name in ("ts", "times", "weights", "z", "g"):
         if len(record[name]) != events:
             raise ValueError(f"{name} is not one an event")

@@ -11,22 +11,19 @@ from streamrec.sources.factors import gradient, user_vector
 from streamrec.sources.popularity import log_share
 from streamrec.state import history
 from streamrec.state.keys import GOLDEN, find, mix, uniform
+from streamrec.state.user_rows import UserArrays
 
 Array = NDArray[Any]
 POSITIVE, NEGATIVE, REMOVE, COUNT = 0, 1, 2, 3
 
 
-class BatchArrays(NamedTuple):
-    """Accepted events of a batch, all int64[n]."""
-
-    users: Array  # rows
-    items: Array  # rows of the item table
-    kinds: Array
-    types: Array
-    ts: Array
-    offsets: Array
-    times: Array  # the log's time, ms
-    segments: Array  # rows of the item table, -1 none
+EVENT = np.dtype(
+    [
+        (name, np.int64)
+        for name in ("user", "item", "kind", "type", "ts", "offset", "time", "segment")
+    ]
+)
+"""An accepted event: the user's row; rows of the item table, -1 no segment; time: the log's, ms."""
 
 
 class RingArrays(NamedTuple):
@@ -108,15 +105,19 @@ def _earlier(users, user, at, key, index, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def scorable(users, user, key, event_ts, rules):  # type: ignore[no-untyped-def]
-    """Say whether a list could have held this item: earlier events, and the item not excluded."""
-    size = np.int64(users.recent[user])
-    first = history.excluded_from(users.ts[user], size, event_ts, rules.exclude, rules.session_ms)
-    if size == 0 or (rules.exclude == 1 and first == size):
+def scorable(past, seen, key, event_ts, exclude, session_ms):  # type: ignore[no-untyped-def]
+    """Say whether a list could have held this item: earlier events, and the item not excluded.
+
+    past: (keys uint64[...], ts int64[...]) of the user's history; seen: uint32[...] hashes;
+    exclude: history.EXCLUDE.
+    """
+    keys, ts = past
+    first = history.excluded_from(ts, len(ts), event_ts, exclude, session_ms)
+    if len(ts) == 0 or (exclude == 1 and first == len(ts)):
         return False
-    if history.is_seen(users.seen[user], users.seen_size[user], key):
+    if history.is_seen(seen, len(seen), key):
         return False
-    at = history.index_of(users.keys[user], size, key)
+    at = history.index_of(keys, len(keys), key)
     return at < first if at >= 0 else True
 
 
@@ -160,29 +161,36 @@ def _apply(users, user, event, type_weights, rules):  # type: ignore[no-untyped-
 def fold(users, batch, ring, type_weights, table, rules, steps):  # type: ignore[no-untyped-def]
     """Learn one batch: change the user rows and the ring, fill `steps`.
 
-    users: UserArrays; batch: BatchArrays; ring: RingArrays; type_weights: float32[types].
+    batch: EVENT[n]; type_weights: float32[types]; the others are plain tuples, for calls with
+    named ones take twice as long: as UserArrays, RingArrays, Table, UserRules and Steps.
     """
-    for n in range(len(batch.users)):
-        user, item, kind = batch.users[n], batch.items[n], batch.kinds[n]
-        key, ts = table.keys[item], batch.ts[n]
+    users, ring, table = UserArrays(*users), RingArrays(*ring), Table(*table)
+    rules, steps = UserRules(*rules), Steps(*steps)
+    for n in range(len(batch)):
+        event = batch[n]
+        user, item, kind, type_ = event.user, event.item, event.kind, event.type
+        key, ts = table.keys[item], event.ts
         steps.scored[n, :] = -1
         steps.history[n, :] = -1
-        steps.gains[n], steps.gain_ts[n] = type_weights[batch.types[n]], ts
-        steps.scorable[n] = kind == POSITIVE and scorable(users, user, key, ts, rules)
+        steps.gains[n], steps.gain_ts[n] = type_weights[type_], ts
+        past = users.keys[user, : users.recent[user]], users.ts[user, : users.recent[user]]
+        seen = users.seen[user, : users.seen_size[user]]
+        steps.scorable[n] = kind == POSITIVE and scorable(
+            past, seen, key, ts, rules.exclude, rules.session_ms
+        )
         users.events[user] += 1
-        users.clock[user] = max(users.clock[user], batch.times[n])
+        users.clock[user] = max(users.clock[user], event.time)
         if kind == COUNT:
             continue
-        users.offset[user] = batch.offsets[n]
-        if batch.segments[n] >= 0:
-            users.segment[user] = table.keys[batch.segments[n]]
+        users.offset[user] = event.offset
+        if event.segment >= 0:
+            users.segment[user] = table.keys[event.segment]
         if kind != REMOVE:
             at = history.position(users.ts[user], np.int64(users.recent[user]), ts)
             found = _earlier(users, user, at, key, table.index, steps.history[n])
             in_context = min(found, rules.context)
             if in_context > 0:
-                _draw(n, in_context, batch, ring, table, rules, steps)
-        type_ = batch.types[n]
+                _draw(n, in_context, event, ring, table, rules, steps)
         back, steps.gain_ts[n] = _apply(users, user, (kind, key, ts, type_), type_weights, rules)
         steps.gains[n] -= back
         if kind == POSITIVE:
@@ -190,23 +198,24 @@ def fold(users, batch, ring, type_weights, table, rules, steps):  # type: ignore
 
 
 @njit(cache=True, nogil=True)
-def _draw(n, in_context, batch, ring, table, rules, steps):  # type: ignore[no-untyped-def]
+def _draw(n, in_context, event, ring, table, rules, steps):  # type: ignore[no-untyped-def]
     """Fill event n's steps of factors: its user's vector, negatives, gradient (factors.py)."""
     weights, z = steps.context_weights[n, :in_context], steps.z[n]
     past = (table.contexts, steps.history[n, :in_context])
     user_vector(past, (rules.decay, rules.norm), weights, z)
-    state = mix(np.uint64(batch.offsets[n]) ^ mix(np.uint64(rules.seed)))
+    state = mix(np.uint64(event.offset) ^ mix(np.uint64(rules.seed)))
     drawn = (steps.scored[n], steps.log_q[n])
     latest = (ring.rows, ring.state[0], ring.counts)
-    draw(batch.items[n], table.live, latest, rules.uniform_share, state, drawn)
+    draw(event.item, table.live, latest, rules.uniform_share, state, drawn)
     scored, log_q = drawn
     if rules.prior != 0.0:  # to the owners it is part of the correction
         for k in range(len(scored)):
             if scored[k] >= 0:
                 share = log_share(table.heats[scored[k]], table.log2_total)
                 log_q[k] -= rules.prior * share
-    positive = batch.kinds[n] == POSITIVE
-    gradient((table.targets, table.biases), drawn, positive, z, steps.rest[n], steps.g[n])
+    gradient(
+        (table.targets, table.biases), drawn, event.kind == POSITIVE, z, steps.rest[n], steps.g[n]
+    )
 
 
 @njit(cache=True, nogil=True)

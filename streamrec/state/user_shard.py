@@ -19,7 +19,7 @@ from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import grow, key_of
 from streamrec.state.ring import Ring
 from streamrec.state.split import columns_for
-from streamrec.state.user_kernel import BatchArrays, RingArrays, Steps, UserRules
+from streamrec.state.user_kernel import EVENT, RingArrays, Steps, UserRules
 from streamrec.state.user_rows import UserRows
 
 Array = NDArray[Any]
@@ -90,8 +90,11 @@ class UserShard:
         accepted, rejected = self._admit(decoded, counts)
         batch = self._arrays(accepted, table)
         steps = self._learn(batch, table)
-        shared = {"z": steps.z.astype(np.float16), "g": steps.g.astype(np.float16)}
-        shared["weights"] = np.abs(self._type_weights[batch.types])
+        shared = {
+            "offsets": batch["offset"], "ts": batch["ts"], "times": batch["time"],
+            "weights": np.abs(self._type_weights[batch["type"]]),
+            "z": steps.z.astype(np.float16), "g": steps.g.astype(np.float16),
+        }  # fmt: skip
         span, records = (self.start, self.offset, next_offset), []
         for part in range(self.item_partitions):
             where = part, self.item_partitions
@@ -114,12 +117,12 @@ class UserShard:
 
     def scorable(self, event: Event, ts: int) -> bool:
         """Say whether a list made now could hold a loaded user's next item, taken at `ts`."""
-        return self._codes[event.type][0] == user_kernel.POSITIVE and bool(
-            user_kernel.scorable(
-                self.users.arrays, self.users.row_of[event.user], np.uint64(key_of(event.item)),
-                ts, self.rules,
-            )
-        )  # fmt: skip
+        if self._codes[event.type][0] != user_kernel.POSITIVE:
+            return False
+        users, row, rules = self.users.arrays, self.users.row_of[event.user], self.rules
+        size, seen = users.recent[row], users.seen[row, : users.seen_size[row]]
+        past, key = (users.keys[row, :size], users.ts[row, :size]), np.uint64(key_of(event.item))
+        return bool(user_kernel.scorable(past, seen, key, ts, rules.exclude, rules.session_ms))
 
     def changes(self) -> tuple[dict[str, dict[bytes, bytes]], dict[str, str | int]]:
         """Return the rows and meta fields to store since the last call; snapshots, never views."""
@@ -204,8 +207,8 @@ class UserShard:
         users.tokens[row] = tokens if tokens < 1.0 else tokens - 1.0
         return tokens < 1.0
 
-    def _arrays(self, accepted: Sequence[tuple[int, int, Event]], table: ItemTable) -> BatchArrays:
-        n = len(accepted)
+    def _arrays(self, accepted: Sequence[tuple[int, int, Event]], table: ItemTable) -> Array:
+        """Return EVENT[n]."""
         rows = [
             (
                 self.users.row_of[e.user], table.row(e.item), *self._codes[e.type], e.ts, offset,
@@ -213,16 +216,15 @@ class UserShard:
             )
             for offset, time, e in accepted
         ]  # fmt: skip
-        columns = np.array(rows, np.int64).reshape(n, len(BatchArrays._fields)).T
-        return BatchArrays._make(columns.copy())
+        return np.array(rows, EVENT)
 
     @staticmethod
     def _segment_row(event: Event, table: ItemTable) -> int:
         return table.row(SEGMENT_PREFIX + event.segment) if event.segment else -1
 
-    def _learn(self, batch: BatchArrays, table: ItemTable) -> Steps:
+    def _learn(self, batch: Array, table: ItemTable) -> Steps:
         """Run the kernel over the batch."""
-        n, factors = len(batch.users), self.settings.factors
+        n, factors = len(batch), self.settings.factors
         width = max(factors.context, self.window_pairs)
         ring = self._ring(table)
         steps = Steps(
@@ -239,15 +241,14 @@ class UserShard:
             self.window_pairs,
         )
         a, index = table.arrays, (table.index.slot_keys, table.index.slot_rows)
-        heats, total = table.prior_heat()
-        items = user_kernel.Table(
-            table.keys, table.live(), index, a.targets, a.contexts, a.bias, heats, total
-        )
+        items = (
+            table.keys, table.live(), index, a.targets, a.contexts, a.bias, *table.prior_heat()
+        )  # fmt: skip
         user_kernel.fold(
-            self.users.arrays, batch, ring, self._type_weights, items, self.rules, steps
-        )
-        positive = batch.kinds == user_kernel.POSITIVE
-        self.latest.push(table.keys[batch.items[positive]])
+            tuple(self.users.arrays), batch, tuple(ring), self._type_weights, items,
+            tuple(self.rules), tuple(steps),
+        )  # fmt: skip
+        self.latest.push(table.keys[batch["item"][batch["kind"] == user_kernel.POSITIVE]])
         return steps
 
     def _ring(self, table: ItemTable) -> RingArrays:

@@ -88,7 +88,7 @@ def test_impressions_are_counted_and_teach_nothing() -> None:
     assert changed == [key_of("a").to_bytes(8, "little")]
     assert world.item_rows()["a"]["events"] == 2
     [record] = fold.records
-    assert len(record["scored_keys"]) == len(record["context_keys"]) == 0
+    assert len(record["scored"]) == len(record["context"]) == 0
     assert fold.scorable == [False]
 
 
@@ -246,7 +246,7 @@ def test_negatives_are_items_that_exist() -> None:
         at = world.users[0].offset
         before = world.unknown
         fold = world.learn([raw._replace(offset=raw.offset + at) for raw in raws(clicks)])
-        drawn = len(fold.records[0]["scored_keys"])
+        drawn = len(fold.records[0]["scored"])
     assert world.unknown - before < 0.2 * drawn
 
 
