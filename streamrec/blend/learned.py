@@ -200,11 +200,17 @@ class LearnedBlend:
         gained = np.log(max(p, 1e-9)) - np.log(max(float(shuffled[clicked]), 1e-9))
         self.importance[m] += IMPORTANCE_RATE * (gained - self.importance[m])
 
-    def _network(self, features: Features) -> tuple[Array, Array, Array]:
-        """Return the network's scores [C], its hidden layer [C, H] and input [C, 2M + E + 1]."""
+    def inputs(self, features: Features) -> NDArray[np.float32]:
+        """Return float32[C, 2M + E + 1], what the network reads: x_j."""
         values, ranks, extras, history, _ = features
         length = 0.3 * np.log1p(history)
+        x: NDArray[np.float32]
         x = kernels.inputs(values, ranks, extras, length, self.mean, self.square)
+        return x
+
+    def _network(self, features: Features) -> tuple[Array, Array, Array]:
+        """Return the network's scores [C], its hidden layer [C, H] and input [C, 2M + E + 1]."""
+        x = self.inputs(features)
         hidden = x @ self.inward.T
         return kernels.network_scores(hidden, self.shift, self.outward), hidden, x
 

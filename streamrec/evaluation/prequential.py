@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.blend.learned import with_click
+from streamrec.evaluation.neural import NeuralRanker
 from streamrec.events.event import Event, Item
 from streamrec.flow import Flow, deliver, load, teach
 from streamrec.ranking.lists import Ranked
@@ -23,6 +24,7 @@ from streamrec.state.updates import Updates
 from streamrec.state.user_shard import UserShard
 
 Array = NDArray[Any]
+NAN = float("nan")
 
 
 class Lag(NamedTuple):
@@ -36,7 +38,8 @@ class Scored(NamedTuple):
     """One event that was scored before it was learnt; ranks count from 0."""
 
     new_item: bool  # never seen before: a miss for all
-    rank: float  # in the blend's list, NaN: not among the candidates
+    rank: float  # in the list, NaN: not among the candidates
+    blend_rank: float  # in that of the online blend alone, without the neural ranker
     full_ranks: Array  # float64[M], in each source's order of all items; none where it is new
     history: int  # number of the user's earlier items
     ranked: Ranked | None  # None for a new item
@@ -46,11 +49,15 @@ class Scored(NamedTuple):
 class Prequential:
     """N user shards and N item shards in one process, and the lists made from them."""
 
-    def __init__(self, settings: Settings, workers: int = 1, lag: Lag | None = None) -> None:
+    def __init__(
+        self, settings: Settings, workers: int = 1, lag: Lag | None = None, neural: bool = False
+    ) -> None:
+        """Start with nothing learnt; neural: train the neural ranker too (needs torch)."""
         self.settings = settings
         self.workers = workers
         self.lag = lag or Lag()
         self.flow = Flow(settings, workers, workers)
+        self.neural = NeuralRanker(self.flow) if neural else None
         self._late: deque[tuple[int, int, list[Updates]]] = deque()
         self._count = 0
         self._stale = False  # the owners know what the table does not
@@ -89,6 +96,8 @@ class Prequential:
         shard.users.committed()
         if scored is not None and scored.ranked is not None and scored.clicked is not None:
             self._teach(event, scored.ranked, scored.clicked, fold.records)
+            if self.neural is not None:
+                self.neural.learn(event, scored.ranked, scored.clicked)
         self._late.append((self._count, event.ts, fold.records))
         self._count += 1
         return scored
@@ -100,7 +109,7 @@ class Prequential:
             return None
         lists = self.flow.prepared()
         if event.item not in self._known or not lists.ready:
-            return Scored(True, float("nan"), np.zeros(0), history, None)
+            return Scored(True, NAN, NAN, np.zeros(0), history, None)
         target = self.table.row_of.get(event.item, -1)
         last = self._times.get(event.user, {})
         shopper = lists.shopper(row, self.table, event.user, last)
@@ -110,20 +119,20 @@ class Prequential:
         ranked = self._rank(shopper, target)
         at = np.flatnonzero(ranked.candidates == target)
         if not len(at) or target < 0:
-            return Scored(False, float("nan"), ranked.full_ranks, history, ranked)
+            return Scored(False, NAN, NAN, ranked.full_ranks, history, ranked)
         clicked = int(at[0])
-        rank = self._rank_of(ranked, clicked)
-        return Scored(False, rank, ranked.full_ranks, history, ranked, clicked)
+        rank = by_blend = self._rank_of(ranked, clicked)
+        if self.flow.lists.network is not None:
+            by_blend = rank_of(ranked.blended, clicked)
+        return Scored(False, rank, by_blend, ranked.full_ranks, history, ranked, clicked)
 
     def _rank_of(self, ranked: Ranked, at: int) -> float:
         """Return the rank of candidate `at` by score, ties in the middle; under rules by list."""
         lists = self.settings.lists
         if lists.filters or lists.diversity != "none":
             listed = np.flatnonzero(ranked.order == at)
-            return float(listed[0]) if len(listed) else float("nan")
-        level = ranked.scores == ranked.scores[at]
-        above = ranked.scores > ranked.scores[at]
-        return float(above.sum() + (level.sum() - 1) / 2.0)
+            return float(listed[0]) if len(listed) else NAN
+        return rank_of(ranked.scores, at)
 
     def _rank(self, shopper: Shopper, target: int) -> Ranked:
         [ranked] = self.flow.lists.rank([shopper], self.table, [target])
@@ -155,3 +164,9 @@ class Prequential:
         if self._stale:
             self.flow.follow()
             self._stale = False
+
+
+def rank_of(scores: NDArray[np.float64], at: int) -> float:
+    """Return the rank of one by score, 0 best, ties in the middle."""
+    mine = scores[at]
+    return float((scores > mine).sum() + ((scores == mine).sum() - 1) / 2.0)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from streamrec.blend import combine
 from streamrec.blend.learned import Features
 from streamrec.blend.rules import silence_of, weights_of
+from streamrec.neural.reading import Reader, Reading
+from streamrec.neural.serve import Served
 from streamrec.ranking.candidates import gather, popular_share
 from streamrec.ranking.reasons import because, stands_out
 from streamrec.ranking.rerank import Reranker
@@ -60,7 +62,10 @@ class Ranked(NamedTuple):
     candidates: Array  # int32[C]
     features: Features
     filled: Features  # with numbers for silence
-    scores: NDArray[np.float64]  # [C]
+    blended: NDArray[np.float64]  # [C]: the blend's scores
+    moves: NDArray[np.float64]  # [C]: what the neural ranker adds to them
+    reading: Reading | None  # what it read
+    scores: NDArray[np.float64]  # [C]: the sum, with boosts
     order: Array  # int64[length]: the list, as numbers of candidates
     alone: Array  # int32[M, length]: what each source would show, -1 padded
     full_ranks: Array  # float64[M]: of the target in each source's order of all items, 0 best
@@ -97,6 +102,8 @@ class ListMaker:
         self._seen = SeenIndex()
         self._table: ItemTable | None = None
         self._reranker = Reranker(settings)
+        self.reader = Reader(settings, self.sources)
+        self.network: Served | None = None
         self._keys: Array = np.zeros(0, np.uint64)
         self._scratch = new_scratch(len(few), 0)
         self._catalogue: Catalogue | None = None
@@ -169,10 +176,26 @@ class ListMaker:
         )  # fmt: skip
         features = Features(values, ranks, extras, len(shopper.history), self._silence)
         kind, filled = self.settings.blend.kind, features.filled()
-        scores = combine.scores(kind, filled, self.weights, table.blend, self.reorder)
-        order, scores = self._reranker.order(candidates, scores, shopper, table)
+        blended = combine.scores(kind, filled, self.weights, table.blend, self.reorder)
+        reading, moves = None, np.zeros(len(candidates))
+        if self.network is not None:
+            of_list = candidates, blended, filled
+            reading = self.reader.read(table, shopper, of_list, self._scratch.where)
+            if reading is not None:
+                moves = moved(blended, reading, self.network.moves(reading))
+        order, scores = self._reranker.order(candidates, blended + moves, shopper, table)
         alone = alone[:, : self.settings.lists.length]
-        return Ranked(shopper, candidates, features, filled, scores, order, alone, full_ranks)
+        return Ranked(
+            shopper, candidates, features, filled, blended, moves, reading, scores, order, alone,
+            full_ranks,
+        )  # fmt: skip
+
+    def reading_of(self, ranked: Ranked, table: ItemTable) -> Reading | None:
+        """Return what the neural ranker reads of a list; None where the blend has not learnt."""
+        if ranked.reading is not None:
+            return ranked.reading
+        of_list = ranked.candidates, ranked.blended, ranked.filled
+        return self.reader.read(table, ranked.shopper, of_list, self._scratch.where)
 
     def parts(self, features: Features, table: ItemTable) -> NDArray[np.float64]:
         """Return float64[C, M + E + 1] that sum to the scores: of sources, extras, the network."""
@@ -239,3 +262,14 @@ class ListMaker:
         """Return which filters remove an item for a user; "" for none."""
         lines = self._reranker.trace(table, row, shopper)
         return "; ".join(line for line in lines if line.startswith("removed"))
+
+
+def moved(blended: NDArray[np.float64], reading: Reading, moves: Array) -> NDArray[np.float64]:
+    """Return float64[C]: what is added to all candidates' scores; moves: float32[k] of those read.
+
+    The others stay below them, in the blend's order.
+    """
+    read = blended[reading.at] + moves
+    out = np.full(len(blended), min(0.0, float(read.min() - blended[reading.at[-1]])))
+    out[reading.at] = moves
+    return out

@@ -22,7 +22,7 @@ def shopper_of(
     """Return the user that a row is; shown: of the last list, by item key how often in a row."""
     index, lists = table.index, settings.lists
     past, slots = (row.keys, row.ts, row.takes), (index.slot_keys, index.slot_rows)
-    history, takes, in_session, excluded = _known(
+    history, takes, in_session, excluded, taken_at = _known(
         past, slots, EXCLUDE[lists.exclude], int(lists.session_seconds * 1000)
     )
     segment = NO_SEGMENT
@@ -32,12 +32,14 @@ def shopper_of(
     if shown:
         listed = index.rows(np.fromiter(shown, np.uint64, len(shown)))
         times = dict(zip(listed.tolist(), shown.values(), strict=True))
-    return Shopper(history, takes, in_session, excluded, row.seen, segment, name, row, times)
+    return Shopper(
+        history, takes, in_session, excluded, row.seen, segment, taken_at, name, row, times
+    )
 
 
 @njit(cache=True, nogil=True)
 def _known(past, slots, exclude, session_ms):  # type: ignore[no-untyped-def]
-    """Return history, takes, in_session and excluded of the Shopper.
+    """Return history, takes, in_session, excluded and times of the Shopper.
 
     past: (keys uint64[h], ts int64[h], takes uint8[h]), oldest first; slots: of the table's index.
     """
@@ -47,14 +49,14 @@ def _known(past, slots, exclude, session_ms):  # type: ignore[no-untyped-def]
     first = excluded_from(ts, size, newest, exclude, session_ms)
     began = excluded_from(ts, size, newest, SESSION, session_ms)
     history, taken = np.empty(size, np.int32), np.empty(size, np.uint8)
-    in_session = np.empty(size, np.bool_)
+    in_session, times = np.empty(size, np.bool_), np.empty(size, np.int64)
     for b in range(size - 1, -1, -1):
         row = find(slots[0], slots[1], keys[b])
         if row >= 0:
-            history[n], taken[n], in_session[n] = row, takes[b], b >= began
+            history[n], taken[n], in_session[n], times[n] = row, takes[b], b >= began, ts[b]
             n += 1
             left_out = n if b >= first else left_out
-    return history[:n], taken[:n], in_session[:n], history[:left_out]
+    return history[:n], taken[:n], in_session[:n], history[:left_out], times[:n]
 
 
 def first_excluded(settings: Settings, row: UserRow, rule: str) -> int:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from streamrec.errors import ConfigurationError
+from streamrec.settings.neural import NeuralSettings
 from streamrec.settings.types import (
     Count,
     Length,
@@ -260,6 +261,7 @@ class CommonSettings(Section, frozen=True, kw_only=True):
     users: UserSettings = UserSettings()
     items: ItemSettings = ItemSettings()
     blend: BlendSettings = BlendSettings()
+    neural: NeuralSettings = NeuralSettings()
     lists: ListSettings = ListSettings()
     batches: BatchSettings = BatchSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -43,6 +43,7 @@ class Content(Source):
     name, section = "content", "content"
     Settings = ContentSettings
     in_blend = "raw"
+    vectors = "content"
 
     def __init__(self, settings: Any) -> None:
         self._size = settings.content.size

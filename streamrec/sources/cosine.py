@@ -19,9 +19,8 @@ from streamrec.sources.similarity import (
     gains,
     learn_pairs,
     list_columns,
-    note_slots,
-    slot_of,
 )
+from streamrec.sources.slots import note_slots, slot_of
 from streamrec.sources.source import Said, Shopper, Source
 from streamrec.state.schema import Column
 
@@ -89,6 +88,15 @@ class Cosine(Source):
         lists = a.cosine_keys, a.cosine_weights, a.cosine_size, a.events
         out = np.zeros((len(rows), len(user.history)))
         support(lists, user.history, rows, where, out)
+        return out
+
+    def pairs(self, arrays: Any, past: Array, rows: Array, where: Array) -> Array:
+        """Return the cosine of each row with each past item."""
+        a = arrays
+        lists = a.cosine_keys, a.cosine_weights, a.cosine_size, a.events
+        out = np.zeros((len(rows), len(past)))
+        support(lists, past, rows, where, out)
+        out *= np.arange(1.0, len(past) + 1.0)
         return out
 
 

@@ -27,10 +27,11 @@ from streamrec.state.keys import start_vectors
 from streamrec.state.schema import Column
 
 Array = NDArray[Any]
-FAST = {"reassoc", "contract", "nsz", "arcp"}
-"""Sums in any order; NaN and infinity stay what they are."""
+FAST = {"reassoc", "contract", "nsz", "arcp"}  # sums in any order; NaN and infinity stay
 INIT_SCALE = 0.1
 """Width of the start vectors: their products stay far below the first steps."""
+PAIR_SCALE = 2.0
+"""Twice the usual spread of c_b.t_j."""
 SKIP = 1e-4
 """A target whose error is smaller is not stepped: its row need not be stored again."""
 
@@ -80,7 +81,7 @@ class Factors(Source):
     follows = "items"
     Settings = FactorSettings
     weight = 1.0
-    in_blend = "raw"
+    in_blend = in_pairs = "raw"
 
     def __init__(self, settings: Any) -> None:
         self._mine: FactorSettings = settings.factors
@@ -121,9 +122,9 @@ class Factors(Source):
     def prepare(self, table: Any) -> None:
         """Compute what popularity adds to the scores."""
         if self._mine.prior:
-            half_life = HALF_LIVES[self._mine.prior_half_life]
-            heats = table.heats[:, half_life] - table.log2_totals[half_life]
-            shares = np.maximum(np.log(2.0) * heats, LOG_FLOOR)
+            life = HALF_LIVES[self._mine.prior_half_life]
+            shares = np.log(2.0) * (table.heats[:, life] - table.log2_totals[life])
+            shares = np.maximum(shares, LOG_FLOOR)
             self._prior = (self._mine.prior * shares).astype(np.float32)
 
     def score_all(self, arrays: Any, users: Sequence[Shopper], out: Array) -> None:
@@ -147,6 +148,12 @@ class Factors(Source):
         weights = self._decays[: len(context)]
         products = arrays.targets.take(rows, 0) @ arrays.contexts.take(context, 0).T
         out[:, : len(context)] = products * (weights / weights.sum() ** self._by[1])
+        return out
+
+    def pairs(self, arrays: Any, past: Array, rows: Array, where: Array) -> Array:
+        """Return c_b.t_j of each pair, in units of PAIR_SCALE."""
+        scaled = arrays.contexts.take(past, 0).T / np.float32(PAIR_SCALE)
+        out: Array = arrays.targets.take(rows, 0) @ scaled
         return out
 
 
@@ -174,8 +181,7 @@ def user_vector(past, by, weights, z):  # type: ignore[no-untyped-def]
     """
     contexts, rows = past
     decay, norm = by
-    total = 0.0
-    step = 1.0
+    total, step = 0.0, 1.0
     for b in range(len(rows)):
         weights[b] = step
         total += step
@@ -262,8 +268,7 @@ def step_target(vectors, row, z, wanted, rate):  # type: ignore[no-untyped-def]
     log_q, rest, y, weight = wanted
     biases, sums, bias_sums = vectors.biases, vectors.target_sums, vectors.bias_sums
     t = vectors.targets[row]
-    s = np.float32(0.0)
-    square = np.float32(0.0)
+    s, square = np.float32(0.0), np.float32(0.0)
     for k in range(len(z)):
         s += t[k] * z[k]
         square += z[k] * z[k]
@@ -293,8 +298,7 @@ def step_context(vectors, row, g, weight, rate):  # type: ignore[no-untyped-def]
     delta_sums[row] += square
     a = np.float32(rate * weight / math.sqrt(sums[row] + 1e-8))
     b = np.float32(rate * weight / math.sqrt(delta_sums[row] + 1e-8))
-    t = vectors.targets[row]
-    e = vectors.deltas[row]
+    t, e = vectors.targets[row], vectors.deltas[row]
     for k in range(len(g)):
         t[k] += a * g[k]
         e[k] += b * g[k]

@@ -23,6 +23,7 @@ class Repeats(Source):
     """What the user took before; only where lists may hold it."""
 
     name = "repeats"
+    in_pairs = "raw"
 
     def __init__(self, settings: Any) -> None:
         self._allowed: bool = settings.lists.exclude == "none"
@@ -42,6 +43,11 @@ class Repeats(Source):
         own = user.takes / (np.arange(n) + 1.0 + DELAY) * np.where(user.in_session, WAITS, 1.0)
         out: Array = (rows[:, None] == user.history) * own
         return out
+
+    def pairs(self, arrays: Any, past: Array, rows: Array, where: Array) -> Array:
+        """Return 2 where the row is the past item itself."""
+        same: Array = rows[:, None] == past
+        return same * 2.0
 
 
 @njit(cache=True, nogil=True)

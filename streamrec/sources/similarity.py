@@ -16,6 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.settings.types import Length, NonNegative, Section
+from streamrec.sources.slots import note_slots, slot_of
 from streamrec.sources.source import Said, Shopper, Source
 from streamrec.state.schema import ALL, Column, Kind, note
 
@@ -105,6 +106,14 @@ class Similarity(Source):
         out = np.zeros((len(rows), len(user.history)))
         by = self._decay, self._prior
         support(lists, user.history[: self._window], by, rows, where, out)
+        return out
+
+    def pairs(self, arrays: Any, past: Array, rows: Array, where: Array) -> Array:
+        """Return each row's share of what followed each past item."""
+        a = arrays
+        lists = a.similarity_keys, a.similarity_weights, a.similarity_size, a.similarity_total
+        out = np.zeros((len(rows), len(past)))
+        support(lists, past, (1.0, 0.0), rows, where, out)
         return out
 
 
@@ -260,22 +269,6 @@ def sum_of(scores, touched, count):  # type: ignore[no-untyped-def]
     for n in range(count):
         total += scores[touched[n]]
     return total
-
-
-@njit(cache=True, nogil=True)
-def note_slots(rows, where):  # type: ignore[no-untyped-def]
-    """Set where[rows[r]] = r in int32[items]; what it holds elsewhere does not matter."""
-    for r in range(len(rows)):
-        where[rows[r]] = r
-
-
-@njit(cache=True, nogil=True)
-def slot_of(j, rows, where):  # type: ignore[no-untyped-def]
-    """Return r of rows[r] = j, or -1, after note_slots."""
-    if j < 0:
-        return -1
-    r = where[j]
-    return r if r < len(rows) and rows[r] == j else -1
 
 
 @njit(cache=True, nogil=True)

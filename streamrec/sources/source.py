@@ -25,6 +25,7 @@ class Shopper(NamedTuple):
     excluded: Array  # int32[m]: recent items that the list must leave out
     seen: Array  # uint32[s]: hashes of older items that it must leave out
     segment: Array  # int32[0 or 1]: row of the user's segment
+    times: Array  # int64[n]: when each was taken, ms
     name: str = ""
     row: Any = None  # the stored UserRow
     shown: Mapping[int, int] = {}  # rows of the list served before: times in a row
@@ -59,6 +60,10 @@ class Source:
     """Of popularity, which says the same to everybody: its number."""
     in_blend: ClassVar[Literal["share", "raw"]] = "share"
     """`share`: the log of score / total enters the blend, at least log 1e-6; `raw`: the score."""
+    in_pairs: ClassVar[Literal["share", "raw"]] = "share"
+    """What `pairs` returns: shares, of which the log counts; or values of about -2 to 2."""
+    vectors: ClassVar[str] = ""
+    """Column with a vector of each item that the neural ranker may project."""
 
     def __init__(self, settings: Any) -> None:
         """Keep of all settings what is needed."""
@@ -116,6 +121,13 @@ class Source:
         where: int32[items] to work in, with anything in it.
         """
         return None
+
+    def pairs(self, arrays: Arrays, past: Array, rows: Array, where: Array) -> Array:
+        """Return float[len(rows), len(past)]: what it says of each row after each past item alone.
+
+        Whatever its age: the neural ranker learns what that means. 0: nothing.
+        """
+        raise NotImplementedError(self.name)
 
 
 def having(method: str, sources: Sequence[Source]) -> list[Source]:

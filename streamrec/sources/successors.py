@@ -16,7 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.settings.types import Section
-from streamrec.sources.similarity import REVERSE, note_slots, slot_of
+from streamrec.sources.similarity import REVERSE
+from streamrec.sources.slots import note_slots, slot_of
 from streamrec.sources.source import Said, Shopper, Source
 from streamrec.state.schema import Column, note
 
@@ -83,6 +84,14 @@ class Successors(Source):
         rings = a.successors_keys, a.successors_ranks, a.successors_total
         out = np.zeros((len(rows), len(user.history)))
         support(rings, user.history[: self._window], self._by, rows, where, out)
+        return out
+
+    def pairs(self, arrays: Any, past: Array, rows: Array, where: Array) -> Array:
+        """Return each row's share of the votes of each past item's ring."""
+        a = arrays
+        rings = a.successors_keys, a.successors_ranks, a.successors_total
+        out = np.zeros((len(rows), len(past)))
+        support(rings, past, (1.0, self._by[1]), rows, where, out)
         return out
 
 

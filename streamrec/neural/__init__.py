@@ -1,0 +1,1 @@
+"""The neural ranker: what it reads, the network in torch, the same without torch, its versions."""

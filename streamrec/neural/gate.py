@@ -1,0 +1,83 @@
+"""The gate: which network serves, judged on clicks that none of them has learnt from yet.
+
+Of each period's samples the blend alone, the serving network and the newly trained one are scored
+before they are trained on. The new one takes over unless it is worse; the one that serves does so
+while the last four periods say that lists are better for it.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+PERIODS = 4
+LISTED = 20
+
+
+class Judged(NamedTuple):
+    """A difference of mean discounted gains, with its standard error."""
+
+    gain: float
+    error: float
+
+
+class Decision(NamedTuple):
+    """What was decided of one period, and why."""
+
+    samples: int
+    blend: float  # mean discounted gains
+    serving: float | None
+    candidate: float | None
+    against_blend: Judged | None  # of what serves now
+    against_serving: Judged | None  # of the new one against what served
+    promoted: bool
+    open: bool
+
+
+class Gate:
+    """Decides period by period; it remembers the last four."""
+
+    def __init__(self, recent: tuple[float, ...] = ()) -> None:
+        self.recent = list(recent[-PERIODS:])
+
+    def judge(self, blend: Array, serving: Array | None, candidate: Array | None) -> Decision:
+        """Decide from the gains float64[samples] of each; None: there is no such network."""
+        against = None
+        promoted = candidate is not None and serving is None
+        if candidate is not None and serving is not None:
+            against = _judged(candidate, serving)
+            promoted = against.gain > -against.error  # worse by less than chance is not worse
+        best = candidate if promoted else serving
+        of_blend = None if best is None else _judged(best, blend)
+        if of_blend is not None:
+            self.recent = [*self.recent[1 - PERIODS :], of_blend.gain * len(blend)]
+        return Decision(
+            len(blend), float(blend.mean()), _mean(serving), _mean(candidate), of_blend, against,
+            promoted, sum(self.recent) > 0.0,
+        )  # fmt: skip
+
+
+def gains(scores: Array, live: Array, candidates: int) -> Array:
+    """Return float64[samples]: the discounted gain of the clicked candidate, number 0.
+
+    scores: float[samples, n]; live: bool[samples, n]; the others stand for candidates - 1, so r of
+    n - 1 above it mean r (candidates - 1) / (n - 1); ties half. Beyond the list of 20 it is 0.
+    """
+    mine, others = scores[:, :1], live[:, 1:]
+    above = ((scores[:, 1:] > mine) & others).sum(1)
+    above = above + 0.5 * ((scores[:, 1:] == mine) & others).sum(1)
+    rank = above * (candidates - 1) / np.maximum(others.sum(1), 1)
+    out: Array = np.where(rank < LISTED, 1.0 / np.log2(rank + 2.0), 0.0)
+    return out
+
+
+def _judged(mine: Array, theirs: Array) -> Judged:
+    difference = mine - theirs
+    error = difference.std() / math.sqrt(max(1, len(difference)))
+    return Judged(float(difference.mean()), float(error))
+
+
+def _mean(values: Array | None) -> float | None:
+    return None if values is None else float(values.mean())

@@ -1,0 +1,160 @@
+"""The refresh: samples come in; every so many of them are judged, then learnt.
+
+The same in `train` and in `evaluate`. AdamW (Loshchilov and Hutter 2019) with warm start; half of
+a refresh is new samples, half older ones; what serves is the weights' running mean.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from streamrec.neural.gate import Decision, Gate, gains
+from streamrec.neural.network import PairNetwork, Weights
+from streamrec.neural.reading import Shape
+from streamrec.neural.replay import Replay, Texts
+from streamrec.neural.sample import Sample
+from streamrec.settings.neural import NeuralSettings
+
+Array = NDArray[Any]
+BATCH = 64
+BETAS, DECAY, CLIP = (0.9, 0.99), 1e-5, 5.0
+MEAN, EARLY, EARLY_STEPS = 0.99, 0.5, 20
+"""Memory of the running mean, a step; that of the first steps."""
+FIRST, SHARE = 500, 0.25
+"""Samples of the first refresh; share of all samples that make a later one, up to the setting."""
+JUDGED = 512
+"""Samples scored at once."""
+
+
+class Period(NamedTuple):
+    """What came of one refresh."""
+
+    number: int
+    decision: Decision
+    weights: Weights | None  # of what serves from now on, where that changed
+    losses: tuple[float, ...]  # mean, by task
+    trained: int  # samples learnt from, with repetition
+
+
+class Refresher:
+    """The trainer's state: samples, the network, its running mean, what serves."""
+
+    def __init__(self, rules: NeuralSettings, shape: Shape, texts: Texts, known: Any) -> None:
+        """Start without a network.
+
+        texts: vectors of items by key; known: () -> float32[items, D], all texts known now.
+        """
+        torch.set_num_threads(rules.threads)
+        self.rules, self.shape = rules, shape
+        self._texts, self._known = texts, known
+        self.replay = Replay(shape, rules.tasks, rules.replay_samples, rules.seed)
+        self.gate = Gate()
+        self.number = 0
+        self._seen = 0
+        self._trained: _Trained | None = None
+        self.serving: Weights | None = None
+        self._scorer: PairNetwork | None = None
+
+    def add(self, sample: Sample) -> bool:
+        """Take a sample in; say whether it can be learnt from."""
+        fits = self.replay.add(sample)
+        self._seen += fits
+        return fits
+
+    @property
+    def due(self) -> bool:
+        """Whether enough samples are new."""
+        wanted = min(self.rules.refresh_samples, max(FIRST, int(SHARE * self._seen)))
+        return len(self.replay.fresh) >= wanted
+
+    def refresh(self) -> Period:
+        """Judge by the new samples, then learn from them."""
+        fresh = np.array(self.replay.fresh, np.int64)
+        decision = self._judge(fresh)
+        changed = None
+        if decision.promoted and self._trained is not None:
+            changed = self.serving = self._trained.mean_weights()
+        self.number += 1
+        every = self.rules.scratch_every
+        anew = self._trained is None or bool(every and self.number % every == 0)
+        if anew:
+            self._trained = _Trained(self.rules, self.shape, self.rules.seed + self.number)
+            self._trained.network.set_texts(torch.from_numpy(self._known()))
+        which = self._drawn(fresh, anew)
+        losses = self._learn(which)
+        self.replay.aged()
+        return Period(self.number, decision, changed, losses, len(which))
+
+    def _judge(self, fresh: Array) -> Decision:
+        mine = self._trained.mean_weights() if self._trained is not None else None
+        batches = [fresh[x : x + JUDGED] for x in range(0, len(fresh), JUDGED)]
+        read = [self.replay.batch(which, self._texts) for which in batches]
+        live = np.concatenate([b["live"].numpy() for b in read])
+        blend = np.concatenate([b["blend"].numpy() for b in read])
+
+        def of(weights: Weights | None) -> Array | None:
+            if weights is None:
+                return None
+            if self._scorer is None:
+                self._scorer = PairNetwork(self.shape, self.rules)
+            self._scorer.load(weights)
+            with torch.no_grad():
+                scores = np.concatenate([self._scorer(b)[:, 0].numpy() for b in read])
+            return gains(scores, live, self.shape.candidates)
+
+        by_blend = gains(blend, live, self.shape.candidates)
+        return self.gate.judge(by_blend, of(self.serving), of(mine))
+
+    def _drawn(self, fresh: Array, anew: bool) -> Array:
+        """Return int64 numbers of the samples to learn from, in their order."""
+        count = int(self.rules.passes * len(fresh))
+        if anew and self.number > 1:  # one pass over what is kept
+            return self.replay.shuffled(np.arange(len(self.replay)))
+        older = self.replay.older(count // 2)
+        newer = self.replay.shuffled(np.resize(fresh, count - len(older)))
+        return self.replay.shuffled(np.concatenate([newer, older]))
+
+    def _learn(self, which: Array) -> tuple[float, ...]:
+        assert self._trained is not None
+        lambdas = torch.tensor(list(self.rules.tasks.values()))
+        sums, counts = torch.zeros(len(lambdas)), 0
+        for x in range(0, len(which), BATCH):
+            batch = self.replay.batch(np.sort(which[x : x + BATCH]), self._texts)
+            sums += self._trained.step(batch, lambdas, self.shape.candidates)
+            counts += 1
+        return tuple((sums / max(1, counts)).tolist())
+
+
+class _Trained:
+    """A network in training, its optimiser and the running mean of its weights."""
+
+    def __init__(self, rules: NeuralSettings, shape: Shape, seed: int) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.network = PairNetwork(shape, rules)
+        self._parameters = list(self.network.parameters())
+        self._mean = [p.detach().clone() for p in self._parameters]
+        self._steps = 0
+        self._optimizer = torch.optim.AdamW(
+            self._parameters, lr=rules.rate, betas=BETAS, weight_decay=DECAY
+        )
+
+    def step(self, batch: dict[str, Any], lambdas: Any, candidates: int) -> Any:
+        """Take one step; return the losses [tasks]."""
+        losses = self.network.loss(batch, batch["weights"], candidates)
+        self._optimizer.zero_grad()
+        (losses * lambdas).sum().backward()
+        torch.nn.utils.clip_grad_norm_(self._parameters, CLIP)
+        self._optimizer.step()
+        keep = EARLY if self._steps < EARLY_STEPS else MEAN
+        torch._foreach_lerp_(self._mean, [p.data for p in self._parameters], 1.0 - keep)
+        self._steps += 1
+        return losses.detach()
+
+    def mean_weights(self) -> Weights:
+        """Return the running mean of the weights."""
+        names = [name for name, _ in self.network.named_parameters()]
+        means = {n: m.numpy().copy() for n, m in zip(names, self._mean, strict=True)}
+        return {**self.network.weights(), **means}

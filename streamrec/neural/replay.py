@@ -1,0 +1,124 @@
+"""Samples kept for training, as arrays; batches of them as tensors."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamrec.neural.reading import PAST, Shape
+from streamrec.neural.sample import FACT_STEP, OTHERS, PAIR_STEP, Sample
+
+Array = NDArray[Any]
+Texts = Callable[[Array], Array]
+"""Returns float32[..., D], vectors of items by key uint64[...]; zero where there is none."""
+ANY = "any"
+
+
+class Replay:
+    """A bounded store of samples: once it is full, a new one takes the place of a random old one.
+
+    Bound: `most` samples of about 6 kB. The newest come first in no order; `fresh` numbers those
+    added since the last call of `aged`.
+    """
+
+    def __init__(self, shape: Shape, tasks: Mapping[str, float], most: int, seed: int) -> None:
+        self.shape, self._most = shape, most
+        self._tasks = list(tasks)
+        self._rng = np.random.default_rng(seed)
+        self.fresh: list[int] = []
+        self._size = 0
+        self._arrays: dict[str, Array] = {}
+        self._grow(min(most, 1024))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, sample: Sample) -> bool:
+        """Keep a sample; say whether it has the shape that is read, and a task."""
+        n, h, channels = sample.pairs.shape
+        shape = self.shape
+        fits = channels == len(shape.channels) and sample.facts.shape[1] == shape.facts
+        tasks = [t in (ANY, sample.type) for t in self._tasks]
+        if not fits or not 2 <= n <= 1 + OTHERS or h > shape.history or not any(tasks):
+            return False
+        at = self._room()
+        a = self._arrays
+        a["live"][at], a["there"][at], a["pairs"][at] = False, False, 0
+        a["keys"][at], a["past_keys"][at] = 0, 0
+        a["keys"][at, :n], a["past_keys"][at, :h] = sample.keys, sample.past_keys
+        a["blend"][at, :n], a["ages"][at, :h] = sample.blend, sample.ages
+        a["facts"][at, :n], a["pairs"][at, :n, :h] = sample.facts, sample.pairs
+        a["live"][at, :n], a["there"][at, :h] = True, True
+        a["weights"][at] = np.array(tasks) * sample.weight
+        self.fresh.append(at)
+        return True
+
+    def aged(self) -> None:
+        """Count all as old."""
+        self.fresh = []
+
+    def older(self, count: int) -> Array:
+        """Return int64[count] numbers of random old samples; none where there is none."""
+        old = np.setdiff1d(np.arange(self._size), np.array(self.fresh, np.int64))
+        return self._rng.choice(old, count) if len(old) else old[:0]
+
+    def shuffled(self, which: Array) -> Array:
+        """Return numbers in a random order."""
+        return self._rng.permutation(which)
+
+    def batch(self, which: Array, texts: Texts) -> dict[str, Tensor]:
+        """Return the tensors that PairNetwork reads, of samples by number."""
+        a = {name: array[which] for name, array in self._arrays.items()}
+        out = {
+            "facts": a["facts"].astype(np.float32) / np.float32(FACT_STEP),
+            "pairs": a["pairs"].astype(np.float32) / np.float32(PAIR_STEP),
+            "blend": a["blend"].astype(np.float32),
+            "past": _past(a["ages"].astype(np.float32), a["there"]),
+            "there": a["there"].astype(np.float32),
+            "live": a["live"],
+            "weights": a["weights"],
+        }
+        if self.shape.text:
+            out["texts"], out["past_texts"] = texts(a["keys"]), texts(a["past_keys"])
+        return {name: torch.from_numpy(array) for name, array in out.items()}
+
+    def _room(self) -> int:
+        if self._size == self._most:
+            held = set(self.fresh)
+            while (at := int(self._rng.integers(self._most))) in held and len(held) < self._most:
+                pass
+            return at
+        if self._size == len(self._arrays["live"]):
+            self._grow(min(self._most, 2 * self._size))
+        self._size += 1
+        return self._size - 1
+
+    def _grow(self, size: int) -> None:
+        n, h, c = 1 + OTHERS, self.shape.history, len(self.shape.channels)
+        columns: dict[str, tuple[tuple[int, ...], str]] = {
+            "keys": ((n,), "u8"), "past_keys": ((h,), "u8"), "blend": ((n,), "f2"),
+            "ages": ((h,), "f2"), "facts": ((n, self.shape.facts), "i1"),
+            "pairs": ((n, h, c), "i1"), "live": ((n,), "?"), "there": ((h,), "?"),
+            "weights": ((len(self._tasks),), "f4"),
+        }  # fmt: skip
+        for name, (shape, dtype) in columns.items():
+            grown = np.zeros((size, *shape), dtype)
+            grown[: self._size] = self._arrays.get(name, grown)[: self._size]
+            self._arrays[name] = grown
+
+
+def _past(ages: Array, there: Array) -> Array:
+    """Return float32[B, h, PAST]; as reading.past_facts, of many."""
+    out = np.empty((*ages.shape, PAST), np.float32)
+    b = np.arange(ages.shape[1], dtype=np.float32)
+    out[..., 0] = np.log1p(b) - 1.5
+    out[..., 1] = ages / 5.0 - 1.0
+    out[..., 2] = 1.0 / (1.0 + b)
+    older = np.zeros_like(there)
+    older[:, :-1] = there[:, 1:]
+    out[..., 3] = 0.0
+    out[:, :-1, 3] = np.diff(ages, axis=1) * older[:, :-1]
+    return out
