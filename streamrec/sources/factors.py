@@ -204,9 +204,8 @@ def gradient(table, drawn, positive, z, rest, g):  # type: ignore[no-untyped-def
     """
     targets, biases = table
     rows, log_q = drawn
-    m = len(rows)
+    m, top = len(rows), -1e30
     a = np.empty(m, np.float64)
-    top = -1e30
     for n in range(m):
         if rows[n] >= 0:
             t = targets[rows[n]]
@@ -289,8 +288,7 @@ def step_target(vectors, row, z, wanted, rate):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, fastmath=FAST)
 def step_context(vectors, row, g, weight, rate):  # type: ignore[no-untyped-def]
     """Step the context vector c = t + e of one history item by weight * g float32[K], in both."""
-    sums, delta_sums = vectors.target_sums, vectors.delta_sums
-    square = np.float32(0.0)
+    sums, delta_sums, square = vectors.target_sums, vectors.delta_sums, np.float32(0.0)
     for k in range(len(g)):
         square += g[k] * g[k]
     square *= np.float32(weight * weight / len(g))
