@@ -28,8 +28,7 @@ from streamrec.state.schema import Column
 
 Array = NDArray[Any]
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # sums in any order; NaN and infinity stay
-INIT_SCALE = 0.1
-"""Width of the start vectors: their products stay far below the first steps."""
+INIT_SCALE = 0.1  # of the start vectors: their products stay far below the first steps
 PAIR_SCALE = 2.0
 """Twice the usual spread of c_b.t_j."""
 SKIP = 1e-4
