@@ -31,8 +31,7 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}  # sums in any order; NaN and infi
 INIT_SCALE = 0.1  # of the start vectors: their products stay far below the first steps
 PAIR_SCALE = 2.0
 """Twice the usual spread of c_b.t_j."""
-SKIP = 1e-4
-"""A target whose error is smaller is not stepped: its row need not be stored again."""
+SKIP = 1e-4  # a target whose error is smaller is not stepped: its row need not be stored again
 
 
 class FactorSettings(Section, frozen=True, kw_only=True):
@@ -111,8 +110,8 @@ class Factors(Source):
         a, c = arrays, update.columns
         vectors = a.targets, a.deltas, a.bias, a.target_sum, a.delta_sum, a.bias_sum
         both = c["z"].astype(np.float32), c["g"].astype(np.float32)
-        changed, rate = a.items_changed, self._mine.learning_rate
-        _learn(vectors, (c["scored"], c["context"]), both, update.events, changed, rate)
+        rows, rate = (c["scored"], c["context"]), self._mine.learning_rate
+        _learn(vectors, rows, both, update.events, a.items_changed, rate)
 
     def follow(self, arrays: Any, rows: Array, theirs: Any, source: Array) -> None:
         """Add up context vectors."""
@@ -204,7 +203,7 @@ def gradient(table, drawn, positive, z, rest, g):  # type: ignore[no-untyped-def
     targets, biases = table
     rows, log_q = drawn
     m, top = len(rows), -1e30
-    a = np.empty(m, np.float64)
+    a = np.empty(m)
     for n in range(m):
         if rows[n] >= 0:
             t = targets[rows[n]]
