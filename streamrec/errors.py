@@ -55,6 +55,10 @@ class StoreError(StreamrecError):
     exit_code = 69
 
 
+class CommandRefused(StoreError):
+    """Redis answered, and refused one command: a key of another type, no right, no memory."""
+
+
 class CommitConflict(StoreError):
     """Another worker moved the shard's offset: drop what is cached, start over from Redis."""
 

@@ -37,6 +37,7 @@ class MemoryLog:
         self.seeks: list[tuple[Partition, int]] = []
         self.committed: dict[Partition, int] = {}
         self.closed = False
+        self.held: set[Partition] = set()
         self.fail: list[Exception] = []  # raised by the next polls
         self.lose_deliveries = 0
         self.keep_back: dict[Partition, int] = {}  # delivered again from here
@@ -66,7 +67,7 @@ class MemoryLog:
             position = min(position, self.keep_back.pop(partition, position))
             log = self.broker.messages[partition]
             batch = [m for m in log if m.offset >= position][:max_messages]
-            if batch:
+            if batch and partition not in self.held:
                 found[partition] = batch
                 self._assignment.advance(partition, batch[-1].offset + 1)
         return found
@@ -74,7 +75,11 @@ class MemoryLog:
     def seek(self, partition: Partition, offset: int) -> None:
         assert self._assignment is not None
         self._assignment.seek(partition, offset)
+        self.held.discard(partition)
         self.seeks.append((partition, offset))
+
+    def hold(self, partition: Partition) -> None:
+        self.held.add(partition)
 
     def produce(
         self,

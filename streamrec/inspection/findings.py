@@ -97,6 +97,10 @@ def _redis(settings: Settings, counts: dict[str, int]) -> Iterator[Finding]:
     version = str(found.get("valkey_version") or found["redis_version"])
     new_enough = _numbers(version) >= OLDEST_REDIS
     yield _verdict(new_enough, "Redis", f"{url} is version {version}", "use Redis 7 or newer")
+    role = str(found.get("role", "master"))
+    next_step = "it takes no writes: is redis.url a replica's address, or was there a failover?"
+    primary = role in ("master", "primary")
+    yield _verdict(primary, "Redis role", "primary" if primary else "replica", next_step)
     yield _eviction(found)
     yield _persistence(found)
     yield from _partitioning(settings, store, counts)

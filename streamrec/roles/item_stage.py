@@ -3,10 +3,16 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from streamrec.errors import CommitConflict, GapError, StreamrecError, UnknownVersion
+from streamrec.errors import (
+    CommitConflict,
+    GapError,
+    StoreError,
+    StreamrecError,
+    UnknownVersion,
+)
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.live_metrics import observe_ages
-from streamrec.roles.stage import Batches
+from streamrec.roles.stage import Batches, ShardsInDoubt
 from streamrec.settings.sections import Settings
 from streamrec.state import updates
 from streamrec.state.item_rows import BLEND, ITEMS
@@ -42,19 +48,28 @@ class ItemLearner:
 
     def learn(self, batches: Batches, shards: Mapping[Partition, ItemShard]) -> None:
         """Fold each partition's records, then store it."""
+        doubts: dict[Partition, StoreError] = {}
         for partition, messages in batches.items():
             shard = shards.get(partition)
             if shard is not None:
                 fresh = [m for m in messages if m.offset >= shard.offset]
                 times = [t for message in fresh for t in self._fold(shard, message)]
                 if fresh:
-                    self._store_rows(shard)
-                    self._observe(times)
+                    try:
+                        self._store_rows(shard)
+                        self._observe(times)
+                    except StoreError as error:
+                        doubts[partition] = error
+        if doubts:
+            raise ShardsInDoubt(doubts)
 
     def pass_over(self, partition: Partition, offset: int, shard: ItemShard) -> None:
         """Store that nothing comes before `offset`."""
         shard.offset = offset
-        self._store_rows(shard)
+        try:
+            self._store_rows(shard)
+        except StoreError as error:
+            raise ShardsInDoubt({partition: error}) from error
 
     def report(self, shards: Mapping[Partition, ItemShard]) -> None:
         """Set the gauges."""

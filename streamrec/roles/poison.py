@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from streamrec.events.event import Rejected
-from streamrec.transport.kafka_log import MOST_KEPT_BYTES, Message, Partition
+from streamrec.transport.kafka_log import MOST_KEPT_BYTES, Cut, Message, Partition, Unreadable
 
 TRIES = 3
 
@@ -28,11 +28,18 @@ class Suspects:
         suspects = sum(message.offset < until for message in messages)
         return messages[: max(1, suspects // 2)] if suspects else messages
 
-    def verdict(self, partition: Partition, offset: int) -> Rejected | None:
-        """Return why a message is given up, if it is."""
-        if self._tries.get((partition, offset), 0) < TRIES:
-            return None
-        return Rejected("poison", f"it failed {TRIES} times, see the log of learn")
+    def refused(self, partition: Partition, messages: Sequence[Message]) -> dict[int, Rejected]:
+        """Return what is refused before it is decoded: not read, too long, or tried enough."""
+        refused = {}
+        for offset, _, _, value in messages:
+            if isinstance(value, Unreadable):
+                refused[offset] = Rejected("unreadable", value.decode())
+            elif isinstance(value, Cut):
+                refused[offset] = Rejected("too_large", f"{value.length} bytes")
+        if len(messages) == 1 and self._tries.get((partition, messages[0].offset), 0) >= TRIES:
+            why = Rejected("poison", f"it failed {TRIES} times, see the log of learn")
+            refused[messages[0].offset] = why
+        return refused
 
     def most_bytes(self, partition: Partition, offset: int) -> int:
         """Return how much of a message its dead letter may carry: nothing where that failed too."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from streamrec.errors import StoreError
+from streamrec.errors import StoreError, UnknownVersion
 from streamrec.flow import times_shown_now
 from streamrec.monitoring.health import serve_health
 from streamrec.monitoring.metrics import Metrics
@@ -22,7 +22,7 @@ from streamrec.state.item_table import ItemTable
 from streamrec.state.served import encode_shown, times_shown
 from streamrec.state.user_rows import UserRow, decode_user, no_user
 from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.redis_keys import POPULAR, Shards, item_shards, user_shards
+from streamrec.transport.redis_keys import POPULAR, Shards, item_shards, key, user_shards
 from streamrec.transport.redis_store import Store
 
 logger = logging.getLogger(__name__)
@@ -95,18 +95,20 @@ class Scorer:
         if due:
             try:
                 with self._metrics.score_seconds.time():
-                    waiting = self._read(due)
+                    waiting, failed = self._read(due)
                     made = self._rank(waiting)
                     lists = self._encode(waiting, made)
-                    self._publish(waiting, lists)
+                    failed |= self._publish(waiting, lists)
             except StoreError:  # their lease ends, and they are due again
                 self._metrics.lists_failed.inc(sum(map(len, due.values())))
                 raise
-            self._store.done({shard: [u for u, _ in users] for shard, users in due.items()}, lease)
+            self._metrics.lists_failed.inc(len(failed))
+            done = {s: [u for u, _ in users if u not in failed] for s, users in due.items()}
+            self._store.done({s: users for s, users in done.items() if users}, lease)
         if now - self._popular_at >= POPULAR_SECONDS:
             self._popular_at = now
-            self._serve_popular()
             self._report()
+            self._serve_popular()
         return any(len(users) >= self._settings.lists.due_batch for users in due.values())
 
     def _refresh(self, now: float) -> None:
@@ -124,19 +126,34 @@ class Scorer:
         now, most = time.time() * 1000.0, self._settings.lists.due_batch
         return self._store.take_due(self._users, now, lease, most)
 
-    def _read(self, due: Due) -> list[Waiting]:
-        """Read the rows of the taken users, and what they were shown where rotation asks."""
+    def _read(self, due: Due) -> tuple[list[Waiting], set[str]]:
+        """Read the rows of the taken users, and what they were shown where rotation asks.
+
+        Also return whose row cannot be had or read: they stay due, the others are served.
+        """
         people = [(shard, name, since) for shard, users in due.items() for name, since in users]
-        blobs = self._store.many_rows(
-            [(shard, "users", [name for name, _ in users]) for shard, users in due.items()]
-        )
-        rows = [None if b is None else decode_user(b) for found in blobs for b in found]
+        wanted = [(shard, "users", [name for name, _ in users]) for shard, users in due.items()]
+        rows: dict[str, UserRow] = {}
+        failed: set[str] = set()
+        found = self._store.many_rows_or_errors(wanted)
+        for (shard, _, names), blobs in zip(wanted, found, strict=True):
+            for name, blob in zip(names, blobs or [None] * len(names), strict=True):
+                try:
+                    if blobs is None:
+                        failed.add(name)
+                    elif blob is not None:
+                        rows[name] = decode_user(blob)
+                except UnknownVersion as error:
+                    cause = {"key": key(shard, "users"), "field": name, "cause": str(error)}
+                    logger.warning("a user's row cannot be read", extra=cause)
+                    failed.add(name)
         before: list[Mapping[int, int]] = [{} for _ in people]
         if self._settings.lists.rotation:
             shown = self._store.shown([name for _, name, _ in people])
             before = [times_shown(blob) for blob in shown]
-        each = zip(people, rows, before, strict=True)
-        return [Waiting(name, since, row, last) for (_, name, since), row, last in each if row]
+        each = zip(people, before, strict=True)
+        known = [Waiting(n, since, rows[n], last) for (_, n, since), last in each if n in rows]
+        return known, failed
 
     def _rank(self, waiting: Sequence[Waiting]) -> list[UserList]:
         table = self._feed.table
@@ -148,24 +165,29 @@ class Scorer:
         each = zip(waiting, made, strict=True)
         return [self._encoded(w.name, w.row.offset, at, one, w.before) for w, one in each]
 
-    def _publish(self, waiting: Sequence[Waiting], lists: Sequence[Encoded]) -> None:
-        ttl = self._settings.lists.ttl_seconds
-        published = self._store.publish(lists, self._model, ttl)
+    def _publish(self, waiting: Sequence[Waiting], lists: Sequence[Encoded]) -> set[str]:
+        """Publish each list; return the users whose list Redis refused."""
+        published = self._store.publish(lists, self._model, self._settings.lists.ttl_seconds)
         done = time.time() * 1000.0
+        failed = _refused([user.name for user in waiting], published)
         for user, ok in zip(waiting, published, strict=True):
+            if user.name in failed:
+                continue
             if ok:
                 self._metrics.lists_published.inc()
                 fresh = max(0.0, done - user.since) / 1000.0
                 self._metrics.click_to_list_seconds.observe(fresh)
             else:
                 self._metrics.lists_stale_refused.inc()
+        return failed
 
     def _serve_popular(self) -> None:
         """Publish the list for strangers; the newest wins, so its time stands for an offset."""
         table, at = self._feed.table, int(time.time() * 1000)
         [made] = self._lists.make([self._lists.shopper(no_user(), table)], table)
         popular = self._encoded(POPULAR, at, at, made, {})
-        self._store.publish([popular], self._model, self._settings.lists.ttl_seconds)
+        ttl = self._settings.lists.ttl_seconds
+        _refused([POPULAR], self._store.publish([popular], self._model, ttl))
 
     def _encoded(
         self, user: str, offset: int, at: int, made: UserList, before: Mapping[int, int]
@@ -183,6 +205,15 @@ class Scorer:
         self._metrics.due_users.set(self._store.due_count(self._users))
         self._metrics.item_table_age_seconds.set(time.monotonic() - self._feed.refreshed)
         self._metrics.item_table_rows.set(len(self._feed.table))
+
+
+def _refused(users: Sequence[str], published: Sequence[bool | StoreError]) -> set[str]:
+    """Return whose list Redis refused, and say of the first of them why."""
+    errors = {u: ok for u, ok in zip(users, published, strict=True) if isinstance(ok, StoreError)}
+    for user, error in list(errors.items())[:1]:
+        cause = {"key": f"rec:{user}", "lists": len(errors), "cause": str(error)}
+        logger.warning("lists cannot be stored; their users stay due", extra=cause)
+    return set(errors)
 
 
 def run(settings: Settings, stop: threading.Event | None = None) -> int:

@@ -31,6 +31,14 @@ LONGEST_LINGER = 0.1
 BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
+class ShardsInDoubt(StoreError):
+    """Some shards could not be read or stored; the batches of the others are done."""
+
+    def __init__(self, doubts: Mapping[Partition, StoreError]) -> None:
+        self.doubts = doubts
+        super().__init__(str(next(iter(doubts.values()))))
+
+
 class Shard(Protocol):
     """The state of one partition; `offset` is the next one to fold."""
 
@@ -49,7 +57,10 @@ class Learner(Protocol):
         """Restore a partition's shard from Redis, or start it at the log's beginning."""
 
     def learn(self, batches: Batches, shards: Mapping[Partition, Any]) -> None:
-        """Fold and commit; raises one of DOUBTS when it is unclear what was stored."""
+        """Fold and commit; raises one of DOUBTS when it is unclear what was stored.
+
+        ShardsInDoubt names the shards that it is unclear of; otherwise it is all of them.
+        """
 
     def pass_over(self, partition: Partition, offset: int, shard: Any) -> None:
         """Store that nothing comes before `offset`: markers of transactions, compacted messages."""
@@ -103,6 +114,7 @@ class Stage:
         self._metrics = metrics
         self._watchdog = Watchdog(settings.kafka.stuck_seconds)
         self._reported = 0.0
+        self._waiting: dict[Partition, float] = {}  # shards to restore, and when to try
         self._failures = 0
         self._turned = time.monotonic()
         self._stop = threading.Event()
@@ -116,7 +128,7 @@ class Stage:
                 try:
                     stop.wait(self.step())
                 except DOUBTS as doubt:
-                    self._start_over(doubt, stop)
+                    self._start_over(doubt)
         except Exception as error:
             self.failed = error
             self._metrics.fold_stopped.labels(type(error).__name__).set(1)
@@ -128,7 +140,7 @@ class Stage:
         """Return why this stage should not be counted on; empty when it can be."""
         if not self.assigned:
             return [f"the {self.name} stage has joined no group yet"]
-        return [f"the {self.name} stage is starting over"] if self._failures else []
+        return [f"the {self.name} stage is starting over"] if self._waiting else []
 
     def dead(self) -> list[str]:
         """Return why this process should be restarted; empty while the loop turns."""
@@ -145,12 +157,14 @@ class Stage:
         A stream is followed in turns as far apart as learning took, at least `linger_seconds`: half
         of the time is left to the others. One that is behind is followed without a pause.
         """
+        self._restore()
         batches = self._log.poll(
             self._settings.kafka.fetch_wait_seconds, self._settings.batches.max_events
         )
         polled = time.monotonic()
         self._learn(batches)
-        self._failures = 0
+        if not self._waiting:
+            self._failures = 0
         now = self._turned = time.monotonic()
         if now - self._reported >= REPORT_SECONDS:
             self._reported = now
@@ -181,6 +195,7 @@ class Stage:
 
     def _release(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
+            self._waiting.pop(partition, None)
             if self.shards.pop(partition, None) is not None:
                 logger.info(
                     "partition released",
@@ -189,25 +204,45 @@ class Stage:
             self._watchdog.forget(partition)
         self._count("revoked", len(partitions))
 
-    def _start_over(self, doubt: BaseException, stop: threading.Event) -> None:
-        """Drop what is cached and continue from what Redis has."""
-        while not stop.is_set():
-            cause = {"stage": self.name, "cause": str(doubt)}
-            if isinstance(doubt, DeliveryFailed):
-                self._metrics.produce_errors.inc()
-            elif isinstance(doubt, StoreError) and not isinstance(doubt, CommitConflict):
-                self._metrics.redis_errors.labels(self.name).inc()
-            logger.warning("starting over from Redis", extra=cause)
-            stop.wait(BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)])
-            self._failures += 1
-            self._turned = time.monotonic()
+    def _start_over(self, doubt: BaseException) -> None:
+        """Drop the shards in doubt; they are restored from Redis before they learn on."""
+        all_of_them = dict.fromkeys(self.shards, doubt)
+        doubts = doubt.doubts if isinstance(doubt, ShardsInDoubt) else all_of_them
+        for cause in set(doubts.values()) or {doubt}:
+            self._tell(cause, [p for p, why in doubts.items() if why is cause])
+        wait = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
+        self._failures += 1
+        self._turned = time.monotonic()
+        for partition in doubts.keys() & self.shards.keys():
+            del self.shards[partition]
+            self._waiting[partition] = self._turned + wait
+            self._log.hold(partition)
+        if not self.shards:
+            self._stop.wait(wait)
+
+    def _restore(self) -> None:
+        """Read shards in doubt from Redis, each when its time has come."""
+        now = time.monotonic()
+        for partition in [p for p, at in self._waiting.items() if at <= now]:
             try:
-                for partition in list(self.shards):
-                    self.shards[partition] = self._learner.open(partition)
-                    self._log.seek(partition, self.shards[partition].offset)
-                return
-            except DOUBTS as again:
-                doubt = again
+                shard = self._learner.open(partition)
+            except DOUBTS as error:
+                self._tell(error, [partition])
+                self._waiting[partition] = time.monotonic() + BACKOFF_SECONDS[-1]
+                continue
+            del self._waiting[partition]
+            self.shards[partition] = shard
+            self._log.seek(partition, shard.offset)
+
+    def _tell(self, doubt: BaseException, partitions: Sequence[Partition]) -> None:
+        """Count and log why shards start over."""
+        if isinstance(doubt, DeliveryFailed):
+            self._metrics.produce_errors.inc()
+        elif isinstance(doubt, StoreError) and not isinstance(doubt, CommitConflict):
+            self._metrics.redis_errors.labels(self.name).inc()
+        names = ",".join(map(name_of, sorted(partitions)))
+        cause = {"stage": self.name, "partitions": names, "cause": str(doubt)}
+        logger.warning("starting over from Redis", extra=cause)
 
     def _open(self, partition: Partition) -> Shard:
         """Open a shard; a partition is not given up because Redis or Kafka restarts."""

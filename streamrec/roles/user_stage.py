@@ -7,14 +7,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from streamrec.errors import CommitConflict, FoldFailed, MessageRefused, StreamrecError
+from streamrec.errors import (
+    CommitConflict,
+    FoldFailed,
+    MessageRefused,
+    StoreError,
+    StreamrecError,
+)
 from streamrec.events.event import EventDecoder, Rejected, decode_item
 from streamrec.flow import decode, due_users, load, teach, users_over
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.dead_letters import dead_letter
 from streamrec.roles.live_metrics import LiveMetrics, LookedUp, observe_ages
 from streamrec.roles.poison import Suspects
-from streamrec.roles.stage import Batches
+from streamrec.roles.stage import Batches, ShardsInDoubt
 from streamrec.settings.sections import Settings
 from streamrec.state import updates
 from streamrec.state.metadata_shard import MetadataShard
@@ -22,7 +28,7 @@ from streamrec.state.updates import Updates
 from streamrec.state.user_rows import longest_idle
 from streamrec.state.user_shard import UserFold, UserShard
 from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.kafka_log import Cut, Log, Message, Partition, Unreadable
+from streamrec.transport.kafka_log import Log, Message, Partition
 from streamrec.transport.redis_keys import Commit
 from streamrec.transport.redis_store import Store
 
@@ -89,31 +95,45 @@ class UserLearner:
             for partition, messages in batches.items()
             if partition in shards
         }
-        works = [
-            self._fold(p, messages, shards[p], messages[-1].offset + 1)
-            for p, messages in fresh.items()
-            if messages
-        ]
-        self._settle(works, fresh)
-        for partition in fresh:
-            self._suspects.passed(partition, shards[partition].offset)
+        self._settle(fresh, shards, {p: m[-1].offset + 1 for p, m in fresh.items() if m})
 
     def pass_over(
         self, partition: Partition, offset: int, shard: UserShard | MetadataShard
     ) -> None:
         """Store that nothing comes before `offset`, and tell the owners of items."""
-        self._settle([self._fold(partition, [], shard, offset)], {})
+        self._settle({partition: []}, {partition: shard}, {partition: offset})
 
-    def _settle(self, works: Sequence[Work], fresh: Batches) -> None:
-        """Send what was folded, then store it."""
-        self._check_offsets(works)
+    def _settle(
+        self,
+        fresh: Batches,
+        shards: Mapping[Partition, UserShard | MetadataShard],
+        nexts: Mapping[Partition, int],
+    ) -> None:
+        """Fold, send, store; a shard that Redis does not give or take does not stop the others."""
+        doubts: dict[Partition, StoreError] = {}
+        works = []
+        for partition, next_offset in nexts.items():
+            try:
+                works.append(
+                    self._fold(partition, fresh[partition], shards[partition], next_offset)
+                )
+            except StoreError as error:
+                doubts[partition] = error
+        doubts |= self._wrong_offsets(works)
+        works = [work for work in works if work.partition not in doubts]
         found = [self._look_up(work.fold, work.records) for work in works if work.fold]
         self._send_all(works, fresh)
         for work in works:
-            self._store_rows(work)
-            self._observe(work)
+            try:
+                self._store_rows(work)
+                self._observe(work)
+                self._suspects.passed(work.partition, work.shard.offset)
+            except StoreError as error:
+                doubts[work.partition] = error
         for looked in found:
             self._live.count(looked.ranks)
+        if doubts:
+            raise ShardsInDoubt(doubts)
 
     def _look_up(self, fold: UserFold, records: Sequence[Updates]) -> LookedUp:
         """Look the clicks up in the lists served; tell the blend's owner of a sample of them."""
@@ -159,7 +179,7 @@ class UserLearner:
         try:
             with self._metrics.fold_seconds.labels(STAGE).time():
                 if isinstance(shard, MetadataShard):
-                    refused_before = self._refused(partition, messages)
+                    refused_before = self._suspects.refused(partition, messages)
                     items = [
                         (m.offset, refused_before.get(m.offset) or decode_item(m.key, m.value))
                         for m in messages
@@ -186,35 +206,21 @@ class UserLearner:
         self, partition: Partition, messages: Sequence[Message], shard: UserShard, next_offset: int
     ) -> UserFold:
         decoded = decode(self._decoder, ((m.offset, m.timestamp, m.value) for m in messages))
-        if refused := self._refused(partition, messages):
+        if refused := self._suspects.refused(partition, messages):
             decoded = [(offset, at, refused.get(offset, event)) for offset, at, event in decoded]
         load(shard, decoded, lambda users: self._store.rows(shard.name, "users", users))
         return shard.fold(decoded, next_offset, self._feed.table)
 
-    def _refused(self, partition: Partition, messages: Sequence[Message]) -> dict[int, Rejected]:
-        """Return what is refused before it is decoded: not read, too long, or tried enough."""
-        refused = {}
-        for offset, _, _, value in messages:
-            if isinstance(value, Unreadable):
-                refused[offset] = Rejected("unreadable", value.decode())
-            elif isinstance(value, Cut):
-                refused[offset] = Rejected("too_large", f"{value.length} bytes")
-        if len(messages) == 1:  # as suspects come in the end
-            given_up = self._suspects.verdict(partition, messages[0].offset)
-            refused |= {messages[0].offset: given_up} if given_up else {}
-        return refused
-
-    def _check_offsets(self, works: Sequence[Work]) -> None:
-        """Raise CommitConflict if rows may have been read after another worker's commit.
+    def _wrong_offsets(self, works: Sequence[Work]) -> dict[Partition, StoreError]:
+        """Return the shards whose rows may have been read after another worker's commit.
 
         Such a batch could not be committed anyway, but its records must not be sent either: they
         would say what a history with some events twice says.
         """
-        try:
-            self._store.check_offsets({work.shard.name: work.expected for work in works})
-        except CommitConflict:
-            self._metrics.commits.labels(STAGE, "conflict").inc()
-            raise
+        wrong = self._store.wrong_offsets({w.shard.name: w.expected for w in works})
+        conflicts = sum(isinstance(error, CommitConflict) for error in wrong.values())
+        self._metrics.commits.labels(STAGE, "conflict").inc(conflicts)
+        return {w.partition: wrong[w.shard.name] for w in works if w.shard.name in wrong}
 
     def _send_all(self, works: Sequence[Work], fresh: Batches) -> None:
         """Send what the batches say, and wait; what Kafka will never take makes them suspects."""

@@ -122,11 +122,17 @@ class ConfluentLog:
         self._unreadable.discard(partition)
         try:
             self._consumer.seek(TopicPartition(*partition, offset))
+            self._consumer.resume([TopicPartition(*partition)])
         except KafkaException as error:
             # not fetched: its fetch has not begun, or ended with an error
             if error.args[0].code() != KafkaError._STATE:
                 raise LogError(f"Kafka client: {error}.") from error
             self._assign(self._consumer, self._assignment.positions)
+
+    def hold(self, partition: Partition) -> None:
+        """Fetch nothing of an assigned partition until the next seek."""
+        if self._consumer is not None:
+            self._consumer.pause([TopicPartition(*partition)])
 
     def high_watermark(self, partition: Partition) -> int | None:
         """Return the offset after the partition's last message, if known."""

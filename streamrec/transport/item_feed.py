@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from streamrec.errors import StoreError
 from streamrec.monitoring.metrics import Metrics
 from streamrec.state.item_rows import BLEND, CATALOGUE, ITEMS
 from streamrec.state.item_table import ItemTable
@@ -53,13 +54,20 @@ class ItemFeed:
                 self._load_all(shard)
                 metrics.item_table_loads.labels("full").inc()
         behind = self._follow(self._store.feed(self._positions, MOST_ENTRIES))
-        for shard in behind:
-            self._load_all(shard)
-            metrics.item_table_loads.labels("full").inc()
+        self._catch_up(behind, metrics)
         metrics.item_table_loads.labels("feed").inc()
         self.refreshed = now
         self._took = time.monotonic() - started
         return True
+
+    def _catch_up(self, shards: list[str], metrics: Metrics) -> None:
+        """Read all rows of shards; one that Redis does not give stays as it is until it does."""
+        for shard in shards:
+            try:
+                self._load_all(shard)
+                metrics.item_table_loads.labels("full").inc()
+            except StoreError:
+                metrics.redis_errors.labels("item_table").inc()
 
     def age_events(self, source: str, offset: int) -> int:
         """Return how many events of a source, now at `offset`, the table has not learnt yet."""
@@ -75,9 +83,14 @@ class ItemFeed:
                 changed = b"".join(fields[kind.encode()] for _, fields in feeds[shard])
                 names = [k.tobytes() for k in np.unique(np.frombuffer(changed, "<u8"))]
                 wanted.append((shard, kind, names))
-        found = self._store.many_rows(wanted)
+        found = self._store.many_rows_or_errors(wanted)
+        failed = {s for (s, _, _), blobs in zip(wanted, found, strict=True) if blobs is None}
+        for shard in failed:
+            del heads[shard]  # its entries are read again
         gone = {k for s in heads for _, fields in feeds[s] for k in _keys(fields[b"deleted"])}
-        for (_, kind, names), blobs in zip(wanted, found, strict=True):
+        for (shard, kind, names), blobs in zip(wanted, found, strict=True):
+            if shard in failed or blobs is None:
+                continue
             there = [(k, b) for k, b in zip(names, blobs, strict=True) if b is not None]
             self.table.apply(kind, there)
             if kind == ITEMS:

@@ -68,7 +68,10 @@ class Log(Protocol):
         """
 
     def seek(self, partition: Partition, offset: int) -> None:
-        """Continue an assigned partition at `offset`."""
+        """Continue an assigned partition at `offset`, also one that is held."""
+
+    def hold(self, partition: Partition) -> None:
+        """Fetch nothing of an assigned partition until the next seek (or rebalance)."""
 
     def produce(
         self,

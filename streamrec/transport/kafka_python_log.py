@@ -116,6 +116,13 @@ class KafkaPythonLog:
         where = TopicPartition(*partition)
         if where in self._consumer.assignment():  # else a rebalance waits for the next poll
             self._consumer.seek(where, offset)
+            if not self._assignment.pending:
+                self._consumer.resume(where)
+
+    def hold(self, partition: Partition) -> None:
+        """Fetch nothing of an assigned partition until the next seek."""
+        if self._consumer is not None and TopicPartition(*partition) in self._consumer.assignment():
+            self._consumer.pause(TopicPartition(*partition))
 
     def high_watermark(self, partition: Partition) -> int | None:
         """Return the offset after the partition's last message, if known."""

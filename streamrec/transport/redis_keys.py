@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -71,3 +72,20 @@ def item_shards(shards: Shards) -> list[str]:
 def feed_entry(number: int, marks: str, changed: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return a feed entry: the commit's number, the marks reached, the changed keys."""
     return {"head": json.dumps({"commit": number, "marks": json.loads(marks)}).encode(), **changed}
+
+
+def queue(pipe: Any, commit: Commit) -> None:
+    """Queue what a commit stores between MULTI and EXEC."""
+    pipe.multi()
+    for kind, fields in commit.deletes.items():
+        if fields:
+            pipe.hdel(key(commit.shard, kind), *fields)
+    for kind, rows in commit.rows.items():
+        if rows:
+            pipe.hset(key(commit.shard, kind), mapping=dict(rows))
+    if commit.due:
+        pipe.zadd(key(commit.shard, "due"), dict(commit.due), lt=True)
+    if commit.feed:
+        name, entry = key(commit.shard, "feed"), dict(commit.feed)
+        pipe.xadd(name, entry, maxlen=commit.feed_entries, approximate=False)
+    pipe.hset(key(commit.shard, "meta"), mapping=dict(commit.meta))

@@ -4,20 +4,19 @@ All keys of one shard share a hash tag, so one commit is one slot of a Redis Clu
 never retried here: after a doubtful one the caller restores the shard and sees what was stored.
 """
 
-import contextlib
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import redis
-from redis.backoff import ExponentialBackoff, NoBackoff
-from redis.cluster import RedisCluster
-from redis.exceptions import RedisClusterException
-from redis.retry import Retry
 
-from streamrec.errors import CommitConflict, ConfigurationError, DamagedState, StoreError
-from streamrec.monitoring.log_lines import without_password
+from streamrec.errors import (
+    CommitConflict,
+    ConfigurationError,
+    DamagedState,
+    StoreError,
+)
 from streamrec.settings.sections import RedisSettings
 from streamrec.transport.redis_keys import (
     DONE,
@@ -27,7 +26,9 @@ from streamrec.transport.redis_keys import (
     Commit,
     Shards,
     key,
+    queue,
 )
+from streamrec.transport.redis_nodes import Nodes, as_store_errors
 
 SCAN_COUNT = 500
 ROW_KINDS = ("users", "rings", "items")
@@ -43,81 +44,23 @@ def _check_offset(shard: str, stored: bytes | None, expected: int | None) -> Non
         raise CommitConflict(f"{shard}: stored offset is {stored!r}, not {expected}")
 
 
-@contextlib.contextmanager
-def _as_store_errors(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (redis.RedisError, RedisClusterException) as error:
-        raise StoreError(
-            f"Redis did not {what}: {type(error).__name__}: {str(error).rstrip('.')}. "
-            "Check redis.url and the server (`streamrec doctor`)"
-        ) from error
-
-
 class Store:
     """A connection to Redis >= 7, Valkey or Redis Cluster; belongs to one thread."""
 
     def __init__(self, settings: RedisSettings) -> None:
-        options: dict[str, Any] = {
-            "socket_timeout": settings.timeout_seconds,
-            "socket_connect_timeout": settings.timeout_seconds,
-        }
-        self._cluster: RedisCluster | None = None
-        self._client: redis.Redis | None = None
-        try:
-            if settings.cluster:
-                # the nodes' own clients execute, without retries
-                self._cluster = RedisCluster.from_url(
-                    settings.url, retry=Retry(ExponentialBackoff(cap=0.5), 3), **options
-                )
-            else:
-                self._client = redis.Redis.from_url(
-                    settings.url, retry=Retry(NoBackoff(), 0), **options
-                )
-        except ValueError as error:
-            raise ConfigurationError(
-                f"redis.url {without_password(settings.url)!r}: {error}"
-            ) from None
-        except (redis.RedisError, RedisClusterException) as error:
-            raise StoreError(
-                f"no Redis Cluster at {without_password(settings.url)}: {error}. Start it, or set "
-                "redis.cluster = false"
-            ) from error
+        self._nodes = Nodes(settings)
 
     def client(self, name: str) -> "redis.Redis":
         """Return the client of the node that holds the key."""
-        if self._client is not None:
-            return self._client
-        assert self._cluster is not None
-        node: Any = self._cluster.get_node_from_key(name)  # type: ignore[no-untyped-call]
-        client: redis.Redis = self._cluster.get_redis_connection(node)
-        return client
+        return self._nodes.client(name)
 
     def run(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Execute (command, key, ...) calls, one round trip a node; replies in order.
+        """Execute calls, see Nodes; raises StoreError if any fails."""
+        return self._nodes.run(calls)
 
-        EVAL calls are (EVAL, script, 1, key, ...). Raises StoreError if any fails.
-        """
-        groups: dict[redis.Redis, list[int]] = {}
-        for n, call in enumerate(calls):
-            groups.setdefault(self.client(call[3] if call[0] == "EVAL" else call[1]), []).append(n)
-        replies: list[Any] = [None] * len(calls)
-        with _as_store_errors("answer"):
-            for client, numbers in groups.items():
-                pipe: Any = client.pipeline(transaction=False)
-                for n in numbers:
-                    pipe.execute_command(*calls[n])
-                for n, reply in zip(numbers, self._execute(pipe), strict=True):
-                    replies[n] = reply
-        return replies
-
-    def _execute(self, pipe: Any) -> list[Any]:
-        try:
-            return pipe.execute()  # type: ignore[no-any-return]
-        except (redis.exceptions.MovedError, redis.ConnectionError):
-            if self._cluster is not None:
-                self._cluster.nodes_manager.initialize()
-            raise
+    def each(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Execute calls, see Nodes; a StoreError stands for a call that failed."""
+        return self._nodes.each(calls)
 
     def declare(self, users: int, items: int, metadata: int, size: int) -> Shards:
         """Write how the state is partitioned; raises ConfigurationError if it differs."""
@@ -144,19 +87,30 @@ class Store:
 
         Raises DamagedState when there are rows without them: starting over would count twice.
         """
-        found: dict[bytes, bytes] = self.run([("HGETALL", key(shard, "meta"))])[0]
+        read = [("HGETALL", key(shard, "meta"))]
+        found: dict[bytes, bytes] = self.run(read)[0]
         if not found and any(self.run([("EXISTS", key(shard, kind)) for kind in ROW_KINDS])):
+            found = self.run(read)[0]  # the first commit may have come between the two looks
+            if found:
+                return found
             raise DamagedState(
                 f"Redis has rows of {shard} but no {key(shard, 'meta')}: was a key evicted or "
                 "deleted? Set maxmemory-policy to noeviction; restore a backup, or delete sr:*"
             )
         return found
 
-    def check_offsets(self, expected: Mapping[str, int | None]) -> None:
-        """Raise CommitConflict unless each shard's stored offset is the expected one."""
-        stored = self.run([("HGET", key(shard, "meta"), "offset") for shard in expected])
+    def wrong_offsets(self, expected: Mapping[str, int | None]) -> dict[str, StoreError]:
+        """Return the shards whose stored offset is not the expected one, or is not to be had."""
+        stored = self.each([("HGET", key(shard, "meta"), "offset") for shard in expected])
+        wrong: dict[str, StoreError] = {}
         for (shard, offset), found in zip(expected.items(), stored, strict=True):
-            _check_offset(shard, found, offset)
+            try:
+                if isinstance(found, StoreError):
+                    raise found
+                _check_offset(shard, found, offset)
+            except StoreError as error:
+                wrong[shard] = error
+        return wrong
 
     def rows(self, shard: str, kind: str, fields: Sequence[bytes | str]) -> list[bytes | None]:
         """Return rows by field, None where absent."""
@@ -170,11 +124,22 @@ class Store:
         found = iter(self.run([("HMGET", key(s, kind), *fields) for s, kind, fields in asked]))
         return [next(found) if fields else [] for _, _, fields in wanted]
 
+    def many_rows_or_errors(
+        self, wanted: Sequence[tuple[str, str, Sequence[bytes | str]]]
+    ) -> list[list[bytes | None] | None]:
+        """Return rows as `many_rows` does, None for those of a shard that Redis does not give."""
+        asked = [one for one in wanted if one[2]]
+        found = iter(self.each([("HMGET", key(s, kind), *fields) for s, kind, fields in asked]))
+        replies = [next(found) if fields else [] for _, _, fields in wanted]
+        return [None if isinstance(reply, StoreError) else reply for reply in replies]
+
     def scan(self, shard: str, kind: str) -> Iterator[tuple[bytes, bytes]]:
         """Yield all rows of one kind; a row may come twice while it is being written."""
         name = key(shard, kind)
-        with _as_store_errors("answer"):
-            yield from self.client(name).hscan_iter(name, count=SCAN_COUNT)
+        with as_store_errors("answer"):
+            client = self.client(name)
+            with self._nodes.asking(client):
+                yield from client.hscan_iter(name, count=SCAN_COUNT)
 
     def all_rows(self, shard: str, kind: str) -> dict[bytes, bytes]:
         """Return all rows of one kind."""
@@ -186,72 +151,64 @@ class Store:
         A StoreError leaves open whether the commit happened: restore the shard to know.
         """
         meta = key(commit.shard, "meta")
-        pipe: Any
-        with _as_store_errors("commit"), self.client(meta).pipeline(transaction=True) as pipe:
-            pipe.watch(meta)
-            stored = pipe.hget(meta, "offset")
-            _check_offset(commit.shard, stored, commit.expected)
-            pipe.multi()
-            for kind, fields in commit.deletes.items():
-                if fields:
-                    pipe.hdel(key(commit.shard, kind), *fields)
-            for kind, rows in commit.rows.items():
-                if rows:
-                    pipe.hset(key(commit.shard, kind), mapping=dict(rows))
-            if commit.due:
-                pipe.zadd(key(commit.shard, "due"), dict(commit.due), lt=True)
-            if commit.feed:
-                pipe.xadd(
-                    key(commit.shard, "feed"),
-                    dict(commit.feed),
-                    maxlen=commit.feed_entries,
-                    approximate=False,
-                )
-            pipe.hset(meta, mapping=dict(commit.meta))
-            try:
-                self._execute(pipe)
-            except redis.WatchError as error:
-                if "changed" not in str(error):  # redis-py says so of a lost connection too
-                    raise
-                raise CommitConflict(f"{commit.shard}: another worker committed") from None
+        with as_store_errors("commit"):
+            client = self.client(meta)
+            pipe: Any
+            with self._nodes.asking(client), client.pipeline(transaction=True) as pipe:
+                pipe.watch(meta)
+                _check_offset(commit.shard, pipe.hget(meta, "offset"), commit.expected)
+                queue(pipe, commit)
+                try:
+                    pipe.execute()
+                except redis.WatchError as error:
+                    if "changed" not in str(error):  # redis-py says so of a lost connection too
+                        raise redis.ConnectionError(str(error)) from error
+                    raise CommitConflict(f"{commit.shard}: another worker committed") from None
 
     def take_due(
         self, shards: Iterable[str], now: float, lease: float, most: int
     ) -> dict[str, list[tuple[str, float]]]:
         """Lease due users until `lease` (epoch ms): {shard: [(user, due since)]}."""
         names = list(shards)
-        replies = self.run(
+        replies = self.each(
             [("EVAL", TAKE_DUE, 1, key(name, "due"), now, repr(lease), most) for name in names]
         )
         return {
             name: [(u.decode(), float(t)) for u, t in zip(r[::2], r[1::2], strict=True)]
             for name, r in zip(names, replies, strict=True)
-            if r
+            if r and not isinstance(r, StoreError)
         }
 
     def done(self, taken: Mapping[str, Sequence[str]], lease: float) -> None:
         """Take users off the due set unless they clicked, or were leased again, since."""
-        self.run(
+        self.each(
             [("EVAL", DONE, 1, key(s, "due"), repr(lease), *users) for s, users in taken.items()]
         )
 
     def due_count(self, shards: Iterable[str]) -> int:
         """Return how many users are due or leased."""
-        return sum(self.run([("ZCARD", key(name, "due")) for name in shards]))
+        found = self.each([("ZCARD", key(name, "due")) for name in shards])
+        return sum(count for count in found if not isinstance(count, StoreError))
 
     def publish(
         self, lists: Sequence[tuple[str, int, bytes, bytes]], model: str, ttl: int
-    ) -> list[bool]:
-        """Store (user, offset, list, shown row); False where a newer list is there already."""
+    ) -> list[bool | StoreError]:
+        """Store (user, offset, list, shown row); False where a newer list is there already.
+
+        A list that is refused, e.g. because its key has another type, is an error of its own.
+        """
         calls: list[tuple[Any, ...]] = []
         for user, offset, blob, _ in lists:
             calls.append(("EVAL", PUBLISH, 1, f"rec:{user}", blob, ttl, model, offset))
-        published = [bool(reply) for reply in self.run(calls)]
-        self.run(
+        replies = self._nodes.each_or_error(calls)
+        if replies and all(type(reply) is StoreError for reply in replies):
+            raise replies[0]  # no server answers
+        published = [r if isinstance(r, StoreError) else bool(r) for r in replies]
+        self._nodes.each_or_error(
             [
                 ("SET", f"sr:shown:{user}", shown, "EX", ttl)
                 for (user, _, _, shown), ok in zip(lists, published, strict=True)
-                if ok
+                if ok is True
             ]
         )
         return published
@@ -265,22 +222,22 @@ class Store:
         return self._values([f"sr:shown:{user}" for user in users])
 
     def _values(self, names: Sequence[str]) -> list[bytes | None]:
-        if self._cluster is not None:
-            return self.run([("GET", name) for name in names])
-        found: list[bytes | None] = self.run([("MGET", *names)])[0] if names else []
+        """Return strings; None for one that is not there, or not to be had."""
+        if self._nodes.cluster is not None:
+            found = self.each([("GET", name) for name in names])
+            return [None if isinstance(value, StoreError) else value for value in found]
+        found = self.run([("MGET", *names)])[0] if names else []
         return found
 
     def feed(
         self, positions: Mapping[str, bytes], most: int
     ) -> dict[str, list[tuple[bytes, dict[bytes, bytes]]]]:
-        """Return the feed entries after each shard's position."""
-        replies = self.run(
-            [
-                ("XRANGE", key(s, "feed"), b"(" + at, "+", "COUNT", most)
-                for s, at in positions.items()
-            ]
-        )
-        return dict(zip(positions, replies, strict=True))
+        """Return the feed entries after each shard's position; a shard that fails is left out."""
+        calls = [
+            ("XRANGE", key(s, "feed"), b"(" + at, "+", "COUNT", most) for s, at in positions.items()
+        ]
+        replies = zip(positions, self.each(calls), strict=True)
+        return {s: reply for s, reply in replies if not isinstance(reply, StoreError)}
 
     def feed_end(self, shard: str) -> bytes:
         """Return the position of the latest feed entry."""
@@ -290,10 +247,10 @@ class Store:
     def sample_users(self, shard: str, most: int) -> list[tuple[bytes, bytes]]:
         """Return up to `most` random user rows."""
         found = self.run([("HRANDFIELD", key(shard, "users"), most, "WITHVALUES")])[0]
+        if found and isinstance(found[0], bytes):  # RESP2 has no pairs
+            return list(zip(found[::2], found[1::2], strict=True))
         return [tuple(pair) for pair in found]
 
     def close(self) -> None:
         """Close the connections."""
-        client = self._client or self._cluster
-        if client is not None:
-            client.close()
+        self._nodes.close()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry
 
+from streamrec.errors import StoreError
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.learn import open_stages
 from streamrec.roles.stage import Stage
@@ -35,8 +36,11 @@ class Learning:
         return next((stage.failed for stage in self.stages if stage.failed), None)
 
     def offset(self, shard: str) -> int:
-        """Return where a shard stands in Redis; -1 before its first commit."""
-        return int(self.store.meta(shard).get(b"offset", -1))
+        """Return where a shard stands in Redis; -1 before its first commit or without an answer."""
+        try:
+            return int(self.store.meta(shard).get(b"offset", -1))
+        except StoreError:
+            return -1
 
     def until(self, happened: Callable[[], bool], seconds: float = 30.0) -> None:
         """Wait until it happened; a stage that ended is an error."""

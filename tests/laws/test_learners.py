@@ -1,7 +1,6 @@
 """Both stages over a Kafka of lists and a real Redis: faults on the way."""
 
 import json
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -44,7 +43,7 @@ def step(stage: Stage) -> None:
     try:
         stage.step()
     except DOUBTS as doubt:
-        stage._start_over(doubt, threading.Event())
+        stage._start_over(doubt)
 
 
 def settle(spine: Spine) -> None:

@@ -19,7 +19,7 @@ from streamrec.state.metadata_shard import MetadataShard
 from streamrec.transport.redis_keys import Commit, feed_entry, key
 from streamrec.transport.redis_store import Store
 
-KINDS = ["server", "cluster"]
+KINDS = ["server", "resp3", "cluster"]
 NOW = 1_700_000_000_000.0
 
 
@@ -37,7 +37,8 @@ def place(request: pytest.FixtureRequest) -> RedisSettings:
         settings = RedisSettings(url=request.getfixturevalue("cluster").url, cluster=True)
         RedisCluster.from_url(settings.url).flushall()
         return settings
-    return RedisSettings(url=request.getfixturevalue("clean_redis").url)
+    url = request.getfixturevalue("clean_redis").url
+    return RedisSettings(url=f"{url}?protocol=3" if request.param == "resp3" else url)
 
 
 @pytest.fixture
