@@ -13,6 +13,12 @@ class ConfigurationError(StreamrecError):
     exit_code = 78
 
 
+class RowsRefused(StreamrecError):
+    """More rows of a file are refused than may be left out."""
+
+    exit_code = 65
+
+
 class LogError(StreamrecError):
     """The Kafka log cannot be used as asked."""
 

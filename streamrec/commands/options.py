@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from inspect import Signature, signature
 from pathlib import Path
@@ -22,7 +23,10 @@ _ITEM_COLUMNS = "The same of item, title, categories, text, available, attribute
 Columns = Annotated[str, typer.Option(metavar="FIELD=COLUMN,...", help=_COLUMNS)]
 ItemColumns = Annotated[str, typer.Option(metavar="FIELD=COLUMN,...", help=_ITEM_COLUMNS)]
 DefaultType = Annotated[
-    str, typer.Option("--as", metavar="TYPE", help="Type of events that have none.")
+    str,
+    typer.Option(
+        "--as", metavar="TYPE", help="Of events without (else events.default_type, click)."
+    ),
 ]
 Separator = Annotated[str, typer.Option(help="Between columns (default: found: , ; tab | ::).")]
 NoHeader = Annotated[bool, typer.Option("--no-header", help="Columns are called 1, 2, 3.")]
@@ -30,8 +34,15 @@ TimeFormat = Annotated[str, typer.Option(help="s, ms, us, ns, or as %d-%m-%Y.")]
 TimeZone = Annotated[str, typer.Option(help="Of times without one, as Europe/Berlin.")]
 TypesMap = Annotated[str, typer.Option(metavar="OLD=NEW,...", help="Types: 0=impression,1=click")]
 MinValue = Annotated[float | None, typer.Option(help="Leave out events of a lower value.")]
-MaxRefused = Annotated[str, typer.Option(metavar="N|P%", help="Rows that may be left out.")]
+MaxRefused = Annotated[str, typer.Option(metavar="N|P%", help="Stop when more rows are refused.")]
+SkipRefused = Annotated[
+    bool, typer.Option("--skip-refused", help="Leave out refused rows, however many.")
+]
 """Options of the commands that read files."""
+
+
+EXIT_REFUSED = 65
+"""Of commands that send events, when some were refused."""
 
 
 class Commands(TyperGroup):
@@ -93,7 +104,7 @@ def settings_of(ctx: typer.Context, *, logs: bool = False) -> "Settings":
 def reading_of(
     mapping: "FieldMapping | ItemMapping",
     columns: Columns = "",
-    default_type: DefaultType = "click",
+    default_type: DefaultType = "",
     separator: Separator = "",
     no_header: NoHeader = False,
     time_format: TimeFormat = "",
@@ -101,6 +112,7 @@ def reading_of(
     types_map: TypesMap = "",
     min_value: MinValue = None,
     max_refused: MaxRefused = "0",
+    skip_refused: SkipRefused = False,
 ) -> "Reading":
     """Return how a file of events or of items is to be read; `columns` win over `mapping`."""
     from streamrec.files import reading
@@ -112,13 +124,14 @@ def reading_of(
     return reading.Reading(
         reading.parse_columns(columns, fields, "--columns" if of_events else "--item-columns"),
         {ours: path for ours, path in paths.items() if path != ours},
-        default_type,
+        default_type or "click",
         {"tab": "\t", "\\t": "\t"}.get(separator, separator),
         not no_header,
         reading.parse_time(time_format, time_zone),
         reading.parse_pairs(types_map, "--types-map", "OLD=NEW, e.g. 0=impression"),
         min_value,
         *reading.parse_refused(max_refused),
+        skip_refused,
     )
 
 
@@ -129,8 +142,13 @@ def reads_events(command: Callable[..., None]) -> Callable[..., None]:
 
     def run(ctx: typer.Context, **given: Any) -> None:
         options = {one.name: given.pop(one.name) for one in asked}
-        mapping = settings_of(ctx).events.mapping
-        command(ctx, reading=reading_of(mapping, **options), **given)
+        from streamrec.files.law import law_of
+
+        events = settings_of(ctx).events
+        options["default_type"] = options["default_type"] or events.default_type
+        reading = reading_of(events.mapping, **options)
+        law = law_of(events, time.time_ns() // 1_000_000)
+        command(ctx, reading=reading._replace(law=law), **given)
 
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     run.__annotations__ = {one.name: one.annotation for one in (*own, *asked)}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamrec.commands.options import reads_events, say, settings_of
+from streamrec.commands.options import EXIT_REFUSED, end, reads_events, say, settings_of
 from streamrec.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -30,7 +30,10 @@ def replay(
         bool, typer.Option("--ids", help="Give ids, so that a second replay is dropped.")
     ] = False,
 ) -> None:
-    """Send a file's events to Kafka in time order, no faster than they are learnt."""
+    """Send a file's events to Kafka in time order, no faster than they are learnt.
+
+    Ends with 65 if any was refused, unless --skip-refused is given.
+    """
     settings = settings_of(ctx)
     from streamrec.files.events import read_events
     from streamrec.replay.pace import KeepUpPace
@@ -49,6 +52,8 @@ def replay(
     ):
         sending = Replay(table, log, settings.kafka, pace, learnt, ids)
         show_progress(sending, wait=isinstance(pace, KeepUpPace))
+    if sending.refused and not reading.skip_refused:
+        end(EXIT_REFUSED)
 
 
 def _pace(table: "EventTable", speed: float | None, time_factor: float | None) -> "Pace":

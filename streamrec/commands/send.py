@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamrec.commands.options import end, settings_of
+from streamrec.commands.options import EXIT_REFUSED, end, settings_of
 from streamrec.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from streamrec.settings.sections import Settings
 
-EXIT_REJECTED = 65
 FLUSH_EVERY = 10_000
 
 
@@ -76,4 +75,4 @@ def _send(settings: "Settings", lines: Iterable[bytes]) -> int:
                 log.flush()
         log.flush()
     print(f"sent {sent} to {topic}" + (f", refused {refused}" if refused else ""))
-    return EXIT_REJECTED if refused else 0
+    return EXIT_REFUSED if refused else 0

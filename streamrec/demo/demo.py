@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 
 from streamrec.demo.play import Play
-from streamrec.errors import ConfigurationError
+from streamrec.errors import ConfigurationError, RowsRefused
 from streamrec.files.event_table import EventTable
 from streamrec.files.events import read_events
 from streamrec.files.reading import Reading
@@ -29,18 +29,20 @@ def run(
     keep: bool = False,
     json_file: Path | None = None,
 ) -> int:
-    """Run it on a file, or on the shopping log; return the exit status, 130 where Ctrl-C cut it.
+    """Run it on a file, or on the shopping log; return the exit status.
+
+    130 where Ctrl-C cut it, 65 where events were refused that `reading` does not skip.
 
     Once the processes are ready it replays for about `seconds`, or until the events end, then sends
     its one click, and ends or, with `keep`, waits for Ctrl-C.
     """
     console = Console(highlight=False)
     local = Local(with_fast_client(settings))
-    finished = False
+    status = 130
     with ending_on_signals(), closing(local):
         try:
             with console.status("reading the events"):
-                table = _read(file, reading, settings, console)
+                table = _read(file, reading, console)
             users, items = len(table.user_names), len(table.item_names)
             of = f"{len(table):,} events of {users:,} {table.user_word}s, {items:,} items"
             console.print(f"{table.name}: {of}", soft_wrap=True, markup=False)
@@ -50,15 +52,15 @@ def run(
                 reaction = play.click()
                 if json_file is not None:
                     json_file.write_text(json.dumps(play.figures(reaction), indent=1) + "\n")
-                finished = True
+                status = RowsRefused.exit_code if play.refused and not reading.skip_refused else 0
                 if keep:
                     play.keep(reaction)
         except KeyboardInterrupt:
             console.print("\nstopping")
-    return 0 if finished else 130
+    return status
 
 
-def _read(file: Path | None, reading: Reading, settings: Settings, console: Console) -> EventTable:
+def _read(file: Path | None, reading: Reading, console: Console) -> EventTable:
     if file is None:
         from streamrec.demo.shopping import read_shopping  # needs pyarrow
 
@@ -66,11 +68,6 @@ def _read(file: Path | None, reading: Reading, settings: Settings, console: Cons
     table = read_events(file, reading, lambda words: console.print(words, markup=False))
     if not len(table):
         raise ConfigurationError(f"{file} has no events.")
-    if not settings.events.weights.keys() & set(table.type_names):
-        raise ConfigurationError(
-            f"{file}: no type of its events has a weight, so all would be refused: "
-            f"streamrec --set events.weights.{table.type_names[0]}=1 demo ..."
-        )
     return table
 
 

@@ -16,7 +16,7 @@ from streamrec.local.machine import Local
 from streamrec.local.shell_lines import how_to
 from streamrec.replay.pace import KeepUpPace
 from streamrec.replay.progress import LearntEvents
-from streamrec.replay.replay import TARGET_SECONDS, Replay, Sender
+from streamrec.replay.replay import TARGET_SECONDS, Replay, Sender, outcome
 from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.redis_store import Store
 
@@ -76,6 +76,11 @@ class Play:
         reaction = best_reaction(settings, self._table, sent, self._log, self._store)
         show(self._console, self._table, reaction)
         return reaction
+
+    @property
+    def refused(self) -> int:
+        """How many rows of the file, and events, were refused."""
+        return self._replay.refused
 
     def figures(self, reaction: Reaction) -> dict[str, Any]:
         """Return what --json writes."""
@@ -150,7 +155,7 @@ class Play:
     def _is_quiet(self) -> bool:
         """Whether all that was sent is learnt and nobody waits for a list."""
         self._replay.look(time.monotonic())
-        return self._replay.learnt >= self._replay.sent and self._learnt.due_users() == 0
+        return self._replay.taken_in >= self._replay.sent and self._learnt.due_users() == 0
 
     def _find_first_list(self) -> None:
         codes = dict.fromkeys(self._table.users[: min(self._replay.sent, FIRST_EVENTS)].tolist())
@@ -177,6 +182,8 @@ class Play:
     def _sum_up(self) -> None:
         """Print what the replay has shown."""
         self._say(self._progress())
+        if self.refused:
+            self._console.print(f"{outcome(self._replay).capitalize()}.", soft_wrap=True)
         found, p50, p99 = recall(self._samples), self._freshness_ms(0.5), self._freshness_ms(0.99)
         if not found or p50 is None:
             return

@@ -106,13 +106,8 @@ def evaluate(
 
 
 def fitted(settings: Settings, dataset: Dataset) -> tuple[Settings, list[str]]:
-    """Return settings that accept the log's event types and hold all its users; and remarks."""
+    """Return settings that hold all the log's users and drop no duplicates; and remarks."""
     replace, remarks, events = msgspec.structs.replace, [], dataset.events
-    weights = dict(settings.events.weights)
-    unknown = [name for name in events.type_names if name not in weights]
-    if unknown:
-        weights.update(dict.fromkeys(unknown, 1.0))
-        remarks.append(f"Events of type {', '.join(unknown)} have no weight set; each counts 1.")
     for name in dataset.types - set(events.type_names):
         found = ", ".join(events.type_names)
         raise ConfigurationError(f"--types: the log has no events of type {name}; it has {found}.")
@@ -127,7 +122,7 @@ def fitted(settings: Settings, dataset: Dataset) -> tuple[Settings, list[str]]:
     return (
         replace(
             settings,
-            events=replace(settings.events, weights=weights, duplicate_window=0),
+            events=replace(settings.events, duplicate_window=0),
             users=replace(settings.users, cached_users=4 * people, max_users=8 * people),
         ),
         remarks,

@@ -55,6 +55,11 @@ def refuse(reason: Reason, detail: str) -> NoReturn:
     raise Refusal(Rejected(reason, detail))
 
 
+def unknown_type(name: str) -> Rejected:
+    """Return why an event of a type without a weight is refused."""
+    return Rejected("unknown_type", f"type {quote(name)} has no weight in [events.weights]")
+
+
 def quote(raw: object) -> str:
     """Return `raw` in printable ASCII, at most 40 characters."""
     text = ascii(raw[:40] if isinstance(raw, str) else raw)

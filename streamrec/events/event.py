@@ -28,6 +28,7 @@ from streamrec.events.checks import (
     quote,
     read_object,
     refuse,
+    unknown_type,
 )
 from streamrec.settings.sections import EventSettings, FieldMapping
 
@@ -159,7 +160,7 @@ class EventDecoder:
         if type(name) is not str:
             refuse("schema", "type is missing" if name is None else "type is not a string")
         if name not in self._types:
-            refuse("unknown_type", f"type {quote(name)} has no weight in [events.weights]")
+            raise Refusal(unknown_type(name))
         return name
 
     def _in_time(self, event: Event, timestamp: int) -> Event | Rejected:

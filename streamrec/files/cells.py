@@ -11,21 +11,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.errors import ConfigurationError
-from streamrec.events.checks import TS_LIMIT, VALUE_LIMIT, Refusal, checked_id, quote
+from streamrec.events.checks import (
+    TS_LIMIT,
+    VALUE_LIMIT,
+    Refusal,
+    Rejected,
+    checked_id,
+    quote,
+    refuse,
+)
 
 Column = Any
 """A pyarrow array, or a list where the cells of a column of JSON are of several types."""
-Reasons = dict[int, str]
+Reasons = dict[int, Rejected]
 """Why rows are refused."""
 
 UNITS = {"s": 0.001, "ms": 1, "us": 1000, "ns": 1_000_000}
 """Units of epoch numbers: how many are a millisecond."""
 SECONDS_BELOW = 1e11
 """A number without a unit is seconds below this (the year 5138), from here on milliseconds."""
+NUMBERS_FROM = 315_532_800_000
+"""A number without a unit that would be before 1980 is a year, a month, a day or a place."""
 WRITTEN_DATES = ((19e6, 21.01e6), (19e10, 21.01e10), (19e12, 21.01e12))
 """YYYYMMDD, with HHMM, with HHMMSS: as epoch numbers these are moments of 1970, 1976 and 2572."""
 DECIMAL = r"-?[0-9]+(\.[0-9]+)?"
-WAS_FLOAT = re.compile(r"-?[0-9]+\.[0-9]+|nan|NaN")
+WAS_FLOAT = re.compile(r"-?([0-9]+\.[0-9]+|[0-9]+(\.[0-9]+)?[eE][+-][0-9]{2,3}|inf)|nan|NaN")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -55,30 +65,29 @@ def absent(cell: object) -> bool:
 
 
 def plain(cell: object) -> object:
-    """Return a cell as what JSON could hold, where that is the same; raises ValueError."""
+    """Return a cell as what JSON could hold, where that is the same; raises Refusal."""
     if isinstance(cell, bytes):
         try:
             return cell.decode()
         except UnicodeDecodeError:
-            raise ValueError(f"{quote(cell)} is not UTF-8 text") from None
+            refuse("malformed", f"{quote(cell)} is not UTF-8 text")
     if isinstance(cell, Decimal):
-        return int(cell) if cell == cell // 1 else float(cell)
+        return int(cell) if cell == int(cell) else float(cell)
     return str(cell) if isinstance(cell, UUID) else cell
 
 
 def as_id(cell: object, field: str, untyped: bool = False) -> str:
     """Return an id by the contract of events; a whole number, 7 or 7.0, is its digits.
 
-    `untyped`: text that is written as a fraction is a number, as in CSV. Raises ValueError.
+    `untyped`: text that is written as floats are is a number, as in CSV. Raises Refusal.
     """
     if type(cell) is int:
         cell = str(cell)
     elif untyped and type(cell) is str and WAS_FLOAT.fullmatch(cell):
+        if "." in cell and "e" in cell.lower():
+            refuse("bad_id", f"{field} is {quote(cell)}: a number that has lost its last digits")
         cell = float(cell)
-    try:
-        return checked_id(None if cell == "" else cell, field)
-    except Refusal as refusal:
-        raise ValueError(refusal.rejected.detail) from None
+    return checked_id(None if cell == "" else cell, field)
 
 
 def distinct(column: Column) -> tuple[NDArray[np.int32], list[Any]]:
@@ -104,8 +113,13 @@ def distinct(column: Column) -> tuple[NDArray[np.int32], list[Any]]:
 
 
 def listed(column: Column) -> list[Any]:
-    """Return the cells as Python has them."""
-    return column if isinstance(column, list) else list(column.to_pylist())
+    """Return the cells as Python has them, moments as text: it has no word for all of them."""
+    if isinstance(column, list):
+        return column
+    try:
+        return list((_packed(column) if _is_moment(column.type) else column).to_pylist())
+    except (ValueError, OverflowError) as error:
+        raise ConfigurationError(f"A column of {column.type} cannot be read: {error}.") from None
 
 
 def named(
@@ -157,8 +171,11 @@ def _packed(column: Column) -> Any:
         except (pa.ArrowException, OverflowError, UnicodeEncodeError):
             return None
     packed = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    moments = pa.types.is_temporal(packed.type) and not pa.types.is_duration(packed.type)
-    return packed.cast(pa.string()) if moments else packed
+    return packed.cast(pa.string()) if _is_moment(packed.type) else packed
+
+
+def _is_moment(kind: Any) -> bool:
+    return bool(arrow().types.is_temporal(kind) and not arrow().types.is_duration(kind))
 
 
 def _numbers(column: Column) -> NDArray[Any]:
@@ -210,14 +227,14 @@ def _mended(
 
 
 def _each(cells: list[Any], rule: Callable[[Any], Any]) -> tuple[list[Any], Reasons]:
-    """Return what a rule makes of each cell, None where it raises ValueError, and its words."""
+    """Return what a rule makes of each cell, None where it raises Refusal, and why."""
     made, why = list[Any](), Reasons()
     for place, cell in enumerate(cells):
         try:
             made.append(rule(plain(cell)))
-        except ValueError as error:
+        except Refusal as refusal:
             made.append(None)
-            why[place] = str(error)
+            why[place] = refusal.rejected
     return made, why
 
 
@@ -228,7 +245,7 @@ def _value(cell: object) -> float:
         cell = float(cell)
     if isinstance(cell, int | float) and not isinstance(cell, bool) and abs(cell) <= VALUE_LIMIT:
         return float(cell)
-    raise ValueError(f"the value {quote(cell)} is not a number within {VALUE_LIMIT:,.0f}")
+    refuse("bad_number", f"the value {quote(cell)} is not a number within {VALUE_LIMIT:,.0f}")
 
 
 def _scaled(numbers: NDArray[Any], unit: str) -> NDArray[np.float64]:
@@ -240,6 +257,7 @@ def _scaled(numbers: NDArray[Any], unit: str) -> NDArray[np.float64]:
     if unit:
         return np.rint(numbers / UNITS[unit])
     scaled = np.rint(np.where(np.abs(numbers) < SECONDS_BELOW, numbers * 1000.0, numbers))
+    scaled[(scaled >= 0) & (scaled < NUMBERS_FROM)] = np.nan
     least, most = (numbers.min(), numbers.max()) if len(numbers) else (0, 0)
     for first, end in WRITTEN_DATES:
         if not (most < first or least >= end):
@@ -248,16 +266,16 @@ def _scaled(numbers: NDArray[Any], unit: str) -> NDArray[np.float64]:
 
 
 def _moment(cell: object, form: TimeForm) -> float:
-    """Return milliseconds of a cell that is no good number at first sight; raises ValueError."""
+    """Return milliseconds of a cell that is no good number at first sight; raises Refusal."""
     if absent(cell):
-        raise ValueError("ts is missing")
+        refuse("schema", "ts is missing")
     if isinstance(cell, bool | list | dict | timedelta):
-        raise ValueError(f"ts is {quote(cell)}, which is no time")
+        refuse("schema", f"ts is {quote(cell)}, which is no time")
     text, asked = str(cell).strip(), form.format not in ("", *UNITS)
     if not asked and re.fullmatch(DECIMAL, text):
         moment = float(_scaled(np.array([float(text)]), form.format)[0])
         if moment != moment:
-            raise ValueError(f"ts is {text}: a date? --time-format %Y%m%d and so on; else s or ms")
+            refuse("schema", f"ts is {text}: a date, or before 1980? --time-format s, ms or %Y%m%d")
     else:
         try:
             if asked:  # 20240101.0 is of a column that was one of floats for a while
@@ -267,10 +285,10 @@ def _moment(cell: object, form: TimeForm) -> float:
         except ValueError:
             usual = "epoch seconds or milliseconds, nor RFC 3339; --time-format says what else"
             words = f"as --time-format {form.format} says" if asked else usual
-            raise ValueError(f"ts is {quote(cell)}: not {words}") from None
+            refuse("schema", f"ts is {quote(cell)}: not {words}")
         moment = _in_zone(local, form.zone)
     if not 0 <= moment <= TS_LIMIT:
-        raise ValueError(f"ts is {quote(cell)}: before 1970, after 9999, or of another unit")
+        refuse("schema", f"ts is {quote(cell)}: before 1970, after 9999, or of another unit")
     return moment
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from streamrec.errors import ConfigurationError
+from streamrec.events.checks import Rejected
 from streamrec.files.cells import Reasons, arrow
 from streamrec.files.reading import Reading
 from streamrec.files.table import Table
@@ -53,7 +54,7 @@ def read_delimited(
     if broken:
         records = lines_but(continued)
         broken = {records[record - 1]: why for record, why in broken.items()}
-    broken |= dict.fromkeys(not_text, "it is not UTF-8 text")
+    broken |= dict.fromkeys(not_text, Rejected("malformed", "it is not UTF-8 text"))
     columns = {name: table[place] for name, place in places.items()}
     rows, left_out = len(table), continued | broken.keys()
     numbers = partial(lines_but, left_out)
@@ -127,7 +128,8 @@ def _parsed(
         return pa.table({name: pa.array([], pa.string()) for name in names}), broken
 
     def refuse(row: Any) -> str:
-        broken[row.number] = f"{row.actual_columns} fields where there should be {width}"
+        words = f"{row.actual_columns} fields where there should be {width}"
+        broken[row.number] = Rejected("malformed", words)
         return "skip"
 
     table = pa.csv.read_csv(

@@ -20,7 +20,8 @@ class EventTable:
     milliseconds; `values` float64[n] or None, NaN where an event has none; `catalogue` has the
     metadata of an item by its id, as messages of the items topic; `user_word` is what a user is;
     `sessions` int64[n] tells a user's sessions apart, None where the file names none; `segments`
-    int32[n] index `segment_names`, "" where an event has none.
+    int32[n] index `segment_names`, "" where an event has none; `refused` rows
+    of the file are not in it.
     """
 
     name: str
@@ -37,6 +38,7 @@ class EventTable:
     sessions: NDArray[np.int64] | None = None
     segments: NDArray[np.int32] | None = None
     segment_names: Sequence[str] = ()
+    refused: int = 0
 
     def __len__(self) -> int:
         return len(self.ts)

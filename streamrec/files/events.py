@@ -13,6 +13,7 @@ from streamrec.errors import ConfigurationError
 from streamrec.files.cells import Reasons, absent, arrow, as_id, named, times, values
 from streamrec.files.event_table import EventTable
 from streamrec.files.formats import read_table
+from streamrec.files.law import advice, unlawful
 from streamrec.files.reading import EVENT_FIELDS, Reading
 
 NEEDED = ("user", "item", "ts")
@@ -31,7 +32,8 @@ def silent(words: str) -> None:
 def read_events(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> EventTable:
     """Return the file's events in time order; `say` is told what became of the rows.
 
-    Raises ConfigurationError, with the row, for what cannot be read.
+    Raises RowsRefused, with the first row, where more are refused than may be, and
+    ConfigurationError where nothing can be read.
     """
     table = read_table(file, reading, EVENT_FIELDS)
     needed = NEEDED if reading.min_value is None else (*NEEDED, "value")
@@ -51,15 +53,13 @@ def read_events(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> E
     keep[list(wrong)] = False
     low = keep & (numbers < (-np.inf if reading.min_value is None else reading.min_value))
     keep &= ~low
+    _check_types(file, _kept(*coded["type"], keep)[1])
+    refused, unknown = unlawful(reading.law, *coded["type"], ts, keep)
+    keep[list(refused)] = False
+    wrong |= refused
     what = f"{keep.sum():,} events" + (f", {low.sum():,} below --min-value" if low.any() else "")
-    words = table.settle(wrong, reading, what) + _span(ts[keep])
+    say(table.settle(wrong, reading, what, advice(unknown)) + _span(ts[keep]))
     coded = {ours: _kept(*some, keep) for ours, some in coded.items()}
-    if len(coded["type"][1]) > MOST_TYPES:
-        raise ConfigurationError(
-            f"{file} has {len(coded['type'][1])} event types, more than {MOST_TYPES}: "
-            "is the column right?"
-        )
-    say(words)
     session_codes, session_names = coded["session"]
     segment_codes, segment_names = coded["segment"]
     return EventTable(
@@ -75,11 +75,12 @@ def read_events(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> E
         sessions=None if NO_SESSION in session_names else session_codes.astype(np.int64),
         segments=segment_codes if any(segment_names) else None,
         segment_names=segment_names if any(segment_names) else (),
+        refused=len(wrong) + len(table.broken),
     ).sorted()
 
 
 def _rules(reading: Reading, untyped: bool) -> dict[str, Callable[[Any], str]]:
-    """Return what each field's cells are as names; a rule raises ValueError."""
+    """Return what each field's cells are as names; a rule raises Refusal."""
 
     def or_else(cell: Any, field: str, instead: str) -> str:
         return instead if absent(cell) else as_id(cell, field, untyped)
@@ -95,6 +96,13 @@ def _rules(reading: Reading, untyped: bool) -> dict[str, Callable[[Any], str]]:
         "session": partial(or_else, field="session", instead=NO_SESSION),
         "segment": partial(or_else, field="segment", instead=""),
     }
+
+
+def _check_types(file: Path, names: list[str]) -> None:
+    if len(names) > MOST_TYPES:
+        raise ConfigurationError(
+            f"{file} has {len(names)} event types, more than {MOST_TYPES}: is the column right?"
+        )
 
 
 def _kept(

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from streamrec.errors import ConfigurationError
+from streamrec.events.checks import Rejected
 from streamrec.files.cells import Reasons, arrow
 from streamrec.files.delimited import read_delimited
 from streamrec.files.reading import Fields, Reading, needed_names
@@ -63,24 +64,36 @@ def _text(raw: bytes) -> bytes:
 
 
 def _json_lines(file: Path, text: bytes, wanted: Collection[str] | None) -> Table:
-    """Return the members of the objects as lists.
+    """Return the members of the objects as lists: one object a line, or one array of objects.
 
     Not by pyarrow: it gives a column one type, and refuses a file where 7 and "7" are in one.
     """
-    decoder = msgspec.json.Decoder(dict[str, Any])
     rows, numbers, broken = list[dict[str, Any]](), list[int](), Reasons()
-    for number, line in enumerate(text.split(b"\n"), 1):
+    array = _array(text)
+    decoder = msgspec.json.Decoder(dict[str, Any])
+    for number, line in enumerate(text.split(b"\n") if array is None else array, 1):
         if line.strip():
             try:
                 rows.append(decoder.decode(line))
                 numbers.append(number)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                broken[number] = f"it is not a JSON object: {error}"
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                broken[number] = Rejected("malformed", f"it is not a JSON object: {error}")
     names = list(dict.fromkeys(chain.from_iterable(rows)))
     columns = {
         name: [row.get(name) for row in rows] for name in names if wanted is None or name in wanted
     }
-    return Table(file, names, columns, len(rows), "line", lambda: numbers, broken)
+    word = "line" if array is None else "row"
+    return Table(file, names, columns, len(rows), word, lambda: numbers, broken)
+
+
+def _array(text: bytes) -> list[bytes] | None:
+    """Return the elements if all of the text is one JSON array."""
+    if text.lstrip()[:1] != b"[":
+        return None
+    try:
+        return [bytes(raw) for raw in msgspec.json.decode(text, type=list[msgspec.Raw])]
+    except (msgspec.MsgspecError, RecursionError):
+        return None
 
 
 def _parquet(file: Path, wanted: Collection[str] | None) -> Table:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from streamrec.events.checks import quote
+from streamrec.events.checks import Refusal, quote, refuse
 from streamrec.events.event import Item, Rejected, decode_item
 from streamrec.files.cells import Reasons, absent, as_id, listed, plain
 from streamrec.files.events import AS_USUAL, Say, silent
@@ -16,13 +16,14 @@ from streamrec.files.reading import ITEM_FIELDS, Reading
 
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]+)?([eE][-+]?[0-9]{1,2})?")
 """What is a number in a file of text: 007 and numbers of 16 digits are none."""
-FLAGS = {"true": True, "false": False, "yes": True, "no": False}
+FLAGS = {"true": True, "false": False, "yes": True, "no": False, "t": True, "f": False}
 
 
 def read_items(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> dict[str, Item]:
     """Return the items by id, the last row of each; `say` is told what became of the rows.
 
-    Raises ConfigurationError, with the row, for what cannot be read.
+    Raises RowsRefused, with the first row, where more are refused than may be, and
+    ConfigurationError where nothing can be read.
     """
     table = read_table(file, reading, None)
     found = table.choose(ITEM_FIELDS, ("item",), reading, "--item-columns")
@@ -40,14 +41,14 @@ def read_items(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> di
             further = {name: plain(column[row]) for name, column in others.items()}
             item = _item(fields, further, table.untyped, spaced)
             items[item.item] = item
-        except ValueError as error:
-            wrong[row] = str(error)
+        except Refusal as refusal:
+            wrong[row] = refusal.rejected
     say(table.settle(wrong, reading, f"{len(items):,} items"))
     return items
 
 
 def _item(fields: dict[str, Any], further: dict[str, Any], untyped: bool, spaced: bool) -> Item:
-    """Return the item as the items topic would have it; raises ValueError."""
+    """Return the item as the items topic would have it; raises Refusal."""
     categories = fields.get("categories")
     if isinstance(categories, str):
         categories = categories.split(" " if spaced else "|")
@@ -68,7 +69,7 @@ def _item(fields: dict[str, Any], further: dict[str, Any], untyped: bool, spaced
         message["attributes"] = {**message["attributes"], **own} if isinstance(own, dict) else own
     found = decode_item(None, msgspec.json.encode(message))
     if isinstance(found, Rejected):
-        raise ValueError(found.detail)
+        raise Refusal(found)
     return found
 
 
@@ -88,7 +89,7 @@ def _flag(cell: Any) -> bool:
     if NUMBER.fullmatch(text):
         return float(text) > 0
     if text not in FLAGS:
-        raise ValueError(f"available is {quote(cell)}: give true, false or a number")
+        refuse("schema", f"available is {quote(cell)}: give true, false or a number")
     return FLAGS[text]
 
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from streamrec.errors import ConfigurationError
 from streamrec.files.cells import UNITS, TimeForm
+from streamrec.files.law import Law
 
 Fields = Mapping[str, tuple[str, ...]]
 """Our fields and the column names that are looked for, in this order."""
@@ -49,11 +50,20 @@ class Reading(NamedTuple):
     """Events with a lower value are left out; those without a value are not."""
     max_refused: int = 0
     max_refused_share: float = 0.0
+    skip_refused: bool = False
+    """Any number of rows may be refused."""
+    law: Law = Law()
+    """What the settings accept; by default anything that is well-formed."""
+
+    def allows(self, refused: int, total: int) -> bool:
+        """Tell whether so many rows may be refused."""
+        most = max(self.max_refused, self.max_refused_share * total)
+        return self.skip_refused or refused <= most
 
     def allowing_as(self, other: "Reading") -> "Reading":
         """Return this with as many rows refused as `other` allows."""
-        allowed = other.max_refused, other.max_refused_share
-        return self._replace(max_refused=allowed[0], max_refused_share=allowed[1])
+        names = ("max_refused", "max_refused_share", "skip_refused")
+        return self._replace(**{name: getattr(other, name) for name in names})
 
     def looked_for(self, fields: Fields) -> dict[str, tuple[str, ...]]:
         """Return the column names that may be each of our fields, in the order of preference."""

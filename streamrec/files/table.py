@@ -1,10 +1,11 @@
 """The rows of a file as columns, and the account of the rows that are refused."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from streamrec.errors import ConfigurationError
+from streamrec.errors import ConfigurationError, RowsRefused
 from streamrec.events.checks import dig
 from streamrec.files.cells import Column, Reasons, absent, listed
 from streamrec.files.reading import Fields, Reading
@@ -55,11 +56,11 @@ class Table(NamedTuple):
                 )
         return chosen
 
-    def settle(self, wrong: Reasons, reading: Reading, what: str) -> str:
-        """Return the count of rows, of `what`, and of refused rows, with the first of them.
+    def settle(self, wrong: Reasons, reading: Reading, what: str, advice: str = "") -> str:
+        """Return the count of rows, of `what`, and of refused rows with the reasons.
 
-        `wrong` are rows that do not hold what they should. Raises ConfigurationError where more
-        are refused than may be.
+        `wrong` are rows that do not hold what they should. Raises RowsRefused, with `advice`, where
+        more are refused than may be.
         """
         total, refused = self.rows + len(self.broken), len(wrong) + len(self.broken)
         words = f"{self.file.name}: {total:,} rows, {what}, {refused:,} refused"
@@ -68,10 +69,12 @@ class Table(NamedTuple):
         numbers = self.numbers()
         reasons = {**self.broken, **{numbers[row]: why for row, why in wrong.items()}}
         first = min(reasons)
-        if refused > max(reading.max_refused, reading.max_refused_share * total):
-            way_out = f"; --max-refused {refused} leaves them out" if refused < total else ""
-            raise ConfigurationError(
-                f"{self.file}, {self.word} {first}: {reasons[first]}. "
-                f"Refused are {refused:,} of {total:,} rows{way_out}."
-            )
-        return f"{words} (the first: {self.word} {first}, {reasons[first]})"
+        counts = Counter(why.reason for why in reasons.values()).most_common()
+        by_reason = ", ".join(f"{count:,} {reason}" for reason, count in counts)
+        if reading.allows(refused, total):
+            return f"{words}: {by_reason} (the first: {self.word} {first}, {reasons[first].detail})"
+        way_out = " --skip-refused leaves them out." if refused < total else ""
+        raise RowsRefused(
+            f"{self.file}, {self.word} {first}: {reasons[first].detail}. "
+            f"Refused are {refused:,} of {total:,} rows: {by_reason}.{way_out}{advice}"
+        )

@@ -1,10 +1,14 @@
-"""How far the learners are, as their stored offsets in Redis say; reads only."""
+"""How far the learners are, as their stored offsets and counters in Redis say; reads only."""
 
 import json
+from collections import Counter
 
 from streamrec.settings.sections import RedisSettings
 from streamrec.transport.redis_keys import key
 from streamrec.transport.redis_store import Store
+
+TURNED_AWAY = ("duplicate", "suppressed", "rejected")
+"""What the law of conservation counts besides events that were learnt."""
 
 
 class LearntEvents:
@@ -20,9 +24,10 @@ class LearntEvents:
         self._users: list[str] = []
         self._items: list[str] = []
         self._start = self.positions()
+        self._counted = self._counters()
 
     def count(self) -> int:
-        """Return the number of events learnt."""
+        """Return the number of events that both folds are past."""
         now = self.positions()
         return sum(offset - self._start.setdefault(shard, 0) for shard, offset in now.items())
 
@@ -38,6 +43,11 @@ class LearntEvents:
             for shard, offset in zip(self._users, found, strict=False)
         }
 
+    def turned_away(self) -> dict[str, int]:
+        """Return how many of them were not learnt, by what became of them; 0 are left out."""
+        now = self._counters() - self._counted
+        return {name: now[name] for name in TURNED_AWAY if now[name] > 0}
+
     def due_users(self) -> int:
         """Return how many users wait for a new list."""
         self._find_shards()
@@ -46,6 +56,11 @@ class LearntEvents:
     def close(self) -> None:
         """Close the connection."""
         self._store.close()
+
+    def _counters(self) -> Counter[str]:
+        self._find_shards()
+        texts = self._store.run([("HGET", key(shard, "meta"), "counters") for shard in self._users])
+        return sum((Counter(json.loads(text or "{}")) for text in texts), Counter[str]())
 
     def _find_shards(self) -> None:
         if not self._users:

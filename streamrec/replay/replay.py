@@ -34,7 +34,8 @@ class Replay:
     ) -> None:
         self.table = table
         self.sent = 0
-        self.learnt = 0
+        self.taken_in = 0
+        self.turned_away: dict[str, int] = {}
         self._log = log
         self._settings = settings
         self._pace = pace
@@ -63,18 +64,29 @@ class Replay:
         self._log.flush()
 
     def look(self, now: float) -> None:
-        """Find out how many of the sent events have been learnt, at most 20 times a second."""
+        """Find out what became of the events that were sent, at most 20 times a second."""
         if self._progress is not None and now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
-            self.learnt = min(self.sent, self._progress.count())
+            self.taken_in = min(self.sent, self._progress.count())
+            self.turned_away = self._progress.turned_away()
             if isinstance(self._pace, KeepUpPace):
-                self._pace.observe(now, self.learnt)
+                self._pace.observe(now, self.taken_in)
 
     def stalled_seconds(self) -> float:
         """Return for how long nothing was learnt although events are on their way."""
         if not isinstance(self._pace, KeepUpPace):
             return 0.0
         return self._pace.stalled_seconds(time.monotonic(), self.sent)
+
+    @property
+    def learnt(self) -> int:
+        """How many of the events that were sent have been learnt."""
+        return max(0, self.taken_in - sum(self.turned_away.values()))
+
+    @property
+    def refused(self) -> int:
+        """How many of the file's rows, and of the events that were sent, were refused."""
+        return self.table.refused + self.turned_away.get("rejected", 0)
 
     @property
     def clock(self) -> int:
@@ -131,4 +143,15 @@ def state_of(replay: Replay) -> str:
     seconds = replay.stalled_seconds()
     if seconds > STALLED_SECONDS:
         return f"nothing learnt for {seconds:.0f} s: is `streamrec learn` running?"
-    return f"{replay.learnt:,} learnt"
+    turned = (f", {count:,} {name}" for name, count in replay.turned_away.items())
+    return f"{replay.learnt:,} learnt" + "".join(turned)
+
+
+def outcome(replay: Replay) -> str:
+    """Return what became of the file's events, and where it says why."""
+    words = state_of(replay)
+    if replay.turned_away.get("rejected"):
+        words += " by `streamrec learn`, whose settings may differ: why is with the dead letters"
+    if replay.table.refused:
+        words += f"; {replay.table.refused:,} rows of the file were refused before"
+    return words

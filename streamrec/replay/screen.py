@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.progress import TimeRemainingColumn as Remaining
 
-from streamrec.replay.replay import Replay, Sender, state_of
+from streamrec.replay.replay import Replay, Sender, outcome, state_of
 
 REFRESH_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
@@ -20,7 +20,7 @@ def show_progress(replay: Replay, wait: bool, console: Console | None = None) ->
     sender.start()
     screen = _Bar(console, replay) if console.is_terminal else _Lines(console, replay)
     try:
-        while sender.is_alive() or (wait and replay.learnt < replay.sent):
+        while sender.is_alive() or (wait and replay.taken_in < replay.sent):
             time.sleep(REFRESH_SECONDS)
             sender.check()
             if not sender.is_alive():
@@ -32,7 +32,7 @@ def show_progress(replay: Replay, wait: bool, console: Console | None = None) ->
         seconds = time.monotonic() - start
         console.print(
             f"{replay.sent:,} of {len(replay.table):,} events of {replay.table.name} sent in "
-            f"{seconds:.1f} s ({replay.sent / seconds:,.0f} a second), {replay.learnt:,} learnt.",
+            f"{seconds:.1f} s ({replay.sent / seconds:,.0f} a second), {outcome(replay)}.",
             soft_wrap=True,
         )
     sender.check()

@@ -96,6 +96,7 @@ class EventSettings(Section, frozen=True, kw_only=True):
             "cart": 2.0,
             "purchase": 3.0,
             "like": 2.0,
+            "rating": 1.0,
             "dislike": -1.0,
             "remove": 0.0,
             "impression": 0.0,

@@ -126,7 +126,7 @@ def test_a_killed_demonstration_leaves_no_child(demo: Any, log_file: Path) -> No
     [
         (("--events", "absent.csv"), "No such file", 78),
         (("--events", "bad.csv"), "no column", 78),
-        (("--events", "ratings.csv"), "--set events.weights.rating=1", 78),
+        (("--events", "shares.csv"), "--set events.weights.share=1", 65),
         (("--columns", "shoe=size"), "--columns", 78),
     ],
 )
@@ -134,7 +134,7 @@ def test_what_is_wrong_is_said_in_one_line(
     demo: Any, tmp_path: Path, arguments: tuple[str, ...], text: str, status: int
 ) -> None:
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
-    (tmp_path / "ratings.csv").write_text("user,item,type,ts\nu,i,rating,1732300000\n")
+    (tmp_path / "shares.csv").write_text("user,item,type,ts\nu,i,share,1732300000\n")
     run = demo(*arguments)
     assert run.process.wait(60) == status
     assert run.all_gone(STOP_SECONDS)

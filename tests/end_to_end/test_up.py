@@ -40,7 +40,7 @@ def test_replay_into_up(up: Command, log_file: Path) -> None:
     assert found is not None
     environment = {**os.environ, "STREAMREC_KAFKA": found[1], "STREAMREC_REDIS": found[2]}
 
-    def streamrec(*arguments: str) -> str:
+    def streamrec(*arguments: str, status: int = 0) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "streamrec.cli", *arguments],
             env=environment,
@@ -48,7 +48,7 @@ def test_replay_into_up(up: Command, log_file: Path) -> None:
             text=True,
             timeout=60,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == status, done.stderr
         return done.stdout + done.stderr
 
     def counted() -> dict[str, int]:
@@ -67,6 +67,19 @@ def test_replay_into_up(up: Command, log_file: Path) -> None:
     streamrec("replay", str(log_file), "--time-factor", "5000")
     counts = counted()
     assert counts["accepted"] == 2 * EVENTS, "without ids they count again"
+    with log_file.open("a") as log:
+        log.write("u1,,1732300000\n")
+    words = streamrec("replay", str(log_file), status=65)
+    assert f"line {EVENTS + 2}: item is missing" in words and "sent" not in words
+    words = streamrec("replay", str(log_file), "--max-refused", "1", status=65)
+    assert f"{EVENTS + 1:,} rows, {EVENTS:,} events, 1 refused: 1 schema" in words
+    assert f"{EVENTS:,} learnt; 1 rows of the file were refused before." in words
+    ours = ("--set", "events.weights.share=1")  # a weight that the learners do not have
+    line = (*ours, "replay", str(log_file), "--as", "share")
+    words = streamrec(*line, "--max-refused", "1", status=65)
+    assert f"0 learnt, {EVENTS:,} rejected by `streamrec learn`" in words
+    streamrec(*line, "--skip-refused")
+    assert counted()["rejected"] == 2 * EVENTS
     list_of_one = json.loads(streamrec("recommend", "u1", "--json"))
     assert list_of_one["items"]
     stop(up)

@@ -228,21 +228,21 @@ def test_types_are_scored_alone_and_all_are_learnt() -> None:
     assert figures(log, *PLAIN, "--types", "impression")["scored"] == 0
 
 
-def test_a_type_without_a_weight_counts_1_and_is_named() -> None:
+def test_a_type_without_a_weight_is_refused_as_live() -> None:
     log = [c._replace(type="share" if n % 2 else "click") for n, c in enumerate(clicks(100))]
-    result = run(written(log), *PLAIN, "--json", "out.json")
-    assert "share have no weight set; each counts 1" in result.stderr
-    mixed = json.loads(Path("out.json").read_text())
+    assert "type 'share' has no weight" in refused(written(log), *PLAIN)
+    weight = ["--set", "events.weights.share=1"]
+    mixed = figures(log, *PLAIN, before=weight)
     same = figures([c._replace(type="click") for c in log], *PLAIN)
     assert mixed["protocol"].pop("types") == ["click", "share"] and same["protocol"].pop("types")
     assert same_but_speed(mixed, same)
 
 
 def test_names_are_printed_as_they_are() -> None:
-    log = [c._replace(type="[/b]") for c in clicks(60)]
-    result = run(written(log, "[red]log.csv"), *PLAIN)
+    log = [c._replace(type="[/b]" if n % 2 else "click") for n, c in enumerate(clicks(60))]
+    result = run(written(log, "[red]log.csv"), *PLAIN, "--skip-refused")
     assert result.exit_code == 0, result.output
-    assert "[/b] have no weight set" in result.stderr and "[red]log.csv: 60" in result.stdout
+    assert "type '[/b]' has no weight" in result.stderr and "[red]log.csv: 30" in result.stdout
 
 
 def test_sources_take_part_alone() -> None:
@@ -393,7 +393,7 @@ def test_one_mapping_serves_files_too_and_options_go_before_it() -> None:
     ]  # fmt: skip
     result = run("log.csv", *PLAIN, *options, before=["--config", "s.toml"])
     assert result.exit_code == 0
-    assert "31 rows, 30 events, 1 refused (the first: line 32" in result.stderr
+    assert "31 rows, 30 events, 1 refused: 1 schema (the first: line 32" in result.stderr
     assert "2015-07-20 to 2015-07-22" in result.stderr and "no weight" not in result.stderr
 
 
@@ -404,14 +404,14 @@ def test_one_mapping_serves_files_too_and_options_go_before_it() -> None:
         ("log.xlsx", "x", "its name says no format"),
         ("log.csv", "", "has 0 events"),
         ("log.csv", "user_id,item_id,ts\n", "has 0 events"),
-        ("log.csv", "user_id,item_id,ts\nu1,i1,5\n", "log.csv has 1 events: nothing to evaluate"),
+        ("log.csv", "user_id,item_id,ts\nu1,i1,T\n", "log.csv has 1 events: nothing to evaluate"),
         ("log.csv", "user_id,ts\nu1,5\nu1,5\n", "no column item_id or item for the item"),
-        ("log.csv", "user_id,item_id,ts\nu1,i1,5\nu1,,6\n", "log.csv, line 3: item is missing"),
-        ("log.csv", "user_id,item_id,ts\nu1,i1,5\nu1,i2,soon\n", "log.csv, line 3: "),
-        ("log.csv", "user_id,item_id,ts\nu1,i1,5\nu1\n", "log.csv, line 3: "),
+        ("log.csv", "user_id,item_id,ts\nu1,i1,T\nu1,,T\n", "log.csv, line 3: item is missing"),
+        ("log.csv", "user_id,item_id,ts\nu1,i1,T\nu1,i2,soon\n", "log.csv, line 3: "),
+        ("log.csv", "user_id,item_id,ts\nu1,i1,T\nu1\n", "log.csv, line 3: "),
         (
             "log.jsonl",
-            '{"user": "u", "item": "i", "ts": 5}\n{{{\n',
+            '{"user": "u", "item": "i", "ts": T}\n{{{\n',
             "log.jsonl, line 2: it is not a JSON object",
         ),
         ("log.csv", b"user_id,item_id,ts\n\xff,1,5\n", "log.csv, line 2: it is not UTF-8"),
@@ -421,7 +421,8 @@ def test_one_mapping_serves_files_too_and_options_go_before_it() -> None:
 )
 def test_logs_that_cannot_be_read(name: str, text: str | bytes | None, said: str) -> None:
     if text is not None:
-        Path(name).write_bytes(text if isinstance(text, bytes) else text.encode())
+        raw = text if isinstance(text, bytes) else text.replace("T", "1700000000").encode()
+        Path(name).write_bytes(raw)
     assert said in refused(name, "--json", "out.json")
 
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from needs import needs
 
-from streamrec.errors import ConfigurationError
+from streamrec.errors import ConfigurationError, RowsRefused, StreamrecError
 from streamrec.files.cells import WAS_FLOAT, TimeForm
 from streamrec.files.event_table import EventEncoder, EventTable
 from streamrec.files.events import read_events
@@ -60,7 +60,7 @@ def events(folder: Path, content: Any, name: str = "log.csv", **how: Any) -> lis
 
 
 def reason(folder: Path, content: Any, name: str = "log.csv", **how: Any) -> str:
-    with pytest.raises(ConfigurationError) as error:
+    with pytest.raises(StreamrecError) as error:
         events(folder, content, name, **how)
     return str(error.value)
 
@@ -114,12 +114,14 @@ def test_a_missing_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_types(tmp_path: Path) -> None:
-    text = "user,item,ts,type\na,b,1,0\na,b,2,1\na,b,3,\na,b,4,view\n"
+    text = "user,item,ts,type\n" + "".join(
+        f"a,b,170000000{n},{kind}\n" for n, kind in enumerate(("0", "1", "", "view"))
+    )
     types = [event["type"] for event in events(tmp_path, text)]
     assert types == ["0", "1", "click", "view"]
     types = [e["type"] for e in events(tmp_path, text, types={"0": "impression", "1": "buy"})]
     assert types == ["impression", "buy", "click", "view"]
-    lines = "\n".join(f'{{"user":1,"item":2,"ts":{n},"type":{n}}}' for n in range(128))
+    lines = "\n".join(f'{{"user":1,"item":2,"ts":17e8,"type":{n}}}' for n in range(128))
     assert "128 event types, more than 127" in reason(tmp_path, lines, "log.jsonl")
     assert len(events(tmp_path, lines.rpartition("\n")[0], "log.jsonl")) == 127
     numbers = one(type=pa.array([1.0]))
@@ -127,7 +129,10 @@ def test_types(tmp_path: Path) -> None:
 
 
 def test_fields_that_the_first_line_lacks(tmp_path: Path) -> None:
-    lines = ['{"user": 1, "item": 1, "ts": 1}', '{"user": 1, "item": 1, "ts": 2, "type": "buy"}']
+    lines = [
+        '{"user": 1, "item": 1, "ts": 17e8}',
+        '{"user": 1, "item": 1, "ts": 18e8, "type": "buy"}',
+    ]
     assert [e["type"] for e in events(tmp_path, "\n".join(lines), "a.jsonl")] == ["click", "buy"]
     text = "\n".join(lines).replace('"type": "buy"', '"m": {"kind": "buy"}')
     found = events(tmp_path, text, "a.jsonl", columns={"type": "m.kind"}, default_type="view")
@@ -135,9 +140,11 @@ def test_fields_that_the_first_line_lacks(tmp_path: Path) -> None:
 
 
 def test_paths_lead_as_they_do_live(tmp_path: Path) -> None:
-    line = '{"a.id": 7, "a": {"id": 8}, "p": [{"s.ku": 9}], "at": {"ms": 5}, "type": "buy"}'
+    line = (
+        '{"a.id": 7, "a": {"id": 8}, "p": [{"s.ku": 9}], "at": {"ms": 1700000000}, "type": "buy"}'
+    )
     columns = {"user": "a.id", "item": "p.0.s.ku", "ts": "at.ms"}
-    expected = [{"user": "7", "item": "9", "type": "buy", "ts": 5000}]
+    expected = [{"user": "7", "item": "9", "type": "buy", "ts": 1_700_000_000_000}]
     assert events(tmp_path, line, "log.jsonl", columns=columns) == expected
     columns_of = {name: [cell] for name, cell in json.loads(line).items()}
     assert events(tmp_path, columns_of, columns=columns) == expected
@@ -146,7 +153,7 @@ def test_paths_lead_as_they_do_live(tmp_path: Path) -> None:
 
 
 def test_options_go_before_settings_and_these_before_usual_names(tmp_path: Path) -> None:
-    text = "user,who,me,item,ts\na,b,c,i,1\n"
+    text = "user,who,me,item,ts\na,b,c,i,1700000000\n"
     for how, user in (({}, "a"), ({"mapping": {"user": "who"}}, "b")):
         assert events(tmp_path, text, **how)[0]["user"] == user
     both = {"mapping": {"user": "who"}, "columns": parse_columns("user=me", EVENT_FIELDS, "-c")}
@@ -191,10 +198,16 @@ def test_what_is_no_id(tmp_path: Path, ids: Any) -> None:
 
 
 def test_text_without_types_is_what_it_is_written_as(tmp_path: Path) -> None:
-    for cell, expected in (("5863.0", "5863"), ("007", "007"), ("1e5", "1e5"), ("-1", "-1")):
-        assert events(tmp_path, f"user,item,ts\n{cell},i,1\n")[0]["user"] == expected
-    for cell in ("7.5", "nan", ""):
-        text = f"user,item,ts\na,i,1\n{cell},i,1\n"
+    for cell, expected in (
+        ("5863.0", "5863"),
+        ("007", "007"),
+        ("1e5", "1e5"),
+        ("-1", "-1"),
+        ("1e+05", "100000"),
+    ):
+        assert events(tmp_path, f"user,item,ts\n{cell},i,1700000000\n")[0]["user"] == expected
+    for cell in ("7.5", "nan", "", "inf", "1.5e-07", "1e+17", "1.23457E+15"):
+        text = f"user,item,ts\na,i,1700000000\n{cell},i,1700000000\n"
         assert "line 3: user is " in reason(tmp_path, text)
 
 
@@ -202,7 +215,8 @@ def test_text_without_types_is_what_it_is_written_as(tmp_path: Path) -> None:
 def test_numbers_of_any_width_are_seconds(tmp_path: Path, kind: Any) -> None:
     stamp = 17_000 if kind is np.int16 else 1_690_000_000
     cells = np.array([stamp, stamp + 128], kind)
-    found = events(tmp_path, {"user": ["u"] * 2, "item": ["i"] * 2, "ts": cells})
+    columns = {"user": ["u"] * 2, "item": ["i"] * 2, "ts": cells}
+    found = events(tmp_path, columns, time=TimeForm("s" if kind is np.int16 else ""))
     assert [event["ts"] for event in found] == [int(float(cell)) * 1000 for cell in cells]
 
 
@@ -241,6 +255,7 @@ def test_time_forms(tmp_path: Path, form: TimeForm, cell: Any, expected: int) ->
     "cell",
     [
         "soon", "", "inf", "nan", "1e400", "1.7E+12", "true", "1_000", "0x10", "1969-12-31", -5,
+        0, 1, 2024, 202401, 240101, 45000.5, 315_532_799,
         20240101, 202401010000, 20240101000000, 253_402_300_800_000, 1_732_300_000_000_000,
         math.inf, math.nan, True, None, [1], datetime(1960, 1, 1),  # noqa: DTZ001
         pa.scalar(10**15, pa.timestamp("ms")), pa.scalar(-5, pa.timestamp("ns")),
@@ -249,7 +264,7 @@ def test_time_forms(tmp_path: Path, form: TimeForm, cell: Any, expected: int) ->
 def test_what_is_no_time(tmp_path: Path, cell: Any) -> None:
     assert "row 1: ts is " in reason(tmp_path, one(ts=pa.array([cell])))
     if isinstance(cell, str | int | float) and cell == cell:
-        text = f"user,item,ts\nu,i,5\nu,i,{cell}\n"
+        text = f"user,item,ts\nu,i,1700000000\nu,i,{cell}\n"
         assert "log.csv, line 3: ts is " in reason(tmp_path, text)
     if cell is None or isinstance(cell, str | int | list):
         line = json.dumps({"user": "u", "item": "i", "ts": cell})
@@ -266,14 +281,17 @@ def test_times_of_several_kinds_in_one_column(tmp_path: Path) -> None:
 
 
 def test_values(tmp_path: Path) -> None:
-    text = "user,item,ts,value\na,b,1,2.5\na,c,2,\nz,d,3,1e1\n"
+    text = "user,item,ts,value\n" + "".join(
+        f"{cells[0]},{cells[1]},170000000{n},{cells[2:]}\n"
+        for n, cells in enumerate(("ab2.5", "ac", "zd1e1"))
+    )
     assert [e.get("value") for e in events(tmp_path, text)] == [2.5, None, 10.0]
     left = read_events(written(tmp_path, text), Reading(min_value=3))
     assert [event["item"] for event in messages(left)] == ["c", "d"]
     assert list(left.item_names) == ["c", "d"]
     for cell in ('"3,5"', "inf", "2000000", "true", "0x1"):
         assert "line 3: the value " in reason(
-            tmp_path, f"user,item,ts,value\na,b,1,1\na,b,1,{cell}\n"
+            tmp_path, f"user,item,ts,value\na,b,1700000000,1\na,b,1700000000,{cell}\n"
         )
     for cells in (["3,5"], [True], [math.inf], [[1]]):
         assert "row 1: the value " in reason(tmp_path, one(value=cells))
@@ -283,7 +301,7 @@ def test_values(tmp_path: Path) -> None:
 def test_quotes_that_are_none(tmp_path: Path) -> None:
     rows = ["{}", '"weird', "ok", '6" nails"', '"Heroes" live', '"fine, thanks"', '"a ""b"""', '"x']
     for separator in (",", "\t", ";"):
-        lines = [f"u{n},i{n},{n + 1},{text}" for n, text in enumerate(rows)]
+        lines = [f"u{n},i{n},170000000{n},{text}" for n, text in enumerate(rows)]
         text = "\n".join(["user,item,ts,note", *lines])
         found = events(tmp_path, text.replace(",", separator).replace(f"fine{separator}", "fine,"))
         assert [event["user"] for event in found] == [f"u{n}" for n in range(len(rows))]
@@ -294,44 +312,47 @@ def test_quotes_that_are_none(tmp_path: Path) -> None:
 
 
 def test_lines_are_counted_as_an_editor_does(tmp_path: Path) -> None:
-    text = 'user,note,item,ts\n\n1,"a\n\nb, c",3,5\n2,x,4\n3,x,4,soon\n4,"y\nz",5,6\n5,,,7\n'
+    text = 'user,note,item,ts\n\n1,"a\n\nb, c",3,T\n2,x,4\n3,x,4,soon\n4,"y\nz",5,T\n5,,,T\n'
+    text = text.replace("T", str(MOMENT))
     said: list[str] = []
     table = read_events(written(tmp_path, text), Reading(max_refused=3), said.append)
     assert [event["user"] for event in messages(table)] == ["1", "4"]
     assert said == [
-        "log.csv: 5 rows, 2 events, 3 refused (the first: line 6, 3 fields where there should be "
-        "4), 1970-01-01 to 1970-01-01"
+        "log.csv: 5 rows, 2 events, 3 refused: 2 schema, 1 malformed (the first: line 6, 3 fields "
+        "where there should be 4), 2024-11-22 to 2024-11-22"
     ]
     assert "line 7: ts is 'soon'" in reason(tmp_path, text.replace("2,x,4\n", "\n"))
     assert "line 10: item is missing" in reason(
-        tmp_path, text.replace(",soon", ",5").replace("4\n3", "4,1\n3")
+        tmp_path, text.replace("soon", f"{MOMENT}").replace("4\n3", f"4,{MOMENT}\n3")
     )
 
 
 def test_how_many_rows_may_be_refused(tmp_path: Path) -> None:
-    text = "user,item,ts\n" + "u,i,5\n" * 98 + "u,i,soon\n,i,5\n"
+    text = "user,item,ts\n" + "u,i,1700000000\n" * 98 + "u,i,soon\n,i,1700000000\n"
     assert parse_refused("2") == (2, 0.0) and parse_refused("2.5%") == (0, 0.025)
-    for count, share in ((2, 0.0), (0, 0.02)):
-        how = {"max_refused": count, "max_refused_share": share}
-        assert len(events(tmp_path, text, **how)) == 98
+    for count, share, skip in ((2, 0.0, False), (0, 0.02, False), (0, 0.0, True)):
+        how = {"max_refused": count, "max_refused_share": share, "skip_refused": skip}
+        table = read_events(written(tmp_path, text), Reading(**how))
+        assert (len(table), table.refused) == (98, 2)
     words = reason(tmp_path, text, max_refused=1, max_refused_share=0.01)
     assert "line 100: ts is 'soon'" in words
-    assert "Refused are 2 of 100 rows; --max-refused 2 leaves them out." in words
-    lines = '{"user": 1, "item": 2, "ts": 3}\n\n[1]\n{"user": "\xff"}\n'.encode("latin-1")
+    assert "Refused are 2 of 100 rows: 2 schema. --skip-refused leaves them out." in words
+    lines = '{"user": 1, "item": 2, "ts": 17e8}\n\n[1]\n{"user": "\xff"}\n'.encode("latin-1")
     assert len(events(tmp_path, lines, "log.jsonl", max_refused=2)) == 1
     assert "line 3: it is not a JSON object" in reason(tmp_path, lines, "log.jsonl")
-    odd = b"user,item,ts\nu,i,1\n\xff,i\nu,i,soon\n"
+    odd = b"user,item,ts\nu,i,1700000000\n\xff,i\nu,i,soon\n"
     assert "line 3: it is not UTF-8 text" in reason(tmp_path, odd, max_refused=1)
     assert len(events(tmp_path, odd, max_refused=2)) == 1
 
 
 def test_sessions_and_segments(tmp_path: Path) -> None:
-    text = "user,item,ts,country,session\na,x,1,BR,s\nb,y,2,,s\na,y,3,BR,t\n"
+    text = "user,item,ts,country,session\na,x,17T1,BR,s\nb,y,17T2,,s\na,y,17T3,BR,t\n"
+    text = text.replace("T", "0" * 7)
     table = read_events(written(tmp_path, text), Reading({"segment": "country"}))
     assert [event.get("segment") for event in messages(table)] == ["BR", None, "BR"]
     assert table.sessions is not None and table.sessions.tolist() == [0, 0, 1]
     assert read_events(written(tmp_path, text.replace(",s\n", ",\n"))).sessions is None
-    cells = {"user": ["a", "b"], "item": ["x", "y"], "ts": [1, 2], "region": [3, None]}
+    cells = {"user": ["a", "b"], "item": ["x", "y"], "ts": [17e8, 18e8], "region": [3, None]}
     assert events(tmp_path, cells, columns={"segment": "region"})[0]["segment"] == "3"
 
 
@@ -406,7 +427,7 @@ def outcome(file: Path, how: Reading, first_row: int) -> Any:
     """Return the events, or the refused row from 0 and why."""
     try:
         return messages(read_events(file, how))
-    except ConfigurationError as error:
+    except RowsRefused as error:
         where, _, why = str(error).partition(": ")
         return int(where.split()[-1]) - first_row, why.replace("'", "").partition(".0")[0]
 

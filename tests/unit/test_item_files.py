@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from needs import needs
 
-from streamrec.errors import ConfigurationError
+from streamrec.errors import StreamrecError
 from streamrec.events.event import Item, decode_item
 from streamrec.files.items import read_items
 from streamrec.files.reading import Reading
@@ -108,7 +108,7 @@ def test_a_file_without_items(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_read(tmp_path: Path, name: str, text: str | bytes, said: str) -> None:
-    with pytest.raises(ConfigurationError) as error:
+    with pytest.raises(StreamrecError) as error:
         items(tmp_path, text, name)
     assert said in str(error.value)
 
@@ -119,4 +119,6 @@ def test_refused_rows_may_be_left_out_and_are_counted(tmp_path: Path) -> None:
     (tmp_path / "i.csv").write_text(text)
     found = read_items(tmp_path / "i.csv", Reading(max_refused_share=0.25), said.append)
     assert [item.title for item in found.values()] == ["Uno", "Three"]
-    assert said == ["i.csv: 4 rows, 2 items, 1 refused (the first: line 3, item is missing)"]
+    assert said == [
+        "i.csv: 4 rows, 2 items, 1 refused: 1 schema (the first: line 3, item is missing)"
+    ]
