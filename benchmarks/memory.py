@@ -11,6 +11,7 @@ from benchmarks.servers import memory_kafka, start_redis
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.item_stage import ItemLearner
 from streamrec.roles.score import Scorer
+from streamrec.roles.state_report import StateReport
 from streamrec.roles.user_stage import UserLearner
 from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import RedisSettings, Settings
@@ -122,7 +123,8 @@ class Learning:
             lambda: ItemTable(settings, with_lists=False),
             0.0,
         )
-        self._users = UserLearner(settings, self._log, self._store, feed, self._metrics)
+        state = StateReport(self._store, shards, self._metrics)
+        self._users = UserLearner(settings, self._log, self._store, feed, state, self._metrics)
         self._items = ItemLearner(settings, self._log, self._store, self._metrics)
         self._sources = [Partition(kafka.events_topic, n) for n in range(PARTITIONS)]
         self._owners = [Partition(kafka.updates_topic, n) for n in range(PARTITIONS)]

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +22,10 @@ def up(
     learners: Annotated[int, typer.Option("--learn", min=1, help="Learn processes.")] = 1,
     scorers: Annotated[int, typer.Option("--score", min=1, help="Score processes.")] = 1,
     partitions: Annotated[int, typer.Option(min=1, help="Of each topic; cannot change later.")] = 4,
+    targets: Annotated[
+        Path | None,
+        typer.Option("--targets", help="Where to tell Prometheus what runs (file_sd_configs)."),
+    ] = None,
 ) -> None:
     """Run everything on this machine, with an embedded Kafka and Redis where none is given."""
     options: Options = ctx.obj
@@ -37,7 +42,10 @@ def up(
             with console.status("starting"):
                 local.start_servers(kafka, redis, partitions, usual_ports=True)
                 local.start_roles(learners, scorers)
+            targets = targets or local.folder / "prometheus.json"
+            local.write_targets(targets)
             _print_addresses(console, local, kafka, redis)
+            console.print(f"Prometheus finds these processes in {targets}\n", soft_wrap=True)
             lines = how_to(local.settings, embedded=kafka is None)
             console.print(lines, soft_wrap=True, markup=False)
             while True:

@@ -1,12 +1,10 @@
 """What `up` and `demo` run on one machine: broker, Redis, learn and score processes."""
 
-import contextlib
 import http.client
 import json
 import os
 import shutil
 import signal
-import socket
 import tempfile
 import time
 import urllib.request
@@ -18,10 +16,11 @@ from typing import Any
 import msgspec
 
 from streamrec.errors import ChildFailed, StreamrecError
-from streamrec.local.child import free_port
+from streamrec.local.child import free_port, is_free
 from streamrec.local.children import Children, last_lines
 from streamrec.local.servers import EmbeddedBroker, EmbeddedRedis
 from streamrec.settings.load import all_settings, variable_of
+from streamrec.settings.ports import ports_of, setting_for
 from streamrec.settings.sections import Settings
 from streamrec.transport.topics import create_topics
 
@@ -117,10 +116,11 @@ class Local:
         for role, count in (("learn", learn), ("score", score)):
             for n in range(1, count + 1):
                 name = f"{role}-{n}" if count > 1 else role
-                port = _port(self.settings.metrics.port + len(self.ports), self._usual_ports)
+                port = self._metrics_port(role)
                 self.ports[name] = port
                 arguments = ["-m", "streamrec.cli", role]
-                self.children.start(name, arguments, STREAMREC_METRICS_PORT=str(port))
+                variable = str(setting_for(role, port))
+                self.children.start(name, arguments, STREAMREC_METRICS_PORT=variable)
         self._wait_until_ready()
 
     def check(self) -> None:
@@ -140,9 +140,27 @@ class Local:
         host = reachable(self.settings.metrics.host)
         return [f"http://{host}:{port}/metrics" for port in self.ports.values()]
 
+    def write_targets(self, file: Path) -> None:
+        """Write where Prometheus finds the processes, as its `file_sd_configs` reads it."""
+        host = reachable(self.settings.metrics.host)
+        jobs: dict[str, list[str]] = {}
+        for name, port in self.ports.items():
+            jobs.setdefault(f"streamrec-{name.partition('-')[0]}", []).append(f"{host}:{port}")
+        groups = [{"targets": found, "labels": {"job": job}} for job, found in jobs.items()]
+        written = file.with_name(f".{file.name}")  # Prometheus may read at any moment
+        written.write_text(json.dumps(groups, indent=2) + "\n")
+        written.replace(file)
+        self._open.callback(file.unlink, missing_ok=True)
+
     def close(self) -> None:
         """End the processes, then the servers; the logs go too, unless a process had died."""
         self._open.close()
+
+    def _metrics_port(self, role: str) -> int:
+        """Return a free port: the next of the role's own where `usual_ports` asks for those."""
+        usual = ports_of(self.settings.metrics, role) if self._usual_ports else ()
+        mine = self.ports.values()
+        return next((p for p in usual if p not in mine and is_free(p)), 0) or free_port()
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -197,12 +215,7 @@ def not_ready(host: str, port: int) -> str:
 
 def _port(usual: int, wanted: bool) -> int:
     """Return the usual port where it is wanted and free, else any free one."""
-    if wanted:
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((LOOPBACK, usual))
-            return usual
-    return free_port()
+    return usual if wanted and is_free(usual) else free_port()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from prometheus_client.exposition import choose_encoder
 
 from streamrec.errors import ConfigurationError
 from streamrec.monitoring.metrics import Metrics
+from streamrec.settings.ports import BETWEEN, ROLES, ports_of
 from streamrec.settings.sections import MetricsSettings
 
 logger = logging.getLogger(__name__)
@@ -21,7 +22,6 @@ logger = logging.getLogger(__name__)
 Check = Callable[[], Sequence[str]]
 """Returns why something is not well; nothing when it is. Called from the server's threads."""
 
-PORTS_TRIED = 20
 SLOW_CLIENT_SECONDS = 5.0
 
 
@@ -49,13 +49,13 @@ class HealthPort:
 def serve_health(
     settings: MetricsSettings, metrics: Metrics, live: Check, ready: Check
 ) -> HealthPort:
-    """Serve on the first free port from `settings.port` on; nothing when that is 0.
+    """Serve on the first free port of the role `metrics.role`; nothing when metrics are off.
 
     Raises ConfigurationError when there is no such address or no free port.
     """
-    if settings.port == 0:
+    ports = ports_of(settings, metrics.role or ROLES[0])
+    if not ports:
         return HealthPort(None)
-    ports = range(settings.port, min(settings.port + PORTS_TRIED, 65_536))
     answers = _answers(metrics.registry, live, ready)
     server_class = _Server6 if ":" in settings.host else _Server
     for port in ports:
@@ -68,11 +68,12 @@ def serve_health(
             continue
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         url = f"http://{host}:{port}/metrics"
-        if port != settings.port:
-            logger.warning("metrics port is taken", extra={"port": settings.port, "instead": port})
+        if port != ports[0]:
+            logger.warning("metrics port is taken", extra={"port": ports[0], "instead": port})
         logger.info("metrics and health", extra={"url": url})
         return HealthPort(server)
-    raise ConfigurationError(f"metrics.port: {ports[0]} to {ports[-1]} are all taken")
+    taken = f"{ports[0]} to {ports[-1]}, every {BETWEEN}th"
+    raise ConfigurationError(f"metrics.port: {taken}, are all taken")
 
 
 class _Server(ThreadingHTTPServer):

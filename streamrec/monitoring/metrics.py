@@ -5,19 +5,16 @@ Shell code only; the core never imports this file. docs/metrics.md is generated 
 
 import platform
 from collections.abc import Sequence
-from typing import NamedTuple, get_args
+from typing import get_args
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-)
+from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
 
 from streamrec import __version__
 from streamrec.events.event import Reason
+from streamrec.monitoring.families import Families
+from streamrec.monitoring.stop_reasons import stop_reasons
+from streamrec.settings.sections import Settings
 
 FRESHNESS_SECONDS = (
     *(0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.4),
@@ -26,184 +23,262 @@ FRESHNESS_SECONDS = (
 WORK_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 AGE_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 604_800.0)
 BATCH_EVENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+LIST_ITEMS = (0, 1, 2, 5, 10, 20, 50, 100, 200)
 
-
-class Described(NamedTuple):
-    """One line of docs/metrics.md."""
-
-    name: str
-    kind: str
-    labels: tuple[str, ...]
-    meaning: str
+STAGES = ("user", "item")
+TOPICS = ("events", "items", "updates")
+"""What the topics are for, whatever their names are."""
 
 
 class Metrics:
-    """All metrics of one process; without a `registry` it makes its own, with process metrics."""
+    """All metrics of one process; `role` leaves those of other roles out.
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    Without a `registry` it makes its own, with process metrics.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None, role: str = "") -> None:
         if registry is None:
             registry = CollectorRegistry()
             ProcessCollector(registry=registry)
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series
-        self.registry = registry
-        self.described: list[Described] = []
-        self._make_conservation()
-        self._make_delivery()
-        self._make_folds()
-        self._make_freshness()
-        self._make_quality()
-        self._make_serving()
-        self.build_info = self._gauge(
-            "build_info", "Always 1; the labels name the program.", "version", "python"
-        )
-        self.build_info.labels(__version__, platform.python_version()).set(1)
-        for reason in get_args(Reason):  # so that a first rejection shows as an increase from 0
-            self.events_rejected.labels(reason)
+        self.registry, self.role = registry, role
+        families = Families(registry, role)
+        self.described = families.described
+        self._make_all(families.of(""))
+        self._make_conservation(families.of("learn"))
+        self._make_delivery(families)
+        self._make_folds(families)
+        self._make_quality(families)
+        self._make_serving(families.of("score"))
 
-    def _make_conservation(self) -> None:
-        count = self._counter
-        self.events_consumed = count(
+    def begin(self, settings: Settings, sources: Sequence[str]) -> None:
+        """Name the process, and start what the settings have names for at 0."""
+        names = __version__, platform.python_version(), self.role, settings.profile
+        self.build_info.labels(*names).set(1)
+        for kind in settings.events.weights:
+            self.events_accepted.labels(kind)
+        for source in ("blend", *sources):
+            for k in ("10", "20"):
+                self.prequential_hits.labels(source, k)
+            self.prequential_ndcg.labels(source)
+            self.prequential_reciprocal_rank.labels(source)
+        for source in sources:
+            self.list_items.labels(source)
+
+    def _make_all(self, of: Families) -> None:
+        """Make what every role has. What is said of Redis is the same in all: take the max."""
+        self.build_info = of.gauge(
+            "build_info",
+            "Always 1; the labels name the program, its role and its profile.",
+            *("version", "python", "role", "profile"),
+        )
+        self.turn_age_seconds = of.gauge(
+            "turn_age_seconds",
+            "Time since a loop last came round; it grows while it hangs.",
+            "loop",
+        )
+        self.redis_errors = of.counter(
+            "redis_errors",
+            "Failed Redis calls, by the loop that made them; item_table: a shard of the copy was not "
+            "followed; report: for these metrics.",
+            op=(*STAGES, "score", "item_table", "report"),
+        )
+        self.shards_stopped = of.gauge(
+            "shards_stopped",
+            "Shards whose owner ended with an error and that nobody has learnt on since.",
+            stage=STAGES,
+            reason=stop_reasons(),
+        )
+        self.topic_partitions = of.gauge(
+            "topic_partitions", "Partitions of each topic.", topic=TOPICS
+        )
+        self.due_users = of.gauge("due_users", "Users waiting for a new list.")
+        self.oldest_due_seconds = of.gauge(
+            "oldest_due_seconds", "How long the user who waits longest has waited for a list."
+        )
+        self.redis_memory_bytes = of.gauge("redis_memory_bytes", "Memory that Redis uses.")
+        self.redis_memory_limit_bytes = of.gauge(
+            "redis_memory_limit_bytes", "Memory that Redis may use (maxmemory); 0: no limit."
+        )
+        self.redis_evicted_keys = of.gauge(
+            "redis_evicted_keys", "Keys that Redis has thrown away for want of memory."
+        )
+        self.item_table_age_seconds = of.gauge(
+            "item_table_age_seconds", "Time since the copy of the item table was last up to date."
+        )
+        self.item_table_rows = of.gauge("item_table_rows", "Rows in the copy of the item table.")
+        self.item_table_loads = of.counter(
+            "item_table_loads",
+            "Refreshes of the item table; kind is full or feed.",
+            kind=("full", "feed"),
+        )
+
+    def _make_conservation(self, of: Families) -> None:
+        self.events_consumed = of.counter(
             "events_consumed", "Messages folded or refused, by partition of events.", "partition"
         )
-        self.events_accepted = count(
+        self.events_accepted = of.counter(
             "events_accepted", "Events that entered the state, by their type.", "type"
         )
-        self.events_duplicate = count(
+        self.events_duplicate = of.counter(
             "events_duplicate", "Events dropped: their id is in the duplicate window."
         )
-        self.events_suppressed = count(
-            "events_suppressed", "Valid events not learnt, e.g. the excess of a flood.", "reason"
+        self.events_suppressed = of.counter(
+            "events_suppressed",
+            "Valid events not learnt, e.g. the excess of a flood.",
+            reason=("flood",),
         )
-        self.events_rejected = count(
-            "events_rejected", "Messages refused and sent to the dead-letter topic.", "reason"
+        self.events_rejected = of.counter(
+            "events_rejected",
+            "Messages refused and sent to the dead-letter topic.",
+            reason=get_args(Reason),
         )
-        self.conservation_error_events = self._gauge(
+        self.conservation_error_events = of.gauge(
             "conservation_error_events",
             "Consumed less accepted, duplicate, suppressed, rejected and control; must be 0.",
         )
-        self.dead_letters = count("dead_letters", "Messages written to the dead-letter topic.")
+        self.dead_letters = of.counter("dead_letters", "Messages written to the dead-letter topic.")
 
-    def _make_delivery(self) -> None:
-        self.channel_duplicates = self._counter(
+    def _make_delivery(self, of: Families) -> None:
+        self.channel_duplicates = of.counter(
             "channel_duplicates", "Update records dropped by the high-water mark of their source."
         )
-        self.channel_gaps = self._counter(
-            "channel_gaps", "Update records refused because one before them is missing; must be 0."
-        )
-        self.updates_unknown_item = self._counter(
+        self.updates_unknown_item = of.counter(
             "updates_unknown_item", "Updates for an item without a row, dropped."
         )
-        self.produce_errors = self._counter(
-            "produce_errors", "Produced messages that Kafka did not acknowledge."
+        self.produce_errors = of.counter(
+            "produce_errors", "Times that Kafka did not acknowledge what was produced."
         )
-        self.redis_errors = self._counter(
-            "redis_errors", "Failed Redis calls, by what they were for.", "op"
+        self.kafka_errors = of.counter(
+            "kafka_errors", "Times that no broker answered, by stage.", stage=STAGES
         )
-        self.partitions_assigned = self._gauge(
-            "partitions_assigned", "Partitions this process owns, by stage.", "stage"
+        self.partitions_assigned = of.gauge(
+            "partitions_assigned", "Partitions this process owns.", topic=TOPICS
         )
-        self.rebalances = self._counter(
-            "rebalances", "Partitions given or taken by the group, by kind.", "stage", "kind"
+        self.rebalances = of.counter(
+            "rebalances",
+            "Partitions given or taken by the group, by kind.",
+            stage=STAGES,
+            kind=("assigned", "revoked"),
         )
-        self.lag_messages = self._gauge(
-            "lag_messages", "Messages of a partition not folded yet.", "stage", "partition"
+        self.lag_messages = of.gauge(
+            "lag_messages", "Messages of an owned partition not learnt yet.", "topic", "partition"
         )
-        self.stuck_partitions = self._gauge(
-            "stuck_partitions", "Partitions that have messages but deliver none; should be 0."
+        self.oldest_unlearnt_seconds = of.gauge(
+            "oldest_unlearnt_seconds",
+            "How long the oldest message not learnt yet has waited, at most; 0: all is learnt.",
+            topic=TOPICS,
+        )
+        self.partition_refetches = of.counter(
+            "partition_refetches",
+            "Times that a partition had messages but delivered none and was fetched anew.",
+            stage=STAGES,
         )
 
-    def _make_folds(self) -> None:
-        self.commits = self._counter(
-            "commits", "Commits to Redis; result is ok, conflict or failed.", "stage", "result"
+    def _make_folds(self, of: Families) -> None:
+        self.commits = of.counter(
+            "commits",
+            "Commits to Redis; result is ok, conflict or failed.",
+            stage=STAGES,
+            result=("ok", "conflict", "failed"),
         )
-        self.commit_seconds = self._histogram(
-            "commit_seconds", "Time of one commit to Redis.", WORK_SECONDS, "stage"
+        self.last_commit_timestamp_seconds = of.gauge(
+            "last_commit_timestamp_seconds",
+            "When a stage last committed; 0: not yet.",
+            stage=STAGES,
         )
-        self.batch_events = self._histogram(
-            "batch_events", "Messages in one commit.", BATCH_EVENTS, "stage"
+        self.commit_seconds = of.histogram(
+            "commit_seconds", "Time of one commit to Redis.", WORK_SECONDS, stage=STAGES
         )
-        self.fold_seconds = self._histogram(
-            "fold_seconds", "Time to fold one batch, its rows read.", WORK_SECONDS, "stage"
+        self.flush_seconds = of.histogram(
+            "flush_seconds", "Time until Kafka had acknowledged a batch's updates.", WORK_SECONDS
         )
-        self.fold_stopped = self._gauge(
-            "fold_stopped", "Shards stopped for good until a person acts, by reason.", "reason"
+        self.batch_events = of.histogram(
+            "batch_events", "Messages in one commit.", BATCH_EVENTS, stage=STAGES
         )
-        self.rows = self._gauge("rows", "Rows of each bounded table in this process.", "table")
-
-    def _make_freshness(self) -> None:
-        self.click_to_learnt_seconds = self._histogram(
+        self.fold_seconds = of.histogram(
+            "fold_seconds", "Time to fold one batch, its rows read.", WORK_SECONDS, stage=STAGES
+        )
+        self.rows = of.gauge("rows", "Rows of each bounded table of owned partitions.", "table")
+        self.rows_limit = of.gauge("rows_limit", "Most rows that they may have.", "table")
+        self.rows_added = of.counter(
+            "rows_added", "Rows made for new users and items.", table=("users", "items")
+        )
+        self.rows_dropped = of.counter(
+            "rows_dropped", "Rows deleted to stay within the limit.", table=("users", "items")
+        )
+        self.click_to_learnt_seconds = of.histogram(
             "click_to_learnt_seconds",
             "From the log's time of an event to its commit, by stage; of big batches a sample.",
             FRESHNESS_SECONDS,
-            "stage",
+            stage=STAGES,
         )
-        self.click_to_list_seconds = self._histogram(
-            "click_to_list_seconds",
-            "From the log's time of a user's oldest unserved event to the published list.",
-            FRESHNESS_SECONDS,
-        )
-        self.item_table_age_seconds = self._gauge(
-            "item_table_age_seconds", "Time since the copy of the item table was last up to date."
-        )
-        self.item_table_age_events = self._gauge(
+        self.item_table_age_events = of.gauge(
             "item_table_age_events", "Updates the copy of the item table was behind when refreshed."
         )
-        self.item_table_rows = self._gauge("item_table_rows", "Rows in the copy of the item table.")
-        self.item_table_loads = self._counter(
-            "item_table_loads", "Refreshes of the item table; kind is full or feed.", "kind"
-        )
 
-    def _make_quality(self) -> None:
-        self.prequential_events = self._counter(
-            "prequential_events", "Events looked up in the list being served before being learnt."
+    def _make_quality(self, of: Families) -> None:
+        self.prequential_events = of.counter(
+            "prequential_events",
+            "Events looked up before being learnt in the list being served: the user's own, or the "
+            "popular one; none: nothing was served yet.",
+            list=("own", "popular", "none"),
         )
-        self.prequential_hits = self._counter(
+        self.prequential_hits = of.counter(
             "prequential_hits", "Of those, found among the first k of a source.", "source", "k"
         )
-        self.prequential_ndcg = self._counter(
+        self.prequential_ndcg = of.counter(
             "prequential_ndcg", "Sum of NDCG@20 over those events, by source.", "source"
         )
-        self.prequential_reciprocal_rank = self._counter(
+        self.prequential_reciprocal_rank = of.counter(
             "prequential_reciprocal_rank",
             "Sum of the reciprocal rank (0 beyond 20) over those events, by source.",
             "source",
         )
-
-        self.blend_samples = self._counter(
+        self.blend_samples = of.counter(
             "blend_samples", "Clicks on a proposed item that were sent to the learned blend."
         )
-
-    def _make_serving(self) -> None:
-        self.lists_published = self._counter("lists_published", "Lists written to Redis.")
-        self.lists_stale_refused = self._counter(
-            "lists_stale_refused", "Lists not written because a newer one was there."
-        )
-        self.lists_failed = self._counter(
-            "lists_failed", "Lists that could not be computed or written; their users stay due."
-        )
-        self.list_age_seconds = self._histogram(
+        self.list_age_seconds = of.histogram(
             "list_age_seconds", "Age of the list being served when it is looked up.", AGE_SECONDS
         )
-        self.due_users = self._gauge("due_users", "Users waiting for a new list.")
-        self.score_seconds = self._histogram(
+
+    def _make_serving(self, of: Families) -> None:
+        self.lists_published = of.counter("lists_published", "Lists written to Redis.")
+        self.lists_stale_refused = of.counter(
+            "lists_stale_refused", "Lists not written because a newer one was there."
+        )
+        self.lists_failed = of.counter(
+            "lists_failed", "Lists that could not be computed or written; their users stay due."
+        )
+        self.click_to_list_seconds = of.histogram(
+            "click_to_list_seconds",
+            "From the log's time of a user's oldest unserved event to the published list.",
+            FRESHNESS_SECONDS,
+        )
+        self.score_seconds = of.histogram(
             "score_seconds", "Time to score one batch of due users.", WORK_SECONDS
         )
-
-    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
-        self._describe(f"{name}_total", "counter", labels, meaning)
-        return Counter(f"streamrec_{name}", meaning, labels, registry=self.registry)
-
-    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
-        self._describe(name, "gauge", labels, meaning)
-        return Gauge(f"streamrec_{name}", meaning, labels, registry=self.registry)
-
-    def _histogram(
-        self, name: str, meaning: str, buckets: Sequence[float], *labels: str
-    ) -> Histogram:
-        self._describe(name, "histogram", labels, meaning)
-        return Histogram(
-            f"streamrec_{name}", meaning, labels, buckets=buckets, registry=self.registry
+        self.list_length_items = of.histogram(
+            "list_length_items",
+            "Items of a published list; le 0 counts the empty ones.",
+            LIST_ITEMS,
         )
-
-    def _describe(self, name: str, kind: str, labels: tuple[str, ...], meaning: str) -> None:
-        self.described.append(Described(f"streamrec_{name}", kind, labels, meaning))
+        self.list_items = of.counter(
+            "list_items", "Items in published lists, by the source that speaks most for them.",
+            "source",
+        )  # fmt: skip
+        self.listed_items = of.gauge(
+            "listed_items", "Different items in the latest 1,000 lists of this process."
+        )
+        self.servable_items = of.gauge("servable_items", "Items that a list may hold.")
+        self.blend_weight = of.gauge(
+            "blend_weight",
+            "Weight of a source in the blend, by the length of the user's history.",
+            *("source", "history"),
+        )
+        self.blend_importance = of.gauge(
+            "blend_importance",
+            "Loss that the learned blend would gain if a source were shuffled, of late.",
+            "source",
+        )
+        self.model_info = of.gauge("model_info", "1 for the model that makes the lists.", "model")

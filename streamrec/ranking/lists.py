@@ -138,7 +138,12 @@ class ListMaker:
     @property
     def ready(self) -> bool:
         """Whether there is any item to recommend."""
-        return self._catalogue is not None and self._catalogue.servable_count > 0
+        return self.servable > 0
+
+    @property
+    def servable(self) -> int:
+        """How many items a list may hold."""
+        return 0 if self._catalogue is None else self._catalogue.servable_count
 
     def make(self, shoppers: Sequence[Shopper], table: ItemTable) -> list[UserList]:
         """Return the users' lists, best first; shorter where the catalogue is small."""

@@ -3,13 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from streamrec.errors import (
-    CommitConflict,
-    GapError,
-    StoreError,
-    StreamrecError,
-    UnknownVersion,
-)
+from streamrec.errors import CommitConflict, StoreError, StreamrecError, UnknownVersion
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.live_metrics import observe_ages
 from streamrec.roles.stage import Batches, ShardsInDoubt
@@ -34,6 +28,8 @@ class ItemLearner:
         self._store = store
         self._metrics = metrics
         self._stored: dict[str, int | None] = {}
+        lists = (kind for kind in ItemShard(0, settings, 0).schema.kinds.values() if kind.lists)
+        self._widths = {kind.name: kind.lists[0].width for kind in lists}
 
     def open(self, partition: Partition) -> ItemShard:
         """Restore a partition's shard from Redis, or start it at the log's beginning."""
@@ -52,9 +48,11 @@ class ItemLearner:
         for partition, messages in batches.items():
             shard = shards.get(partition)
             if shard is not None:
+                before = shard.index.size
                 fresh = [m for m in messages if m.offset >= shard.offset]
                 times = [t for message in fresh for t in self._fold(shard, message)]
                 if fresh:
+                    self._metrics.rows_added.labels("items").inc(shard.index.size - before)
                     try:
                         self._store_rows(shard)
                         self._observe(times)
@@ -73,13 +71,16 @@ class ItemLearner:
 
     def report(self, shards: Mapping[Partition, ItemShard]) -> None:
         """Set the gauges."""
-        rows = self._metrics.rows
+        rows, limits = self._metrics.rows, self._metrics.rows_limit
+        most = self._settings.items.max_items * len(shards)
         rows.labels("items").set(sum(s.index.size for s in shards.values()))
+        limits.labels("items").set(most)
         entries: Counter[str] = Counter()
         for shard in shards.values():
             entries.update(shard.entries())
-        for kind, number in entries.items():
-            rows.labels(kind).set(number)
+        for kind, width in self._widths.items():
+            rows.labels(kind).set(entries[kind])
+            limits.labels(kind).set(width * most)
 
     def _fold(self, shard: ItemShard, message: Message) -> list[int]:
         """Apply one record; return the log times of the events that name an item here."""
@@ -89,12 +90,8 @@ class ItemLearner:
             record = updates.decode(message.value or b"")
         except UnknownVersion as error:
             raise UnknownVersion(f"{shard.name} offset {message.offset}: {error}") from None
-        try:
-            with self._metrics.fold_seconds.labels(STAGE).time():
-                done = shard.fold(record)
-        except GapError:
-            self._metrics.channel_gaps.inc()
-            raise
+        with self._metrics.fold_seconds.labels(STAGE).time():
+            done = shard.fold(record)
         shard.offset = message.offset + 1
         self._metrics.channel_duplicates.inc(done.repeat)
         self._metrics.updates_unknown_item.inc(done.unknown)
@@ -124,6 +121,8 @@ class ItemLearner:
             raise
         self._stored[shard.name] = shard.offset
         self._metrics.commits.labels(STAGE, "ok").inc()
+        self._metrics.last_commit_timestamp_seconds.labels(STAGE).set_to_current_time()
+        self._metrics.rows_dropped.labels("items").inc(len(deletes[ITEMS]))
 
     def _observe(self, times: list[int]) -> None:
         """Count what was stored."""

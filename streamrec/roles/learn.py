@@ -11,9 +11,11 @@ from streamrec.roles.item_stage import ItemLearner
 from streamrec.roles.leave import stop_on_signals
 from streamrec.roles.stage import Stage
 from streamrec.roles.standstill import Standstill, watch
+from streamrec.roles.state_report import StateReport
 from streamrec.roles.user_stage import UserLearner
 from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import Settings
+from streamrec.sources.registry import names_of
 from streamrec.state.item_table import ItemTable
 from streamrec.transport.client_settings import MAX_MESSAGE_BYTES
 from streamrec.transport.item_feed import ItemFeed
@@ -29,7 +31,7 @@ RECORD_BYTES = MAX_MESSAGE_BYTES - SAMPLE_BYTES - ID_BYTES
 def run(settings: Settings, stop: threading.Event | None = None) -> int:
     """Learn until SIGTERM or `stop`; return the exit code."""
     stop = stop or stop_on_signals()
-    metrics = Metrics()
+    metrics = Metrics(role="learn")
     warm_up(settings)
     stages = open_stages(settings, metrics)
     health = serve_health(
@@ -41,7 +43,7 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
     threads = [threading.Thread(target=s.run, args=(stop,), name=s.name) for s in stages]
     for thread in threads:
         thread.start()
-    watch(Standstill(stages, metrics, lambda: open_kafka(settings.kafka)), stop.wait)
+    watch(Standstill(stages, lambda: open_kafka(settings.kafka)), stop.wait)
     for thread in threads:
         thread.join()
     health.close()
@@ -67,12 +69,15 @@ def open_stages(settings: Settings, metrics: Metrics) -> list[Stage]:
         lambda: ItemTable(settings, with_lists=False),
         settings.items.refresh_seconds,
     )
-    users = UserLearner(settings, users_log, users_store, feed, metrics)
+    metrics.begin(settings, names_of(settings))
+    state = StateReport(users_store, shards, metrics)
+    users = UserLearner(settings, users_log, users_store, feed, state, metrics)
     items_log = open_kafka(kafka, f"{kafka.group}-items")
     items = ItemLearner(settings, items_log, items_store, metrics)
+    linger = settings.batches.item_linger_seconds
     return [
-        Stage("user", users_log, users, settings, metrics),
-        Stage("item", items_log, items, settings, metrics, settings.batches.item_linger_seconds),
+        Stage("user", users_log, users, settings, metrics, store=users_store),
+        Stage("item", items_log, items, settings, metrics, linger, items_store),
     ]
 
 

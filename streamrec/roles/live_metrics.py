@@ -1,7 +1,8 @@
 """Live prequential metrics: each click is looked up in the lists its user was being served."""
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ class LookedUp(NamedTuple):
 
     ranks: NDArray[Any]
     samples: list[bytes]
+    lists: Mapping[str, int]  # clicks on own, popular, none: what was looked up
 
 
 class LiveMetrics:
@@ -43,7 +45,7 @@ class LiveMetrics:
         """
         clicks = [e for (_, e), yes in zip(fold.accepted, fold.scorable, strict=True) if yes]
         if not clicks:
-            return LookedUp(np.zeros((0, len(self.lists)), np.int64), [])
+            return LookedUp(np.zeros((0, len(self.lists)), np.int64), [], {})
         number = {user: n for n, user in enumerate(dict.fromkeys(e.user for e in clicks))}
         *own, popular = self._store.shown([*number, POPULAR])
         rows = [blob or popular for blob in own]
@@ -53,11 +55,15 @@ class LiveMetrics:
             self._metrics.list_age_seconds.observe(age)
         which = np.array([number[event.user] for event in clicks], np.int64)
         samples = samples_of(self._settings, clicks, [rows[n] for n in which.tolist()])
-        return LookedUp(ranks_of(rows, which, clicks, len(self.lists)), samples)
+        kinds = ["own" if mine else "popular" if popular else "none" for mine in own]
+        served_by = Counter(kinds[n] for n in which.tolist())
+        return LookedUp(ranks_of(rows, which, clicks, len(self.lists)), samples, served_by)
 
-    def count(self, found: NDArray[Any]) -> None:
+    def count(self, looked: LookedUp) -> None:
         """Add ranks to the counters."""
-        self._metrics.prequential_events.inc(len(found))
+        found = looked.ranks
+        for kind, clicks in looked.lists.items():
+            self._metrics.prequential_events.labels(kind).inc(clicks)
         hits = {"10": served.hits(found, 10), "20": served.hits(found, 20)}
         gains, reciprocal = served.ndcg(found, 20), served.reciprocal(found, 20)
         for m, source in enumerate(self.lists):

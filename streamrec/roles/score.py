@@ -16,6 +16,8 @@ from streamrec.monitoring.health import serve_health
 from streamrec.monitoring.metrics import Metrics
 from streamrec.ranking.lists import ListMaker, PublishedList, UserList
 from streamrec.roles.leave import stop_on_signals
+from streamrec.roles.list_metrics import ListMetrics
+from streamrec.roles.state_report import StateReport
 from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
@@ -28,6 +30,7 @@ from streamrec.transport.redis_store import Store
 logger = logging.getLogger(__name__)
 IDLE_SECONDS = 0.01
 POPULAR_SECONDS = 1.0
+REPORT_SECONDS = 1.0
 Due = Mapping[str, Sequence[tuple[str, float]]]
 """Users and since when they wait, by shard."""
 
@@ -60,14 +63,21 @@ class Scorer:
         self._users = user_shards(shards)
         self._metrics = metrics
         self._lists = ListMaker(settings)
+        self._made_of = ListMetrics(self._lists, metrics)
+        self._state = StateReport(store, shards, metrics)
         self._feed = ItemFeed(
             store,
             item_shards(shards),
             lambda: ItemTable(settings, with_lists=True),
             settings.items.refresh_seconds,
         )
-        self._popular_at = 0.0
+        self._popular_at = self._reported = 0.0
         self.ready = False
+        self._turned = time.monotonic()
+        metrics.begin(settings, self._lists.names)
+        metrics.model_info.labels(self._model).set(1)
+        turns = metrics.turn_age_seconds.labels("score")
+        turns.set_function(lambda: time.monotonic() - self._turned)
 
     def run(self, stop: threading.Event) -> None:
         """Score until `stop`; a Redis that does not answer makes lists older, never wrong."""
@@ -75,9 +85,11 @@ class Scorer:
         while not stop.is_set():
             try:
                 busy = self.step(time.monotonic())
+                self._turned = time.monotonic()
                 failures = 0
             except StoreError as error:
                 failures += 1
+                self._turned = time.monotonic()
                 self._metrics.redis_errors.labels("score").inc()
                 logger.warning("waiting for Redis", extra={"cause": str(error)})
                 stop.wait(min(2.0, 0.05 * 2**failures))
@@ -88,6 +100,9 @@ class Scorer:
     def step(self, now: float) -> bool:
         """Do one turn; say whether there may be more due users."""
         self._refresh(now)
+        if now - self._reported >= REPORT_SECONDS:
+            self._reported = now
+            self._report(now)
         if not self._lists.ready:  # no item is known yet: they stay due
             return False
         lease = self._new_lease()
@@ -99,6 +114,7 @@ class Scorer:
                     made = self._rank(waiting)
                     lists = self._encode(waiting, made)
                     failed |= self._publish(waiting, lists)
+                    self._made_of.count(made)
             except StoreError:  # their lease ends, and they are due again
                 self._metrics.lists_failed.inc(sum(map(len, due.values())))
                 raise
@@ -107,7 +123,6 @@ class Scorer:
             self._store.done({s: users for s, users in done.items() if users}, lease)
         if now - self._popular_at >= POPULAR_SECONDS:
             self._popular_at = now
-            self._report()
             self._serve_popular()
         return any(len(users) >= self._settings.lists.due_batch for users in due.values())
 
@@ -201,8 +216,9 @@ class Scorer:
         public = PublishedList(user, at, self._model, offset, made.items)
         return Encoded(user, offset, msgspec.json.encode(public), shown)
 
-    def _report(self) -> None:
-        self._metrics.due_users.set(self._store.due_count(self._users))
+    def _report(self, now: float) -> None:
+        self._state.report(now)
+        self._made_of.report(self._feed.table.blend, self._lists.servable)
         self._metrics.item_table_age_seconds.set(time.monotonic() - self._feed.refreshed)
         self._metrics.item_table_rows.set(len(self._feed.table))
 
@@ -219,7 +235,7 @@ def _refused(users: Sequence[str], published: Sequence[bool | StoreError]) -> se
 def run(settings: Settings, stop: threading.Event | None = None) -> int:
     """Score until SIGTERM or `stop`; return the exit code."""
     stop = stop or stop_on_signals()
-    metrics = Metrics()
+    metrics = Metrics(role="score")
     warm_up(settings)
     store = Store(settings.redis)
     shards = _wait_for_shards(store, stop)

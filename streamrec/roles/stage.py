@@ -9,16 +9,17 @@ from typing import Any, Protocol
 
 from streamrec.errors import (
     BrokerUnavailable,
-    CommitConflict,
     DeliveryFailed,
     FoldFailed,
     StoreError,
 )
 from streamrec.monitoring.metrics import Metrics
+from streamrec.roles.stage_report import StageReport
 from streamrec.roles.watchdog import Watchdog
 from streamrec.settings.sections import Settings
 from streamrec.transport.assignment import name_of
 from streamrec.transport.kafka_log import Log, Message, Partition
+from streamrec.transport.redis_store import Store
 
 logger = logging.getLogger(__name__)
 Batches = Mapping[Partition, Sequence[Message]]
@@ -101,6 +102,7 @@ class Stage:
         settings: Settings,
         metrics: Metrics,
         linger_seconds: float | None = None,
+        store: Store | None = None,
     ) -> None:
         self.name = name
         self.shards: dict[Partition, Shard] = {}
@@ -118,6 +120,11 @@ class Stage:
         self._failures = 0
         self._turned = time.monotonic()
         self._stop = threading.Event()
+        self._taking: Sequence[Partition] = ()
+        self.report = StageReport(
+            name, learner.topics, settings.kafka, metrics,
+            lambda: self.still_seconds(time.monotonic()), store,
+        )  # fmt: skip
 
     def run(self, stop: threading.Event) -> None:
         """Learn until `stop` is set; sets it, and `failed`, on an error that needs a person."""
@@ -131,7 +138,7 @@ class Stage:
                     self._start_over(doubt)
         except Exception as error:
             self.failed = error
-            self._metrics.fold_stopped.labels(type(error).__name__).set(1)
+            self.report.stopped(error, {*self.shards, *self._waiting, *self._taking})
             stop.set()
         finally:
             self._log.close()
@@ -182,15 +189,20 @@ class Stage:
             if batch:
                 self._learner.learn(batch, self.shards)
             left |= {p for p, m in batch.items() if self.shards[p].offset <= m[-1].offset}
+            for partition in batch.keys() - left:
+                self.report.learnt(partition, batch[partition])
 
     def _take(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """Restore the shards of new partitions; return where they continue."""
+        self._taking = partitions
         taken = {partition: self._open(partition) for partition in partitions}
+        self._taking = ()
         self.shards.update(taken)
-        for partition in taken:
+        for partition, shard in taken.items():
+            self.report.took(partition, shard.offset)
             logger.info("partition taken", extra=self._fields(partition))
         self.assigned = True
-        self._count("assigned", len(partitions))
+        self._metrics.rebalances.labels(self.name, "assigned").inc(len(partitions))
         return {p: self.shards[p].offset for p in partitions}
 
     def _release(self, partitions: Sequence[Partition]) -> None:
@@ -202,7 +214,8 @@ class Stage:
                     extra={"stage": self.name, "partition": name_of(partition)},
                 )
             self._watchdog.forget(partition)
-        self._count("revoked", len(partitions))
+            self.report.released(partition)
+        self._metrics.rebalances.labels(self.name, "revoked").inc(len(partitions))
 
     def _start_over(self, doubt: BaseException) -> None:
         """Drop the shards in doubt; they are restored from Redis before they learn on."""
@@ -236,10 +249,7 @@ class Stage:
 
     def _tell(self, doubt: BaseException, partitions: Sequence[Partition]) -> None:
         """Count and log why shards start over."""
-        if isinstance(doubt, DeliveryFailed):
-            self._metrics.produce_errors.inc()
-        elif isinstance(doubt, StoreError) and not isinstance(doubt, CommitConflict):
-            self._metrics.redis_errors.labels(self.name).inc()
+        self.report.doubt(doubt, partitions)
         names = ",".join(map(name_of, sorted(partitions)))
         cause = {"stage": self.name, "partitions": names, "cause": str(doubt)}
         logger.warning("starting over from Redis", extra=cause)
@@ -267,26 +277,21 @@ class Stage:
         for partition, position in positions.items():
             high = self._log.high_watermark(partition)
             self._watchdog.seen(partition, position, high, now)
-            if high is not None:
-                labels = (self.name, f"{partition.topic}/{partition.number}")
-                self._metrics.lag_messages.labels(*labels).set(max(0, high - position))
+            self.report.position(partition, position, high)
         stuck = [p for p in self._watchdog.stuck(now) if self._has_more(p, positions[p])]
-        self._metrics.stuck_partitions.set(len(stuck))
         for partition in stuck:
+            self._metrics.partition_refetches.labels(self.name).inc()
             logger.warning("partition is stuck, fetching anew", extra=self._fields(partition))
             self._watchdog.forget(partition)
             self._log.seek(partition, positions[partition])
         self._log.commit(positions)
-        self._metrics.partitions_assigned.labels(self.name).set(len(self.shards))
+        self.report.owned({*self.shards, *self._waiting})
         self._learner.report(self.shards)
 
     def _has_more(self, partition: Partition, position: int) -> bool:
         """Say whether there is something to read: an open transaction cannot be read yet."""
         end = self._log.log_end(partition)
         return end is None or end > position
-
-    def _count(self, kind: str, partitions: int) -> None:
-        self._metrics.rebalances.labels(self.name, kind).inc(partitions)
 
     def _fields(self, partition: Partition) -> dict[str, Any]:
         offset = self.shards[partition].offset

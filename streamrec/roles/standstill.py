@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Sequence
 
 from streamrec.errors import LogError
-from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.stage import Stage
 from streamrec.transport.kafka_log import Log
 
@@ -16,11 +15,8 @@ STILL_SECONDS = 10.0
 class Standstill:
     """Sets the gauges of a stage that does not turn; `new_log` opens a Log of this thread's own."""
 
-    def __init__(
-        self, stages: Sequence[Stage], metrics: Metrics, new_log: Callable[[], Log]
-    ) -> None:
+    def __init__(self, stages: Sequence[Stage], new_log: Callable[[], Log]) -> None:
         self._stages = stages
-        self._metrics = metrics
         self._new_log = new_log
         self._log: Log | None = None
 
@@ -37,13 +33,8 @@ class Standstill:
     def _show_lag(self, stage: Stage) -> None:
         if self._log is None:
             self._log = self._new_log()
-        behind = 0
         for partition, shard in list(stage.shards.items()):
-            lag = max(0, (self._log.log_end(partition) or 0) - shard.offset)
-            behind += lag > 0
-            labels = (stage.name, f"{partition.topic}/{partition.number}")
-            self._metrics.lag_messages.labels(*labels).set(lag)
-        self._metrics.stuck_partitions.set(behind)
+            stage.report.position(partition, shard.offset, self._log.log_end(partition) or 0)
 
     def close(self) -> None:
         """Disconnect."""

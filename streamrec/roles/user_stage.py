@@ -21,6 +21,8 @@ from streamrec.roles.dead_letters import dead_letter
 from streamrec.roles.live_metrics import LiveMetrics, LookedUp, observe_ages
 from streamrec.roles.poison import Suspects
 from streamrec.roles.stage import Batches, ShardsInDoubt
+from streamrec.roles.state_report import StateReport
+from streamrec.roles.user_rows_report import report_rows
 from streamrec.settings.sections import Settings
 from streamrec.state import updates
 from streamrec.state.metadata_shard import MetadataShard
@@ -53,7 +55,13 @@ class UserLearner:
     """Folds batches of events and metadata; see docs/guarantees.md for what a crash does where."""
 
     def __init__(
-        self, settings: Settings, log: Log, store: Store, feed: ItemFeed, metrics: Metrics
+        self,
+        settings: Settings,
+        log: Log,
+        store: Store,
+        feed: ItemFeed,
+        state: StateReport,
+        metrics: Metrics,
     ) -> None:
         kafka = settings.kafka
         self.topics = (kafka.events_topic, kafka.items_topic)
@@ -63,6 +71,7 @@ class UserLearner:
         self._feed = feed
         self._metrics = metrics
         self._live = LiveMetrics(settings, store, metrics)
+        self._state = state
         self._decoder = EventDecoder(settings.events)
         self._item_partitions = log.partitions(kafka.updates_topic)
         self._stored: dict[str, int | None] = {}  # offset in Redis, by shard
@@ -131,7 +140,7 @@ class UserLearner:
             except StoreError as error:
                 doubts[work.partition] = error
         for looked in found:
-            self._live.count(looked.ranks)
+            self._live.count(looked)
         if doubts:
             raise ShardsInDoubt(doubts)
 
@@ -145,11 +154,8 @@ class UserLearner:
     def report(self, shards: Mapping[Partition, UserShard | MetadataShard]) -> None:
         """Set the gauges."""
         users = [s for s in shards.values() if isinstance(s, UserShard)]
-        rows = self._metrics.rows
-        rows.labels("users_cached").set(sum(len(s.users.row_of) for s in users))
-        rows.labels("users_stored").set(sum(s.stored_users for s in users))
-        rows.labels("duplicate_window").set(sum(s.window.size for s in users))
-        rows.labels("latest_items").set(sum(s.latest.size for s in users))
+        report_rows(self._settings.users, users, self._metrics)
+        self._state.report(time.monotonic())
         age = max((self._feed.age_events(s.name, s.offset) for s in users), default=0)
         self._metrics.item_table_age_events.set(age)
         self._metrics.item_table_age_seconds.set(time.monotonic() - self._feed.refreshed)
@@ -227,7 +233,8 @@ class UserLearner:
         try:
             for work in works:
                 self._send(work)
-            self._log.flush()
+            with self._metrics.flush_seconds.time():
+                self._log.flush()
         except MessageRefused as error:
             for partition, messages in fresh.items():
                 if messages:
@@ -268,8 +275,12 @@ class UserLearner:
             self._metrics.commits.labels(STAGE, result).inc()
             raise
         self._stored[shard.name] = shard.offset
+        created = shard.users.created if isinstance(shard, UserShard) else 0
+        self._metrics.rows_added.labels("users").inc(created)
+        self._metrics.rows_dropped.labels("users").inc(len(deletes.get("users", ())))
         shard.committed()
         self._metrics.commits.labels(STAGE, "ok").inc()
+        self._metrics.last_commit_timestamp_seconds.labels(STAGE).set_to_current_time()
 
     def _observe(self, work: Work) -> None:
         """Count what was stored."""

@@ -239,7 +239,7 @@ class MetricsSettings(Section, frozen=True, kw_only=True):
     host: Name = "127.0.0.1"
     """Address to listen on."""
     port: Annotated[int, Meta(ge=0, le=65_535)] = 9464
-    """First port tried; taken ones are skipped, at most 20; 0: no port."""
+    """Port of learn; score has the next, then train, serve; a taken one: 10 further; 0: none."""
 
 
 class LoggingSettings(Section, frozen=True, kw_only=True):

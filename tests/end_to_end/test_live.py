@@ -32,9 +32,11 @@ GROUPS, WALK, USERS = 30, 8, 300
 NAMES = tuple(source.name for source in SOURCES)
 # move only when something goes wrong, or in a process of its own
 QUIET = {
-    "channel_duplicates", "channel_gaps", "updates_unknown_item", "produce_errors", "redis_errors",
-    "stuck_partitions", "fold_stopped", "lists_stale_refused", "lists_failed",
-    "conservation_error_events", "due_users", "lag_messages", "item_table_age_events",
+    "channel_duplicates", "updates_unknown_item", "produce_errors", "kafka_errors", "redis_errors",
+    "partition_refetches", "shards_stopped", "lists_stale_refused", "lists_failed", "rows_dropped",
+    "conservation_error_events", "due_users", "oldest_due_seconds", "lag_messages",
+    "oldest_unlearnt_seconds", "item_table_age_events", "redis_memory_limit_bytes",
+    "redis_evicted_keys",
 }  # fmt: skip
 
 
@@ -178,7 +180,7 @@ def test_structure_is_learnt_while_it_streams(live: Live) -> None:
     live.wait(lambda: live.learnt() >= len(steps) + 83, "all events")
     time.sleep(1.2)  # the gauges are set once a second
 
-    events = live.value("prequential_events_total")
+    events = live.total("prequential_events")
     assert events > 0.8 * USERS * (WALK - 1)
     recall = {
         source: live.value("prequential_hits_total", source=source, k="20") / events
@@ -198,9 +200,15 @@ def test_structure_is_learnt_while_it_streams(live: Live) -> None:
     still = {name for name in names if not live.total(name)}
     assert still - QUIET == set(), "these never moved"
     assert live.total("conservation_error_events") == 0
-    for name in ("channel_duplicates", "channel_gaps", "produce_errors", "redis_errors"):
+    for name in ("channel_duplicates", "produce_errors", "redis_errors", "kafka_errors"):
         assert live.total(name) == 0
     assert live.value("events_rejected_total", reason="malformed") == 1
     assert live.total("events_duplicate") == 1
     assert live.value("events_suppressed_total", reason="flood") > 0
     assert live.value("events_accepted_total", type="impression") == 1
+    assert live.value("prequential_events_total", list="own") > 0.5 * events
+    assert live.value("blend_weight", source="similarity", history="5+") > 0
+    assert (
+        live.total("listed_items") <= live.total("servable_items") == live.total("item_table_rows")
+    )
+    assert live.value("rows_limit", table="users_stored") == 4_000_000

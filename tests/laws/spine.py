@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.item_stage import ItemLearner
 from streamrec.roles.stage import Stage
+from streamrec.roles.state_report import StateReport
 from streamrec.roles.user_stage import UserLearner
 from streamrec.settings.sections import KafkaSettings, Settings
 from streamrec.state.item_table import ItemTable
@@ -46,8 +47,9 @@ class Spine:
         """Begin as a new process does; what was in memory is lost."""
         self.feed = self.new_feed(with_lists=False)
         self.users_log, self.items_log = MemoryLog(self.broker), MemoryLog(self.broker)
+        state = StateReport(self.store, self.shards, self.metrics)
         self.learner = UserLearner(
-            self.settings, self.users_log, self.store, self.feed, self.metrics
+            self.settings, self.users_log, self.store, self.feed, state, self.metrics
         )
         items = ItemLearner(self.settings, self.items_log, self.store, self.metrics)
         self.users = Stage("user", self.users_log, self.learner, self.settings, self.metrics)

@@ -28,7 +28,7 @@ def test_two_processes_are_summed(tmp_path: Path) -> None:
     for source, hits in (("blend", 8), ("popularity_long", 4), ("similarity", 9)):
         one.prequential_hits.labels(source, "20").inc(hits)
         one.prequential_hits.labels(source, "10").inc(1)
-    one.prequential_events.inc(80)
+    one.prequential_events.labels("own").inc(80)
     samples = scraped(tmp_path, one, two)
     assert total(samples, "streamrec_lists_published_total") == 40
     assert total(samples, "streamrec_prequential_hits_total", source="similarity", k="20") == 9

@@ -10,8 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from streamrec.errors import ConfigurationError
-from streamrec.monitoring.health import PORTS_TRIED, serve_health
+from streamrec.monitoring.health import serve_health
 from streamrec.monitoring.metrics import Metrics
+from streamrec.settings.ports import ROLES, ports_of, setting_for
 from streamrec.settings.sections import MetricsSettings
 
 
@@ -36,7 +37,7 @@ def test_paths(taken: int) -> None:
     reasons: list[str] = []
     metrics = Metrics(CollectorRegistry())
     port = serve_health(MetricsSettings(port=taken), metrics, lambda: [], lambda: reasons)
-    assert taken < port.port <= taken + PORTS_TRIED
+    assert port.port > taken and (port.port - taken) % 10 == 0
     try:
         assert get(port.port, "/health/live") == (200, '{"status": "ok", "reasons": []}')
         assert get(port.port, "/health/ready?full=1")[0] == 200
@@ -73,6 +74,15 @@ def test_no_port() -> None:
     port = serve_health(MetricsSettings(port=0), Metrics(CollectorRegistry()), list, list)
     assert port.port == 0
     port.close()
+
+
+def test_each_role_has_a_port_of_its_own() -> None:
+    settings = MetricsSettings()
+    first = {role: ports_of(settings, role)[0] for role in ROLES}
+    assert first == {"learn": 9464, "score": 9465, "train": 9466, "serve": 9467}
+    assert [*ports_of(settings, "score")][:3] == [9465, 9475, 9485]
+    assert all(setting_for(role, port) == 9464 for role, port in first.items())
+    assert len(ports_of(MetricsSettings(port=65_530), "learn")) == 1
 
 
 def test_bad_host() -> None:

@@ -28,7 +28,7 @@ from streamrec.transport.kafka_log import Partition
 
 P0, P1, P2 = (Partition("events", n) for n in range(3))
 SETTINGS = Settings(
-    kafka=KafkaSettings(fetch_wait_seconds=0.0, stuck_seconds=5.0),
+    kafka=KafkaSettings(events_topic="events", fetch_wait_seconds=0.0, stuck_seconds=5.0),
     batches=BatchSettings(max_events=4, linger_seconds=0.0),
 )
 
@@ -167,10 +167,12 @@ def test_doubts_are_counted_by_their_kind() -> None:
     for error, name in (
         (StoreError("lost"), "redis_errors_total"),
         (DeliveryFailed("lost"), "produce_errors_total"),
+        (BrokerUnavailable("lost"), "kafka_errors_total"),
     ):
         scene = Scene(FakeLearner(trouble=every(2, "learn", error)))
         scene.run(P0)
         labels = {"op": "user"} if "redis" in name else {}
+        labels = {"stage": "user"} if "kafka" in name else labels
         assert (scene.value(name, **labels) or 0) >= 1
 
 
@@ -215,9 +217,44 @@ def test_lag_and_positions_are_reported() -> None:
     scene = Scene(FakeLearner())
     scene.subscribe(P0, P1)
     scene.stage.step()
-    assert scene.value("lag_messages", stage="user", partition="events/0") == 6
-    assert scene.value("partitions_assigned", stage="user") == 2
+    assert scene.value("lag_messages", topic="events", partition="0") == 6
+    assert scene.value("partitions_assigned", topic="events") == 2
     assert scene.log.committed == {P0: 4, P1: 4}
+
+
+def test_what_is_given_away_has_no_lag_here() -> None:
+    scene = Scene(FakeLearner())
+    scene.subscribe(P0, P1)
+    scene.stage.step()
+    scene.log.give(P1)
+    scene.stage.step()
+    assert scene.value("lag_messages", topic="events", partition="0") is None
+    assert scene.value("lag_messages", topic="events", partition="1") is not None
+
+
+def test_the_oldest_unlearnt_is_as_old_as_the_last_learnt_says() -> None:
+    """Messages of the log are 1,000 s old; they wait until all are learnt."""
+    scene = Scene(FakeLearner())
+    scene.broker.now_ms = int((time.time() - 1000.0) * 1000)
+    for n in range(10):
+        scene.broker.append(P2, b"%d" % n)
+    scene.subscribe(P2)
+    while scene.learner.stored.get(P2, 0) < 12:
+        scene.stage.step()
+    scene.stage._report(time.monotonic())
+    assert 999.0 < (scene.value("oldest_unlearnt_seconds", topic="events") or 0) < 1010.0
+    while scene.learner.stored[P2] < 20:
+        scene.stage.step()
+    scene.stage._report(time.monotonic())
+    assert scene.value("oldest_unlearnt_seconds", topic="events") == 0
+
+
+def test_the_age_of_a_turn_grows_while_the_loop_hangs() -> None:
+    scene = Scene(FakeLearner())
+    scene.subscribe(P0)
+    scene.stage.step()
+    scene.stage._turned -= 50.0
+    assert 50.0 <= (scene.value("turn_age_seconds", loop="user") or 0) < 60.0
 
 
 def test_a_stuck_partition_is_fetched_anew() -> None:
@@ -226,7 +263,7 @@ def test_a_stuck_partition_is_fetched_anew() -> None:
     scene.stage.step()
     scene.stage._report(time.monotonic() + 6.0)
     assert scene.log.seeks == [(P0, 4)]
-    assert scene.value("stuck_partitions") == 1
+    assert scene.value("partition_refetches_total", stage="user") == 1
 
 
 def test_what_is_never_delivered_is_passed_over() -> None:
@@ -237,9 +274,9 @@ def test_what_is_never_delivered_is_passed_over() -> None:
         scene.stage.step()
     scene.stage._report(time.monotonic())
     assert scene.learner.stored[P0] == 12
-    assert scene.value("lag_messages", stage="user", partition="events/0") == 0
+    assert scene.value("lag_messages", topic="events", partition="0") == 0
     scene.stage._report(time.monotonic() + 6.0)
-    assert scene.value("stuck_partitions") == 0
+    assert scene.value("partition_refetches_total", stage="user") == 0
 
 
 def test_a_partition_that_was_never_fetched_is_stuck_too() -> None:
