@@ -2,7 +2,8 @@
 
 docs/configuration.md and deploy/streamrec.toml come from the sections in streamrec/settings/ and
 the lines under their fields, docs/metrics.md from streamrec/monitoring/metrics.py, the tables of
-rows in docs/redis.md from their columns, that of docs/sources.md from the classes. With `--check`
+rows in docs/redis.md from their columns, that of docs/sources.md from the classes, the dashboards
+in deploy/grafana/dashboards/ from streamrec/dashboards/. With `--check`
 nothing is written: a stale file is named, exit 1.
 """
 
@@ -19,6 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from streamrec.blend.learned import LearnedBlend
 from streamrec.blend.rules import blend_rules
+from streamrec.dashboards.boards import files
 from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.checks import range_of
 from streamrec.settings.load import all_settings, default_of, load, variable_of
@@ -70,6 +72,7 @@ def generated() -> dict[str, str]:
         "docs/metrics.md": metrics_page(),
         "docs/redis.md": _page("redis.md", {"rows": _row_columns(), "sizes": _row_sizes()}),
         "docs/sources.md": _page("sources.md", {"sources": sources_table()}),
+        **files(),
     }
 
 
@@ -109,10 +112,12 @@ def sample_file() -> str:
 
 def metrics_page() -> str:
     """Return docs/metrics.md."""
-    lines = [_METRICS_START, "| metric | kind | labels | meaning |", "| --- | --- | --- | --- |"]
+    lines = [_METRICS_START, "| metric | kind | labels | of | meaning |"]
+    lines += ["| --- | --- | --- | --- | --- |"]
     for one in Metrics(CollectorRegistry()).described:
         labels = ", ".join(f"`{label}`" for label in one.labels)
-        lines.append(f"| `{one.name}` | {one.kind} | {labels} | {one.meaning} |")
+        cells = (f"`{one.name}`", one.kind, labels, one.role or "all", one.meaning)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -250,14 +255,26 @@ _METRICS_START = """\
 
 <!-- Written by python -m tools.reference from streamrec/monitoring/metrics.py: do not edit. -->
 
-Every process serves its metrics at `/metrics` on `metrics.port` (9464), or on the next free port
-when that is taken; the log names it. No label holds a user or an item. `/health/live` and
+Every process serves its metrics at `/metrics`, on one port for each role: `metrics.port` (9464) for
+`learn`, the next ones for `score`, `train` and `serve`. A further process of a role on the same
+machine takes a port 10, 20, ... above; the log names it. `streamrec up --targets FILE` tells
+Prometheus what runs where (`file_sd_configs`). No label holds a user or an item. `/health/live` and
 `/health/ready` on the same port answer 200, or 503 with the reasons as JSON.
 
-A mean is the quotient of two counters. Live recall@20 of the blend:
+Counters and histograms: sum over the processes. Gauges of *all* say the same of the installation in
+every process that lives: take the max. Gauges of *learn* are of its own partitions: sum them, but
+for ages, of which the max counts. A label's values are there from the start, as 0, wherever they
+can be known.
 
-    rate(streamrec_prequential_hits_total{source="blend", k="20"}[5m])
-      / on() group_left rate(streamrec_prequential_events_total[5m])
+A mean is the quotient of two counters. Live recall@20 of every source, by any number of processes:
+
+    sum by (source) (rate(streamrec_prequential_hits_total{k="20"}[5m]))
+      / ignoring(source) group_left sum(rate(streamrec_prequential_events_total[5m]))
+
+The share of clicks for which there was no list of the user's own:
+
+    1 - sum(rate(streamrec_prequential_events_total{list="own"}[5m]))
+      / sum(rate(streamrec_prequential_events_total[5m]))
 """
 
 if __name__ == "__main__":

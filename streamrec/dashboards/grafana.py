@@ -1,0 +1,147 @@
+"""Turns boards into the classic JSON that Grafana reads from files, version 11 and later."""
+
+import json
+from typing import Any
+
+from grafana_foundation_sdk.builders import bargauge, heatmap, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import common as common_builders
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import common, dashboard
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from streamrec.dashboards.panel import Board, Panel, Query, Steps
+
+SOURCE = common.DataSourceRef(type_val="prometheus", uid="${ds}")
+COLUMNS = 24
+STARTED = 'changes(process_start_time_seconds{job=~"streamrec-.*"}[2m]) > 0'
+NEW_MODEL = (
+    "max by (model) (streamrec_model_info) unless max by (model) (streamrec_model_info offset 2m)"
+)
+
+
+def to_json(board: Board) -> str:
+    """Return a dashboard's JSON: panels from left to right, numbered in their order."""
+    made = _dashboard(board)
+    number = top = 0
+    for row in board.rows:
+        number += 1
+        heading = builders.Row(row.title).id(number)
+        made = made.with_row(heading.grid_pos(dashboard.GridPos(h=1, w=COLUMNS, x=0, y=top)))
+        top += 1
+        left = tallest = 0
+        for panel in row.panels:
+            if left + panel.width > COLUMNS:
+                top, left, tallest = top + tallest, 0, 0
+            number += 1
+            place = dashboard.GridPos(h=panel.height, w=panel.width, x=left, y=top)
+            made = made.with_panel(_panel(panel).id(number).grid_pos(place))
+            left, tallest = left + panel.width, max(tallest, panel.height)
+        top += tallest
+    plain = json.loads(json.dumps(made.build(), cls=JSONEncoder))
+    # the builder of annotations has no expression
+    for annotation, expression in zip(
+        plain["annotations"]["list"], (STARTED, NEW_MODEL), strict=True
+    ):
+        annotation["expr"] = expression
+    return json.dumps(plain, sort_keys=True, indent=1) + "\n"
+
+
+def _dashboard(board: Board) -> Any:
+    made = builders.Dashboard(board.title).uid(board.uid).description(board.says)
+    made = made.tags(["streamrec"]).refresh("10s").time("now-1h", "now").timezone("browser")
+    made = made.tooltip(dashboard.DashboardCursorSync.CROSSHAIR).readonly()
+    links = builders.DashboardLink("streamrec").tags(["streamrec"]).keep_time(True)
+    made = made.link(links.type(dashboard.DashboardLinkType.DASHBOARDS).as_dropdown(False))
+    variable = builders.DatasourceVariable("ds").label("Prometheus").type("prometheus")
+    made = made.with_variable(variable)
+    if board.windows:
+        first = board.windows[0]
+        chosen = dashboard.VariableOption(text=first, value=first, selected=True)
+        window = builders.CustomVariable("window").label("Over the last")
+        made = made.with_variable(window.values(",".join(board.windows)).current(chosen))
+    for name, color in (("Process started", "blue"), ("New model", "purple")):
+        note = builders.AnnotationQuery().name(name).datasource(SOURCE)
+        made = made.annotation(note.enable(True).icon_color(color))
+    return made
+
+
+def _panel(panel: Panel) -> Any:
+    made = {
+        "stat": _stat,
+        "timeseries": _timeseries,
+        "stack": _timeseries,
+        "heatmap": _heatmap,
+        "bars": _bars,
+    }[panel.kind](panel)
+    made = made.title(panel.title).description(panel.says).datasource(SOURCE)
+    for query, name in zip(panel.queries, "ABCDEFGH", strict=False):
+        made = made.with_target(_query(query, panel.kind).ref_id(name))
+    return made
+
+
+def _query(query: Query, kind: str) -> Any:
+    made = prometheus.Dataquery().expr(query.expression).legend_format(query.legend or "__auto")
+    made = made.datasource(SOURCE)
+    if kind == "heatmap":
+        made = made.format(PromQueryFormat.HEATMAP)
+    return made.instant() if kind == "bars" else made.range()
+
+
+def _stat(panel: Panel) -> Any:
+    made = stat.Panel().unit(panel.unit).thresholds(_steps(panel.steps))
+    made = made.color_mode(common.BigValueColorMode.VALUE)
+    made = made.graph_mode(common.BigValueGraphMode.AREA).reduce_options(_last())
+    return made if panel.decimals is None else made.decimals(panel.decimals)
+
+
+def _timeseries(panel: Panel) -> Any:
+    stacked = panel.kind == "stack"
+    made = timeseries.Panel().unit(panel.unit).min(0).line_width(1)
+    made = made.fill_opacity(50 if stacked else 8).show_points(common.VisibilityMode.NEVER)
+    legend = common_builders.VizLegendOptions().placement(common.LegendPlacement.BOTTOM)
+    made = made.legend(legend.display_mode(common.LegendDisplayMode.LIST).show_legend(True))
+    tooltip = common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI)
+    made = made.tooltip(tooltip.sort(common.SortOrder.DESCENDING))
+    made = made.thresholds(_steps(panel.steps))
+    if panel.line:
+        style = common_builders.GraphThresholdsStyleConfig()
+        made = made.thresholds_style(style.mode(common.GraphThresholdsStyleMode.DASHED))
+    if stacked:
+        mode = common_builders.StackingConfig().mode(common.StackingMode.NORMAL)
+        made = made.stacking(mode)
+    if panel.thick:
+        made = made.override_by_name(panel.thick, _stands_out(stacked))
+    return made
+
+
+def _stands_out(stacked: bool) -> list[dashboard.DynamicConfigValue]:
+    looks: dict[str, Any] = {
+        "custom.lineWidth": 3,
+        "custom.fillOpacity": 0,
+        "color": {"mode": "fixed", "fixedColor": "text"},
+    }
+    if stacked:  # a line over the stack, not a part of it
+        looks["custom.stacking"] = {"mode": "none"}
+    return [dashboard.DynamicConfigValue(id_val=key, value=value) for key, value in looks.items()]
+
+
+def _heatmap(panel: Panel) -> Any:
+    axis = heatmap.YAxisConfig().unit(panel.unit)
+    return heatmap.Panel().calculate(False).y_axis(axis).thresholds(_steps(panel.steps))
+
+
+def _bars(panel: Panel) -> Any:
+    made = bargauge.Panel().unit(panel.unit).min(0).thresholds(_steps(panel.steps))
+    made = made.orientation(common.VizOrientation.HORIZONTAL)
+    made = made.display_mode(common.BarGaugeDisplayMode.BASIC).reduce_options(_last())
+    return made if panel.decimals is None else made.decimals(panel.decimals)
+
+
+def _last() -> Any:
+    return common_builders.ReduceDataOptions().calcs(["lastNotNull"])
+
+
+def _steps(steps: Steps) -> Any:
+    made = builders.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE)
+    return made.steps([dashboard.Threshold(color=color, value=at) for at, color in steps])

@@ -1,0 +1,252 @@
+"""streamrec / Operations: for who is on call. What is wrong, since when, and where."""
+
+from streamrec.dashboards.inside import LAG, STATE, WORK
+from streamrec.dashboards.panel import (
+    NEUTRAL,
+    Board,
+    Panel,
+    Query,
+    Row,
+    above,
+    below,
+    must_be_zero,
+    stat,
+)
+from streamrec.dashboards.promql import late, quantile, rate
+
+NOW = Row(
+    "Now",
+    (
+        stat(
+            "Learn processes",
+            "Processes that Prometheus reaches. At least 1; start one where there is none: "
+            "nothing is lost, events wait in Kafka.",
+            "none",
+            'sum(up{job="streamrec-learn"}) or vector(0)',
+            below(1, 1),
+        ),
+        stat(
+            "Score processes",
+            "Processes that Prometheus reaches. At least 1; without one, lists stay as they are.",
+            "none",
+            'sum(up{job="streamrec-score"}) or vector(0)',
+            below(1, 1),
+        ),
+        stat(
+            "Events learnt",
+            "Messages folded or refused a second. Follows your traffic; 0 with traffic: see Lag.",
+            "eps",
+            rate("events_consumed_total"),
+            NEUTRAL,
+            1,
+        ),
+        stat(
+            "Lists made",
+            "Lists written a second. One for each user who clicked, fewer while users click again "
+            "before theirs is made.",
+            "ops",
+            rate("lists_published_total"),
+            NEUTRAL,
+            1,
+        ),
+        stat(
+            "Click to list, 99 %",
+            "From a click to the list that knows it. Under 2 s is promised; above: Freshness.",
+            "s",
+            quantile(0.99, "click_to_list_seconds"),
+            above(1, 2),
+            2,
+        ),
+        stat(
+            "Alerts firing",
+            "Alerts of streamrec that fire now. Each has a page in docs/runbooks.md.",
+            "none",
+            'count(ALERTS{alertstate="firing", alertname=~"Streamrec.*"}) or vector(0)',
+            must_be_zero(),
+        ),
+        stat(
+            "Oldest event not learnt",
+            "How long it has waited at most. 0 or near it; if it grows, learning stands or is too "
+            "slow: see Lag and Work.",
+            "s",
+            'max(streamrec_oldest_unlearnt_seconds{topic="events"})',
+            above(10, 60),
+            1,
+        ),
+        stat(
+            "Longest wait for a list",
+            "Of the users who clicked. Near 0; if it grows, scorers are down, too few, or Redis "
+            "refuses lists.",
+            "s",
+            "max(streamrec_oldest_due_seconds)",
+            above(2, 30),
+            1,
+        ),
+        stat(
+            "Events unaccounted for",
+            "Consumed less accepted, duplicate, suppressed and rejected. Must be 0: else run "
+            "`streamrec audit`, it is a fault of streamrec.",
+            "none",
+            "max(streamrec_conservation_error_events)",
+            must_be_zero(),
+        ),
+        stat(
+            "Shards stopped",
+            "Their owner ended with an error that comes again, and nobody has learnt on. Must be "
+            "0: its last log line says what to do.",
+            "none",
+            "sum(max by (stage, reason) (streamrec_shards_stopped))",
+            must_be_zero(),
+        ),
+        stat(
+            "Redis memory of its limit",
+            "At 100 % commits fail. 0 %: no limit is set. Above 80 %: raise maxmemory.",
+            "percentunit",
+            "max(streamrec_redis_memory_bytes) / (max(streamrec_redis_memory_limit_bytes) > 0) "
+            "or vector(0)",
+            above(0.8, 0.9),
+            1,
+        ),
+        stat(
+            "Lists in time, 6 h",
+            "Share of lists within 2 s of the click. 99 % is promised.",
+            "percentunit",
+            f"1 - ({late('6h')})",
+            below(0.99, 0.995),
+            2,
+        ),
+    ),
+)
+
+FRESHNESS = Row(
+    "Freshness: 99 % of clicks are in the list within 2 s",
+    (
+        Panel(
+            "Click to list",
+            "What a user feels. Under the line; above it add score processes, unless Redis is slow "
+            "(Commit to Redis).",
+            "s",
+            tuple(
+                Query(quantile(q, "click_to_list_seconds"), name)
+                for q, name in ((0.5, "median"), (0.95, "95 %"), (0.99, "99 %"))
+            ),
+            above(2, 2),
+            line=True,
+        ),
+        Panel(
+            "Error budget burnt",
+            "1 uses up the month's budget in a month. Above 14 in the last hour it pages: in two "
+            "days nothing would be left.",
+            "none",
+            tuple(
+                Query(f"({late(window)}) / 0.01", f"last {window}") for window in ("5m", "1h", "6h")
+            ),
+            above(6, 14.4),
+            line=True,
+        ),
+        Panel(
+            "Waiting longest",
+            "Grows by a second a second when something stands: events, then learning; lists, "
+            "then scoring.",
+            "s",
+            (
+                Query("max by (topic) (streamrec_oldest_unlearnt_seconds)", "{{topic}}"),
+                Query("max(streamrec_oldest_due_seconds)", "lists"),
+            ),
+            above(10, 60),
+        ),
+        Panel(
+            "Click to list, how many lists",
+            "Dark where many are. A band that climbs is overload, a second band a slow process.",
+            "s",
+            (
+                Query(
+                    "sum by (le) (increase(streamrec_click_to_list_seconds_bucket"
+                    "[$__rate_interval]))",
+                    "{{le}}",
+                ),
+            ),
+            NEUTRAL,
+            "heatmap",
+            12,
+        ),
+        Panel(
+            "Click to learnt",
+            "Until a click is in its user's row (user) and in the items' rows (item). The item "
+            "stage commits ten times a second at most.",
+            "s",
+            (
+                Query(quantile(0.5, "click_to_learnt_seconds", "stage"), "{{stage}} median"),
+                Query(quantile(0.99, "click_to_learnt_seconds", "stage"), "{{stage}} 99 %"),
+            ),
+            above(1, 5),
+            width=6,
+        ),
+        Panel(
+            "Users waiting for a list",
+            "Should fall to 0 again and again. If it only rises, add score processes.",
+            "short",
+            (Query("max(streamrec_due_users)", "waiting"),),
+            NEUTRAL,
+            width=6,
+        ),
+    ),
+)
+
+TRAFFIC = Row(
+    "Traffic: every event is accounted for",
+    (
+        Panel(
+            "What became of the events",
+            "The stack must meet the line of all consumed. What is missing below it is "
+            "unaccounted for: run `streamrec audit`.",
+            "eps",
+            (
+                Query(rate("events_accepted_total", "type") + " > 0", "{{type}}"),
+                Query(rate("events_duplicate_total"), "duplicate"),
+                Query(rate("events_suppressed_total"), "suppressed"),
+                Query(rate("events_rejected_total"), "rejected"),
+                Query(rate("events_consumed_total"), "consumed"),
+            ),
+            NEUTRAL,
+            "stack",
+            12,
+            thick="consumed",
+        ),
+        Panel(
+            "Rejected, by reason",
+            "A producer sends what is refused. Read the dead letters, they carry the reason; "
+            "docs/events.md has the rules.",
+            "eps",
+            (
+                Query(
+                    f"({rate('events_rejected_total', 'reason')} > 0) "
+                    'or label_replace(vector(0), "reason", "none", "", "")',
+                    "{{reason}}",
+                ),
+            ),
+            NEUTRAL,
+            width=6,
+        ),
+        Panel(
+            "Lists",
+            "Published; refused because a newer one was there (normal after a restart); failed: "
+            "see Errors.",
+            "ops",
+            (
+                Query(rate("lists_published_total"), "published"),
+                Query(rate("lists_stale_refused_total"), "a newer was there"),
+                Query(rate("lists_failed_total"), "failed"),
+            ),
+            NEUTRAL,
+            width=6,
+        ),
+    ),
+)
+
+BOARD = Board(
+    "streamrec-operations",
+    "streamrec / Operations",
+    "For who is on call. Read from the top: what is wrong now, then where.",
+    (NOW, FRESHNESS, TRAFFIC, LAG, WORK, STATE),
+)
