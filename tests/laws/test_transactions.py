@@ -66,10 +66,7 @@ def accepted(running: Learning) -> float:
 
 def lag(running: Learning) -> float:
     """Return the sum over the partitions of events."""
-    topic = running.settings.kafka.events_topic
-    return sum(
-        running.value("lag_messages", stage="user", partition=f"{topic}/{n}") for n in range(4)
-    )
+    return sum(running.value("lag_messages", topic="events", partition=str(n)) for n in range(4))
 
 
 def test_markers_and_aborted_events_leave_nothing_behind(settings: Settings) -> None:

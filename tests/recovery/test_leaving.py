@@ -76,7 +76,7 @@ def test_a_stage_that_does_not_come_back_is_seen(site: Site) -> None:
 
     def lag() -> float:
         text = urllib.request.urlopen(f"{url}/metrics").read().decode()
-        found = re.findall(r'streamrec_lag_messages{.*stage="user".*} (\S+)', text)
+        found = re.findall(r'streamrec_lag_messages{.*topic="events".*} (\S+)', text)
         return sum(map(float, found))
 
     site.fleet.wait_until(lambda: lag() > 100, 20, "the lag is shown")
