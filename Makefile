@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help install demo test test-long bench quality lint format docs docs-check clean
+.PHONY: help install demo test test-long bench quality lint format docs docs-check look clean
 
 help:
 	@echo "make demo       a running system on real shopping data   (ARGS=\"--seconds 60 --keep ...\")"
@@ -13,6 +13,7 @@ help:
 	@echo "make quality    how good the lists are on public logs    (ARGS=\"ml-100k --parts main\")"
 	@echo "make lint       ruff and mypy; make format repairs what ruff can"
 	@echo "make docs       write the generated pages anew; make docs-check only compares"
+	@echo "make look       pictures of the dashboards in build/look/ (needs npm, Chromium, Prometheus)"
 	@echo "make install    .venv with everything; make clean removes it and all that was built"
 
 install: .venv/installed
@@ -63,6 +64,15 @@ docs: install
 
 docs-check: install
 	$(BIN)/python -m tools.reference --check
+
+# Grafana's own components draw the dashboards: no server of Grafana, nothing under the AGPL
+look: install build/look-page/index.html
+	PYTHONPATH=tests:tests/operations $(BIN)/python tests/operations/look.py
+
+build/look-page/index.html: tools/look/package.json $(wildcard tools/look/*.ts*) tools/look/index.html
+	mkdir -p build/look-npm && cp tools/look/* build/look-npm/
+	cd build/look-npm && npm install --ignore-scripts --no-audit --no-fund
+	cd build/look-npm && npx vite build --outDir ../look-page --emptyOutDir
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

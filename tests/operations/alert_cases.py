@@ -89,7 +89,12 @@ CASES: dict[str, Case] = {
         "7 events are unaccounted for",
     ),
     "StreamrecNoEvents": Case(
-        {CONSUMED: counter(600, 0)}, PAGE, "0 events/s arrive, after an hour with some"
+        {
+            CONSUMED: counter(600, 0),
+            'streamrec_oldest_unlearnt_seconds{topic="events"}': gauge(0, 0),
+        },
+        PAGE,
+        "0 events/s arrive, after an hour with some",
     ),
     "StreamrecLearningStands": Case(
         {

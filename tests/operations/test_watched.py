@@ -78,7 +78,7 @@ def test_every_rule_can_be_evaluated(watched: Watched) -> None:
 
 def test_what_lives_in_several_processes_sums_right(watched: Watched) -> None:
     """Against what Redis and the producer say, at rest; runs last, it ends the load."""
-    watched.pause()
+    watched.rest()
     time.sleep(2.5)  # gauges are set once a second, and scraped once a second
     store = Store(RedisSettings(url=watched.redis.url))
     shards = [f"u{n}" for n in range(4)]
@@ -87,7 +87,7 @@ def test_what_lives_in_several_processes_sums_right(watched: Watched) -> None:
     number = watched.prometheus.number
     # a commit whose answer was lost while Redis was away is stored, but not counted here
     consumed = sum(one["consumed"] for one in counters)
-    assert consumed == watched.sent
+    assert consumed == watched.clicks.sent
     assert number("sum(streamrec_events_consumed_total)") == pytest.approx(consumed, rel=0.05)
     told = ["sum(streamrec_events_duplicate_total)", "sum(streamrec_events_suppressed_total)"]
     told += ["sum(streamrec_events_rejected_total)", "sum(streamrec_events_accepted_total)"]

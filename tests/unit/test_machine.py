@@ -1,9 +1,14 @@
 """What `up` and `demo` say while they start."""
 
+import json
+import socket
 import subprocess
 import sys
+from contextlib import closing
+from pathlib import Path
 
-from streamrec.local.machine import COMPILING, WARM
+from streamrec.local.machine import COMPILING, WARM, Local
+from streamrec.settings.sections import Settings
 
 
 def said(work: str) -> str:
@@ -14,3 +19,31 @@ def said(work: str) -> str:
 def test_compiling_is_said_only_when_a_kernel_is_not_in_the_cache() -> None:
     assert said("import numba; numba.njit(lambda: 1)()") == f"{COMPILING}\n"
     assert said("pass") == ""
+
+
+def test_prometheus_is_told_what_runs_where(tmp_path: Path) -> None:
+    file = tmp_path / "targets.json"
+    local = Local(Settings())
+    with closing(local):
+        local.ports = {"learn-1": 9464, "learn-2": 9474, "score": 9465}
+        local.write_targets(file)
+        assert json.loads(file.read_text()) == [
+            {
+                "targets": ["127.0.0.1:9464", "127.0.0.1:9474"],
+                "labels": {"job": "streamrec-learn"},
+            },
+            {"targets": ["127.0.0.1:9465"], "labels": {"job": "streamrec-score"}},
+        ]
+    assert not file.exists()
+
+
+def test_a_port_tells_the_role_whatever_is_taken() -> None:
+    with closing(Local(Settings())) as local, socket.socket() as taken:
+        local._usual_ports = True
+        first = local._metrics_port("score")
+        taken.bind(("127.0.0.1", first))
+        taken.listen()
+        local.ports["learn"] = local._metrics_port("learn")
+        ports = [first, local._metrics_port("score"), local._metrics_port("learn")]
+        assert [port % 10 for port in ports] == [5, 5, 4]
+        assert first < ports[1] and local.ports["learn"] < ports[2]
