@@ -15,7 +15,8 @@ from streamrec.transport.stopped import stopped
 
 logger = logging.getLogger(__name__)
 MEMORY_SECONDS = 5.0
-DENIED_SECONDS = 600.0
+DENIED_SECONDS = 60.0
+"""Until INFO is asked again where it was refused."""
 
 
 class StateReport:
@@ -38,6 +39,7 @@ class StateReport:
             self._report_stopped()
         except StoreError as error:
             self._failed(error)
+            return
         if now >= self._memory_at:
             self._memory_at = now + MEMORY_SECONDS
             try:

