@@ -79,7 +79,7 @@ class Metrics:
         )
         self.redis_errors = of.counter(
             "redis_errors",
-            "Failed Redis calls, by the loop that made them; item_table: a shard of the copy was not "
+            "Failed Redis calls, by the loop that made them; item_table: a shard was not "
             "followed; report: for these metrics.",
             op=(*STAGES, "score", "item_table", "report"),
         )
