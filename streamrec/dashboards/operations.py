@@ -102,7 +102,7 @@ NOW = Row(
             "Redis memory of its limit",
             "At 100 % commits fail. 0 %: no limit is set. Above 80 %: raise maxmemory.",
             "percentunit",
-            "max(streamrec_redis_memory_bytes) / (max(streamrec_redis_memory_limit_bytes) > 0) "
+            "max(streamrec_redis_memory_bytes / (streamrec_redis_memory_limit_bytes > 0)) "
             "or vector(0)",
             above(0.8, 0.9),
             1,
