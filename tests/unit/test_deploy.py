@@ -1,0 +1,62 @@
+"""The files in deploy/ agree with each other and with the package."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from needs import needs
+
+yaml = needs("yaml")
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = (ROOT / "docker-compose.yml").read_text()
+SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def test_every_variable_of_the_compose_file_is_in_the_example_with_its_default() -> None:
+    used = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", COMPOSE))
+    example = (ROOT / ".env.example").read_text()
+    shown = dict(re.findall(r"^#(\w+)=(\S*)", example, re.MULTILINE))
+    assert shown == used
+
+
+def test_images_have_a_version_and_ours_is_the_package() -> None:
+    for name, service in SERVICES.items():
+        image = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", service["image"])
+        assert re.search(r":v?\d+\.\d+\.\d+", image), name
+        assert not image.startswith("streamrec:") or image.startswith(f"streamrec:{VERSION}")
+    assert f'image.version="{VERSION}"' in (ROOT / "deploy" / "Dockerfile").read_text()
+    kustomization = (ROOT / "deploy/kubernetes/base/kustomization.yaml").read_text()
+    assert f"newTag: {VERSION}" in kustomization
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_services_are_closed_and_their_replicas_are_possible(name: str) -> None:
+    service = SERVICES[name]
+    assert "container_name" not in service
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+    if service.get("build"):
+        assert service["read_only"] and service["cap_drop"] == ["ALL"]
+
+
+def test_the_same_grace_everywhere() -> None:
+    assert SERVICES["learn"]["stop_grace_period"] == SERVICES["score"]["stop_grace_period"] == "15s"
+    for role in ("learn", "score"):
+        text = (ROOT / f"deploy/kubernetes/base/{role}.yaml").read_text()
+        assert "terminationGracePeriodSeconds: 15" in text
+    assert "TimeoutStopSec=15" in (ROOT / "deploy/systemd/streamrec@.service").read_text()
+
+
+def test_prometheus_asks_the_services_of_the_compose_file() -> None:
+    found = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    jobs = {job["job_name"]: job["dns_sd_configs"][0] for job in found["scrape_configs"]}
+    assert set(jobs) == {"streamrec-learn", "streamrec-score"}
+    for job, discovery in jobs.items():
+        assert job == f"streamrec-{discovery['names'][0]}" and discovery["names"][0] in SERVICES
+        assert discovery["port"] == 9464
+    source = yaml.safe_load(
+        (ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text()
+    )["datasources"][0]
+    assert source["jsonData"]["timeInterval"] == found["global"]["scrape_interval"]
