@@ -30,6 +30,7 @@ from streamrec.state.keys import key_of
 from streamrec.state.metadata_shard import MetadataShard
 from streamrec.state.updates import Updates
 from streamrec.state.user_shard import Decoded, UserFold, UserShard, longest_window
+from streamrec.text.words import Encoder, address_of, words_of
 
 MOST_SAMPLES = 20
 """Clicks of one batch that the learned blend learns from, at most: each sends some 20 kB."""
@@ -85,6 +86,15 @@ def deliver(items: Sequence[ItemShard], records: Sequence[Updates]) -> list[Item
     return [shard.fold(record) for shard, record in zip(items, records, strict=True)]
 
 
+def encode_now(encoder: Encoder, owner: ItemShard, item: Item) -> None:
+    """Give the owner the vector of an item's text, which `learn` does beside its stages."""
+    words = words_of(item.title, item.categories, item.text)
+    if words:
+        keys = np.array([key_of(item.item)], np.uint64)
+        addresses = np.array([address_of(words)], np.uint64)
+        owner.encoded(keys, addresses, encoder.encode([words]), encoder.number)
+
+
 def due_users(settings: Settings, fold: UserFold, now: float) -> dict[str, float]:
     """Return who is due a new list, and since when (epoch ms): the first of their events."""
     due: dict[str, float] = {}
@@ -115,7 +125,13 @@ class Flow:
     """All stages in one process: user shards, item shards, the table and the lists made from it."""
 
     def __init__(
-        self, settings: Settings, users: int = 1, items: int = 1, *, with_lists: bool = True
+        self,
+        settings: Settings,
+        users: int = 1,
+        items: int = 1,
+        *,
+        with_lists: bool = True,
+        encoder: Encoder | None = None,
     ) -> None:
         self.settings = settings
         self.decoder = EventDecoder(settings.events)
@@ -125,6 +141,7 @@ class Flow:
         self.metadata = MetadataShard(0, settings.factors.size, items, 0)
         self.lists = ListMaker(settings)
         self._follower = Follower(self.table)
+        self._encoder = encoder
         self._prepared = False
 
     def fold(
@@ -147,6 +164,8 @@ class Flow:
         """Take in the metadata of an item, as from the items topic."""
         offset = self.metadata.offset
         deliver(self.items, self.metadata.fold([(offset, item)], offset + 1))
+        if self._encoder is not None and isinstance(item, Item):
+            encode_now(self._encoder, self.items[key_of(item.item) % len(self.items)], item)
 
     def follow(self) -> None:
         """Bring the table up to date with the owners."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from streamrec.commands.encoding import texts_encoded
 from streamrec.commands.options import (
     ItemColumns,
     Options,
@@ -111,7 +112,9 @@ def _evaluated(
     from streamrec.evaluation.evaluate import Dataset, evaluate_all, fitted, parse_lag
 
     parse_lag(plan.lag)
-    dataset = Dataset(table, catalogue, frozenset(plan.types or table.type_names))
+    named = [catalogue[name] for name in table.item_names if name in catalogue]
+    encoder = texts_encoded(settings.text.model, named)
+    dataset = Dataset(table, catalogue, frozenset(plan.types or table.type_names), encoder)
     settings, remarks = fitted(settings, dataset)
     for remark in remarks:
         say(remark)

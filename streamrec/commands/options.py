@@ -77,10 +77,11 @@ class Options:
     ) -> "tuple[Settings, frozenset[str]]":
         """Return the settings and which of them were given; `logs`: show all, not only errors.
 
-        `flags` are a command's own, which win.
+        `flags` are a command's own, which win. An encoder left to `auto` is named.
         """
         from streamrec.monitoring.log_lines import set_up_logs
         from streamrec.settings.load import load_given
+        from streamrec.settings.text import resolved
 
         own = dict(flags or {})
         given_flags: dict[str, str] = {}
@@ -92,7 +93,7 @@ class Options:
         short = {name: value for name, value in self._short.items() if value is not None}
         settings, given = load_given(self._config, os.environ, {**given_flags, **short, **own})
         set_up_logs(settings.logging, quiet=not logs)
-        return settings, given
+        return resolved(settings), given
 
 
 def settings_of(ctx: typer.Context, *, logs: bool = False) -> "Settings":

@@ -19,6 +19,7 @@ from streamrec.events.event import Event, Item
 from streamrec.files.event_table import EventTable
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
+from streamrec.text.words import Encoder
 
 LAGS = ("0", "100", "1000", "10000", "1h", "1d")
 """Of the staleness curve: events, or time."""
@@ -50,6 +51,7 @@ class Dataset(NamedTuple):
     events: EventTable
     items: Mapping[str, Item]
     types: frozenset[str]  # that are scored
+    encoder: Encoder | None = None  # of the items' texts; None: hashed words
 
 
 def evaluate_all(
@@ -98,6 +100,7 @@ def evaluate(
         "file": table.name, "profile": settings.profile, "exclude": settings.lists.exclude,
         "limit": plan.limit, "warm_up": plan.warm_up, "types": sorted(dataset.types),
         "lag": lag_words(plan.lag), "workers": plan.workers, "seed": settings.factors.seed,
+        "texts": dataset.encoder.name if dataset.encoder else "hashed",
         "blend": settings.blend.kind, "events": count, "items": known,
         "off": list(settings.blend.off), "peers": list(plan.peers), "blends": list(plan.blends),
     }  # fmt: skip
@@ -167,7 +170,7 @@ class _Run:
 
     def __init__(self, settings: Settings, dataset: Dataset, plan: Plan) -> None:
         table = dataset.events
-        self.live = Prequential(settings, plan.workers, parse_lag(plan.lag))
+        self.live = Prequential(settings, plan.workers, parse_lag(plan.lag), dataset.encoder)
         self._rivals = Rivals(make_peers(plan.peers, settings.factors.seed), settings)
         self._blends = OtherBlends(plan.blends, settings)
         self.tally = Tally(names_of(settings), [*self._rivals.names, *self._blends.names])

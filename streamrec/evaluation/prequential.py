@@ -22,6 +22,7 @@ from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
 from streamrec.state.updates import Updates
 from streamrec.state.user_shard import UserShard
+from streamrec.text.words import Encoder
 
 Array = NDArray[Any]
 NAN = float("nan")
@@ -50,13 +51,19 @@ class Prequential:
     """N user shards and N item shards in one process, and the lists made from them."""
 
     def __init__(
-        self, settings: Settings, workers: int = 1, lag: Lag | None = None, neural: bool = False
+        self,
+        settings: Settings,
+        workers: int = 1,
+        lag: Lag | None = None,
+        encoder: Encoder | None = None,
+        *,
+        neural: bool = False,
     ) -> None:
         """Start with nothing learnt; neural: train the neural ranker too (needs torch)."""
         self.settings = settings
         self.workers = workers
         self.lag = lag or Lag()
-        self.flow = Flow(settings, workers, workers)
+        self.flow = Flow(settings, workers, workers, encoder=encoder)
         self.neural = NeuralRanker(self.flow) if neural else None
         self._late: deque[tuple[int, int, list[Updates]]] = deque()
         self._count = 0

@@ -48,6 +48,7 @@ class Metrics:
         self._make_conservation(families.of("learn"))
         self._make_delivery(families)
         self._make_folds(families)
+        self._make_texts(families.of("learn"))
         self._make_quality(families)
         self._make_serving(families.of("score"))
 
@@ -215,6 +216,13 @@ class Metrics:
         )
         self.item_table_age_events = of.gauge(
             "item_table_age_events", "Updates the copy of the item table was behind when refreshed."
+        )
+
+    def _make_texts(self, of: Families) -> None:
+        self.texts_encoded = of.counter("texts_encoded", "Texts of items made into vectors.")
+        self.texts_waiting = of.gauge("texts_waiting", "Items whose text has no vector yet.")
+        self.encode_seconds = of.histogram(
+            "encode_seconds", "Time to encode one batch of texts.", WORK_SECONDS
         )
 
     def _make_quality(self, of: Families) -> None:

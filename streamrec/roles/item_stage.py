@@ -5,12 +5,14 @@ from collections.abc import Mapping
 
 from streamrec.errors import CommitConflict, StoreError, StreamrecError, UnknownVersion
 from streamrec.monitoring.metrics import Metrics
+from streamrec.roles.encoding import Encoding
 from streamrec.roles.live_metrics import observe_ages
 from streamrec.roles.stage import Batches, ShardsInDoubt
 from streamrec.settings.sections import Settings
 from streamrec.state import updates
 from streamrec.state.item_rows import BLEND, ITEMS
 from streamrec.state.item_shard import ItemShard
+from streamrec.text.words import Encoder
 from streamrec.transport.kafka_log import Log, Message, Partition, Unreadable
 from streamrec.transport.redis_keys import Commit, feed_entry
 from streamrec.transport.redis_store import Store
@@ -21,7 +23,14 @@ STAGE = "item"
 class ItemLearner:
     """Folds update records; see docs/guarantees.md for what a crash does where."""
 
-    def __init__(self, settings: Settings, log: Log, store: Store, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        log: Log,
+        store: Store,
+        metrics: Metrics,
+        encoder: Encoder | None = None,
+    ) -> None:
         self.topics = (settings.kafka.updates_topic,)
         self._settings = settings
         self._log = log
@@ -30,6 +39,8 @@ class ItemLearner:
         self._stored: dict[str, int | None] = {}
         lists = (kind for kind in ItemShard(0, settings, 0).schema.kinds.values() if kind.lists)
         self._widths = {kind.name: kind.lists[0].width for kind in lists}
+        self._encoder = encoder
+        self._encoding = Encoding(encoder, store, metrics) if encoder else None
 
     def open(self, partition: Partition) -> ItemShard:
         """Restore a partition's shard from Redis, or start it at the log's beginning."""
@@ -69,6 +80,13 @@ class ItemLearner:
         except StoreError as error:
             raise ShardsInDoubt({partition: error}) from error
 
+    def between(self, shards: Mapping[Partition, ItemShard]) -> None:
+        """Store vectors of texts that are ready, and have the next ones made."""
+        if self._encoding is not None:
+            changed = self._encoding.step(list(shards.values()))
+            if changed is not None:
+                self._store_rows(changed)
+
     def report(self, shards: Mapping[Partition, ItemShard]) -> None:
         """Set the gauges."""
         rows, limits = self._metrics.rows, self._metrics.rows_limit
@@ -81,6 +99,9 @@ class ItemLearner:
         for kind, width in self._widths.items():
             rows.labels(kind).set(entries[kind])
             limits.labels(kind).set(width * most)
+        if self._encoder is not None:
+            waiting = (shard.texts_waiting(self._encoder.number) for shard in shards.values())
+            self._metrics.texts_waiting.set(sum(waiting))
 
     def _fold(self, shard: ItemShard, message: Message) -> list[int]:
         """Apply one record; return the log times of the events that name an item here."""

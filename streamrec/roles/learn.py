@@ -17,6 +17,7 @@ from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
 from streamrec.state.item_table import ItemTable
+from streamrec.text.encoder import open_encoder
 from streamrec.transport.client_settings import MAX_MESSAGE_BYTES
 from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.open_kafka import open_kafka
@@ -54,6 +55,8 @@ def open_stages(settings: Settings, metrics: Metrics) -> list[Stage]:
     """Connect both stages; raises when topics, Redis and settings do not fit together."""
     kafka = settings.kafka
     check_record_size(settings)
+    encoder = open_encoder(settings.text.model)
+    logger.info("texts of items", extra={"model": settings.text.model})
     counts = check_topics(kafka)
     users_log = open_kafka(kafka, f"{kafka.group}-users")
     users_store, items_store = Store(settings.redis), Store(settings.redis)
@@ -73,7 +76,7 @@ def open_stages(settings: Settings, metrics: Metrics) -> list[Stage]:
     state = StateReport(users_store, shards, metrics)
     users = UserLearner(settings, users_log, users_store, feed, state, metrics)
     items_log = open_kafka(kafka, f"{kafka.group}-items")
-    items = ItemLearner(settings, items_log, items_store, metrics)
+    items = ItemLearner(settings, items_log, items_store, metrics, encoder)
     linger = settings.batches.item_linger_seconds
     return [
         Stage("user", users_log, users, settings, metrics, store=users_store),

@@ -66,6 +66,9 @@ class Learner(Protocol):
     def pass_over(self, partition: Partition, offset: int, shard: Any) -> None:
         """Store that nothing comes before `offset`: markers of transactions, compacted messages."""
 
+    def between(self, shards: Mapping[Partition, Any]) -> None:
+        """Do what no event waits for, once a turn; raises as `learn` does."""
+
     def report(self, shards: Mapping[Partition, Any]) -> None:
         """Set the gauges."""
 
@@ -170,6 +173,7 @@ class Stage:
         )
         polled = time.monotonic()
         self._learn(batches)
+        self._learner.between({p: s for p, s in self.shards.items() if p not in self._waiting})
         if not self._waiting:
             self._failures = 0
         now = self._turned = time.monotonic()

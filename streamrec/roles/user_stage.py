@@ -151,6 +151,9 @@ class UserLearner:
         self._metrics.blend_samples.inc(len(looked.samples))
         return looked
 
+    def between(self, shards: Mapping[Partition, UserShard | MetadataShard]) -> None:
+        """Nothing waits."""
+
     def report(self, shards: Mapping[Partition, UserShard | MetadataShard]) -> None:
         """Set the gauges."""
         users = [s for s in shards.values() if isinstance(s, UserShard)]

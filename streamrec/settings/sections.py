@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from streamrec.errors import ConfigurationError
 from streamrec.settings.neural import NeuralSettings
+from streamrec.settings.text import TextSettings
 from streamrec.settings.types import (
     Count,
     Length,
@@ -263,6 +264,7 @@ class CommonSettings(Section, frozen=True, kw_only=True):
     events: EventSettings = EventSettings()
     users: UserSettings = UserSettings()
     items: ItemSettings = ItemSettings()
+    text: TextSettings = TextSettings()
     blend: BlendSettings = BlendSettings()
     neural: NeuralSettings = NeuralSettings()
     lists: ListSettings = ListSettings()

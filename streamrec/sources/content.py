@@ -1,11 +1,14 @@
-"""Content: an item's title, categories and text as a hashed TF-IDF vector of unit length.
+"""Content: an item's title, categories and text as a vector of unit length.
 
 Score of j: the cosine of its vector with the weighted mean of those of the user's latest items.
 
-Each word w adds sign(w) sqrt(tf_w) idf_w at a place that its hash gives (Weinberger et al. 2009),
-idf_w = log(1 + n / (1 + df_w)) over the items known when the vector is made; a category counts as
-one word of weight 2. Similar texts get similar vectors, so an item can be found from its metadata
-before its first click.
+With an encoder (docs/text.md): its vector, less the mean, on the main directions of those known,
+both by the vectors known when their number last doubled; no opinion of an item without one.
+
+Without: hashed TF-IDF. Each word w adds sign(w) sqrt(tf_w) idf_w at a place that its hash gives
+(Weinberger et al. 2009), idf_w = log(1 + n / (1 + df_w)) over the items known when the vector is
+made; a category counts as one word of weight 2. Similar texts get similar vectors, so an item can
+be found from its metadata before its first click.
 """
 
 import math
@@ -22,6 +25,7 @@ from streamrec.settings.types import Section
 from streamrec.sources.factors import mean_of
 from streamrec.sources.source import Shopper, Source
 from streamrec.state.schema import Column
+from streamrec.text.whiten import Whitening
 
 Array = NDArray[Any]
 WORD = re.compile(r"\w+", re.UNICODE)
@@ -31,7 +35,7 @@ MOST_KNOWN = 200_000
 
 
 class ContentSettings(Section, frozen=True, kw_only=True):
-    """Titles, categories and texts of items, as hashed TF-IDF vectors."""
+    """Titles, categories and texts of items, as vectors."""
 
     size: Annotated[int, Meta(ge=0, le=1024)] = 64
     """Length of an item's vector; 0 switches this source off."""
@@ -42,11 +46,16 @@ class Content(Source):
 
     name, section = "content", "content"
     Settings = ContentSettings
+    follows = "texts"
     in_blend = "raw"
     vectors = "content"
 
     def __init__(self, settings: Any) -> None:
         self._size = settings.content.size
+        self._hashed = settings.text.hashed()
+        self._shorter: Whitening | None = None
+        self._known = 0  # vectors when that was made
+        self._silent: Array = np.zeros(0, np.int64)
         factors = settings.factors
         self._context, self._by = factors.context, (factors.context_decay, 1.0)
 
@@ -56,7 +65,7 @@ class Content(Source):
 
     def columns(self) -> Sequence[Column]:
         """Return, for readers alone, the vector: of unit length, or zero."""
-        return (Column("content", "<f4", self._size, "catalogue", stored=False),)
+        return (Column("content", "<f4", self._size, "texts", stored=False),)
 
     def memory(self) -> "Words":
         """Return counts of items by word."""
@@ -64,9 +73,24 @@ class Content(Source):
 
     def describe(self, arrays: Any, row: int, entry: Any, memory: Any) -> None:
         """Make the item's vector."""
-        if self._size:
+        if self._size and self._hashed:
             vector = memory.vector(row, entry.title, entry.categories, entry.text)
             arrays.content[row] = vector
+
+    def follow(self, arrays: Any, rows: Array, theirs: Any, source: Array) -> None:
+        """Shorten vectors; all of them, by new directions, when twice as many are known."""
+        if not self._size or self._hashed:
+            return
+        known = int(np.count_nonzero(arrays.text_by))
+        if self._shorter is None or known >= 2 * self._known:
+            self._shorter = Whitening.of(arrays.text, self._size, plain=True)
+            self._known, rows = known, np.flatnonzero(arrays.text_by)
+        arrays.content[rows] = self._shorter.apply(arrays.text[rows])
+
+    def prepare(self, table: Any) -> None:
+        """Note of which items nothing is known."""
+        if not self._hashed:
+            self._silent = np.flatnonzero(table.table.arrays.text_by[: len(table.table)] == 0)
 
     def score_all(self, arrays: Any, users: Sequence[Shopper], out: Array) -> None:
         """Fill out with the cosines; nothing is said to whom nothing is known of."""
@@ -76,6 +100,7 @@ class Content(Source):
         said: list[bool] = profiles.any(axis=1).tolist()  # type: ignore[assignment]
         if any(said):
             np.matmul(profiles, arrays.content[: out.shape[1]].T, out=out)
+            out[:, self._silent] = np.nan
         for k, knows in enumerate(said):
             if not knows:
                 out[k] = np.nan

@@ -37,6 +37,7 @@ class Follower:
         self.table = table
         self._rows: dict[str, tuple[KeyIndex, Array]] = {}  # table rows of a shard's rows
         kinds = table.schema.kinds.values() if table.with_lists else ()
+        self._plain = [k.name for k in kinds if not k.lists and k.name != ITEMS]
         self._lists = [Lists(kind, table) for kind in kinds if kind.lists and kind.lists[0].width]
 
     def refresh(self, shard: ItemShard) -> None:
@@ -50,6 +51,9 @@ class Follower:
         rows = self._rows_of(shard)
         at = take_changed(items.named(ITEMS_CHANGED), len(rows))
         table.take(ITEMS, rows[at], items, at)
+        for kind in self._plain:
+            at = take_changed(items.named(changed_of(kind)), len(rows))
+            table.take(kind, rows[at], items, at)
         for lists in self._lists:
             at = self._copy_lists(lists, shard, rows)
             table.follow(lists.kind, rows[at], items, at)

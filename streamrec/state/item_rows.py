@@ -8,12 +8,17 @@ from numba import njit
 from streamrec.errors import UnknownVersion
 from streamrec.sources.source import Source
 from streamrec.state.schema import Arrays, Column, Kind, kinds_of, signature
+from streamrec.text.words import WIDTH
 
-ITEMS, CATALOGUE, BLEND = "items", "catalogue", "blend"
-"""Kinds of rows: the fixed part of an item's row; its metadata as JSON; the learned blend."""
+ITEMS, TEXTS, CATALOGUE, BLEND = "items", "texts", "catalogue", "blend"
+"""Kinds of rows: the fixed part of an item's row; its text as a vector; its metadata as JSON; the
+learned blend."""
 FACTS = (
     Column("events", "<u4"),  # accepted events that name it
     Column("born", "<i8"),  # event time of the first one, ms; 0: none yet
+    Column("text_of", "<u8", table=""),  # address of its text; 0: it has none
+    Column("text_by", "<u8", 0, TEXTS),  # that of the vector's text xor the encoder; 0: none yet
+    Column("text", "|i1", WIDTH, TEXTS),  # the vector, as text/words.py stores it
 )
 BOUNDS = {
     ITEMS: "factors.size",

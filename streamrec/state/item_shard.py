@@ -15,7 +15,7 @@ from streamrec.sources.popularity import LONG, half_lives_ms
 from streamrec.sources.registry import sources_of
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.sources.source import having
-from streamrec.state import schema
+from streamrec.state import schema, texts
 from streamrec.state.item_rows import (
     BLEND,
     CATALOGUE,
@@ -60,6 +60,7 @@ class ItemShard:
         self._blend_changed = False
         self._catalogue: Rows = {}
         self._deleted: list[bytes] = []
+        self.texts_wait = True  # some texts may have no vector
         self.index = KeyIndex()
         self.items = self.schema.owned(1024)
 
@@ -80,8 +81,7 @@ class ItemShard:
             source.learn(self.items, what)
         for offset, key, entry in header.metadata:
             if offset >= mark:
-                self._add(np.array([key], np.uint64))
-                self._catalogue[_field(key)] = entry
+                self._describe(key, entry)
         for offset, sample in header.samples:
             if offset >= mark:
                 self._learn_blend(sample)
@@ -99,6 +99,34 @@ class ItemShard:
                 "events; see docs/guarantees.md"
             )
         return mark
+
+    def _describe(self, key: int, entry: bytes) -> None:
+        """Take in an item's metadata."""
+        keys = np.array([key], np.uint64)
+        self._add(keys)
+        self._catalogue[_field(key)] = entry
+        self.texts_wait |= texts.want(self.items, int(self.index.rows(keys)[0]), entry)
+
+    def unencoded(self, number: int, most: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """Return keys and text addresses of items without a vector by an encoder, `most` of them.
+
+        number: the encoder's. Vectors by any other are taken out.
+        """
+        at = texts.waiting(self.items, self.index.size, number)
+        texts.forget(self.items, at)
+        self.texts_wait = len(at) > 0
+        return self.index.keys[at[:most]], self.items.text_of[at[:most]]
+
+    def texts_waiting(self, number: int) -> int:
+        """Return how many items have a text without a vector by an encoder."""
+        return len(texts.waiting(self.items, self.index.size, number))
+
+    def encoded(self, keys: Array, addresses: Array, vectors: Array, number: int) -> int:
+        """Take in vectors int8[n, WIDTH] of texts; return of how many items it is the text now."""
+        at = self.index.rows(keys)
+        still = (at >= 0) & (self.items.text_of[at] == addresses)
+        texts.keep(self.items, at[still], vectors[still], number)
+        return int(still.sum())
 
     def _learn_blend(self, sample: bytes) -> None:
         blend = self.blend or LearnedBlend(blend_rules(self.settings))

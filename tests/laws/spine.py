@@ -15,6 +15,7 @@ from streamrec.roles.state_report import StateReport
 from streamrec.roles.user_stage import UserLearner
 from streamrec.settings.sections import KafkaSettings, Settings
 from streamrec.state.item_table import ItemTable
+from streamrec.text.words import Encoder
 from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.kafka_log import Partition
 from streamrec.transport.redis_keys import Shards
@@ -41,6 +42,7 @@ class Spine:
         self.metrics = Metrics(CollectorRegistry())
         self.store = Store(self.settings.redis)
         self.shards: Shards = self.store.declare(1, parts, 1, self.settings.factors.size)
+        self.encoder: Encoder | None = None
         self.start()
 
     def start(self) -> None:
@@ -51,7 +53,7 @@ class Spine:
         self.learner = UserLearner(
             self.settings, self.users_log, self.store, self.feed, state, self.metrics
         )
-        items = ItemLearner(self.settings, self.items_log, self.store, self.metrics)
+        items = ItemLearner(self.settings, self.items_log, self.store, self.metrics, self.encoder)
         self.users = Stage("user", self.users_log, self.learner, self.settings, self.metrics)
         self.items = Stage("item", self.items_log, items, self.settings, self.metrics)
         for stage, log, learner in (

@@ -146,6 +146,7 @@ def test_the_keys_of_one_commit_share_a_slot(store: Store, plain: Any) -> None:
         meta = {k.decode(): v.decode() for k, v in world.metas[name].items()}
         commits.append(Commit(name, None, meta, world.rows[name], due=due, feed=entry))
     kinds = {"u0": "meta users rings due", "m0": "meta"}
+    world.rows["i0"]["texts"][b"12345678"] = world.rows["i1"]["texts"][b"12345678"] = b"a vector"
     rows = " ".join(world.items[0].schema.kinds)
     kinds |= {name: f"meta {rows} catalogue feed" for name in ("i0", "i1")}
     kinds["i1"] += " blend"

@@ -244,7 +244,7 @@ def test_all_kinds_of_rows_are_stored_and_the_blend_only_when_it_learnt() -> Non
     assert all(
         twins.rows[n][kind]
         for n in range(PARTS)
-        for kind in (*twins.table.schema.kinds, "catalogue")
+        for kind in {*twins.table.schema.kinds, "catalogue"} - {"texts"}  # no item has any
     )
     owner = blend_owner(PARTS)
     assert list(twins.rows[owner]["blend"]) == [BLEND_KEY]

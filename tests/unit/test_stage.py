@@ -66,6 +66,9 @@ class FakeLearner:
     def pass_over(self, partition: Partition, offset: int, shard: FakeShard) -> None:
         shard.offset = self.stored[partition] = offset
 
+    def between(self, shards: Mapping[Partition, Any]) -> None:
+        pass
+
     def report(self, shards: Mapping[Partition, Any]) -> None:
         self.reports += 1
 
