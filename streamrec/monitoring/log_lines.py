@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 from urllib.parse import urlsplit, urlunsplit
 
-from streamrec.settings.sections import LoggingSettings
+from streamrec.settings.logs import LoggingSettings
 
 NOISY = ("kafka", "confluent_kafka", "asyncio")
 """Libraries that log what they retry; at level info only their warnings are shown."""

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from streamrec.errors import ConfigurationError
+from streamrec.settings.logs import LoggingSettings
 from streamrec.settings.neural import NeuralSettings
 from streamrec.settings.text import TextSettings
 from streamrec.settings.types import (
@@ -22,7 +23,7 @@ from streamrec.settings.types import (
     Share,
     Size,
     Topic,
-)
+)  # fmt: skip
 from streamrec.sources.registry import SOURCES, all_sources
 
 
@@ -241,15 +242,6 @@ class MetricsSettings(Section, frozen=True, kw_only=True):
     """Address to listen on."""
     port: Annotated[int, Meta(ge=0, le=65_535)] = 9464
     """Port of learn; score has the next, then train, serve; a taken one: 10 further; 0: none."""
-
-
-class LoggingSettings(Section, frozen=True, kw_only=True):
-    """Structured logs on standard error."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    """debug, info, warning or error."""
-    format: Literal["text", "json"] = "text"
-    """text, or json: one object a line."""
 
 
 class CommonSettings(Section, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from streamrec.monitoring.log_lines import set_up_logs, without_password
-from streamrec.settings.sections import LoggingSettings
+from streamrec.settings.logs import LoggingSettings
 
 pytestmark = pytest.mark.usefixtures("logging_kept")
 
