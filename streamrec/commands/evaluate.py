@@ -60,6 +60,9 @@ def evaluate(
     ] = "",
     staleness: Annotated[bool, typer.Option("--staleness", help="Repeat at six lags.")] = False,
     ablation: Annotated[bool, typer.Option("--ablation", help="Repeat without each.")] = False,
+    shelf: Annotated[
+        bool, typer.Option("--shelf", help="Only: how well items with few events are found.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="factors.seed")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page with plots.")] = None,
@@ -73,6 +76,8 @@ def evaluate(
     from streamrec.files.items import read_items
     from streamrec.sources.registry import names_of
 
+    if shelf and (items is None or report is not None):
+        raise ConfigurationError("--shelf needs --items, and has no --report.")
     options: Options = ctx.obj
     settings, given = options.load()
     table = _read(events, reading)
@@ -93,7 +98,7 @@ def evaluate(
     plan = Plan(
         limit, warm_up, _names("--types", types), lag, workers,
         _names("--peers", ",".join(PEERS) if peers.strip() == "all" else peers, PEERS),
-        _names("--compare", compare, OTHER_BLENDS), staleness, ablation,
+        _names("--compare", compare, OTHER_BLENDS), staleness, ablation, shelf,
     )  # fmt: skip
     for file in filter(None, (json_file, report)):
         _check_writable(file)  # else hours of work could not be written
@@ -110,14 +115,17 @@ def _evaluated(
     settings: "Settings", table: "EventTable", catalogue: "Mapping[str, Item]", plan: "Plan"
 ) -> dict[str, Any]:
     from streamrec.evaluation.evaluate import Dataset, evaluate_all, fitted, parse_lag
+    from streamrec.evaluation.shelf import evaluate_shelf
 
     parse_lag(plan.lag)
-    named = [catalogue[name] for name in table.item_names if name in catalogue]
-    encoder = texts_encoded(settings.text.model, named)
+    named = catalogue if plan.shelf else catalogue.keys() & set(table.item_names)
+    encoder = texts_encoded(settings.text.model, [catalogue[name] for name in named])
     dataset = Dataset(table, catalogue, frozenset(plan.types or table.type_names), encoder)
     settings, remarks = fitted(settings, dataset)
     for remark in remarks:
         say(remark)
+    if plan.shelf:
+        return evaluate_shelf(settings, dataset, plan, _with_bar)
     return evaluate_all(settings, dataset, plan, time.monotonic, _with_bar)
 
 

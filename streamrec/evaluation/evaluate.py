@@ -43,6 +43,7 @@ class Plan(NamedTuple):
     blends: tuple[str, ...] = ()
     staleness: bool = False
     ablation: bool = False
+    shelf: bool = False
 
 
 class Dataset(NamedTuple):
@@ -88,7 +89,7 @@ def evaluate(
     first, every = int(count * plan.warm_up), max(1, min(1000, count // 40))
     run = _Run(settings, dataset, plan)
     started = clock()
-    for n, event in enumerate(shown(_events(table, count), count)):
+    for n, event in enumerate(shown(events_of(table, count), count)):
         if n == first:
             started = clock()
         run.step(n, event, scored=n >= first)
@@ -218,7 +219,8 @@ def _without(settings: Settings, source: str) -> Settings:
     return replace(settings, blend=replace(settings.blend, off=(*settings.blend.off, source)))
 
 
-def _events(table: EventTable, count: int) -> Iterator[Event]:
+def events_of(table: EventTable, count: int) -> Iterator[Event]:
+    """Yield the first `count` events of a log."""
     columns = zip(
         table.users[:count].tolist(), table.items[:count].tolist(), table.types[:count].tolist(),
         table.ts[:count].tolist(), strict=True,

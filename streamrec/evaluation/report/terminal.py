@@ -13,6 +13,14 @@ MAIN = "recall@20"
 def in_words(result: Mapping[str, Any]) -> Iterator[str | Table]:
     """Yield the figures of one evaluation, for people."""
     protocol = result["protocol"]
+    if "shelf" in result:
+        yield (
+            f"{protocol['file']}: items with few events, ranked among themselves; recall@20 after "
+            f"the first {protocol['warm_up']:.0%} of {result['events']:,} events, profile "
+            f"{protocol['profile']}."
+        )
+        yield _shelf(result["shelf"])
+        return
     yield (
         f"{protocol['file']}: {result['events']:,} events, {result['scored']:,} scored after the "
         f"first {protocol['warm_up']:.0%}, full catalogue of {protocol['items']:,} items, "
@@ -64,6 +72,15 @@ def _slices(slices: Mapping[str, Any]) -> Table:
                 name, f"{slices[name]['scored']:,}", f"{sources['blend'][MAIN]:.4f}",
                 f"{others[best]:.4f}" if others else "", best,
             )  # fmt: skip
+    return table
+
+
+def _shelf(groups: list[dict[str, Any]]) -> Table:
+    heads = [f"{one['items']}: {one['events']:,} of {one['on_shelf']:,} items" for one in groups]
+    table = _table("by", tuple(heads))
+    for method in dict.fromkeys(method for one in groups for method in one[MAIN]):
+        cells = (one[MAIN].get(method) for one in groups)
+        table.add_row(method, *("" if cell is None else f"{cell:.4f}" for cell in cells))
     return table
 
 

@@ -1,0 +1,153 @@
+"""The shelf of new items: how well those with few events are found among themselves.
+
+In full lists popular items take the first places, so what texts are worth for new items hardly
+shows there. Here all items of the file are announced first; each event on an item that has had
+fewer than FEW is then ranked among all such items, and learnt.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrec.evaluation.evaluate import Dataset, Plan, Shown, events_of
+from streamrec.events.event import Event
+from streamrec.flow import Flow, deliver, load
+from streamrec.settings.sections import Settings
+from streamrec.sources.content import Words
+from streamrec.sources.factors import mean_of
+from streamrec.sources.source import Shopper
+from streamrec.text.words import Array
+
+FEW = 5
+TOP = 20
+LEAST = 2 * TOP
+"""Items on the shelf: with fewer, chance alone finds half of them."""
+HASHED = 64
+"""Length of the vectors of hashed words."""
+GROUPS = ("never clicked", "1 to 4 events")
+TEXT_WEIGHTS = (0.5, 1.0)
+"""Of the text's z-score, added to that of the factors."""
+
+
+def evaluate_shelf(
+    settings: Settings, dataset: Dataset, plan: Plan, shown: Shown
+) -> dict[str, Any]:
+    """Return for each group of items the share of its events found in the first TOP, by method."""
+    run, table = _Shelf(settings, dataset), dataset.events
+    count = min(len(table), plan.limit or len(table))
+    for n, event in enumerate(shown(events_of(table, count), count)):
+        run.step(event, scored=n >= plan.warm_up * count and event.type in dataset.types)
+    protocol = {
+        "file": table.name, "profile": settings.profile, "warm_up": plan.warm_up,
+        "texts": dataset.encoder.name if dataset.encoder else "hashed",
+    }  # fmt: skip
+    groups = [run.summary(group) for group in GROUPS]
+    return {"protocol": protocol, "events": count, "shelf": groups}
+
+
+class _Shelf:
+    """One pass over a log, all of its items announced before."""
+
+    def __init__(self, settings: Settings, dataset: Dataset) -> None:
+        self._flow = Flow(settings, encoder=dataset.encoder)
+        self._settings, self._encoder = settings, dataset.encoder
+        self._found: dict[str, dict[str, list[float]]] = {group: {} for group in GROUPS}
+        self._sizes: dict[str, list[int]] = {group: [] for group in GROUPS}
+        words, hashed = Words(HASHED), []
+        for item in dataset.items.values():
+            self._flow.announce(item)
+        self._flow.follow()
+        table = self._flow.table
+        self._known = np.array([table.row(name) for name in dataset.items], np.int64)
+        for item in dataset.items.values():  # counted first, so that idf is that of all
+            words.vector(table.row(item.item), item.title, item.categories, item.text)
+        for row, item in zip(self._known.tolist(), dataset.items.values(), strict=True):
+            hashed.append(words.vector(row, item.title, item.categories, item.text))
+        self._hashed = np.zeros((len(table), HASHED), np.float32)
+        self._hashed[self._known] = hashed
+
+    def step(self, event: Event, scored: bool) -> None:
+        """Rank the event's item if it is on the shelf, then learn the event."""
+        flow = self._flow
+        shard = flow.users[0]
+        decoded = [(shard.offset, event.ts, event)]
+        load(shard, decoded, lambda users: [None] * len(users))
+        target = flow.table.row_of.get(event.item, -1)
+        if scored and target >= 0 and flow.table.arrays.events[target] < FEW:
+            self._rank(shard.users.row(event.user), event.user, target)
+        fold = shard.fold(decoded, shard.offset + 1, flow.table)
+        shard.users.committed()
+        deliver(flow.items, fold.records)
+        flow.follow()
+
+    def _rank(self, row: Any, name: str, target: int) -> None:
+        lists, table = self._flow.prepared(), self._flow.table
+        shopper = lists.shopper(row, table, name)
+        events = table.arrays.events
+        on = np.setdiff1d(self._known[events[self._known] < FEW], shopper.excluded)
+        at = np.searchsorted(on, target)
+        if not len(shopper.history) or len(on) < LEAST or at == len(on) or on[at] != target:
+            return
+        group = GROUPS[int(events[target] > 0)]
+        self._sizes[group].append(len(on))
+        for method, scores in self._scores(shopper, on).items():
+            found = float(rank_of(scores, int(at)) < TOP)
+            self._found[group].setdefault(method, []).append(found)
+
+    def _scores(self, shopper: Shopper, on: Array) -> dict[str, Array]:
+        """Return float[len(on)] by each method."""
+        arrays, n = self._flow.table.arrays, len(self._flow.table)
+        said = {}
+        for source in self._flow.lists.sources:
+            if source.name in ("factors", "content"):
+                out = np.full((1, n), np.nan, np.float32)
+                source.score_all(arrays, [shopper], out)
+                said[source.name] = out[0, on]
+        factors, content = said["factors"], said["content"]
+        hashed = self._by_hashed_words(shopper, on)
+        if self._encoder is None:
+            return {"hashed words": hashed, "factors": factors} | both(factors, hashed)
+        of_texts = {"hashed words": hashed, self._encoder.name: content}
+        return of_texts | {"factors": factors} | both(factors, content)
+
+    def _by_hashed_words(self, shopper: Shopper, on: Array) -> Array:
+        of, profile = self._settings.factors, np.zeros(HASHED, np.float32)
+        past = shopper.history[: of.context]
+        mean_of(self._hashed, past[past < len(self._hashed)], (of.context_decay, 1.0), profile)
+        scores: Array = self._hashed[on] @ profile
+        return scores
+
+    def summary(self, group: str) -> dict[str, Any]:
+        """Return the figures of one group."""
+        sizes, found = self._sizes[group], self._found[group]
+        chance = float(np.mean([TOP / size for size in sizes])) if sizes else float("nan")
+        recall = {method: float(np.mean(hits)) for method, hits in found.items()}
+        items = float(np.mean(sizes)) if sizes else 0.0
+        return {
+            "items": group, "events": len(sizes), "on_shelf": round(items),
+            f"recall@{TOP}": {"chance": chance, **recall},
+        }  # fmt: skip
+
+
+def both(factors: Array, text: Array) -> dict[str, Array]:
+    """Return the factors' z-score plus the text's, at each weight."""
+    z, t = z_score(factors), z_score(text)
+    return {f"factors + {weight:g} text": z + weight * t for weight in TEXT_WEIGHTS}
+
+
+def z_score(scores: Array) -> NDArray[np.float64]:
+    """Return scores less their mean, over their deviation; 0 where there is none."""
+    known = ~np.isnan(scores)
+    out = np.zeros(len(scores))
+    if known.any():
+        said = scores[known].astype(np.float64)
+        out[known] = (said - said.mean()) / max(1e-9, float(said.std()))
+    return out
+
+
+def rank_of(scores: Array, at: int) -> float:
+    """Return the rank of entry `at`, 0 best, ties in the middle; NaN is below all."""
+    filled = np.where(np.isnan(scores), -np.inf, scores)
+    above, level = (filled > filled[at]).sum(), (filled == filled[at]).sum()
+    return float(above + (level - 1) / 2.0)
