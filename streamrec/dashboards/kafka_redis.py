@@ -49,15 +49,15 @@ NOW = Row(
             "s",
             quantile(0.99, "commit_seconds"),
             above(0.05, 0.5),
-            3,
+            0,
         ),
         stat(
-            "Kafka acknowledges after, 99 %",
+            "Kafka acknowledges, 99 %",
             "Of a batch's updates, on all replicas. Above 100 ms every list comes later by it.",
             "s",
             quantile(0.99, "flush_seconds"),
             above(0.1, 1),
-            3,
+            0,
         ),
         stat(
             "Messages not learnt",

@@ -128,7 +128,7 @@ class Site:
         return Child(name, command, self._folder / f"{name}.log")
 
 
-def calm(site: Site, seconds: float = 90.0) -> None:
+def calm(site: Site, seconds: float = 240.0) -> None:
     """Wait until nothing fires and everything is learnt."""
     wait_until(lambda: not site.prometheus.firing(), seconds, lambda: site.prometheus.firing())
     time.sleep(1.0)

@@ -142,7 +142,12 @@ CAUSES = [
     Cause("another schema", lambda site: sending(site, clicks.unknown_type), "StreamrecRejects"),
     Cause("sent twice", lambda site: sending(site, clicks.duplicates), "StreamrecDuplicates"),
     Cause("one user floods", lambda site: sending(site, clicks.flood), "StreamrecFlood"),
-    Cause("score stutters", slow_scorer, "StreamrecFreshnessBurn"),
+    Cause(  # while it is frozen it does not answer Prometheus either
+        "score stutters",
+        slow_scorer,
+        "StreamrecFreshnessBurn",
+        frozenset({"StreamrecListsStand", "StreamrecScoreDown"}),
+    ),
     Cause("tastes change", other_tastes, "StreamrecRecallFell", seconds=400.0),
 ]
 LAST = Cause(
