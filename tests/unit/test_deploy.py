@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from needs import needs
 
+from streamrec.settings.ports import ports_of
+from streamrec.settings.sections import MetricsSettings
+
 yaml = needs("yaml")
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
@@ -49,13 +52,21 @@ def test_the_same_grace_everywhere() -> None:
     assert "TimeoutStopSec=15" in (ROOT / "deploy/systemd/streamrec@.service").read_text()
 
 
+def test_each_role_is_asked_at_its_own_port() -> None:
+    for role in ("learn", "score"):
+        port = ports_of(MetricsSettings(), role)[0]
+        text = (ROOT / f"deploy/kubernetes/base/{role}.yaml").read_text()
+        assert f'prometheus.io/port: "{port}"' in text and f"containerPort: {port}" in text
+        assert f"port: {port}" in (ROOT / "deploy/kubernetes/base/network.yaml").read_text()
+
+
 def test_prometheus_asks_the_services_of_the_compose_file() -> None:
     found = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
     jobs = {job["job_name"]: job["dns_sd_configs"][0] for job in found["scrape_configs"]}
     assert set(jobs) == {"streamrec-learn", "streamrec-score"}
     for job, discovery in jobs.items():
         assert job == f"streamrec-{discovery['names'][0]}" and discovery["names"][0] in SERVICES
-        assert discovery["port"] == 9464
+        assert discovery["port"] == ports_of(MetricsSettings(), discovery["names"][0])[0]
     source = yaml.safe_load(
         (ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text()
     )["datasources"][0]
