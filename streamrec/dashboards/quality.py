@@ -68,7 +68,7 @@ GOOD = Row(
             0,
         ),
         stat(
-            "Better than the best single source",
+            "Better than any source",
             "Below -2 % the blend costs quality: pin the source (blend.weights), see `streamrec "
             "weights`.",
             "percentunit",
@@ -130,7 +130,7 @@ TIME = Row(
         ),
         Panel(
             "Clicks found now, longest first",
-            "The blend on top is right; another on top: see Better than the best single source.",
+            "The blend on top is right; another on top: see Better than any source.",
             "percentunit",
             (Query(f"sort_desc({recall(20)})", "{{source}}"),),
             NEUTRAL,

@@ -19,7 +19,7 @@ OUT = ROOT / "build" / "look"
 PAGE = ROOT / "build" / "look-page"
 DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 RULES = ROOT / "deploy" / "prometheus" / "streamrec.rules.yml"
-WIDTHS = {1500: 2700, 800: 2900}
+WIDTHS = {1500: 3400, 800: 3400}
 """Width of the window, and a height that holds the longest dashboard."""
 MINUTES = 4.0
 

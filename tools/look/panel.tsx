@@ -70,7 +70,7 @@ export function Drawing({ panel, frames, width, height, theme, span }: any) {
 function Heatmap({ frames, width, height, theme }: { frames: DataFrame[]; width: number; height: number; theme: GrafanaTheme2 }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
-    const rows = frames.map((one) => ({ le: Number(one.fields[1].labels!.le), counts: one.fields[1].values as (number | null)[] }));
+    const rows = frames.filter((one) => one.fields[1].labels!.le !== '+Inf').map((one) => ({ le: Number(one.fields[1].labels!.le), counts: one.fields[1].values as (number | null)[] }));
     rows.sort((one, other) => one.le - other.le);
     const columns = rows[0].counts.length, tall = (height - 16) / rows.length, wide = (width - 50) / columns;
     const own = rows.map((row, n) => row.counts.map((count, at) => Math.max(0, (count ?? 0) - (n ? rows[n - 1].counts[at] ?? 0 : 0))));
