@@ -213,10 +213,8 @@ class Stage:
         for partition in partitions:
             self._waiting.pop(partition, None)
             if self.shards.pop(partition, None) is not None:
-                logger.info(
-                    "partition released",
-                    extra={"stage": self.name, "partition": name_of(partition)},
-                )
+                fields = {"stage": self.name, "partition": name_of(partition)}
+                logger.info("partition released", extra=fields)
             self._watchdog.forget(partition)
             self.report.released(partition)
         self._metrics.rebalances.labels(self.name, "revoked").inc(len(partitions))

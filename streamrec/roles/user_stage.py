@@ -7,13 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from streamrec.errors import (
-    CommitConflict,
-    FoldFailed,
-    MessageRefused,
-    StoreError,
-    StreamrecError,
-)
+from streamrec.errors import CommitConflict, FoldFailed, MessageRefused, StoreError, StreamrecError
 from streamrec.events.event import EventDecoder, Rejected, decode_item
 from streamrec.flow import decode, due_users, load, teach, users_over
 from streamrec.monitoring.metrics import Metrics
