@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from streamrec.commands import topics
+from streamrec.commands import model, topics
 from streamrec.commands.audit import audit
 from streamrec.commands.demo import demo
 from streamrec.commands.doctor import doctor
@@ -23,6 +23,7 @@ from streamrec.commands.replay import replay
 from streamrec.commands.score import score
 from streamrec.commands.send import send
 from streamrec.commands.similar import similar
+from streamrec.commands.train import train
 from streamrec.commands.up import up
 from streamrec.commands.version import version
 from streamrec.commands.weights import weights
@@ -31,7 +32,7 @@ EXIT_CODES = """Exit codes: 0 done; 1 failed; 2 wrong usage; 65 stored or sent d
 69 Kafka or Redis is not there; 70 a child process died; 78 wrong configuration; 130 Ctrl-C.
 For audit: 0 all accounted for, 2 work is left, 3 the counts do not agree."""
 
-COMMANDS = (learn, score, up, demo, replay, send, recommend, similar, audit, export, doctor,
+COMMANDS = (learn, score, train, up, demo, replay, send, recommend, similar, audit, export, doctor,
             version, evaluate, explain, weights)  # fmt: skip
 
 app = typer.Typer(
@@ -44,10 +45,17 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(command)
-group = typer.Typer(help="Create or check the four Kafka topics.", no_args_is_help=True)
+group = typer.Typer(help="Create or check the Kafka topics.", no_args_is_help=True)
 group.command()(topics.create)
 group.command()(topics.check)
 app.add_typer(group, name="topics")
+group = typer.Typer(help="See and choose what orders the lists.", no_args_is_help=True)
+group.command("list")(model.list_)
+for each in (model.rollback, model.off, model.on):
+    group.command()(each)
+group.command()(model.show)
+group.command()(model.promote)
+app.add_typer(group, name="model")
 
 
 @app.callback()

@@ -81,6 +81,12 @@ class UnknownVersion(StreamrecError):
     exit_code = 65
 
 
+class RefusedVersion(StreamrecError):
+    """A version of the neural ranker is damaged, or made for something else."""
+
+    exit_code = 65
+
+
 class FoldFailed(StreamrecError):
     """A batch made the fold raise; its messages are tried again one by one."""
 

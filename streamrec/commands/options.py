@@ -15,7 +15,8 @@ from streamrec.errors import ConfigurationError, StreamrecError
 
 if TYPE_CHECKING:
     from streamrec.files.reading import Fields, Reading
-    from streamrec.settings.sections import FieldMapping, ItemMapping, Settings
+    from streamrec.settings.mappings import FieldMapping, ItemMapping
+    from streamrec.settings.sections import Settings
 
 
 _COLUMNS = "The file's names of user, item, type, ts, value, session, segment: user=customer"
@@ -117,7 +118,7 @@ def reading_of(
 ) -> "Reading":
     """Return how a file of events or of items is to be read; `columns` win over `mapping`."""
     from streamrec.files import reading
-    from streamrec.settings.sections import FieldMapping
+    from streamrec.settings.mappings import FieldMapping
 
     of_events = isinstance(mapping, FieldMapping)
     fields: Fields = reading.EVENT_FIELDS if of_events else reading.ITEM_FIELDS

@@ -42,7 +42,7 @@ def send(
 
 
 def _line(settings: "Settings", fields: dict[str, Any]) -> bytes:
-    from streamrec.settings.sections import FieldMapping
+    from streamrec.settings.mappings import FieldMapping
 
     if settings.events.mapping != FieldMapping():
         raise ConfigurationError(

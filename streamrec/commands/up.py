@@ -26,6 +26,7 @@ def up(
         Path | None,
         typer.Option("--targets", help="Where to tell Prometheus what runs (file_sd_configs)."),
     ] = None,
+    train: Annotated[bool, typer.Option(help="Train the neural ranker, where torch is.")] = True,
 ) -> None:
     """Run everything on this machine, with an embedded Kafka and Redis where none is given."""
     options: Options = ctx.obj
@@ -41,7 +42,7 @@ def up(
         try:
             with console.status("starting"):
                 local.start_servers(kafka, redis, partitions, usual_ports=True)
-                local.start_roles(learners, scorers)
+                local.start_roles(learners, scorers, train=train)
             targets = targets or local.folder / "prometheus.json"
             local.write_targets(targets)
             _print_addresses(console, local, kafka, redis)

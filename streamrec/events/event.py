@@ -30,7 +30,8 @@ from streamrec.events.checks import (
     refuse,
     unknown_type,
 )
-from streamrec.settings.sections import EventSettings, FieldMapping
+from streamrec.settings.mappings import FieldMapping
+from streamrec.settings.sections import EventSettings
 
 __all__ = [
     "Event",

@@ -83,6 +83,9 @@ def _kafka(settings: KafkaSettings, counts: dict[str, int]) -> Iterator[Finding]
     counts |= check_topics(settings)
     for topic, count in counts.items():
         yield Finding("ok", f"topic {topic}", f"{count} partitions, settings fit")
+    if settings.samples_topic not in counts:
+        next_step = "`train` learns nothing; run: streamrec topics create --partitions N"
+        yield Finding("warn", f"topic {settings.samples_topic}", f"it is missing; {next_step}")
 
 
 def _redis(settings: Settings, counts: dict[str, int]) -> Iterator[Finding]:

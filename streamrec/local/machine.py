@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,16 @@ class Local:
         create_topics(self.settings.kafka, partitions)
 
     def start_roles(
-        self, learn: int, score: int, announce: Callable[[str], object] = lambda text: None
+        self,
+        learn: int,
+        score: int,
+        announce: Callable[[str], object] = lambda text: None,
+        *,
+        train: bool = False,
     ) -> None:
         """Start the processes and wait until they are ready; raises StreamrecError after 120 s.
+
+        With `train`, one that trains, if torch is installed: nobody waits for it.
 
         One process compiles the kernels first, if they are not in numba's cache yet: otherwise
         every process would compile them, at the same time. `announce` is told so.
@@ -115,13 +123,17 @@ class Local:
         self.children.drop("warm")
         for role, count in (("learn", learn), ("score", score)):
             for n in range(1, count + 1):
-                name = f"{role}-{n}" if count > 1 else role
-                port = self._metrics_port(role)
-                self.ports[name] = port
-                arguments = ["-m", "streamrec.cli", role]
-                variable = str(setting_for(role, port))
-                self.children.start(name, arguments, STREAMREC_METRICS_PORT=variable)
+                self._start_role(role, f"{role}-{n}" if count > 1 else role)
         self._wait_until_ready()
+        if train and find_spec("torch") is not None:
+            self._start_role("train", "train")
+
+    def _start_role(self, role: str, name: str) -> None:
+        assert self.children is not None
+        self.ports[name] = port = self._metrics_port(role)
+        arguments = ["-m", "streamrec.cli", role]
+        variable = str(setting_for(role, port))
+        self.children.start(name, arguments, STREAMREC_METRICS_PORT=variable)
 
     def check(self) -> None:
         """Raise when a process, the broker or Redis has ended."""

@@ -13,6 +13,7 @@ from prometheus_client.process_collector import ProcessCollector
 from streamrec import __version__
 from streamrec.events.event import Reason
 from streamrec.monitoring.families import Families
+from streamrec.monitoring.neural_metrics import NeuralMetrics
 from streamrec.monitoring.stop_reasons import stop_reasons
 from streamrec.settings.sections import Settings
 
@@ -51,6 +52,7 @@ class Metrics:
         self._make_texts(families.of("learn"))
         self._make_quality(families)
         self._make_serving(families.of("score"))
+        self.neural = NeuralMetrics(families)
 
     def begin(self, settings: Settings, sources: Sequence[str]) -> None:
         """Name the process, and start what the settings have names for at 0."""
@@ -82,7 +84,7 @@ class Metrics:
             "redis_errors",
             "Failed Redis calls, by the loop that made them; item_table: a shard was not "
             "followed; report: for these metrics.",
-            op=(*STAGES, "score", "item_table", "report"),
+            op=(*STAGES, "score", "train", "item_table", "report"),
         )
         self.shards_stopped = of.gauge(
             "shards_stopped",

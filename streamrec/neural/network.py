@@ -26,14 +26,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from streamrec.neural.reading import PAST, Shape
+from streamrec.neural.reading import PAST, PROJECTED, WHITENED, Shape
 from streamrec.settings.neural import NeuralSettings
 
 LEAK = 0.1
-PROJECTED = 32
-"""Length of a projected text."""
-WHITENED = 64
-"""Directions of the texts that are read."""
 NOWHERE = -1e4
 """Score of a candidate that is not there."""
 Weights = dict[str, np.ndarray[Any, np.dtype[np.float32]]]

@@ -26,6 +26,8 @@ PAIR, FACT = 2.0, 4.0
 """Largest pair value and fact, so that a byte holds them."""
 PAST = 4
 """Facts of a past item: see past_facts."""
+PROJECTED, WHITENED = 32, 64
+"""Length of a projected text; directions of the texts that are read."""
 MINUTE_MS = 60_000.0
 
 
@@ -64,7 +66,7 @@ class Reader:
     def __init__(self, settings: Settings, sources: Sequence[Source]) -> None:
         self._pairing = [s for s in having("pairs", sources) if s.active()]
         vectors = [s.vectors for s in sources if s.vectors and s.active()]
-        self._vectors = vectors[0] if vectors else ""
+        self.vectors = vectors[0] if vectors else ""
         self._length = settings.content.size if vectors else 0
         neural = settings.neural
         self.shape = Shape(
@@ -101,7 +103,7 @@ class Reader:
             features.values[at], features.ranks[at], features.extras[at], features.history,
             features.silence,
         )  # fmt: skip
-        texts = getattr(arrays, self._vectors) if self._vectors else np.zeros((0, 0), np.float32)
+        texts = getattr(arrays, self.vectors) if self.vectors else np.zeros((0, 0), np.float32)
         return Reading(
             at, rows, past, log_p, facts_of(blend, best, log_p), pairs,
             ages_of(shopper, len(past)), *self._texts(texts, rows, past),

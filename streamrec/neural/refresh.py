@@ -41,14 +41,17 @@ class Period(NamedTuple):
 class Refresher:
     """The trainer's state: samples, the network, its running mean, what serves."""
 
-    def __init__(self, rules: NeuralSettings, shape: Shape, texts: Texts, known: Any) -> None:
+    def __init__(
+        self, rules: NeuralSettings, shape: Shape, texts: Texts, known: Any, device: str = "cpu"
+    ) -> None:
         """Start without a network.
 
-        texts: vectors of items by key; known: () -> float32[items, D], all texts known now.
+        texts: vectors of items by key; known: () -> float32[items, D], all texts known now;
+        device: on which it trains, "cpu" or "cuda": there with bfloat16 products.
         """
         torch.set_num_threads(rules.threads)
         self.rules, self.shape = rules, shape
-        self._texts, self._known = texts, known
+        self._texts, self._known, self._device = texts, known, device
         self.replay = Replay(shape, rules.tasks, rules.replay_samples, rules.seed)
         self.gate = Gate()
         self.number = 0
@@ -57,11 +60,26 @@ class Refresher:
         self.serving: Weights | None = None
         self._scorer: PairNetwork | None = None
 
-    def add(self, sample: Sample) -> bool:
-        """Take a sample in; say whether it can be learnt from."""
-        fits = self.replay.add(sample)
-        self._seen += fits
+    def resume(self, weights: Weights, number: int, seen: int, recent: tuple[float, ...]) -> None:
+        """Go on from the weights that refresh `number` made, after `seen` samples."""
+        self._trained = _Trained(self.rules, self.shape, self.rules.seed + number, self._device)
+        self._trained.start(weights)
+        self.number, self._seen, self.gate = number, seen, Gate(recent)
+
+    def add(self, sample: Sample, fresh: bool = True) -> bool:
+        """Take a sample in; say whether it can be learnt from. fresh: nothing learnt from it."""
+        fits = self.replay.add(sample, fresh)
+        self._seen += fits and fresh
         return fits
+
+    @property
+    def seen(self) -> int:
+        """Return how many new samples there were."""
+        return self._seen
+
+    def candidate(self) -> Weights | None:
+        """Return the weights that the next refresh judges."""
+        return self._trained.mean_weights() if self._trained is not None else None
 
     @property
     def due(self) -> bool:
@@ -80,7 +98,8 @@ class Refresher:
         every = self.rules.scratch_every
         anew = self._trained is None or bool(every and self.number % every == 0)
         if anew:
-            self._trained = _Trained(self.rules, self.shape, self.rules.seed + self.number)
+            seed = self.rules.seed + self.number
+            self._trained = _Trained(self.rules, self.shape, seed, self._device)
             self._trained.network.set_texts(torch.from_numpy(self._known()))
         which = self._drawn(fresh, anew)
         losses = self._learn(which)
@@ -88,7 +107,7 @@ class Refresher:
         return Period(self.number, decision, changed, losses, len(which))
 
     def _judge(self, fresh: Array) -> Decision:
-        mine = self._trained.mean_weights() if self._trained is not None else None
+        mine = self.candidate()
         batches = [fresh[x : x + JUDGED] for x in range(0, len(fresh), JUDGED)]
         read = [self.replay.batch(which, self._texts) for which in batches]
         live = np.concatenate([b["live"].numpy() for b in read])
@@ -130,10 +149,11 @@ class Refresher:
 class _Trained:
     """A network in training, its optimiser and the running mean of its weights."""
 
-    def __init__(self, rules: NeuralSettings, shape: Shape, seed: int) -> None:
+    def __init__(self, rules: NeuralSettings, shape: Shape, seed: int, device: str) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.network = PairNetwork(shape, rules)
+            self.network = PairNetwork(shape, rules).to(device)
+        self._device = device
         self._parameters = list(self.network.parameters())
         self._mean = [p.detach().clone() for p in self._parameters]
         self._steps = 0
@@ -143,18 +163,26 @@ class _Trained:
 
     def step(self, batch: dict[str, Any], lambdas: Any, candidates: int) -> Any:
         """Take one step; return the losses [tasks]."""
-        losses = self.network.loss(batch, batch["weights"], candidates)
+        batch = {name: tensor.to(self._device) for name, tensor in batch.items()}
+        with torch.autocast(self._device, torch.bfloat16, enabled=self._device != "cpu"):
+            losses = self.network.loss(batch, batch["weights"], candidates)
         self._optimizer.zero_grad()
-        (losses * lambdas).sum().backward()
+        (losses * lambdas.to(self._device)).sum().backward()
         torch.nn.utils.clip_grad_norm_(self._parameters, CLIP)
         self._optimizer.step()
         keep = EARLY if self._steps < EARLY_STEPS else MEAN
         torch._foreach_lerp_(self._mean, [p.data for p in self._parameters], 1.0 - keep)
         self._steps += 1
-        return losses.detach()
+        return losses.detach().float().cpu()
+
+    def start(self, weights: Weights) -> None:
+        """Begin with weights, and with them as the running mean."""
+        self.network.load(weights)
+        self._mean = [p.detach().clone() for p in self._parameters]
+        self._steps = EARLY_STEPS
 
     def mean_weights(self) -> Weights:
         """Return the running mean of the weights."""
         names = [name for name, _ in self.network.named_parameters()]
-        means = {n: m.numpy().copy() for n, m in zip(names, self._mean, strict=True)}
+        means = {n: m.cpu().numpy().copy() for n, m in zip(names, self._mean, strict=True)}
         return {**self.network.weights(), **means}

@@ -36,7 +36,7 @@ class Replay:
     def __len__(self) -> int:
         return self._size
 
-    def add(self, sample: Sample) -> bool:
+    def add(self, sample: Sample, fresh: bool = True) -> bool:
         """Keep a sample; say whether it has the shape that is read, and a task."""
         n, h, channels = sample.pairs.shape
         shape = self.shape
@@ -53,7 +53,8 @@ class Replay:
         a["facts"][at, :n], a["pairs"][at, :n, :h] = sample.facts, sample.pairs
         a["live"][at, :n], a["there"][at, :h] = True, True
         a["weights"][at] = np.array(tasks) * sample.weight
-        self.fresh.append(at)
+        if fresh:
+            self.fresh.append(at)
         return True
 
     def aged(self) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable, Sequence
 
 from streamrec.errors import ConfigurationError, StreamrecError
 from streamrec.flow import ID_BYTES, SAMPLE_BYTES, record_bytes
@@ -9,6 +10,7 @@ from streamrec.monitoring.health import serve_health
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.item_stage import ItemLearner
 from streamrec.roles.leave import stop_on_signals
+from streamrec.roles.sample_sender import SampleSender
 from streamrec.roles.stage import Stage
 from streamrec.roles.standstill import Standstill, watch
 from streamrec.roles.state_report import StateReport
@@ -34,7 +36,10 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
     stop = stop or stop_on_signals()
     metrics = Metrics(role="learn")
     warm_up(settings)
-    stages = open_stages(settings, metrics)
+    samples = SampleSender(
+        lambda: open_kafka(settings.kafka), settings.kafka.samples_topic, metrics
+    )
+    stages = open_stages(settings, metrics, samples.send)
     health = serve_health(
         settings.metrics,
         metrics,
@@ -47,11 +52,16 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
     watch(Standstill(stages, lambda: open_kafka(settings.kafka)), stop.wait)
     for thread in threads:
         thread.join()
+    samples.close()
     health.close()
     return exit_code(stages)
 
 
-def open_stages(settings: Settings, metrics: Metrics) -> list[Stage]:
+def open_stages(
+    settings: Settings,
+    metrics: Metrics,
+    send_samples: Callable[[Sequence[bytes]], object] = lambda samples: None,
+) -> list[Stage]:
     """Connect both stages; raises when topics, Redis and settings do not fit together."""
     kafka = settings.kafka
     check_record_size(settings)
@@ -74,7 +84,7 @@ def open_stages(settings: Settings, metrics: Metrics) -> list[Stage]:
     )
     metrics.begin(settings, names_of(settings))
     state = StateReport(users_store, shards, metrics)
-    users = UserLearner(settings, users_log, users_store, feed, state, metrics)
+    users = UserLearner(settings, users_log, users_store, feed, state, metrics, send_samples)
     items_log = open_kafka(kafka, f"{kafka.group}-items")
     items = ItemLearner(settings, items_log, items_store, metrics, encoder)
     linger = settings.batches.item_linger_seconds

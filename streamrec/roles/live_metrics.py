@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from streamrec.flow import ranks_of, samples_of
 from streamrec.monitoring.metrics import Metrics
+from streamrec.roles.click_samples import ClickSamples
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
 from streamrec.state import served
 from streamrec.state.user_shard import UserFold
-from streamrec.transport.redis_keys import POPULAR
+from streamrec.transport.redis_keys import POPULAR, reading_key, shown_key
 from streamrec.transport.redis_store import Store
 
 SAMPLE = 200
@@ -22,10 +23,11 @@ SAMPLE = 200
 
 
 class LookedUp(NamedTuple):
-    """int[clicks, lists] ranks, and samples for the learned blend."""
+    """int[clicks, lists] ranks; samples for the learned blend, and for the neural ranker."""
 
     ranks: NDArray[Any]
     samples: list[bytes]
+    neural: list[bytes]
     lists: Mapping[str, int]  # clicks on own, popular, none: what was looked up
 
 
@@ -36,6 +38,7 @@ class LiveMetrics:
         self._settings = settings
         self._store = store
         self._metrics = metrics
+        self._clicks = ClickSamples(settings, metrics)
         self.lists = ("blend", *names_of(settings))
 
     def look_up(self, fold: UserFold) -> LookedUp:
@@ -43,21 +46,27 @@ class LiveMetrics:
 
         A user without a list of their own is served the popular one.
         """
-        clicks = [e for (_, e), yes in zip(fold.accepted, fold.scorable, strict=True) if yes]
+        timed = [one for one, yes in zip(fold.accepted, fold.scorable, strict=True) if yes]
+        clicks = [event for _, event in timed]
         if not clicks:
-            return LookedUp(np.zeros((0, len(self.lists)), np.int64), [], {})
+            return LookedUp(np.zeros((0, len(self.lists)), np.int64), [], [], {})
         number = {user: n for n, user in enumerate(dict.fromkeys(e.user for e in clicks))}
-        *own, popular = self._store.shown([*number, POPULAR])
+        names = [*map(shown_key, (*number, POPULAR)), *map(reading_key, number)]
+        found = self._store.values(names)
+        own, popular, readings = found[: len(number)], found[len(number)], found[len(number) + 1 :]
         rows = [blob or popular for blob in own]
         now = time.time() * 1000.0
         for blob in filter(None, rows):
             age = max(0.0, now - served.shown_at(blob)) / 1000.0
             self._metrics.list_age_seconds.observe(age)
         which = np.array([number[event.user] for event in clicks], np.int64)
-        samples = samples_of(self._settings, clicks, [rows[n] for n in which.tolist()])
+        each = [rows[n] for n in which.tolist()]
+        samples = samples_of(self._settings, clicks, each)
+        neural = self._clicks.of(timed, each, [readings[n] for n in which.tolist()])
         kinds = ["own" if mine else "popular" if popular else "none" for mine in own]
         served_by = Counter(kinds[n] for n in which.tolist())
-        return LookedUp(ranks_of(rows, which, clicks, len(self.lists)), samples, served_by)
+        ranks = ranks_of(rows, which, clicks, len(self.lists))
+        return LookedUp(ranks, samples, neural, served_by)
 
     def count(self, looked: LookedUp) -> None:
         """Add ranks to the counters."""

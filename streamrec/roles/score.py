@@ -1,6 +1,7 @@
 """The role `score`: takes due users, makes their lists, publishes them. Any number may run."""
 
 import logging
+import math
 import random
 import secrets
 import threading
@@ -15,9 +16,12 @@ from streamrec.flow import times_shown_now
 from streamrec.monitoring.health import serve_health
 from streamrec.monitoring.metrics import Metrics
 from streamrec.ranking.lists import ListMaker, PublishedList, UserList
+from streamrec.roles.kept_readings import KeptReadings
 from streamrec.roles.leave import stop_on_signals
 from streamrec.roles.list_metrics import ListMetrics
 from streamrec.roles.state_report import StateReport
+from streamrec.roles.swap import Swap
+from streamrec.roles.wait import wait_for_shards
 from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
@@ -26,6 +30,7 @@ from streamrec.state.user_rows import UserRow, decode_user, no_user
 from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.redis_keys import POPULAR, Shards, item_shards, key, user_shards
 from streamrec.transport.redis_store import Store
+from streamrec.transport.versions import Versions
 
 logger = logging.getLogger(__name__)
 IDLE_SECONDS = 0.01
@@ -51,6 +56,7 @@ class Encoded(NamedTuple):
     offset: int  # of the user's last event that it knows; of the popular list, when it was made
     json: bytes
     shown: bytes  # for the learners
+    reading: bytes  # for the trainer; of most lists none
 
 
 class Scorer:
@@ -59,7 +65,6 @@ class Scorer:
     def __init__(self, settings: Settings, store: Store, shards: Shards, metrics: Metrics) -> None:
         self._settings = settings
         self._store = store
-        self._model = f"online-{shards.epoch}"
         self._users = user_shards(shards)
         self._metrics = metrics
         self._lists = ListMaker(settings)
@@ -71,11 +76,12 @@ class Scorer:
             lambda: ItemTable(settings, with_lists=True),
             settings.items.refresh_seconds,
         )
+        self._swap = Swap(settings, shards.epoch, Versions(store), self._lists, metrics)
+        self._kept = KeptReadings(settings, self._lists, metrics)
         self._popular_at = self._reported = 0.0
         self.ready = False
         self._turned = time.monotonic()
         metrics.begin(settings, self._lists.names)
-        metrics.model_info.labels(self._model).set(1)
         turns = metrics.turn_age_seconds.labels("score")
         turns.set_function(lambda: time.monotonic() - self._turned)
 
@@ -100,6 +106,7 @@ class Scorer:
     def step(self, now: float) -> bool:
         """Do one turn; say whether there may be more due users."""
         self._refresh(now)
+        self._swap.look(now)
         if now - self._reported >= REPORT_SECONDS:
             self._reported = now
             self._report(now)
@@ -182,7 +189,9 @@ class Scorer:
 
     def _publish(self, waiting: Sequence[Waiting], lists: Sequence[Encoded]) -> set[str]:
         """Publish each list; return the users whose list Redis refused."""
-        published = self._store.publish(lists, self._model, self._settings.lists.ttl_seconds)
+        ttl = self._settings.lists.ttl_seconds
+        read_ttl = math.ceil(self._settings.neural.task_seconds)
+        published = self._store.publish(lists, self._swap.state, ttl, read_ttl)
         done = time.time() * 1000.0
         failed = _refused([user.name for user in waiting], published)
         for user, ok in zip(waiting, published, strict=True):
@@ -202,7 +211,7 @@ class Scorer:
         [made] = self._lists.make([self._lists.shopper(no_user(), table)], table)
         popular = self._encoded(POPULAR, at, at, made, {})
         ttl = self._settings.lists.ttl_seconds
-        _refused([POPULAR], self._store.publish([popular], self._model, ttl))
+        _refused([POPULAR], self._store.publish([popular], self._swap.state, ttl))
 
     def _encoded(
         self, user: str, offset: int, at: int, made: UserList, before: Mapping[int, int]
@@ -213,8 +222,9 @@ class Scorer:
         sample = made.ranked.features.sample() if chosen and made.ranked else b""
         times = times_shown_now(made, before) if self._settings.lists.rotation else {}
         shown = encode_shown(at, made.shown, times, made.candidates, sample)
-        public = PublishedList(user, at, self._model, offset, made.items)
-        return Encoded(user, offset, msgspec.json.encode(public), shown)
+        public = PublishedList(user, at, self._swap.model, offset, made.items)
+        reading = b"" if user == POPULAR else self._kept.of(made, self._feed.table, at)
+        return Encoded(user, offset, msgspec.json.encode(public), shown, reading)
 
     def _report(self, now: float) -> None:
         self._state.report(now)
@@ -238,7 +248,7 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
     metrics = Metrics(role="score")
     warm_up(settings)
     store = Store(settings.redis)
-    shards = _wait_for_shards(store, stop)
+    shards = wait_for_shards(store, stop)
     if shards is not None:
         scorer = Scorer(settings, store, shards, metrics)
         health = serve_health(
@@ -251,17 +261,3 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
         health.close()
     store.close()
     return 0
-
-
-def _wait_for_shards(store: Store, stop: threading.Event) -> Shards | None:
-    """Return how the state is partitioned, once a learn process has said so."""
-    waited = 0
-    while not stop.is_set():
-        shards = store.shards()
-        if shards is not None:
-            return shards
-        if waited % 50 == 0:
-            logger.info("waiting for a learn process to declare the shards in Redis")
-        waited += 1
-        stop.wait(0.1)
-    return None

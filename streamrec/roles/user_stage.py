@@ -4,7 +4,7 @@ import logging
 import time
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from streamrec.errors import CommitConflict, FoldFailed, MessageRefused, StoreError, StreamrecError
@@ -56,18 +56,19 @@ class UserLearner:
         feed: ItemFeed,
         state: StateReport,
         metrics: Metrics,
+        send_samples: Callable[[Sequence[bytes]], object] = lambda samples: None,  # never waits
     ) -> None:
-        kafka = settings.kafka
-        self.topics = (kafka.events_topic, kafka.items_topic)
+        self.topics = (settings.kafka.events_topic, settings.kafka.items_topic)
         self._settings = settings
         self._log = log
         self._store = store
         self._feed = feed
         self._metrics = metrics
+        self._send_samples = send_samples
         self._live = LiveMetrics(settings, store, metrics)
         self._state = state
         self._decoder = EventDecoder(settings.events)
-        self._item_partitions = log.partitions(kafka.updates_topic)
+        self._item_partitions = log.partitions(settings.kafka.updates_topic)
         self._stored: dict[str, int | None] = {}  # offset in Redis, by shard
         self._suspects = Suspects()
 
@@ -117,9 +118,8 @@ class UserLearner:
         works = []
         for partition, next_offset in nexts.items():
             try:
-                works.append(
-                    self._fold(partition, fresh[partition], shards[partition], next_offset)
-                )
+                messages, shard = fresh[partition], shards[partition]
+                works.append(self._fold(partition, messages, shard, next_offset))
             except StoreError as error:
                 doubts[partition] = error
         doubts |= self._wrong_offsets(works)
@@ -135,6 +135,7 @@ class UserLearner:
                 doubts[work.partition] = error
         for looked in found:
             self._live.count(looked)
+            self._send_samples(looked.neural)
         if doubts:
             raise ShardsInDoubt(doubts)
 
@@ -233,9 +234,8 @@ class UserLearner:
             with self._metrics.flush_seconds.time():
                 self._log.flush()
         except MessageRefused as error:
-            for partition, messages in fresh.items():
-                if messages:
-                    self._suspects.blame(partition, messages)
+            for partition, messages in ((p, m) for p, m in fresh.items() if m):
+                self._suspects.blame(partition, messages)
             raise FoldFailed(f"{error} Looking for the message by halves.") from error
 
     def _send(self, work: Work) -> None:
@@ -246,9 +246,8 @@ class UserLearner:
         for message, why in work.rejected:
             most = self._suspects.most_bytes(work.partition, message.offset)
             letter = dead_letter(work.partition, message, why, most)
-            self._log.produce(
-                kafka.dead_letters_topic, letter.value, key=letter.key, headers=letter.headers
-            )
+            topic, head = kafka.dead_letters_topic, letter.headers
+            self._log.produce(topic, letter.value, key=letter.key, headers=head)
 
     def _store_rows(self, work: Work) -> None:
         """Commit one batch: rows, due users and offset together, only from the expected offset."""
@@ -257,8 +256,7 @@ class UserLearner:
         deletes: dict[str, list[bytes]] = {}
         if isinstance(shard, UserShard) and work.fold is not None:
             due = due_users(self._settings, work.fold, time.time() * 1000.0)
-            over = users_over(self._settings, shard)
-            if over:
+            if over := users_over(self._settings, shard):
                 sample = self._store.sample_users(shard.name, EVICTION_SAMPLE * over)
                 shard.evicted = longest_idle(sample, over, shard.users.row_of)
             deletes = {"users": shard.evicted}

@@ -9,6 +9,10 @@ from streamrec.blend.learned import LearnedBlend, with_click
 from streamrec.blend.rules import blend_rules
 from streamrec.events.event import Event
 from streamrec.flow import Flow, deliver, times_shown_now
+from streamrec.neural.sample import click, kept
+from streamrec.neural.serve import Served
+from streamrec.neural.version import Manifest, arrays_of
+from streamrec.ranking.lists import ListMaker, Ranked
 from streamrec.settings.sections import Settings
 from streamrec.state import served, updates
 from streamrec.state.item_table import ItemTable
@@ -42,6 +46,7 @@ def _run_all(settings: Settings) -> None:
     people = [lists.shopper(decode_user(row), table), lists.shopper(no_user(), table)]
     made = lists.make(people, table)[0]
     if made.ranked is not None:
+        _run_network(settings, lists, made.ranked, table)
         sample = made.ranked.features.sample()
         blend = LearnedBlend(blend_rules(settings))
         clicked = blend.read_sample(with_click(sample, 0, 1.0))
@@ -51,3 +56,15 @@ def _run_all(settings: Settings) -> None:
             0, made.shown, times_shown_now(made, {}), made.candidates, sample
         )
         served.ranks_in([shown], np.zeros(1, np.int64), table.keys[:1], len(made.shown))
+
+
+def _run_network(settings: Settings, lists: ListMaker, ranked: Ranked, table: ItemTable) -> None:
+    """Read a list and rank it by a network of zeros, as a scorer will when one is promoted."""
+    if table.blend is None:
+        table.blend = LearnedBlend(blend_rules(settings))
+    reading = lists.reading_of(ranked, table)
+    if reading is not None:
+        wanted = arrays_of(Manifest.of(lists.reader.shape, settings.neural))
+        network = Served.of({name: np.zeros(size, np.float32) for name, size in wanted.items()})
+        network.moves(reading)
+        click(kept(reading, table.keys, 0), int(table.keys[reading.rows[0]]), "", 1.0, 0, 1)

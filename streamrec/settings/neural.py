@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from streamrec.settings.types import Count, Positive, Section, Size
+from streamrec.settings.types import Count, NonNegative, Positive, Section, Size
 
 
 class NeuralSettings(Section, frozen=True, kw_only=True):
@@ -18,6 +18,8 @@ class NeuralSettings(Section, frozen=True, kw_only=True):
     first orders the lists; the others shape what it shares with them."""
     task_seconds: Positive = 86_400.0
     """An event teaches a task if the list that held its item is no older than this."""
+    sample_bytes_per_second: NonNegative = 50_000.0
+    """Of lists whose reading a scorer keeps for `train`, 6 kB each, for task_seconds; 0: none."""
     candidates: Annotated[int, Meta(ge=2, le=255)] = 80
     """The blend's best, which the network orders anew."""
     history: Annotated[int, Meta(ge=1, le=100)] = 24

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from streamrec.errors import ConfigurationError
 from streamrec.settings.logs import LoggingSettings
+from streamrec.settings.mappings import FieldMapping, ItemMapping
 from streamrec.settings.neural import NeuralSettings
 from streamrec.settings.text import TextSettings
 from streamrec.settings.types import (
@@ -42,6 +43,10 @@ class KafkaSettings(Section, frozen=True, kw_only=True):
     """Internal: what the user stage tells the owners of items."""
     dead_letters_topic: Topic = "streamrec.dead-letters"
     """Messages that could not be decoded or were refused, their first MiB, with the reason."""
+    samples_topic: Topic = "streamrec.samples"
+    """Internal: clicks on lists, which `train` learns from; without it nothing else suffers."""
+    samples_hours: Positive = 168.0
+    """How long `streamrec topics create` lets samples be kept: they are the trainer's memory."""
     group: Topic = "streamrec"
     """Prefix of the consumer group names."""
     session_timeout_seconds: Positive = 10.0
@@ -67,25 +72,6 @@ class RedisSettings(Section, frozen=True, kw_only=True):
     """True for Redis Cluster: the url names any one node."""
     timeout_seconds: Positive = 5.0
     """Longest wait for one reply."""
-
-
-class FieldMapping(Section, frozen=True, kw_only=True):
-    """Where an event's fields are, in the JSON of an existing topic and in files: dotted paths."""
-
-    user: Name = "user"
-    """Path of the user id."""
-    item: Name = "item"
-    """Path of the item id."""
-    type: Name = "type"
-    """Path of the event type."""
-    ts: Name = "ts"
-    """Path of the event time: epoch milliseconds or RFC 3339."""
-    id: Name = "id"
-    """Path of the event id, used to drop duplicates."""
-    value: Name = "value"
-    """Path of the event's value."""
-    segment: Name = "segment"
-    """Path of the user's segment, e.g. a country or a device, whose own popularity is kept."""
 
 
 class EventSettings(Section, frozen=True, kw_only=True):
@@ -134,23 +120,6 @@ class UserSettings(Section, frozen=True, kw_only=True):
     """User rows a partition keeps in Redis; beyond, the longest idle of a sample are dropped."""
     cached_users: Size = 20_000
     """User rows a partition keeps in the memory of its worker."""
-
-
-class ItemMapping(Section, frozen=True, kw_only=True):
-    """Where an item's fields are in files: names of columns, or dotted paths."""
-
-    item: Name = "item"
-    """Path of the item id."""
-    title: Name = "title"
-    """Path of the title."""
-    categories: Name = "categories"
-    """Path of the categories: a list, or text with | between them."""
-    text: Name = "text"
-    """Path of the text."""
-    available: Name = "available"
-    """Path of whether it may be recommended: true, false, or the number in stock."""
-    attributes: Name = "attributes"
-    """Path of an object with attributes; columns that are not named here are some too."""
 
 
 class ItemSettings(Section, frozen=True, kw_only=True):

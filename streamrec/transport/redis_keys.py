@@ -23,7 +23,7 @@ end
 """
 PUBLISH = """
 local old = redis.call('GETRANGE', KEYS[1], 0, 600)
-local model, offset = string.match(old, '"model":"([^"]*)","offset":(%d+)')
+local model, offset = string.match(old, '"model":"([^"+]*)[^"]*","offset":(%d+)')
 if model == ARGV[3] and tonumber(offset) > tonumber(ARGV[4]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 return 1
@@ -54,9 +54,24 @@ class Commit(msgspec.Struct):
     feed_entries: int = 500
 
 
+Publishing = tuple[str, int, bytes, bytes, bytes]
+"""User, offset of their last event that it knows, list, shown row, and b"" or what `train` needs
+of it."""
+
+
 def key(shard: str, kind: str) -> str:
     """Return the Redis key of one kind of rows of a shard."""
     return f"sr:{{{shard}}}:{kind}"
+
+
+def shown_key(user: str) -> str:
+    """Return the key of what a user was shown."""
+    return f"sr:shown:{user}"
+
+
+def reading_key(user: str) -> str:
+    """Return the key of what the neural ranker would read of a user's list."""
+    return f"sr:reading:{user}"
 
 
 def user_shards(shards: Shards) -> list[str]:

@@ -24,9 +24,12 @@ from streamrec.transport.redis_keys import (
     SHARDS,
     TAKE_DUE,
     Commit,
+    Publishing,
     Shards,
     key,
     queue,
+    reading_key,
+    shown_key,
 )
 from streamrec.transport.redis_nodes import Nodes, as_store_errors
 
@@ -191,37 +194,34 @@ class Store:
         return sum(count for count in found if not isinstance(count, StoreError))
 
     def publish(
-        self, lists: Sequence[tuple[str, int, bytes, bytes]], model: str, ttl: int
+        self, lists: Sequence[Publishing], state: str, ttl: int, read_ttl: int = 1
     ) -> list[bool | StoreError]:
-        """Store (user, offset, list, shown row); False where a newer list is there already.
+        """Store lists; False where a newer one is there. state: what `model` begins with.
 
         A list that is refused, e.g. because its key has another type, is an error of its own.
         """
         calls: list[tuple[Any, ...]] = []
-        for user, offset, blob, _ in lists:
-            calls.append(("EVAL", PUBLISH, 1, f"rec:{user}", blob, ttl, model, offset))
+        for user, offset, blob, _, _ in lists:
+            calls.append(("EVAL", PUBLISH, 1, f"rec:{user}", blob, ttl, state, offset))
         replies = self._nodes.each_or_error(calls)
         if replies and all(type(reply) is StoreError for reply in replies):
             raise replies[0]  # no server answers
-        published = [r if isinstance(r, StoreError) else bool(r) for r in replies]
-        self._nodes.each_or_error(
-            [
-                ("SET", f"sr:shown:{user}", shown, "EX", ttl)
-                for (user, _, _, shown), ok in zip(lists, published, strict=True)
-                if ok is True
-            ]
-        )
-        return published
+        done = [r if isinstance(r, StoreError) else bool(r) for r in replies]
+        new = [one for one, ok in zip(lists, done, strict=True) if ok is True]
+        calls = [("SET", shown_key(u), shown, "EX", ttl) for u, _, _, shown, _ in new]
+        calls += [("SET", reading_key(u), r, "EX", read_ttl) for u, _, _, _, r in new if r]
+        self._nodes.each_or_error(calls)
+        return done
 
     def lists(self, users: Sequence[str]) -> list[bytes | None]:
         """Return the published JSON lists."""
-        return self._values([f"rec:{user}" for user in users])
+        return self.values([f"rec:{user}" for user in users])
 
     def shown(self, users: Sequence[str]) -> list[bytes | None]:
         """Return what was shown to users, source by source, for the live metrics."""
-        return self._values([f"sr:shown:{user}" for user in users])
+        return self.values([shown_key(user) for user in users])
 
-    def _values(self, names: Sequence[str]) -> list[bytes | None]:
+    def values(self, names: Sequence[str]) -> list[bytes | None]:
         """Return strings; None for one that is not there, or not to be had."""
         if self._nodes.cluster is not None:
             found = self.each([("GET", name) for name in names])

@@ -1,4 +1,4 @@
-"""The four topics: created with the right settings, refused with the wrong ones."""
+"""The topics: created with the right settings, refused with the wrong ones."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +22,8 @@ from streamrec.transport.client_settings import (
 )
 
 RETENTION_MS = 7 * 24 * 3600 * 1000
+SAMPLES_BYTES = 512 * 1024 * 1024
+"""Of samples that a partition keeps: some 80,000."""
 
 
 def wanted_configs(settings: KafkaSettings) -> dict[str, dict[str, str]]:
@@ -39,11 +41,13 @@ def wanted_configs(settings: KafkaSettings) -> dict[str, dict[str, str]]:
     }
     # room for a long event with its reason, and for one batch's updates
     large = {**kept, "max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    hours = {"retention.ms": str(int(settings.samples_hours * 3_600_000))}
     return {
         settings.events_topic: kept,
         settings.items_topic: {**common, "cleanup.policy": "compact"},
         settings.updates_topic: large,
         settings.dead_letters_topic: large,
+        settings.samples_topic: {**kept, **hours, "retention.bytes": str(SAMPLES_BYTES)},
     }
 
 
@@ -73,17 +77,20 @@ def create_topics(settings: KafkaSettings, partitions: int) -> list[str]:
 
 
 def check_topics(settings: KafkaSettings) -> dict[str, int]:
-    """Return the partition count of each topic; raises WrongTopic for a missing or unfit one."""
+    """Return the partition count of each topic; raises WrongTopic for a missing or unfit one.
+
+    That of samples may be missing: only `train` needs it.
+    """
     wanted = wanted_configs(settings)
     with admin_client(settings) as admin:
         found = partition_counts(admin, wanted)
-        missing = [topic for topic in wanted if topic not in found]
+        missing = [t for t in wanted if t not in found and t != settings.samples_topic]
         if missing:
             raise WrongTopic(
                 f"Kafka at {settings.brokers} has no topic {', '.join(missing)}. "
                 "Run: streamrec topics create --partitions N"
             )
-        _refuse_wrong_configs(admin, wanted)
+        _refuse_wrong_configs(admin, {topic: wanted[topic] for topic in found})
         return found
 
 

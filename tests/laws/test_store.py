@@ -213,7 +213,7 @@ def rec(offset: int, model: str, user: str = "ann") -> bytes:
 
 def test_an_older_list_of_the_same_model_is_refused(store: Store, plain: Any) -> None:
     def publish(offset: int, model: str) -> bool:
-        row = ("ann", offset, rec(offset, model), b"shown %d" % offset)
+        row = ("ann", offset, rec(offset, model), b"shown %d" % offset, b"")
         [done] = store.publish([row], model, 60)
         return done
 
@@ -235,7 +235,7 @@ def test_a_name_cannot_pretend_to_be_an_offset(store: Store) -> None:
     for user in ('x","model":"a","offset":99,"', "é" * 64, '"' * 128, "{a}{b}"):
         for offset, wanted in ((5, True), (4, False), (6, True)):
             blob = msgspec.json.encode(PublishedList(user, 1, "a", offset, []))
-            assert store.publish([(user, offset, blob, b"")], "a", 60) == [wanted], user
+            assert store.publish([(user, offset, blob, b"", b"")], "a", 60) == [wanted], user
 
 
 def test_the_feed_is_trimmed_and_read_from_a_position(store: Store) -> None:

@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamrec.events.event import Event, EventDecoder, Item, Rejected, decode_item, encode_event
-from streamrec.settings.sections import EventSettings, FieldMapping
+from streamrec.settings.mappings import FieldMapping
+from streamrec.settings.sections import EventSettings
 
 NOW = 1_732_300_000_000
 GOOD = {"user": "u1", "item": "i9", "type": "click", "ts": NOW}

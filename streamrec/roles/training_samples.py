@@ -1,0 +1,111 @@
+"""The samples topic, read by the trainer: the memory that a restart does not lose."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from streamrec.monitoring.metrics import Metrics
+from streamrec.neural.drift import Drift
+from streamrec.neural.gate import gains
+from streamrec.neural.refresh import Refresher
+from streamrec.neural.sample import Sample
+from streamrec.settings.sections import Settings
+from streamrec.transport.assignment import name_of
+from streamrec.transport.kafka_log import Log, Message, Partition
+
+logger = logging.getLogger(__name__)
+
+
+class Learnt:
+    """Up to where samples were taken in, and when they were clicked."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[str, int] = {}
+        self.clicked_from = self.clicked_to = 0
+
+
+class TrainingSamples:
+    """Fills the refresher; what an earlier trainer learnt from comes in again as old samples.
+
+    Bound: of each partition the latest neural.replay_samples / partitions are read at the start.
+    """
+
+    def __init__(
+        self, settings: Settings, log: Log, refresher: Refresher, metrics: Metrics
+    ) -> None:
+        self._topic = settings.kafka.samples_topic
+        self._most = settings.neural.replay_samples
+        self._log = log
+        self._refresher = refresher
+        self._metrics = metrics
+        self._drift = Drift()
+        self._known: Mapping[str, int] = {}  # offsets learnt before, by partition
+        self._next: dict[Partition, int] = {}
+        self._times: list[int] = []
+        self.drifted = False
+        self.assigned = False
+
+    def subscribe(self, known: Mapping[str, int]) -> None:
+        """Join the group; known: offsets up to which an earlier trainer learnt."""
+        self._known = known
+        self._partitions = max(1, self._log.partitions(self._topic))
+        self._log.subscribe([self._topic], self._take, self._release)
+
+    def take(self, seconds: float, most: int) -> int:
+        """Poll once and take samples in; return how many messages came."""
+        batches = self._log.poll(seconds, most)
+        for partition, messages in batches.items():
+            known = self._known.get(name_of(partition), 0)
+            for message in messages:
+                self._take_in(message, message.offset >= known)
+            self._next[partition] = messages[-1].offset + 1
+        if batches:
+            self._log.commit(self._next)
+        return sum(map(len, batches.values()))
+
+    def learnt(self) -> Learnt:
+        """Return what the samples since the last call were; a refresh has learnt from them."""
+        out = Learnt()
+        out.offsets = {**self._known, **{name_of(p): at for p, at in self._next.items()}}
+        if self._times:
+            out.clicked_from, out.clicked_to = min(self._times), max(self._times)
+        self._times, self.drifted, self._known = [], False, out.offsets
+        return out
+
+    def at_end(self) -> bool:
+        """Say whether all that the topic held when last asked was taken in."""
+        ends = {partition: self._log.log_end(partition) for partition in self._next}
+        return self.assigned and all(
+            end is None or self._next[partition] >= end for partition, end in ends.items()
+        )
+
+    def _take_in(self, message: Message, new: bool) -> None:
+        sample = Sample.from_bytes(message.value or b"")
+        fits = sample is not None and self._refresher.add(sample, new)
+        kind = "unfit" if not fits else "new" if new else "old"
+        self._metrics.neural.samples.labels(kind).inc()
+        if sample is not None and fits and new:
+            self._times.append(sample.clicked_at)
+            self.drifted |= self._drift.seen(self._gain(sample))
+
+    def _gain(self, sample: Sample) -> float:
+        """Return the discounted gain of the blend's order."""
+        scores = sample.blend[None].astype(np.float32)
+        of_one = gains(scores, np.ones(scores.shape, bool), self._refresher.shape.candidates)
+        return float(of_one[0])
+
+    def _release(self, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            self._next.pop(partition, None)
+
+    def _take(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        """Return where to begin: not at more samples than are kept."""
+        share = self._most // self._partitions
+        for partition in partitions:
+            start, end = self._log.log_start(partition), self._log.log_end(partition)
+            self._next[partition] = start if end is None else max(start, end - share)
+        self.assigned = True
+        began = {name_of(p): self._next[p] for p in partitions}
+        logger.info("samples are read again from the topic", extra={"from": began})
+        return {p: self._next[p] for p in partitions}

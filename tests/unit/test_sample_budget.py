@@ -1,0 +1,47 @@
+"""The share of lists that are kept for training, and the test that notices a fall."""
+
+import numpy as np
+import pytest
+
+from streamrec.neural.budget import HELD_SECONDS, SampleBudget
+from streamrec.neural.drift import Drift
+
+
+@pytest.mark.parametrize(("lists", "share"), [(2.0, 1.0), (40.0, 0.25), (1000.0, 0.01)])
+def test_lists_beyond_the_budget_are_kept_in_part(lists: float, share: float) -> None:
+    """10 lists a second of 1000 bytes each fit."""
+    rng, budget, spent, late = np.random.default_rng(1), SampleBudget(10_000.0), 0, 0
+    seconds = 600
+    for n in range(int(seconds * lists)):
+        now = n / lists
+        if rng.random() < budget.share(now):
+            budget.spend(1000)
+            spent += 1000
+            late += now >= seconds / 2
+    assert spent <= 10_000.0 * (seconds + HELD_SECONDS)
+    # the level settles where share x lists x bytes = budget; few lists keep it nearly full
+    expected = share if share < 1.0 else 10_000 / (10_000 + lists * 1000 / HELD_SECONDS)
+    assert late / (lists * seconds / 2) == pytest.approx(expected, rel=0.15)
+
+
+def test_a_burst_takes_what_was_saved_and_no_more() -> None:
+    rng, budget, spent = np.random.default_rng(1), SampleBudget(10_000.0), 0
+    for _ in range(100_000):
+        if rng.random() < budget.share(5.0):
+            budget.spend(1000)
+            spent += 1000
+    assert spent <= 10_000.0 * HELD_SECONDS + 1000
+
+
+def test_no_budget_keeps_nothing() -> None:
+    assert SampleBudget(0.0).share(1.0) == 0.0
+
+
+def test_a_fall_of_the_gain_is_noticed_and_chance_is_not() -> None:
+    rng, drift = np.random.default_rng(1), Drift()
+    before = [drift.seen(g) for g in np.clip(rng.normal(0.3, 0.3, 20_000), 0, 1)]
+    assert not any(before)
+    after = [drift.seen(g) for g in np.clip(rng.normal(0.12, 0.3, 2000), 0, 1)]
+    assert 50 < after.index(True) < 1000
+    rise = [drift.seen(g) for g in np.clip(rng.normal(0.5, 0.3, 5000), 0, 1)]
+    assert not any(rise)
