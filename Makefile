@@ -2,6 +2,10 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
+# LIGHT=1 leaves torch out, which is most of what is installed
+LIGHT ?=
+COMMA := ,
+NEURAL := $(if $(LIGHT),,$(COMMA)neural)
 
 .PHONY: help install demo test test-long bench quality lint format docs docs-check look clean
 
@@ -14,15 +18,17 @@ help:
 	@echo "make lint       ruff and mypy; make format repairs what ruff can"
 	@echo "make docs       write the generated pages anew; make docs-check only compares"
 	@echo "make look       pictures of the dashboards in build/look/ (needs npm, Chromium, Prometheus)"
+	@echo "LIGHT=1         with any of these, the first time: without torch and the neural ranker"
 	@echo "make install    .venv with everything; make clean removes it and all that was built"
 
 install: .venv/installed
 
 # a stamp for each set of extras: the demonstration needs no test tools
-.venv/installed-demo: EXTRAS = local,fast,demo
-.venv/installed: EXTRAS = dev
+.venv/installed-demo: EXTRAS = local,fast,demo$(NEURAL)
+.venv/installed: EXTRAS = dev-light$(NEURAL)
 .venv/installed-demo .venv/installed: pyproject.toml | .venv/made
 	@echo "Installing streamrec[$(EXTRAS)] into .venv, the first time only"
+	@echo "$(if $(LIGHT),Without torch: no neural ranker$(COMMA) its tests are skipped,With torch: LIGHT=1 leaves it out; README.md says how to get 0.2 GB instead of 4.7)"
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch .venv/installed-demo $@
 

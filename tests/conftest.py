@@ -60,6 +60,7 @@ def kafka_settings(kafka: KafkaServer, prefix: str) -> KafkaSettings:
         items_topic=f"{prefix}.items",
         updates_topic=f"{prefix}.updates",
         dead_letters_topic=f"{prefix}.dead-letters",
+        samples_topic=f"{prefix}.samples",
         group=prefix,
         session_timeout_seconds=2.0,
         fetch_wait_seconds=0.02,
@@ -68,7 +69,7 @@ def kafka_settings(kafka: KafkaServer, prefix: str) -> KafkaSettings:
 
 @pytest.fixture
 def topics(kafka_settings: KafkaSettings) -> KafkaSettings:
-    """The same settings with the four topics made, of 4 partitions each."""
+    """The same settings with the topics made, of 4 partitions each."""
     create_topics(kafka_settings, 4)
     return kafka_settings
 

@@ -119,7 +119,7 @@ class PairNetwork(nn.Module):
     def load(self, weights: Weights) -> None:
         """Take arrays over."""
         for name, value in self.state().items():
-            value.data.copy_(torch.from_numpy(np.asarray(weights[name])))
+            value.data.copy_(torch.from_numpy(np.array(weights[name], np.float32)))
 
     def state(self) -> dict[str, Tensor]:
         """Return all that a version holds, by name."""

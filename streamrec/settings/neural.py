@@ -14,8 +14,7 @@ class NeuralSettings(Section, frozen=True, kw_only=True):
     on: bool = True
     """Whether lists are ranked by the network that `train` has promoted, where there is one."""
     tasks: dict[str, float] = msgspec.field(default_factory=lambda: {"any": 1.0, "purchase": 0.5})
-    """Weight of each task in the loss: `any` event that teaches the blend, or an event type. The
-    first orders the lists; the others shape what it shares with them."""
+    """Weight of each task in the loss: `any` event, or a type; the first one orders the lists."""
     task_seconds: Positive = 86_400.0
     """An event teaches a task if the list that held its item is no older than this."""
     sample_bytes_per_second: NonNegative = 50_000.0

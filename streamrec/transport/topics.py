@@ -61,7 +61,7 @@ def create_topics(settings: KafkaSettings, partitions: int) -> list[str]:
     wanted = wanted_configs(settings)
     with admin_client(settings) as admin:
         found = partition_counts(admin, wanted)
-        for topic, count in found.items():
+        for topic, count in ((t, found[t]) for t in wanted if t in found):
             if count != partitions:
                 raise WrongTopic(
                     f"Topic {topic}: it has {count} partitions, wanted {partitions}. "

@@ -22,9 +22,14 @@ from streamrec.transport.redis_keys import Shards
 from streamrec.transport.redis_store import Store
 
 KAFKA = KafkaSettings(
-    events_topic="events", items_topic="items", updates_topic="updates", dead_letters_topic="dead"
+    events_topic="events",
+    items_topic="items",
+    updates_topic="updates",
+    dead_letters_topic="dead",
+    samples_topic="samples",
 )
 EVENTS, ITEMS, DEAD = Partition("events", 0), Partition("items", 0), Partition("dead", 0)
+SAMPLES = Partition("samples", 0)
 
 
 class Spine:
@@ -38,7 +43,7 @@ class Spine:
             items=msgspec.structs.replace(settings.items, refresh_seconds=0.0),
         )
         self.parts = parts
-        self.broker = MemoryBroker(events=1, items=1, updates=parts, dead=1)
+        self.broker = MemoryBroker(events=1, items=1, updates=parts, dead=1, samples=1)
         self.metrics = Metrics(CollectorRegistry())
         self.store = Store(self.settings.redis)
         self.shards: Shards = self.store.declare(1, parts, 1, self.settings.factors.size)
@@ -51,7 +56,13 @@ class Spine:
         self.users_log, self.items_log = MemoryLog(self.broker), MemoryLog(self.broker)
         state = StateReport(self.store, self.shards, self.metrics)
         self.learner = UserLearner(
-            self.settings, self.users_log, self.store, self.feed, state, self.metrics
+            self.settings,
+            self.users_log,
+            self.store,
+            self.feed,
+            state,
+            self.metrics,
+            self._keep_samples,
         )
         items = ItemLearner(self.settings, self.items_log, self.store, self.metrics, self.encoder)
         self.users = Stage("user", self.users_log, self.learner, self.settings, self.metrics)
@@ -91,6 +102,14 @@ class Spine:
         for n in range(0, len(events), batch or max(1, len(events))):
             self.send(events[n : n + (batch or len(events))])
             self.turn()
+
+    def samples(self) -> list[bytes]:
+        """Return what is in the samples topic."""
+        return [message.value or b"" for message in self.broker.messages[SAMPLES]]
+
+    def _keep_samples(self, samples: Sequence[bytes]) -> None:
+        for sample in samples:
+            self.broker.append(SAMPLES, sample)
 
     def value(self, name: str, **labels: str) -> float:
         """Return one sample of a metric, 0 where there is none."""

@@ -47,6 +47,8 @@ def test_the_settings_arrive_at_the_broker(topics: KafkaSettings) -> None:
         assert found[topic]["cleanup.policy"] == "delete"
         assert found[topic]["retention.ms"] == "604800000"
         assert found[topic]["message.timestamp.type"] == "LogAppendTime"
+    assert found[topics.samples_topic]["cleanup.policy"] == "delete"
+    assert found[topics.samples_topic]["retention.bytes"] == str(512 * 1024 * 1024)
     for topic in (topics.updates_topic, topics.dead_letters_topic):
         assert int(found[topic]["max.message.bytes"]) >= MAX_MESSAGE_BYTES
 
