@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streamrec.evaluation.evaluate import LAGS, Dataset, Plan, evaluate, fitted, lag_words
+from streamrec.evaluation.neural import why_off
 from streamrec.evaluation.peers.other_blends import OTHER_BLENDS
 from streamrec.events.event import Item
 from streamrec.files.event_table import EventTable
@@ -140,8 +141,9 @@ def run(
     """Evaluate one stream under its profile, and nothing else set for it."""
     settings = load(None, {}, {"profile": stream.profile, **(flags or {})})
     plan = Plan(
-        min(stream.limit, limit or stream.limit), stream.warm_up, (), lag, workers, peers, blends
-    )
+        min(stream.limit, limit or stream.limit), stream.warm_up, (), lag, workers, peers, blends,
+        neural=not why_off(settings),
+    )  # fmt: skip
     fit, _ = fitted(settings, dataset)
     return evaluate(fit, dataset, plan, time.monotonic)
 

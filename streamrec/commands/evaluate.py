@@ -58,6 +58,9 @@ def evaluate(
         str,
         typer.Option(help="Other blends in the same run: weighted, cascade, vote, borda, tree."),
     ] = "",
+    neural: Annotated[
+        str, typer.Option(help="on or off: the neural ranker (default: on where torch is).")
+    ] = "",
     staleness: Annotated[bool, typer.Option("--staleness", help="Repeat at six lags.")] = False,
     ablation: Annotated[bool, typer.Option("--ablation", help="Repeat without each.")] = False,
     shelf: Annotated[
@@ -99,6 +102,7 @@ def evaluate(
         limit, warm_up, _names("--types", types), lag, workers,
         _names("--peers", ",".join(PEERS) if peers.strip() == "all" else peers, PEERS),
         _names("--compare", compare, OTHER_BLENDS), staleness, ablation, shelf,
+        _with_neural(neural, settings),
     )  # fmt: skip
     for file in filter(None, (json_file, report)):
         _check_writable(file)  # else hours of work could not be written
@@ -127,6 +131,20 @@ def _evaluated(
     if plan.shelf:
         return evaluate_shelf(settings, dataset, plan, _with_bar)
     return evaluate_all(settings, dataset, plan, time.monotonic, _with_bar)
+
+
+def _with_neural(asked: str, settings: "Settings") -> bool:
+    """Return whether the neural ranker takes part. Raises ConfigurationError."""
+    from streamrec.evaluation.neural import why_off
+
+    if asked not in ("", "on", "off"):
+        raise ConfigurationError(f"--neural {asked!r} is neither on nor off.")
+    why = "" if asked == "off" else why_off(settings)
+    if why and asked == "on":
+        raise ConfigurationError(f"--neural on: {why}.")
+    if why:
+        say(f"Without the neural ranker: {why}.")
+    return asked != "off" and not why
 
 
 def _names(option: str, text: str, known: Collection[str] = ()) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
 from streamrec.text.words import Encoder
 
+ONLINE = "blend:online"
+"""The learned blend alone, without the neural ranker."""
 LAGS = ("0", "100", "1000", "10000", "1h", "1d")
 """Of the staleness curve: events, or time."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -44,6 +46,7 @@ class Plan(NamedTuple):
     staleness: bool = False
     ablation: bool = False
     shelf: bool = False
+    neural: bool = False  # with the neural ranker, which needs torch
 
 
 class Dataset(NamedTuple):
@@ -61,7 +64,7 @@ def evaluate_all(
     """Return the figures of the plan, with those at each lag and without each source if asked."""
 
     def blend(settings: Settings, lag: str) -> Any:
-        alone = plan._replace(lag=lag, peers=())
+        alone = plan._replace(lag=lag, peers=(), blends=())
         return evaluate(settings, dataset, alone, clock, shown)["sources"][BLEND]
 
     result = evaluate(settings, dataset, plan, clock, shown)
@@ -73,6 +76,8 @@ def evaluate_all(
             for name in names_of(settings)
             if name in result["sources"]
         ]
+        if ONLINE in result["sources"]:
+            result["ablation"].append({"without": "neural ranker", **result["sources"][ONLINE]})
     return result
 
 
@@ -87,7 +92,7 @@ def evaluate(
     table = dataset.events
     count = min(len(table), plan.limit or len(table))
     first, every = int(count * plan.warm_up), max(1, min(1000, count // 40))
-    run = _Run(settings, dataset, plan)
+    run = _Run(settings, dataset, plan, clock)
     started = clock()
     for n, event in enumerate(shown(events_of(table, count), count)):
         if n == first:
@@ -104,8 +109,11 @@ def evaluate(
         "texts": dataset.encoder.name if dataset.encoder else "hashed",
         "blend": settings.blend.kind, "events": count, "items": known,
         "off": list(settings.blend.off), "peers": list(plan.peers), "blends": list(plan.blends),
+        "neural": plan.neural,
     }  # fmt: skip
     figures = {"protocol": protocol, "events": count, **run.tally.summary(known)}
+    if run.live.neural is not None:
+        figures["neural"] = run.live.neural.figures()
     return {**figures, "events_per_second": round(len(run.tally) / max(seconds, 1e-9), 1)}
 
 
@@ -169,12 +177,16 @@ def lag_words(text: str) -> str:
 class _Run:
     """One pass over a log: ours, the peers and the other blends, and what is counted of them."""
 
-    def __init__(self, settings: Settings, dataset: Dataset, plan: Plan) -> None:
+    def __init__(self, settings: Settings, dataset: Dataset, plan: Plan, clock: Clock) -> None:
         table = dataset.events
-        self.live = Prequential(settings, plan.workers, parse_lag(plan.lag), dataset.encoder)
+        neural = clock if plan.neural else None
+        lag = parse_lag(plan.lag)
+        self.live = Prequential(settings, plan.workers, lag, dataset.encoder, neural=neural)
         self._rivals = Rivals(make_peers(plan.peers, settings.factors.seed), settings)
         self._blends = OtherBlends(plan.blends, settings)
-        self.tally = Tally(names_of(settings), [*self._rivals.names, *self._blends.names])
+        others = [*self._rivals.names, *self._blends.names]
+        self._online = plan.neural and not (settings.lists.filters or settings.lists.boosts)
+        self.tally = Tally(names_of(settings), others + [ONLINE] * self._online)
         self._dataset = dataset
         self._weights = settings.events.weights
         self._users, self._items = table.users.tolist(), table.items.tolist()
@@ -196,6 +208,7 @@ class _Run:
             others = _by_other_blends(self._blends, found)
             if scored and event.type in self._dataset.types:
                 others = self._rivals.places(event.user, event.item, event.ts) + others
+                others += [found.blend_rank] * self._online
                 had = self._user_events[user], self.item_events[item]
                 self.tally.add(n, event.ts, found, *had, others, self.live.table)
         if self._rivals.peers:

@@ -1,5 +1,7 @@
 """The neural ranker in an evaluation: trained, judged and served as live, within the one loop."""
 
+from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -10,18 +12,30 @@ from streamrec.flow import Flow
 from streamrec.neural.sample import click, kept
 from streamrec.neural.serve import Served
 from streamrec.ranking.lists import Ranked
+from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of
 
 Array = NDArray[Any]
 
 
+def why_off(settings: Settings) -> str:
+    """Return why there is no neural ranker under these settings; "" if there is one."""
+    if not settings.neural.on:
+        return "neural.on is false"
+    if settings.blend.kind != "learned":
+        return f"it orders what the learned blend proposes; blend.kind is {settings.blend.kind}"
+    if find_spec("torch") is None:
+        return "torch is not installed: pip install 'streamrec[neural]'"
+    return ""
+
+
 class NeuralRanker:
     """Every click on a list is a sample; each refresh may change what serves. Needs torch."""
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Flow, clock: Callable[[], float]) -> None:
         from streamrec.neural.refresh import Refresher
 
-        self._flow = flow
+        self._flow, self._clock, self._seconds = flow, clock, 0.0
         self._rules = flow.settings.neural
         lists = flow.lists
         self._refresher = Refresher(self._rules, lists.reader.shape, self._texts, self._known)
@@ -45,13 +59,24 @@ class NeuralRanker:
         if sample is not None and self._refresher.add(sample) and self._refresher.due:
             self._refresh()
 
+    def figures(self) -> dict[str, Any]:
+        """Return what came of it: refreshes, the share of them that served, each one's figures."""
+        served = sum(bool(p["open"] and p["serving"] is not None) for p in self.periods)
+        return {
+            "refreshes": len(self.periods),
+            "served": served / max(1, len(self.periods)),
+            "training_seconds": round(self._seconds, 1),
+            "periods": self.periods,
+        }
+
     def _refresh(self) -> None:
+        started = self._clock()
         period = self._refresher.refresh()
+        self._seconds += self._clock() - started
         serving = self._refresher.serving
-        if period.weights is not None or not period.decision.open:
-            self._flow.lists.network = None
-        if serving is not None and period.decision.open:
-            self._flow.lists.network = Served.of(serving)
+        wanted = serving if period.decision.open else None
+        if wanted is None or period.weights is not None or self._flow.lists.network is None:
+            self._flow.lists.network = None if wanted is None else Served.of(wanted)
         self.periods.append({"clicks": self._clicks, **_told(period)})
 
     def _texts(self, keys: Array) -> Array:

@@ -6,6 +6,7 @@ they are made from parameters as of then.
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,14 +58,14 @@ class Prequential:
         lag: Lag | None = None,
         encoder: Encoder | None = None,
         *,
-        neural: bool = False,
+        neural: Callable[[], float] | None = None,
     ) -> None:
-        """Start with nothing learnt; neural: train the neural ranker too (needs torch)."""
+        """Start with nothing learnt; neural: by whose clock the neural ranker is trained."""
         self.settings = settings
         self.workers = workers
         self.lag = lag or Lag()
         self.flow = Flow(settings, workers, workers, encoder=encoder)
-        self.neural = NeuralRanker(self.flow) if neural else None
+        self.neural = NeuralRanker(self.flow, neural) if neural is not None else None
         self._late: deque[tuple[int, int, list[Updates]]] = deque()
         self._count = 0
         self._stale = False  # the owners know what the table does not

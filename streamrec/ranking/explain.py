@@ -5,7 +5,8 @@ not additive over sources and stands as its own term. Each is told relative to i
 candidates, as what all have in common puts none before another. What a source's part is above that
 of an item of which the source says nothing is shared out over the user's past items by what each of
 them supports (Source.support); the rest is the item's own. Of the network's part it is said how it
-responds to each source alone; that does not sum.
+responds to each source alone; that does not sum. The neural ranker's part is shared out by what
+the score changes without each past item.
 """
 
 from typing import NamedTuple
@@ -14,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.blend.learned import EXTRAS, Features, LearnedBlend
-from streamrec.ranking.lists import ListMaker, Ranked
+from streamrec.ranking.lists import NEURAL, ListMaker, Ranked
+from streamrec.ranking.reasons import neural_support
 from streamrec.state.item_table import ItemTable
 
 LEAST_RESPONSE = 0.01
@@ -24,7 +26,7 @@ LEAST_RESPONSE = 0.01
 class Explanation(NamedTuple):
     """Of one candidate's score what is above the candidates' mean: parts.sum() = score - mean."""
 
-    parts: dict[str, float]  # by source that takes part, by extra, and the network's
+    parts: dict[str, float]  # by source that takes part, by extra, network, neural
     by_item: dict[str, NDArray[np.float64]]  # by source, [history]: what each past item adds
     mean: float  # of the candidates' scores, before rules
 
@@ -35,13 +37,17 @@ class Explanation(NamedTuple):
 
 def explain(lists: ListMaker, table: ItemTable, ranked: Ranked, at: int) -> Explanation:
     """Return the explanation of candidate number `at`."""
-    parts = lists.parts(ranked.features, table)
+    parts = np.column_stack([lists.parts(ranked.features, table), ranked.moves])
     means = parts.mean(axis=0)
-    names = (*lists.names, *EXTRAS, "network")
+    names = (*lists.names, *EXTRAS, "network", NEURAL)
     off = {n for n, on in zip(lists.names, lists.roster.active, strict=True) if not on}
+    if lists.network is None:
+        off.add(NEURAL)
     centred = dict(zip(names, (parts[at] - means).tolist(), strict=True))
-    lifts = parts[at] - _silent(lists, table, ranked.features)
+    lifts = parts[at, :-1] - _silent(lists, table, ranked.features)
     by_item = {}
+    if ranked.moves.any():
+        [by_item[NEURAL]] = neural_support(lists.network, ranked, np.array([at]), np.ones(1, bool))
     for m, source in enumerate(lists.sources):
         if source.name not in off:
             shares = _shares(lists, table, ranked, m, int(ranked.candidates[at]))

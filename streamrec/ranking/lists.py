@@ -34,6 +34,8 @@ from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import take
 
 Array = NDArray[Any]
+NEURAL = "neural"
+"""The neural ranker, where it counts as a source: in reasons and explanations."""
 
 
 class ListItem(msgspec.Struct):
@@ -212,12 +214,10 @@ class ListMaker:
         settings, ids, order = self.settings, table.ids, ranked.order
         rows, kind = ranked.candidates[order], settings.blend.kind
         parts = combine.source_parts(kind, ranked.filled, self.weights, table.blend, self.reorder)
-        source = stands_out(parts, ranked.features.ranks)[order]
-        reasons = because(self, table, ranked.shopper, rows, source)
+        source = stands_out(parts, ranked.features.ranks, ranked.moves)[order]
+        reasons, names = because(self, table, ranked, source), (*self.names, NEURAL)
         items = [
-            ListItem(
-                ids[j] or "", round(s, 4), self.names[m], [ids[h] or "" for h in why if h >= 0]
-            )
+            ListItem(ids[j] or "", round(s, 4), names[m], [ids[h] or "" for h in why if h >= 0])
             for j, s, m, why in zip(
                 rows.tolist(), ranked.scores[order].tolist(), source.tolist(), reasons, strict=True
             )

@@ -6,17 +6,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streamrec.sources.source import Shopper
+from streamrec.neural.serve import Served
 from streamrec.state.item_table import ItemTable
 
 Array = NDArray[Any]
 
 
 @njit(cache=True, nogil=True)
-def stands_out(parts, ranks):  # type: ignore[no-untyped-def]
+def stands_out(parts, ranks, moves):  # type: ignore[no-untyped-def]
     """Return int64[C]: the source whose part is most above its mean, of those that list the item.
 
-    parts: float64[C, M or more]; ranks: uint8[C, M], 0 where a source does not list it.
+    parts: float64[C, M or more]; ranks: uint8[C, M], 0 where a source does not list it; moves:
+    float64[C], the neural ranker's part, which counts as number M.
     """
     count, m = ranks.shape
     means = np.zeros(m)
@@ -29,25 +30,49 @@ def stands_out(parts, ranks):  # type: ignore[no-untyped-def]
         for k in range(m):
             if ranks[c, k] > 0 and parts[c, k] - means[k] > most:
                 most, out[c] = parts[c, k] - means[k], k
+        if moves[c] != 0.0 and moves[c] - moves.mean() > most:
+            out[c] = m
     return out
 
 
-def because(
-    lists: Any, table: ItemTable, shopper: Shopper, rows: Array, source: Array
-) -> list[list[int]]:
+def because(lists: Any, table: ItemTable, ranked: Any, source: Array) -> list[list[int]]:
     """Return for each item the past ones that support it, as table rows, strongest first; then -1.
 
-    By what they add to the score of the source that the item stands out for (Source.support), as
-    `explain` does. lists: the ListMaker; source: int64[len(rows)], number of the source.
+    By what they add to the score of the source that the item stands out for (Source.support), or to
+    the neural ranker's part, as `explain` does. lists: the ListMaker; ranked: Ranked; source:
+    int64[length], number of the source of each in the list.
     """
+    shopper, rows = ranked.shopper, ranked.candidates[ranked.order]
     most = min(lists.settings.lists.because, len(shopper.history))
     out = np.full((len(rows), most), -1, np.int32)
     for m in set(source.tolist()) if most else ():
-        support = lists.sources[m].support(table.arrays, shopper, rows, lists.scratch.where)
+        if m == len(lists.sources):
+            support = neural_support(lists.network, ranked, ranked.order, source == m)
+        else:
+            support = lists.sources[m].support(table.arrays, shopper, rows, lists.scratch.where)
         if support is not None:
             _strongest(support, shopper.history, source == m, out)
     found: list[list[int]] = out.tolist()
     return found
+
+
+def neural_support(
+    network: Served | None, ranked: Any, numbers: Array, wanted: Array
+) -> NDArray[np.float64]:
+    """Return float64[len(numbers), history]: what each past item adds to the neural ranker's part.
+
+    ranked: Ranked; numbers: of candidates; wanted: bool, for which of them; 0 of the others, and of
+    what the network does not read.
+    """
+    out, reading = np.zeros((len(numbers), len(ranked.shopper.history))), ranked.reading
+    if network is None or reading is None:
+        return out
+    for n in np.flatnonzero(wanted).tolist():
+        [at] = np.nonzero(reading.at == numbers[n])
+        if len(at):
+            shares = network.shares(reading, int(at[0]))
+            out[n, : len(shares)] = shares
+    return out
 
 
 @njit(cache=True, nogil=True)

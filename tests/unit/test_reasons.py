@@ -114,10 +114,10 @@ def test_reasons_stand_in_the_order_of_what_explain_says(how: str, seed: int, wh
 def test_an_item_stands_out_for_the_part_most_above_its_mean_of_those_that_list_it() -> None:
     parts = np.array([[9.0, 1.0, 0.0, 5.0], [9.0, 0.0, 2.0, -5.0]])  # an extra comes last
     ranks = np.array([[1, 2, 0], [2, 0, 1]], np.uint8)
-    assert stands_out(parts, ranks).tolist() == [1, 2]
+    assert stands_out(parts, ranks, np.zeros(len(parts))).tolist() == [1, 2]
     ranks[0, 1] = 0
-    assert stands_out(parts, ranks).tolist() == [0, 2]
-    assert stands_out(np.zeros((0, 4)), np.zeros((0, 3), np.uint8)).tolist() == []
+    assert stands_out(parts, ranks, np.zeros(len(parts))).tolist() == [0, 2]
+    assert stands_out(np.zeros((0, 4)), np.zeros((0, 3), np.uint8), np.zeros(0)).tolist() == []
 
 
 @pytest.mark.parametrize("most", [0, 1, 3])

@@ -43,6 +43,8 @@ def in_words(result: Mapping[str, Any]) -> Iterator[str | Table]:
     yield _slices(result["slices"])
     if result["comparisons"]:
         yield _comparison(result["comparisons"])
+    if "neural" in result:
+        yield _neural(result)
 
 
 def _sources(sources: Mapping[str, Mapping[str, float]]) -> Table:
@@ -92,6 +94,24 @@ def _comparison(comparisons: list[dict[str, Any]]) -> str:
         f"The blend's {MAIN} is above {sure} of {len(comparisons)} others with certainty (95 %, "
         f"paired block bootstrap); the nearest is {nearest['b']}: {nearest['difference']:+.4f} "
         f"[{nearest['low']:+.4f}, {nearest['high']:+.4f}]."
+    )
+
+
+def _neural(result: Mapping[str, Any]) -> str:
+    """Say what the neural ranker is worth and what it took."""
+    neural = result["neural"]
+    took = (
+        f"{neural['refreshes']} refreshes in {neural['training_seconds']:,.0f} s; it ordered the "
+        f"lists after {neural['served']:.0%} of them."
+    )
+    by = next((one for one in result["comparisons"] if one["b"] == "blend:online"), None)
+    if by is None:
+        return f"Neural ranker: {took}"
+    without = result["sources"].get("blend:online", {}).get(MAIN, 0.0)
+    share = f"{by['difference'] / without:+.1%}, " if without else ""
+    return (
+        f"The neural ranker adds {by['difference']:+.4f} ({share}95 %: {by['low']:+.4f} to "
+        f"{by['high']:+.4f}) to the {MAIN} of the online blend; {took}"
     )
 
 
