@@ -38,6 +38,9 @@ def written(log: Sequence[Click], name: str = "log.csv") -> str:
 
 
 def run(file: str, *options: str, before: Sequence[str] = ()) -> Result:
+    """Run it; without the neural ranker, which takes time, unless that is what is asked."""
+    if "--neural" not in options:
+        options += ("--neural", "off")
     return CliRunner().invoke(app, [*before, "evaluate", file, *options])
 
 

@@ -44,6 +44,7 @@ def test_the_json_has_the_documented_shape() -> None:
         "types": ["click"], "lag": "0 events", "workers": 1, "seed": 1, "blend": "learned",
         "events": 500, "items": len({c.item for c in log}), "off": [],
         "peers": ["popularity_7d", "own_recent"], "blends": [], "texts": "hashed",
+        "neural": False,
     }  # fmt: skip
     assert found["events"] == 500 and 340 < found["scored"] <= 350
     own = {"blend", *NAMES} - {"content", "segment", "cosine"}  # a shop has no cosine

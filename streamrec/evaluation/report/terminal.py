@@ -7,7 +7,7 @@ from rich.table import Table
 
 COLUMNS = ("recall@10", "recall@20", "ndcg@10", "mrr@20", "coverage@10", "diversity@10")
 SLICES = ("new_user", "new_item", "history_1", "history_2_4", "history_5_plus")
-MAIN = "recall@20"
+MAIN, ONLINE = "recall@20", "blend:online"
 
 
 def in_words(result: Mapping[str, Any]) -> Iterator[str | Table]:
@@ -88,6 +88,7 @@ def _shelf(groups: list[dict[str, Any]]) -> Table:
 
 def _comparison(comparisons: list[dict[str, Any]]) -> str:
     """Say by how much the blend leads each other list, and whether that is certain."""
+    comparisons = [one for one in comparisons if one["b"] != ONLINE]
     nearest = min(comparisons, key=lambda one: one["difference"])
     sure = sum(one["low"] > 0 for one in comparisons)
     return (
@@ -104,10 +105,10 @@ def _neural(result: Mapping[str, Any]) -> str:
         f"{neural['refreshes']} refreshes in {neural['training_seconds']:,.0f} s; it ordered the "
         f"lists after {neural['served']:.0%} of them."
     )
-    by = next((one for one in result["comparisons"] if one["b"] == "blend:online"), None)
+    by = next((one for one in result["comparisons"] if one["b"] == ONLINE), None)
     if by is None:
         return f"Neural ranker: {took}"
-    without = result["sources"].get("blend:online", {}).get(MAIN, 0.0)
+    without = result["sources"].get(ONLINE, {}).get(MAIN, 0.0)
     share = f"{by['difference'] / without:+.1%}, " if without else ""
     return (
         f"The neural ranker adds {by['difference']:+.4f} ({share}95 %: {by['low']:+.4f} to "

@@ -1,0 +1,88 @@
+"""The neural ranker in `streamrec evaluate`: trained as it goes, judged before it learns."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from logs import MINUTE, NOW, Click, figures, refused, run, written
+from needs import needs
+
+from streamrec.evaluation.neural import why_off
+from streamrec.settings.sections import Settings
+
+pytestmark = pytest.mark.usefixtures("nothing_configured")
+ONLINE = "blend:online"
+
+
+def paired(count: int, items: int = 60, users: int = 40) -> list[Click]:
+    """Return clicks where the item after the last but one is what counts, and not the last.
+
+    Each user goes through a sequence of their own kind, with every second click at random.
+    """
+    rng, at = np.random.default_rng(4), np.zeros(users, int)
+    out = []
+    for n in range(count):
+        u = int(rng.integers(users))
+        at[u] += 1
+        kind = u % 3
+        item = rng.integers(items) if at[u] % 2 else (7 * kind + at[u] // 2) % items
+        out.append(Click(f"u{u}", f"i{item}", NOW + n * MINUTE))
+    return out
+
+
+def test_it_is_trained_judged_and_told() -> None:
+    needs("torch")
+    log = paired(2600)
+    found = figures(log, "--neural", "on", "--profile", "shop", "--warm-up", "0")
+    assert found["protocol"]["neural"] is True
+    neural = found["neural"]
+    assert neural["refreshes"] == len(neural["periods"]) >= 3
+    assert 0 <= neural["served"] <= 1 and neural["training_seconds"] > 0
+    first, *later = neural["periods"]
+    assert first["candidate"] is None and not first["promoted"] and not first["open"]
+    assert all(p["samples"] >= 500 and p["losses"][0] > 0 for p in neural["periods"])
+    assert all(p["candidate"] is not None for p in later)
+    assert {"blend", ONLINE} <= set(found["sources"])
+    assert any(one["b"] == ONLINE for one in found["comparisons"])
+    said = run("log.csv", "--neural", "on", "--profile", "shop", "--warm-up", "0").output
+    assert "The neural ranker adds" in " ".join(said.split())
+
+
+def test_without_it_the_online_blend_is_the_same() -> None:
+    """What the network orders teaches the online blend nothing else."""
+    needs("torch")
+    log = paired(1500)
+    options = ("--profile", "shop", "--warm-up", "0")
+    on = figures(log, "--neural", "on", *options)
+    off = figures(log, "--neural", "off", *options)
+    names = {"recall@10", "recall@20", "ndcg@10", "mrr@20"}
+    mine = {name: on["sources"][ONLINE][name] for name in names}
+    assert mine == {name: off["sources"]["blend"][name] for name in names}
+    for name in set(off["sources"]) - {"blend"}:
+        assert on["sources"][name] == off["sources"][name]
+    assert "neural" not in off and ONLINE not in off["sources"]
+
+
+def test_the_same_log_and_seed_give_the_same_figures() -> None:
+    needs("torch")
+    log = paired(1500)
+    options = ("--neural", "on", "--profile", "shop", "--warm-up", "0")
+    one, two = figures(log, *options), figures(log, *options)
+    for found in (one, two):
+        found.pop("events_per_second")
+        found["neural"].pop("training_seconds")
+    assert one == two
+
+
+def test_why_it_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written(paired(50))
+    assert "neither on nor off" in refused(file, "--neural", "maybe")
+    off: Any = {"neural": {"on": False}}
+    assert "neural.on" in why_off(msgspec.convert(off, Settings))
+    fixed: Any = {"blend": {"kind": "vote"}}
+    assert "blend.kind is vote" in why_off(msgspec.convert(fixed, Settings))
+    monkeypatch.setattr("streamrec.evaluation.neural.find_spec", lambda name: None)
+    assert "pip install 'streamrec[neural]'" in refused(file, "--neural", "on")
+    result = run(file, "--neural", "")
+    assert result.exit_code == 0 and "Without the neural ranker: torch" in result.output
