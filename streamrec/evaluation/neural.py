@@ -4,9 +4,6 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from streamrec.events.event import Event
 from streamrec.flow import Flow
 from streamrec.neural.sample import click, kept
@@ -14,8 +11,6 @@ from streamrec.neural.serve import Served
 from streamrec.ranking.lists import Ranked
 from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of
-
-Array = NDArray[Any]
 
 
 def why_off(settings: Settings) -> str:
@@ -38,7 +33,8 @@ class NeuralRanker:
         self._flow, self._clock, self._seconds = flow, clock, 0.0
         self._rules = flow.settings.neural
         lists = flow.lists
-        self._refresher = Refresher(self._rules, lists.reader.shape, self._texts, self._known)
+        reader, table = lists.reader, flow.table
+        self._refresher = Refresher(self._rules, reader.shape, lambda: reader.known(table))
         self.periods: list[dict[str, Any]] = []
         self._clicks = 0
 
@@ -78,19 +74,6 @@ class NeuralRanker:
         if wanted is None or period.weights is not None or self._flow.lists.network is None:
             self._flow.lists.network = None if wanted is None else Served.of(wanted)
         self.periods.append({"clicks": self._clicks, **_told(period)})
-
-    def _texts(self, keys: Array) -> Array:
-        table = self._flow.table
-        rows = table.index.rows(keys.ravel())
-        found = table.arrays.content[np.maximum(rows, 0)] * (rows >= 0)[:, None]
-        out: Array = found.reshape(*keys.shape, -1)
-        return out
-
-    def _known(self) -> Array:
-        table = self._flow.table
-        vectors = table.arrays.content[: len(table)]
-        out: Array = vectors[vectors.any(1)]
-        return out
 
 
 def _told(period: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The network, in torch: it reads what the live sources say of pairs and moves the blend's scores.
 
-For candidate j and past item b, p_jb being what the sources say of the pair, z = P (e - mean) the
-projected text of unit length, and q_b the facts of the past item:
+For candidate j and past item b, p_jb being what the sources say of the pair, z = P e the projected
+text of unit length (e: whitened, of unit length), and q_b the facts of the past item:
 
     u_jb = phi(W2 phi(W1 [p_jb, 2 z_j.z_b] + Wq q_b + b1) + b2)
     a_j  = [sum_b u_jb / sqrt(h), max_b u_jb]
@@ -62,7 +62,7 @@ class PairNetwork(nn.Module):
         """Return the scores [B, tasks, n]."""
         pairs = [batch["pairs"]]
         if self.project is not None:
-            mine, past = self.projected(batch["texts"]), self.projected(batch["past_texts"])
+            mine, past = self._projected(batch["texts"]), self._projected(batch["past_texts"])
             pairs.append(2.0 * (mine @ past.transpose(1, 2))[..., None])
         units = self.pair(torch.cat(pairs, 3)) + self.past(batch["past"])[:, None]
         units = functional.leaky_relu(self.unit(functional.leaky_relu(units, LEAK)), LEAK)
@@ -78,12 +78,11 @@ class PairNetwork(nn.Module):
         out: Tensor = scores.masked_fill(~batch["live"][:, None], NOWHERE)
         return out
 
-    def projected(self, texts: Tensor) -> Tensor:
+    def _projected(self, texts: Tensor) -> Tensor:
         """Return float32[..., PROJECTED] of unit length, zero where there is no text."""
         assert self.project is not None
-        z = self.project((texts - self.mean) @ self.whiten.T)
-        out: Tensor = functional.normalize(z, dim=-1) * texts.any(-1, keepdim=True)
-        return out
+        there: Tensor = texts.any(-1, keepdim=True)
+        return functional.normalize(self.project(texts), dim=-1) * there
 
     def loss(self, batch: dict[str, Tensor], weights: Tensor, candidates: int) -> Tensor:
         """Return the mean losses [tasks] of samples whose first candidate was clicked.
@@ -101,7 +100,10 @@ class PairNetwork(nn.Module):
         return (each * weights).sum(0) / weights.sum(0).clamp(min=1e-6)
 
     def set_texts(self, vectors: Tensor) -> None:
-        """Whiten texts by the statistics of those that are known now: half, d / (s + .3 mean s)."""
+        """Whiten texts by the statistics of those that are known now: half, d / (s + .3 mean s).
+
+        vectors: float32[n, D], as stored, none of them zero.
+        """
         if self.project is None or len(vectors) < 2:
             return
         mean = vectors.mean(0)
@@ -111,6 +113,10 @@ class PairNetwork(nn.Module):
         self.mean.copy_(mean)
         self.whiten.zero_()
         self.whiten[: len(scale)] = directions[: len(scale)] / scale[:, None]
+
+    def whitened(self, vectors: Tensor) -> Tensor:
+        """Return float32[n, WHITENED] of unit length: what `batch` holds of texts [n, D]."""
+        return functional.normalize((vectors - self.mean) @ self.whiten.T, dim=-1)
 
     def weights(self) -> Weights:
         """Return copies of all arrays."""

@@ -65,9 +65,8 @@ class Reader:
 
     def __init__(self, settings: Settings, sources: Sequence[Source]) -> None:
         self._pairing = [s for s in having("pairs", sources) if s.active()]
-        vectors = [s.vectors for s in sources if s.vectors and s.active()]
-        self.vectors = vectors[0] if vectors else ""
-        self._length = settings.content.size if vectors else 0
+        vectors = [s.vectors(settings) for s in having("vectors", sources) if s.active()]
+        self.vectors, self._length = vectors[0] if vectors else ("", 0)
         neural = settings.neural
         self.shape = Shape(
             neural.candidates,
@@ -103,16 +102,22 @@ class Reader:
             features.values[at], features.ranks[at], features.extras[at], features.history,
             features.silence,
         )  # fmt: skip
-        texts = getattr(arrays, self.vectors) if self.vectors else np.zeros((0, 0), np.float32)
         return Reading(
             at, rows, past, log_p, facts_of(blend, best, log_p), pairs,
-            ages_of(shopper, len(past)), *self._texts(texts, rows, past),
+            ages_of(shopper, len(past)), self._texts(table, rows), self._texts(table, past),
         )  # fmt: skip
 
-    def _texts(self, texts: Array, rows: Array, past: Array) -> tuple[Array, Array]:
+    def known(self, table: ItemTable) -> tuple[Array, Array]:
+        """Return keys uint64[n] and vectors float32[n, D] of the items whose texts are known."""
+        vectors = self._texts(table, np.arange(len(table)))
+        rows = np.flatnonzero(vectors.any(1))
+        return table.keys[rows], vectors[rows]
+
+    def _texts(self, table: ItemTable, rows: Array) -> Array:
         if not self._length:
-            return np.zeros((len(rows), 0), np.float32), np.zeros((len(past), 0), np.float32)
-        return texts.take(rows, 0), texts.take(past, 0)
+            return np.zeros((len(rows), 0), np.float32)
+        out: Array = getattr(table.arrays, self.vectors).take(rows, 0).astype(np.float32)
+        return out
 
 
 def facts_of(blend: LearnedBlend, features: Features, log_p: Array) -> Array:

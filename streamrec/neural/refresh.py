@@ -4,6 +4,7 @@ The same in `train` and in `evaluate`. AdamW (Loshchilov and Hutter 2019) with w
 a refresh is new samples, half older ones; what serves is the weights' running mean.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,10 @@ JUDGED = 512
 """Samples scored at once."""
 
 
+Known = Callable[[], tuple[Array, Array]]
+"""Returns keys uint64[n] and vectors float32[n, D] of the items whose texts are known now."""
+
+
 class Period(NamedTuple):
     """What came of one refresh."""
 
@@ -42,23 +47,20 @@ class Refresher:
     """The trainer's state: samples, the network, its running mean, what serves."""
 
     def __init__(
-        self, rules: NeuralSettings, shape: Shape, texts: Texts, known: Any, device: str = "cpu"
+        self, rules: NeuralSettings, shape: Shape, known: Known, device: str = "cpu"
     ) -> None:
         """Start without a network.
 
-        texts: vectors of items by key; known: () -> float32[items, D], all texts known now;
-        device: on which it trains, "cpu" or "cuda": there with bfloat16 products.
+        known: the texts; device: on which it trains, "cpu" or "cuda": there with bfloat16 products.
         """
         torch.set_num_threads(rules.threads)
-        self.rules, self.shape = rules, shape
-        self._texts, self._known, self._device = texts, known, device
+        self.rules, self.shape, self._known, self._device = rules, shape, known, device
         self.replay = Replay(shape, rules.tasks, rules.replay_samples, rules.seed)
         self.gate = Gate()
         self.number = 0
         self._seen = 0
         self._trained: _Trained | None = None
         self.serving: Weights | None = None
-        self._scorer: PairNetwork | None = None
 
     def resume(self, weights: Weights, number: int, seen: int, recent: tuple[float, ...]) -> None:
         """Go on from the weights that refresh `number` made, after `seen` samples."""
@@ -90,38 +92,40 @@ class Refresher:
     def refresh(self) -> Period:
         """Judge by the new samples, then learn from them."""
         fresh = np.array(self.replay.fresh, np.int64)
-        decision = self._judge(fresh)
+        keys, vectors = self._known()
+        decision = self._judge(fresh, keys, vectors)
         changed = None
         if decision.promoted and self._trained is not None:
             changed = self.serving = self._trained.mean_weights()
         self.number += 1
         every = self.rules.scratch_every
-        anew = self._trained is None or bool(every and self.number % every == 0)
-        if anew:
+        trained = self._trained
+        anew = trained is None or bool(every and self.number % every == 0)
+        if trained is None or anew:
             seed = self.rules.seed + self.number
-            self._trained = _Trained(self.rules, self.shape, seed, self._device)
-            self._trained.network.set_texts(torch.from_numpy(self._known()))
-        which = self._drawn(fresh, anew)
-        losses = self._learn(which)
+            trained = _Trained(self.rules, self.shape, seed, self._device)
+            trained.network.set_texts(torch.from_numpy(vectors))
+        self._trained, which = trained, self._drawn(fresh, anew)
+        losses = self._learn(trained, which, texts_of(trained.network, keys, vectors))
         self.replay.aged()
         return Period(self.number, decision, changed, losses, len(which))
 
-    def _judge(self, fresh: Array) -> Decision:
+    def _judge(self, fresh: Array, keys: Array, vectors: Array) -> Decision:
+        """Let the gate decide by the new samples."""
         mine = self.candidate()
-        batches = [fresh[x : x + JUDGED] for x in range(0, len(fresh), JUDGED)]
-        read = [self.replay.batch(which, self._texts) for which in batches]
-        live = np.concatenate([b["live"].numpy() for b in read])
-        blend = np.concatenate([b["blend"].numpy() for b in read])
+        live, blend = self.replay.live(fresh), self.replay.blend(fresh)
 
         def of(weights: Weights | None) -> Array | None:
             if weights is None:
                 return None
-            if self._scorer is None:
-                self._scorer = PairNetwork(self.shape, self.rules)
-            self._scorer.load(weights)
+            network = PairNetwork(self.shape, self.rules)
+            network.load(weights)
+            texts, scores = texts_of(network, keys, vectors), []
             with torch.no_grad():
-                scores = np.concatenate([self._scorer(b)[:, 0].numpy() for b in read])
-            return gains(scores, live, self.shape.candidates)
+                for x in range(0, len(fresh), JUDGED):
+                    batch = self.replay.batch(fresh[x : x + JUDGED], texts)
+                    scores.append(network(batch)[:, 0].numpy())
+            return gains(np.concatenate(scores), live, self.shape.candidates)
 
         by_blend = gains(blend, live, self.shape.candidates)
         return self.gate.judge(by_blend, of(self.serving), of(mine))
@@ -135,15 +139,32 @@ class Refresher:
         newer = self.replay.shuffled(np.resize(fresh, count - len(older)))
         return self.replay.shuffled(np.concatenate([newer, older]))
 
-    def _learn(self, which: Array) -> tuple[float, ...]:
-        assert self._trained is not None
+    def _learn(self, trained: "_Trained", which: Array, texts: Texts) -> tuple[float, ...]:
         lambdas = torch.tensor(list(self.rules.tasks.values()))
         sums, counts = torch.zeros(len(lambdas)), 0
         for x in range(0, len(which), BATCH):
-            batch = self.replay.batch(np.sort(which[x : x + BATCH]), self._texts)
-            sums += self._trained.step(batch, lambdas, self.shape.candidates)
+            batch = self.replay.batch(np.sort(which[x : x + BATCH]), texts)
+            sums += trained.step(batch, lambdas, self.shape.candidates)
             counts += 1
         return tuple((sums / max(1, counts)).tolist())
+
+
+def texts_of(network: PairNetwork, keys: Array, vectors: Array) -> Texts:
+    """Return texts by key, whitened for a network; keys uint64[n] and vectors float32[n, D]."""
+    order = np.argsort(keys)
+    ordered = keys[order]
+    with torch.no_grad():
+        stored = torch.from_numpy(vectors[order]).to(network.mean.device)
+        short = network.whitened(stored).cpu().numpy()
+    short = np.concatenate([short, np.zeros((1, short.shape[1]), np.float32)])
+
+    def texts(wanted: Array) -> Array:
+        at = np.minimum(np.searchsorted(ordered, wanted), max(0, len(ordered) - 1))
+        known = ordered[at] == wanted if len(ordered) else np.zeros(wanted.shape, bool)
+        out: Array = short[np.where(known, at, -1)]
+        return out
+
+    return texts
 
 
 class _Trained:

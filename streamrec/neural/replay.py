@@ -13,7 +13,7 @@ from streamrec.neural.sample import FACT_STEP, OTHERS, PAIR_STEP, Sample
 
 Array = NDArray[Any]
 Texts = Callable[[Array], Array]
-"""Returns float32[..., D], vectors of items by key uint64[...]; zero where there is none."""
+"""Returns float32[..., WHITENED], texts of items by key uint64[...]; zero where there is none."""
 ANY = "any"
 
 
@@ -69,6 +69,16 @@ class Replay:
     def shuffled(self, which: Array) -> Array:
         """Return numbers in a random order."""
         return self._rng.permutation(which)
+
+    def live(self, which: Array) -> Array:
+        """Return bool[len(which), n]: which candidates there are."""
+        out: Array = self._arrays["live"][which]
+        return out
+
+    def blend(self, which: Array) -> Array:
+        """Return float16[len(which), n]: log p of the candidates."""
+        out: Array = self._arrays["blend"][which]
+        return out
 
     def batch(self, which: Array, texts: Texts) -> dict[str, Tensor]:
         """Return the tensors that PairNetwork reads, of samples by number."""

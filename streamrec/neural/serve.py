@@ -41,7 +41,7 @@ class Served(NamedTuple):
 
         project: Array = np.zeros((len(weights["mean"]), 0), np.float32)
         if "project.weight" in weights:
-            project = turned("whiten") @ turned("project.weight")
+            project = turned("whiten") @ turned("project.weight")  # of texts as they are stored
         return cls(
             float(weights["alpha"]), turned("pair.weight"), turned("past.weight"),
             weights["pair.bias"], turned("unit.weight"), weights["unit.bias"],

@@ -45,7 +45,7 @@ class Trainer:
         self._texts = TrainingTexts(settings, store, shards, metrics)
         rules, shape = settings.neural, self._texts.shape
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.refresher = Refresher(rules, shape, self._texts.of, self._texts.known, device)
+        self.refresher = Refresher(rules, shape, self._texts.known, device)
         self._versions = PublishedVersions(settings, shape, Versions(store), metrics)
         self._samples = TrainingSamples(settings, log, self.refresher, metrics)
         self._metrics = metrics

@@ -22,8 +22,8 @@ class TrainingTexts:
     """A copy of the item table, brought up to date at each refresh."""
 
     def __init__(self, settings: Settings, store: Store, shards: Shards, metrics: Metrics) -> None:
-        reader = Reader(settings, sources_of(settings))
-        self.shape, self._column = reader.shape, reader.vectors
+        self._reader = Reader(settings, sources_of(settings))
+        self.shape = self._reader.shape
         self._metrics = metrics
         self._feed = ItemFeed(
             store, item_shards(shards), lambda: ItemTable(settings, with_lists=True), 0.0
@@ -34,19 +34,8 @@ class TrainingTexts:
         if self.shape.text:
             self._feed.refresh(time.monotonic(), self._metrics)
 
-    def of(self, keys: Array) -> Array:
-        """Return float32[..., D] of items by key uint64[...], zero where there is none."""
-        table = self._feed.table
-        rows = table.index.rows(keys.ravel())
-        found = getattr(table.arrays, self._column)[np.maximum(rows, 0)] * (rows >= 0)[:, None]
-        out: Array = found.reshape(*keys.shape, -1)
-        return out
-
-    def known(self) -> Array:
-        """Return float32[items, D], all texts known now."""
+    def known(self) -> tuple[Array, Array]:
+        """Return keys uint64[n] and vectors float32[n, D] of the items whose texts are known."""
         if not self.shape.text:
-            return np.zeros((0, 0), np.float32)
-        table = self._feed.table
-        vectors = getattr(table.arrays, self._column)[: len(table)]
-        out: Array = vectors[vectors.any(1)]
-        return out
+            return np.zeros(0, np.uint64), np.zeros((0, 0), np.float32)
+        return self._reader.known(self._feed.table)

@@ -48,7 +48,6 @@ class Content(Source):
     Settings = ContentSettings
     follows = "texts"
     in_blend = "raw"
-    vectors = "content"
 
     def __init__(self, settings: Any) -> None:
         self._size = settings.content.size
@@ -113,6 +112,10 @@ class Content(Source):
         past = arrays.content[context]
         out[:, : len(weights)] = weights * (arrays.content[rows] @ past.T)
         return out
+
+    def vectors(self, settings: Any) -> tuple[str, int]:
+        """Return the column of the vectors."""
+        return "content", self._size
 
 
 class Words:

@@ -62,8 +62,6 @@ class Source:
     """`share`: the log of score / total enters the blend, at least log 1e-6; `raw`: the score."""
     in_pairs: ClassVar[Literal["share", "raw"]] = "share"
     """What `pairs` returns: shares, of which the log counts; or values of about -2 to 2."""
-    vectors: ClassVar[str] = ""
-    """Column with a vector of each item that the neural ranker may project."""
 
     def __init__(self, settings: Any) -> None:
         """Keep of all settings what is needed."""
@@ -121,6 +119,10 @@ class Source:
         where: int32[items] to work in, with anything in it.
         """
         return None
+
+    def vectors(self, settings: Any) -> tuple[str, int]:
+        """Return the column with a vector of each item for the neural ranker, and its length."""
+        raise NotImplementedError(self.name)
 
     def pairs(self, arrays: Arrays, past: Array, rows: Array, where: Array) -> Array:
         """Return float[len(rows), len(past)]: what it says of each row after each past item alone.

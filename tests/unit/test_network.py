@@ -14,7 +14,7 @@ from streamrec.settings.neural import NeuralSettings
 
 torch = needs("torch")
 from streamrec.neural.network import PairNetwork  # noqa: E402
-from streamrec.neural.refresh import Refresher  # noqa: E402
+from streamrec.neural.refresh import Refresher, texts_of  # noqa: E402
 from streamrec.neural.replay import Replay  # noqa: E402
 
 RULES = NeuralSettings(candidates=20, history=6)
@@ -25,9 +25,8 @@ TEXTS[::7] = 0.0  # items without a text
 KEYS = np.arange(1000, 1000 + ITEMS, dtype=np.uint64)
 
 
-def texts_of(keys):
-    rows = keys.astype(np.int64) - 1000
-    return TEXTS[np.clip(rows, 0, ITEMS - 1)] * ((rows >= 0) & (rows < ITEMS))[..., None]
+def known():
+    return KEYS[TEXTS.any(1)], TEXTS[TEXTS.any(1)]
 
 
 def random_reading(rng, candidates=20, past=6):
@@ -60,11 +59,11 @@ def network(seed=3, *, trained=False):
     return net
 
 
-def as_batch(reading):
+def as_batch(net, reading):
     """Return the batch of one list as it is, without the rounding of what is kept."""
     replay = Replay(SHAPE, RULES.tasks, 1000, 1)
     assert replay.add(kept(reading, KEYS, 0)._replace(type="click", weight=1.0))
-    batch = replay.batch(np.array([0]), texts_of)
+    batch = replay.batch(np.array([0]), texts_of(net, *known()))
     k, h = len(reading.rows), len(reading.past_rows)
     batch["facts"][0, :k] = torch.from_numpy(reading.facts)
     batch["pairs"][0, :k, :h] = torch.from_numpy(reading.pairs)
@@ -84,7 +83,7 @@ def test_torch_and_numba_say_the_same(trained, candidates, past):
     for seed in range(5):
         reading = random_reading(np.random.default_rng(seed), candidates, past)
         with torch.no_grad():
-            theirs = net(as_batch(reading))[0, 0, :candidates].numpy()
+            theirs = net(as_batch(net, reading))[0, 0, :candidates].numpy()
         mine = reading.blend + served.moves(reading)
         np.testing.assert_allclose(mine, theirs, atol=1e-4, rtol=1e-4)
 
@@ -146,7 +145,7 @@ def served(count=1200):
 
 
 def taught(count, rules=RULES):
-    refresher = Refresher(rules, SHAPE, texts_of, lambda: TEXTS[TEXTS.any(1)])
+    refresher = Refresher(rules, SHAPE, known)
     for sample in clicks(count):
         assert refresher.add(sample)
         if refresher.due:
@@ -155,7 +154,7 @@ def taught(count, rules=RULES):
 
 
 def test_it_learns_a_pattern_of_pairs_and_the_gate_opens():
-    refresher = Refresher(RULES, SHAPE, texts_of, lambda: TEXTS[TEXTS.any(1)])
+    refresher = Refresher(RULES, SHAPE, known)
     periods = []
     for sample in clicks(3000):
         refresher.add(sample)
