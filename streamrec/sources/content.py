@@ -26,6 +26,7 @@ from streamrec.sources.factors import mean_of
 from streamrec.sources.source import Shopper, Source
 from streamrec.state.schema import Column
 from streamrec.text.whiten import Whitening
+from streamrec.text.words import WIDTH
 
 Array = NDArray[Any]
 WORD = re.compile(r"\w+", re.UNICODE)
@@ -115,7 +116,7 @@ class Content(Source):
 
     def vectors(self, settings: Any) -> tuple[str, int]:
         """Return the column of the vectors."""
-        return "content", self._size
+        return ("content", self._size) if self._hashed else ("text", WIDTH)
 
 
 class Words:
