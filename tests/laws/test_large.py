@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from confluent_kafka import Consumer, Producer
 from laws.live import Learning, learning
-from servers import RedisServer
+from servers import KafkaServer, RedisServer
 
 from streamrec.errors import MessageRefused
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
@@ -19,6 +19,12 @@ from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.topics import create_topics
 
 MB = 1_000_000
+
+
+@pytest.fixture(autouse=True)
+def real_kafka(kafka: KafkaServer) -> None:
+    if kafka.kind == "embedded":
+        pytest.skip("the embedded broker has no limits of its own")
 
 
 def click(user: str, item: str) -> bytes:
