@@ -42,6 +42,8 @@ def faster(rules: str) -> str:
 
     rules = re.sub(r"\[(\d+)([smhd])\]", window, rules)
     rules = re.sub(r"(for:|interval:|offset) (\d+)([smhd])", wait, rules)
+    clicks = 1000 // FASTER  # in an hour, of which two minutes are left
+    rules = rules.replace("increase1h > 1000", f"increase1h > {clicks}")
     return re.sub(
         r"(_seconds\)) ([<>]) (\d+)", lambda m: f"{m[1]} {m[2]} {int(m[3]) // AGES_FASTER}", rules
     )
