@@ -31,6 +31,7 @@ def list_(ctx: typer.Context) -> None:
     for number, blob, decision in each:
         table.add_row(str(number), *_cells(blob, decision), _standing(number, serving))
     console = Console(highlight=False)
+    console.width = max(console.width, 110)  # a cell that is cut is worse than a wrapped line
     console.print(table if each else "no version yet: `streamrec train` makes them from clicks")
     console.print(_sentence(serving))
 

@@ -78,8 +78,9 @@ def _start(local: Local, console: Console) -> None:
     kafka, redis = local.settings.kafka.brokers, local.settings.redis.url
     console.print(f"Kafka {kafka} and Redis {redis} (embedded)", soft_wrap=True)
     with console.status("starting learn and score"):
-        local.start_roles(1, 1, console.print)
-    console.print("learn and score are ready; the replay starts")
+        local.start_roles(1, 1, console.print, train=True)
+    also = "train starts beside it" if "train" in local.ports else "no torch: nothing is trained"
+    console.print(f"learn and score are ready; the replay starts ({also})")
 
 
 def with_fast_client(settings: Settings) -> Settings:
