@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from streamrec.commands.encoding import texts_encoded
 from streamrec.evaluation.evaluate import LAGS, Dataset, Plan, evaluate, fitted, lag_words
 from streamrec.evaluation.neural import why_off
 from streamrec.evaluation.peers.other_blends import OTHER_BLENDS
@@ -23,6 +24,7 @@ from streamrec.files.event_table import EventTable
 from streamrec.files.events import read_events
 from streamrec.files.items import read_items
 from streamrec.settings.load import load
+from streamrec.settings.text import resolved
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -130,7 +132,10 @@ def read(stream: Stream) -> Dataset | None:
 
 
 def _dataset(table: EventTable, items: Mapping[str, Item], stream: Stream) -> Dataset:
-    return Dataset(table.taken(slice(stream.first, None)), items, frozenset(table.type_names))
+    taken = table.taken(slice(stream.first, None))
+    named = [items[name] for name in taken.item_names if name in items]
+    encoder = texts_encoded(resolved(load(None, {}, {})).text.model, named)
+    return Dataset(taken, items, frozenset(table.type_names), encoder)
 
 
 def run(
@@ -139,7 +144,7 @@ def run(
     flags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Evaluate one stream under its profile, and nothing else set for it."""
-    settings = load(None, {}, {"profile": stream.profile, **(flags or {})})
+    settings = resolved(load(None, {}, {"profile": stream.profile, **(flags or {})}))
     plan = Plan(
         min(stream.limit, limit or stream.limit), stream.warm_up, (), lag, workers, peers, blends,
         neural=not why_off(settings),

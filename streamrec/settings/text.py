@@ -5,9 +5,7 @@ from typing import Any
 import msgspec
 
 from streamrec.settings.types import Name, Section
-from streamrec.text.encoder import HASHED, MINILM, minilm_is_installed
-
-AUTO = "auto"
+from streamrec.text.encoder import AUTO, HASHED, MINILM, minilm_is_installed
 
 
 class TextSettings(Section, frozen=True, kw_only=True):

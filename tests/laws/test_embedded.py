@@ -43,7 +43,7 @@ def test_the_broker_restarts_on_its_port_and_has_forgotten_its_topics() -> None:
         assert set(check_topics(settings).values()) == {3}
         broker.stop()
         broker.start()
-        assert len(create_topics(settings, 3)) == 4
+        assert len(create_topics(settings, 3)) == 5
         assert accepts(broker.port)
     assert not accepts(broker.port)
 

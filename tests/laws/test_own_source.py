@@ -58,7 +58,10 @@ def test_it_is_in_the_tables_of_evaluate(tmp_path: Path) -> None:
     items, events, out = tmp_path / "items.csv", tmp_path / "events.csv", tmp_path / "out.json"
     rows = [f"i{n},{title} number {n}" for n, title in enumerate(TITLES)]
     items.write_text("item_id,title\n" + "\n".join(rows) + "\n")
-    lines = [f"u{n % 5},i{n * 3 % 8 if n % 7 else n % 3},{1000 * n}" for n in range(200)]
+    lines = [
+        f"u{n % 5},i{n * 3 % 8 if n % 7 else n % 3},{1_700_000_000_000 + 1000 * n}"
+        for n in range(200)
+    ]
     events.write_text("user,item,ts\n" + "\n".join(lines) + "\n")
     arguments = ["--set", f"extra_sources={FLAGS['extra_sources']}", "evaluate", str(events)]
     arguments += ["--items", str(items), "--profile", "general", "--exclude", "none"]

@@ -45,6 +45,9 @@ class Learner:
         for partition, messages in batches.items():
             shards[partition].offset = messages[-1].offset + 1
 
+    def between(self, shards: Any) -> None:
+        pass
+
     def report(self, shards: Any) -> None:
         pass
 
