@@ -21,7 +21,7 @@ class Watched:
         targets = folder / "targets.json"
         self.prometheus = needs_server(lambda: Prometheus(folder, targets, rules))
         self.redis = needs_server(lambda: RedisServer(maxmemory="512mb").start())
-        many = ("--learn", "2", "--score", "2", "--targets", str(targets))
+        many = ("--learn", "2", "--score", "2", "--no-train", "--targets", str(targets))
         self.up = Command(folder, "--redis", self.redis.url, *FLOOD, "up", *many)
         try:
             self.up.wait_for("streamrec is up", READY_SECONDS)
