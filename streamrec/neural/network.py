@@ -18,7 +18,6 @@ DIN (Zhou et al. 2018) reads pairs of candidate and past item by embeddings of i
 is read is live, and no embedding is trained, which is what overfits (Zhang et al. 2022).
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from torch.nn import functional
 
 from streamrec.neural.reading import PAST, PROJECTED, WHITENED, Shape
 from streamrec.settings.neural import NeuralSettings
+from streamrec.text.whiten import Whitening
 
 LEAK = 0.1
 NOWHERE = -1e4
@@ -99,23 +99,16 @@ class PairNetwork(nn.Module):
         each = -functional.log_softmax(scores + shifts, 2)[..., 0]
         return (each * weights).sum(0) / weights.sum(0).clamp(min=1e-6)
 
-    def set_texts(self, vectors: Tensor) -> None:
-        """Whiten texts by the statistics of those that are known now: half, d / (s + .3 mean s).
-
-        vectors: float32[n, D], as stored, none of them zero.
-        """
+    def set_texts(self, vectors: np.ndarray[Any, Any]) -> None:
+        """Whiten texts, half, by the statistics of float32[n, D], those that are known now."""
         if self.project is None or len(vectors) < 2:
             return
-        mean = vectors.mean(0)
-        _, spread, directions = torch.linalg.svd(vectors - mean, full_matrices=False)
-        spread = spread[: len(self.whiten)] / math.sqrt(len(vectors))
-        scale = spread + 0.3 * spread.mean() + 1e-6
-        self.mean.copy_(mean)
-        self.whiten.zero_()
-        self.whiten[: len(scale)] = directions[: len(scale)] / scale[:, None]
+        mean, matrix = Whitening.of(vectors, len(self.whiten))
+        self.mean.copy_(torch.from_numpy(mean))
+        self.whiten.copy_(torch.from_numpy(matrix.T.copy()))
 
     def whitened(self, vectors: Tensor) -> Tensor:
-        """Return float32[n, WHITENED] of unit length: what `batch` holds of texts [n, D]."""
+        """Return float32[n, WHITENED] of unit length, what `batch` holds of unit texts [n, D]."""
         return functional.normalize((vectors - self.mean) @ self.whiten.T, dim=-1)
 
     def weights(self) -> Weights:

@@ -17,6 +17,7 @@ from streamrec.blend.learned import E, Features, LearnedBlend
 from streamrec.settings.sections import Settings
 from streamrec.sources.source import Shopper, Source, having
 from streamrec.state.item_table import ItemTable
+from streamrec.text.words import unit
 
 Array = NDArray[Any]
 LOG_SHARES = 14.0
@@ -56,7 +57,7 @@ class Reading(NamedTuple):
     facts: Array  # float32[k, X], see facts_of
     pairs: Array  # float32[k, h, C]
     ages: Array  # float32[h]: log(1 + minutes) before the user's newest event
-    texts: Array  # float32[k, D], or no columns
+    texts: Array  # float32[k, D] of unit length, or no columns
     past_texts: Array  # float32[h, D]
 
 
@@ -108,7 +109,7 @@ class Reader:
         )  # fmt: skip
 
     def known(self, table: ItemTable) -> tuple[Array, Array]:
-        """Return keys uint64[n] and vectors float32[n, D] of the items whose texts are known."""
+        """Return keys uint64[n] and unit vectors float32[n, D] of items whose texts are known."""
         vectors = self._texts(table, np.arange(len(table)))
         rows = np.flatnonzero(vectors.any(1))
         return table.keys[rows], vectors[rows]
@@ -116,8 +117,7 @@ class Reader:
     def _texts(self, table: ItemTable, rows: Array) -> Array:
         if not self._length:
             return np.zeros((len(rows), 0), np.float32)
-        out: Array = getattr(table.arrays, self.vectors).take(rows, 0).astype(np.float32)
-        return out
+        return unit(getattr(table.arrays, self.vectors).take(rows, 0))
 
 
 def facts_of(blend: LearnedBlend, features: Features, log_p: Array) -> Array:

@@ -104,7 +104,7 @@ class Refresher:
         if trained is None or anew:
             seed = self.rules.seed + self.number
             trained = _Trained(self.rules, self.shape, seed, self._device)
-            trained.network.set_texts(torch.from_numpy(vectors))
+            trained.network.set_texts(vectors)
         self._trained, which = trained, self._drawn(fresh, anew)
         losses = self._learn(trained, which, texts_of(trained.network, keys, vectors))
         self.replay.aged()

@@ -53,12 +53,14 @@ def demo(tmp_path: Path) -> Iterator[Any]:
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 
 
+@pytest.mark.timeout(600)
 def test_it_replays_a_file_and_one_click_changes_a_list(
     demo: Any, log_file: Path, tmp_path: Path
 ) -> None:
     figures = tmp_path / "figures.json"
     run = demo("--seconds", "25", "--json", str(figures), "--events", str(log_file))
-    assert run.process.wait(150) == 0, run.output.read_text()
+    # the first of all tests: on a fresh machine it compiles every kernel
+    assert run.process.wait(500) == 0, run.output.read_text()
     assert run.all_gone(2.0), run.alive()
     result = json.loads(figures.read_text())
     assert 0 < result["first_personal_list_seconds"] < 60

@@ -11,6 +11,7 @@ from streamrec.neural.reading import PAIR, Reading, Shape
 from streamrec.neural.sample import Sample, click, kept
 from streamrec.neural.serve import Served
 from streamrec.settings.neural import NeuralSettings
+from streamrec.text.words import unit
 
 torch = needs("torch")
 from streamrec.neural.network import PairNetwork  # noqa: E402
@@ -22,6 +23,7 @@ SHAPE = Shape(20, 6, ("a", "b", "c"), ("a", "b"), 8)
 ITEMS = 200
 TEXTS = np.random.default_rng(5).standard_normal((ITEMS, 8)).astype(np.float32)
 TEXTS[::7] = 0.0  # items without a text
+TEXTS = unit(TEXTS)
 KEYS = np.arange(1000, 1000 + ITEMS, dtype=np.uint64)
 
 
@@ -49,7 +51,7 @@ def random_reading(rng, candidates=20, past=6):
 def network(seed=3, *, trained=False):
     torch.manual_seed(seed)
     net = PairNetwork(SHAPE, RULES)
-    net.set_texts(torch.from_numpy(TEXTS[TEXTS.any(1)]))
+    net.set_texts(TEXTS[TEXTS.any(1)])
     if trained:
         net.load(served())
     elif seed:
