@@ -10,6 +10,7 @@ import pytest
 from needs import needs_server
 from servers import KafkaServer, RedisServer, start_kafka, start_redis
 
+from streamrec.monitoring.log_lines import NOISY
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.topics import create_topics
 
@@ -84,18 +85,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{name} of this run: {server}")
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def logging_kept() -> Iterator[None]:
-    """Put the root logger back afterwards."""
+    """Put the loggers back after every test: a command run in the process sets them up."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in NOISY}
     yield
     root.handlers[:], root.level = before
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture
-def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logging_kept: None) -> None:
-    """Run in an empty folder without settings in the environment; put logging back afterwards."""
+def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in an empty folder without settings in the environment."""
     monkeypatch.chdir(tmp_path)
     for name in list(os.environ):
         if name.startswith("STREAMREC_"):

@@ -120,7 +120,6 @@ def test_a_shard_that_learns_on_is_forgotten_while_another_stands(
 def test_a_redis_without_info_leaves_the_rest(
     installation: Installation, clean_redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("DEBUG", logger="streamrec")
     clean_redis.client().zadd("sr:{u1}:due", {"ann": 1000.0})
     installation.report.report(MEMORY_SECONDS)
     value = installation.metrics.registry.get_sample_value

@@ -9,8 +9,6 @@ import pytest
 from streamrec.monitoring.log_lines import set_up_logs, without_password
 from streamrec.settings.logs import LoggingSettings
 
-pytestmark = pytest.mark.usefixtures("logging_kept")
-
 
 def logged(form: str, level: str = "info", **values: object) -> str:
     stream = io.StringIO()
