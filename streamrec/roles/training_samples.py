@@ -67,7 +67,10 @@ class TrainingSamples:
     def learnt(self) -> Learnt:
         """Return what the samples since the last call were; a refresh has learnt from them."""
         out = Learnt()
-        out.offsets = {**self._known, **{name_of(p): at for p, at in self._next.items()}}
+        # not where it reads: after a restart that is behind what was learnt, for a while
+        reached = {name_of(p): at for p, at in self._next.items()}
+        names = self._known.keys() | reached.keys()
+        out.offsets = {n: max(self._known.get(n, 0), reached.get(n, 0)) for n in sorted(names)}
         if self._times:
             out.clicked_from, out.clicked_to = min(self._times), max(self._times)
         self._times, self.drifted, self._known = [], False, out.offsets
@@ -105,6 +108,8 @@ class TrainingSamples:
         for partition in partitions:
             start, end = self._log.log_start(partition), self._log.log_end(partition)
             self._next[partition] = start if end is None else max(start, end - share)
+            if end is not None and self._known.get(name_of(partition), 0) > end:
+                self._known = {**self._known, name_of(partition): 0}  # the topic was made anew
         self.assigned = True
         began = {name_of(p): self._next[p] for p in partitions}
         logger.info("samples are read again from the topic", extra={"from": began})
