@@ -355,3 +355,17 @@ def test_without_torch_train_says_what_to_install(
     monkeypatch.setattr(train, "find_spec", lambda name: None)
     with pytest.raises((ConfigurationError, typer.Exit), match=r"pip install 'streamrec\[neural\]"):
         train.train(context(live.spine.settings))
+
+
+def test_a_samples_topic_made_anew_is_learnt_from_its_start(live: Live) -> None:
+    live.play(20)
+    manifest = Manifest.of(live.scorer._lists.reader.shape, live.spine.settings.neural)
+    sizes = arrays_of(manifest).items()
+    arrays = {name: np.zeros(size, np.float32) for name, size in sizes}
+    ahead = msgspec.structs.replace(manifest, offsets={"samples/0": 10_000})
+    live.versions.add(pack(ahead, arrays))
+    trainer = live.trainer()
+    while trainer.step():
+        pass
+    assert live.spine.value("train_samples_total", kind="old") == 0
+    assert live.spine.value("train_samples_total", kind="new") == len(live.samples())

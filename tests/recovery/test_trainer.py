@@ -126,7 +126,7 @@ def test_versions_are_swapped_under_load(site: Site) -> None:
     shape = shape_of(settings)
     site.fleet.add("learn")
     scorer = site.fleet.add("score")
-    feeder = site.feed(8_000, 300)
+    feeder = site.feed(20_000, 300)
     site.warm()
     store = Store(settings.redis)
     versions, client = Versions(store), redis.Redis.from_url(site.redis_url)
