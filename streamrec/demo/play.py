@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from streamrec.demo.network import Network
 from streamrec.demo.numbers import BLEND, Samples, quantile, recall, scrape, total
 from streamrec.demo.reaction import CLICK_MS, Reaction, best_reaction, is_popular, read_lists
 from streamrec.demo.words import show
@@ -45,6 +46,7 @@ class Play:
         self._replay = Replay(table, self._log, local.settings.kafka, pace, self._learnt)
         self._sender = Sender(self._replay)
         self._samples: Samples = {}
+        self._network = Network()
         self._first_list_seconds: float | None = None
         self._scraped = self._printed = 0.0
         self._started = time.monotonic()
@@ -90,6 +92,7 @@ class Play:
             "events_per_second": round(self._replay.learnt / self._seconds, 1),
             "freshness_ms": {"p50": self._freshness_ms(0.5), "p99": self._freshness_ms(0.99)},
             "recall@20": {source: round(r, 5) for source, r in recall(self._samples).items()},
+            "network": self._network.figures(),
             "reaction": {
                 "user": reaction.user,
                 "clicked": reaction.clicked,
@@ -150,7 +153,11 @@ class Play:
         """Read the processes' metrics; the old ones stay when one is too busy to answer."""
         self._scraped = self._now()
         self._local.check()
-        self._samples = scrape(self._local.metrics_addresses()) or self._samples
+        # apart from the others: it starts later, and may be busy for long
+        trained = scrape(self._local.metrics_addresses("train"))
+        self._samples = scrape(self._local.metrics_addresses("learn", "score")) or self._samples
+        for words in self._network.news(trained, self._samples):
+            self._say(words)
 
     def _is_quiet(self) -> bool:
         """Whether all that was sent is learnt and nobody waits for a list."""
@@ -194,3 +201,5 @@ class Play:
             "the events took an item of the list being served just before; "
             f"{100 * popular:.1f} % one of the most popular items."
         )
+        if (words := self._network.summary()) is not None:
+            self._console.print(words)

@@ -147,10 +147,13 @@ class Local:
                 self.keep_logs = True
                 raise ChildFailed(f"{death}\nAll logs are kept in {self.folder}.") from None
 
-    def metrics_addresses(self) -> list[str]:
-        """Return where the processes' metrics are."""
+    def metrics_addresses(self, *roles: str) -> list[str]:
+        """Return where the metrics of these roles' processes are; of all if none is named."""
         host = reachable(self.settings.metrics.host)
-        return [f"http://{host}:{port}/metrics" for port in self.ports.values()]
+        ports = [
+            p for name, p in self.ports.items() if not roles or name.partition("-")[0] in roles
+        ]
+        return [f"http://{host}:{port}/metrics" for port in ports]
 
     def write_targets(self, file: Path) -> None:
         """Write where Prometheus finds the processes, as its `file_sd_configs` reads it."""

@@ -1,0 +1,171 @@
+"""The trainer is killed at random and learns nothing twice; versions are swapped under load."""
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+from kafka import KafkaProducer
+from needs import needs
+from recovery.drive import wait_until
+from recovery.installation import PARTITIONS, Site
+
+from streamrec.neural.reading import Reader, Shape
+from streamrec.neural.sample import FACT_STEP, PAIR_STEP, Sample
+from streamrec.neural.version import Manifest, arrays_of, pack, unpack
+from streamrec.settings.load import load
+from streamrec.settings.sections import Settings
+from streamrec.sources.registry import sources_of
+from streamrec.transport.redis_store import Store
+from streamrec.transport.versions import Serving, Versions, decoded
+
+NEURAL = """
+[neural]
+candidates = 20
+history = 4
+units = 4
+hidden = 8
+refresh_samples = 400
+scratch_every = 3
+"""
+SWAP_SECONDS = 5.0
+
+
+def configured(site: Site) -> Settings:
+    path = site.directory / "streamrec.toml"
+    path.write_text(path.read_text() + NEURAL)
+    return load(path, {}, {})
+
+
+def shape_of(settings: Settings) -> Shape:
+    return Reader(settings, sources_of(settings)).shape
+
+
+def sample(shape: Shape, rng: np.random.Generator) -> bytes:
+    """Return a click on a list; what is clicked has more of the first channel than the others."""
+    n, h = shape.candidates, shape.history
+    pairs = rng.random((n, h, len(shape.channels))) * (rng.random((n, h, 1)) < 0.3)
+    pairs[0, :, 0] += rng.random(h)
+    made = int(time.time() * 1000)
+    return Sample(
+        rng.integers(1, 2**60, n).astype("<u8"),
+        rng.integers(1, 2**60, h).astype("<u8"),
+        np.full(n, -np.log(n), "<f2"),
+        np.sort(rng.random(h)).astype("<f2"),
+        np.rint(rng.normal(0.0, 1.0, (n, shape.facts)).clip(-2, 2) * FACT_STEP).astype("i1"),
+        np.rint(pairs.clip(0, 2) * PAIR_STEP).astype("i1"),
+        "click", 1.0, made, made,
+    ).to_bytes()  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "kills", [3, pytest.param(10, marks=[pytest.mark.long, pytest.mark.timeout(600)])]
+)
+def test_a_killed_trainer_learns_each_sample_once(site: Site, kills: int) -> None:
+    needs("torch")
+    settings = configured(site)
+    store = Store(settings.redis)
+    store.declare(PARTITIONS, PARTITIONS, PARTITIONS, settings.factors.size)
+    shape, rng, versions = shape_of(settings), np.random.default_rng(3), Versions(store)
+    producer = KafkaProducer(bootstrap_servers=site.kafka.brokers, acks="all", linger_ms=20)
+    ends: dict[str, int] = {}
+
+    def send(count: int) -> None:
+        waiting = [
+            producer.send(site.kafka.samples_topic, sample(shape, rng), partition=n % PARTITIONS)
+            for n in range(count)
+        ]
+        for future in waiting:
+            done = future.get(timeout=60)
+            ends[f"{done.topic}/{done.partition}"] = done.offset + 1
+
+    def numbers() -> list[int]:
+        return versions.numbers()
+
+    trainer = site.fleet.add("train")
+    for _ in range(kills):
+        before = max(numbers(), default=0)
+        send(site.random.randrange(600, 1500))
+        site.fleet.wait_until(lambda b=before: max(numbers(), default=0) > b, 90, "a version")  # type: ignore[misc]
+        send(500)  # a refresh may be under way when it dies
+        time.sleep(site.random.uniform(0.0, 1.5))
+        trainer.kill()
+        whole(versions, shape)
+        trainer.start()
+    site.fleet.wait_until(lambda: trainer.output().count("read again") > kills, 60, "it is back")
+    trainer.kill()
+    send(50)
+    done = site.fleet.run("train", "--once")
+    assert done.returncode == 0, done.stderr
+    manifests = whole(versions, shape)
+    assert manifests[-1].offsets == ends
+    assert manifests[-1].samples == sum(ends.values()), "each sample counts once"
+    assert [m.samples for m in manifests] == sorted(m.samples for m in manifests)
+    store.close()
+    producer.close()
+
+
+def whole(versions: Versions, shape: Shape) -> list[Manifest]:
+    """Return the manifests of all versions; each is whole, and the pointer names one of them."""
+    found = []
+    for number in versions.numbers():
+        blob = versions.get(number)
+        assert blob is not None
+        found.append(unpack(blob, shape).manifest)
+    serving = versions.serving()
+    assert serving.version in (0, *versions.numbers())
+    return found
+
+
+def test_versions_are_swapped_under_load(site: Site) -> None:
+    """No list fails or is empty, none is missing, and lists carry the version within seconds."""
+    settings = configured(site)
+    shape = shape_of(settings)
+    site.fleet.add("learn")
+    scorer = site.fleet.add("score")
+    feeder = site.feed(8_000, 300)
+    site.warm()
+    store = Store(settings.redis)
+    versions, client = Versions(store), redis.Redis.from_url(site.redis_url)
+    manifest = Manifest.of(shape, settings.neural)
+    rng = np.random.default_rng(4)
+    for _ in range(2):
+        sizes = arrays_of(manifest).items()
+        drawn = {name: rng.normal(0, 0.3, size).astype(np.float32) for name, size in sizes}
+        versions.add(pack(manifest, drawn))
+
+    def lists() -> dict[bytes, dict[str, Any]]:
+        keys = [key for key in client.scan_iter("rec:*", count=1000) if b"~" not in key]
+        return {
+            key: json.loads(found)
+            for key, found in zip(keys, client.mget(keys) if keys else [], strict=True)
+            if found is not None
+        }
+
+    had: set[bytes] = set()
+    wait_until(lambda: len(lists()) > 50, 60, "lists")
+    for wanted in (1, 2, 0, 1):  # 0: the blend alone
+        pointer = versions.pointer()
+        to = Serving(wanted or 1, open=bool(wanted), held=True, at=1)
+        assert versions.move(pointer, to) and decoded(versions.pointer()) == to
+        moved = int(time.time() * 1000)
+        ending = f"n{wanted}" if wanted else ""
+
+        def swapped(moved: int = moved, ending: str = ending) -> bool:
+            found = lists()
+            had.update(found)
+            assert had <= found.keys(), "a list is gone"
+            assert all(one["items"] for one in found.values()), "a list is empty"
+            newer = [one for one in found.values() if one["at"] > moved + SWAP_SECONDS * 1000]
+            assert {one["model"].partition("+")[2] for one in newer} <= {ending}
+            return len(newer) >= 10
+
+        site.fleet.wait_until(swapped, 60, f"lists of version {wanted}")
+    feeder.hurry()
+    site.drain(feeder.finish())
+    assert "could not be made" not in scorer.output()
+    audit = site.fleet.run("audit", "--wait", "30", seconds=90)
+    assert audit.returncode == 0, audit.stdout + audit.stderr
+    store.close()
