@@ -1,5 +1,6 @@
 """What the commands share: the options before the command, and how a command ends."""
 
+import logging
 import os
 import sys
 import time
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from streamrec.settings.sections import Settings
 
 
+logger = logging.getLogger("streamrec")
 _COLUMNS = "The file's names of user, item, type, ts, value, session, segment: user=customer"
 _ITEM_COLUMNS = "The same of item, title, categories, text, available, attributes."
 Columns = Annotated[str, typer.Option(metavar="FIELD=COLUMN,...", help=_COLUMNS)]
@@ -54,7 +56,10 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except StreamrecError as error:
-            typer.echo(f"streamrec: {error}", err=True)
+            if getattr(ctx.obj, "logs", False):
+                logger.error(str(error), extra={"exit_code": error.exit_code})
+            else:
+                typer.echo(f"streamrec: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
@@ -72,6 +77,7 @@ class Options:
         self._config = config
         self._assignments = assignments
         self._short = {"kafka.brokers": kafka, "redis.url": redis}
+        self.logs = False  # whether the command logs what it does: then also why it ended
 
     def load(
         self, *, logs: bool = False, flags: Mapping[str, str] | None = None
@@ -94,6 +100,7 @@ class Options:
         short = {name: value for name, value in self._short.items() if value is not None}
         settings, given = load_given(self._config, os.environ, {**given_flags, **short, **own})
         set_up_logs(settings.logging, quiet=not logs)
+        self.logs = logs
         return resolved(settings), given
 
 

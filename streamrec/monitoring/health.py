@@ -5,6 +5,7 @@ import json
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -23,12 +24,18 @@ Check = Callable[[], Sequence[str]]
 """Returns why something is not well; nothing when it is. Called from the server's threads."""
 
 SLOW_CLIENT_SECONDS = 5.0
+LOOK_SECONDS = 0.2
 
 
 class HealthPort:
-    """The running server; `port` is the one it got, 0 when there is none."""
+    """The running server; `port` is the one it got, 0 when there is none.
 
-    def __init__(self, server: ThreadingHTTPServer | None) -> None:
+    Says once in the log that the process is ready.
+    """
+
+    def __init__(self, server: ThreadingHTTPServer | None, ready: Check) -> None:
+        self._closed = threading.Event()
+        threading.Thread(target=self._announce, args=(ready,), name="ready", daemon=True).start()
         self.port: int = server.server_address[1] if server else 0
         self._server = server
         if server is not None:
@@ -39,11 +46,20 @@ class HealthPort:
 
     def close(self) -> None:
         """Stop listening."""
+        self._closed.set()
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
             self._thread.join()
             self._server = None
+
+    def _announce(self, ready: Check) -> None:
+        began = time.monotonic()
+        while not self._closed.is_set():
+            if not _reasons(ready):
+                logger.info("ready", extra={"seconds": round(time.monotonic() - began, 1)})
+                return
+            self._closed.wait(LOOK_SECONDS)
 
 
 def serve_health(
@@ -55,7 +71,7 @@ def serve_health(
     """
     ports = ports_of(settings, metrics.role or ROLES[0])
     if not ports:
-        return HealthPort(None)
+        return HealthPort(None, ready)
     answers = _answers(metrics.registry, live, ready)
     server_class = _Server6 if ":" in settings.host else _Server
     for port in ports:
@@ -71,7 +87,7 @@ def serve_health(
         if port != ports[0]:
             logger.warning("metrics port is taken", extra={"port": ports[0], "instead": port})
         logger.info("metrics and health", extra={"url": url})
-        return HealthPort(server)
+        return HealthPort(server, ready)
     taken = f"{ports[0]} to {ports[-1]}, every {BETWEEN}th"
     raise ConfigurationError(f"metrics.port: {taken}, are all taken")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from streamrec.errors import ConfigurationError, StreamrecError
 from streamrec.flow import ID_BYTES, SAMPLE_BYTES, record_bytes
 from streamrec.monitoring.health import serve_health
+from streamrec.monitoring.log_lines import starting
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.item_stage import ItemLearner
 from streamrec.roles.leave import stop_on_signals
@@ -33,6 +34,7 @@ RECORD_BYTES = MAX_MESSAGE_BYTES - SAMPLE_BYTES - ID_BYTES
 
 def run(settings: Settings, stop: threading.Event | None = None) -> int:
     """Learn until SIGTERM or `stop`; return the exit code."""
+    starting(settings, "learn")
     stop = stop or stop_on_signals()
     metrics = Metrics(role="learn")
     warm_up(settings)

@@ -14,6 +14,7 @@ import msgspec
 from streamrec.errors import StoreError, UnknownVersion
 from streamrec.flow import times_shown_now
 from streamrec.monitoring.health import serve_health
+from streamrec.monitoring.log_lines import starting
 from streamrec.monitoring.metrics import Metrics
 from streamrec.ranking.lists import ListMaker, PublishedList, UserList
 from streamrec.roles.kept_readings import KeptReadings
@@ -244,6 +245,7 @@ def _refused(users: Sequence[str], published: Sequence[bool | StoreError]) -> se
 
 def run(settings: Settings, stop: threading.Event | None = None) -> int:
     """Score until SIGTERM or `stop`; return the exit code."""
+    starting(settings, "score")
     stop = stop or stop_on_signals()
     metrics = Metrics(role="score")
     warm_up(settings)

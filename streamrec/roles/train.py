@@ -12,6 +12,7 @@ import torch
 
 from streamrec.errors import LogError, StoreError, WrongTopic
 from streamrec.monitoring.health import serve_health
+from streamrec.monitoring.log_lines import starting
 from streamrec.monitoring.metrics import Metrics
 from streamrec.neural.refresh import Refresher
 from streamrec.roles.leave import stop_on_signals
@@ -96,6 +97,7 @@ class Trainer:
 
 def run(settings: Settings, once: bool = False, stop: threading.Event | None = None) -> int:
     """Train until SIGTERM or `stop`, or once; return the exit code."""
+    starting(settings, "train")
     stop = stop or stop_on_signals()
     metrics = Metrics(role="train")
     store = Store(settings.redis)

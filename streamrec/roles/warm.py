@@ -1,6 +1,9 @@
 """Compiles (or loads from numba's cache) every kernel before a role joins its group."""
 
 import gc
+import logging
+import threading
+import time
 
 import msgspec
 import numpy as np
@@ -18,10 +21,23 @@ from streamrec.state import served, updates
 from streamrec.state.item_table import ItemTable
 from streamrec.state.user_rows import decode_user, no_user
 
+logger = logging.getLogger(__name__)
+LONG_SECONDS = 4.0
+"""Kernels that are only loaded from numba's cache take less."""
+COMPILING = "compiling, the first time on this machine only: about half a minute"
+
 
 def warm_up(settings: Settings) -> None:
     """Compile by running a few events through everything, in memory; then calm the collector."""
-    _run_all(settings)
+    began = time.monotonic()
+    patience = threading.Timer(LONG_SECONDS, logger.info, [COMPILING])
+    patience.daemon = True
+    patience.start()
+    try:
+        _run_all(settings)
+    finally:
+        patience.cancel()
+    logger.info("kernels are ready", extra={"seconds": round(time.monotonic() - began, 1)})
     # what exists now stays; batches make many small objects but no cycles
     gc.collect()
     gc.freeze()

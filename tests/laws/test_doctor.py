@@ -1,5 +1,7 @@
 """The doctor finds what is wrong and says what to do."""
 
+import json
+
 import msgspec
 import pytest
 import typer
@@ -78,3 +80,14 @@ def test_servers_that_are_away_fail(
     assert "FAIL  Kafka: No Kafka broker answers at 127.0.0.1:1" in out
     assert "STREAMREC_REDIS" in out
     assert "secret" not in out
+
+
+def test_as_json_for_machines(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    Store(settings.redis).declare(4, 4, 4, 32)
+    with pytest.raises(typer.Exit) as end:
+        doctor(context(settings), as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert end.value.exit_code == 1
+    assert {one["state"] for one in found} == {"ok", "FAIL"}
+    [wrong] = [one for one in found if one["state"] == "FAIL"]
+    assert wrong["subject"] == "state" and "factors.size = 32" in wrong["text"]

@@ -84,6 +84,16 @@ def test_no_redis(command: str) -> None:
     assert result.stderr.startswith("streamrec: Redis did not answer")
 
 
+def test_a_role_ends_with_a_line_of_its_log() -> None:
+    result = run(*NO_REDIS, "--set", "logging.format=json", "score")
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    assert result.exit_code == 69 == lines[-1]["exit_code"]
+    assert lines[-1]["level"] == "error" and "did not answer" in lines[-1]["message"]
+    assert lines[0]["message"] == "starting"
+    assert lines[0].keys() >= {"role", "version", "profile", "redis"}
+    assert "kernels are ready" in [line["message"] for line in lines]
+
+
 @pytest.mark.parametrize("arguments", [[], ["u1"], ["u1", "i1", "--stdin"], ["u1", "--stdin"]])
 def test_send_needs_an_event(arguments: list[str]) -> None:
     assert run("send", *arguments).exit_code == 2

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -88,3 +89,19 @@ def test_each_role_has_a_port_of_its_own() -> None:
 def test_bad_host() -> None:
     with pytest.raises(ConfigurationError, match="metrics.host"):
         serve_health(MetricsSettings(host="host.invalid"), Metrics(CollectorRegistry()), list, list)
+
+
+def test_the_log_says_once_that_it_is_ready(taken: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="streamrec")
+    reasons = ["not yet"]
+    port = serve_health(
+        MetricsSettings(port=0), Metrics(CollectorRegistry()), list, lambda: reasons
+    )
+    assert "ready" not in [record.message for record in caplog.records]
+    reasons.clear()
+    deadline = time.monotonic() + 10.0
+    while "ready" not in [r.message for r in caplog.records] and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    assert [record.message for record in caplog.records].count("ready") == 1
+    port.close()
