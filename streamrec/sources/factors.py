@@ -159,8 +159,7 @@ class Factors(Source):
 def _add_rows(a, b, source, rows, out):  # type: ignore[no-untyped-def]
     """Set rows of out float32[items, K] to the sums of rows `source` of a and b."""
     for n in range(len(rows)):
-        for k in range(out.shape[1]):
-            out[rows[n], k] = a[source[n], k] + b[source[n], k]
+        out[rows[n]] = a[source[n]] + b[source[n]]
 
 
 def mean_of(vectors: Array, history: Array, by: tuple[float, float], out: Array) -> Array:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from streamrec.settings.types import Positive, Section
 from streamrec.sources.source import Source
-from streamrec.state.schema import Column
+from streamrec.state.schema import ALL, Column
 
 Array = NDArray[Any]
 LOG_FLOOR = math.log(1e-6)
@@ -57,9 +57,10 @@ class PopularityShort(Popularity):
     half_life = SHORT
 
     def learn(self, arrays: Any, update: Any) -> None:
-        """Add what the record's events are worth to the items that they name."""
-        rows = arrays.popularity, arrays.clock
-        _learn(rows, update.columns["items"], update.known, update.fresh, self._half_lives_ms)
+        """Count the record's events (item_rows.FACTS) and add their gains to the items they name."""
+        a = arrays
+        rows = a.popularity, a.clock, a.events, a.born, a.items_changed
+        _learn(rows, update.columns["items"], update.events, self._half_lives_ms)
 
 
 class PopularityMedium(Popularity):
@@ -79,16 +80,23 @@ class PopularityLong(Popularity):
 
 
 @njit(cache=True, nogil=True)
-def _learn(rows, named, known, fresh, half_lives_ms):  # type: ignore[no-untyped-def]
-    """Add the gains of fresh events to rows: (counts float32[items, 3], clocks int64[items]).
+def _learn(rows, named, of_events, half_lives_ms):  # type: ignore[no-untyped-def]
+    """Count fresh events and add their gains.
 
-    named: updates.ITEM[...].
+    rows: (counts float32[items, 3], clocks int64[items], events uint32[items], born int64[items],
+    changed int32[items]); named: updates.ITEM[...]; of_events: updates.Learnt.events.
     """
-    counts, clocks = rows
+    counts, clocks, events, born, changed = rows
+    known, fresh, _, ts = of_events
     for one in named:
-        row = known[one.key]
-        if fresh[one.event] and row >= 0 and one.gain != 0.0:
-            add(counts, clocks, row, one.gain, one.ts, half_lives_ms)
+        e, row = one.event, known[one.key]
+        if fresh[e] and row >= 0:
+            events[row] += 1
+            if born[row] == 0:
+                born[row] = ts[e]
+            changed[row] = ALL
+            if one.gain != 0.0:
+                add(counts, clocks, row, one.gain, one.ts, half_lives_ms)
 
 
 @njit(cache=True, nogil=True)

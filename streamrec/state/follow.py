@@ -27,6 +27,7 @@ class Lists:
         self.keys, self.size = keys.name, keys.sized_by
         self.same = tuple(c.name for c in kind.lists if c.table == "same")
         self.fixed = table.fixed(kind.name)
+        self.followed = any(source.follows == kind.name for source in table.sources)
         self.mirror = np.zeros((0, keys.width), np.uint64)
 
 
@@ -56,7 +57,8 @@ class Follower:
             table.take(kind, rows[at], items, at)
         for lists in self._lists:
             at = self._copy_lists(lists, shard, rows)
-            table.follow(lists.kind, rows[at], items, at)
+            if lists.followed:
+                table.follow(lists.kind, rows[at], items, at)
         gone = shard.take_deleted()
         if gone:
             table.remove(np.frombuffer(b"".join(gone), "<u8"))

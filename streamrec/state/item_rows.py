@@ -1,9 +1,6 @@
 """Item rows: what all have in common, and the columns that the sources ask for."""
 
 from collections.abc import Sequence
-from typing import Any
-
-from numba import njit
 
 from streamrec.errors import UnknownVersion
 from streamrec.sources.source import Source
@@ -64,26 +61,3 @@ class ItemSchema:
 def changed_of(kind: str) -> str:
     """Return the column that says what of a kind of row is not stored yet (schema.note)."""
     return f"{kind}_changed"
-
-
-def count_events(arrays: Arrays, learnt: Any) -> None:
-    """Count the fresh events of a record that name an item."""
-    rows = arrays.events, arrays.born, arrays.items_changed
-    _count(rows, learnt.columns["items"], learnt.events)
-
-
-@njit(cache=True, nogil=True)
-def _count(rows, named, of_events):  # type: ignore[no-untyped-def]
-    """Count events; rows: (events uint32[items], born int64[items], changed int32[items]).
-
-    named: updates.ITEM[...]; of_events: updates.Learnt.events.
-    """
-    events, born, changed = rows
-    known, fresh, _, ts = of_events
-    for one in named:
-        e, row = one.event, known[one.key]
-        if fresh[e] and row >= 0:
-            events[row] += 1
-            if born[row] == 0:
-                born[row] = ts[e]
-            changed[row] = -1

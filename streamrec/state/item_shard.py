@@ -22,7 +22,6 @@ from streamrec.state.item_rows import (
     ITEMS,
     ItemSchema,
     changed_of,
-    count_events,
 )
 from streamrec.state.keys import KeyIndex, take
 from streamrec.state.updates import Header, Updates, learnt
@@ -76,7 +75,6 @@ class ItemShard:
         if header.next <= mark and header.first < header.next:
             return ItemFold(True, 0)
         what = learnt(record, self._name(header, record["keys"]), mark)
-        count_events(self.items, what)
         for source in self._learning:
             source.learn(self.items, what)
         for offset, key, entry in header.metadata:
