@@ -34,9 +34,11 @@ def audit(
     settings = settings_of(ctx)
     from streamrec.inspection.accounts import EXIT_WORK_LEFT, Ends, take
     from streamrec.inspection.stored_state import Stored
+    from streamrec.transport.log_identity import check_same
 
     deadline = time.monotonic() + wait
     with closing(Stored(settings.redis)) as stored, closing(Ends(settings.kafka)) as ends:
+        check_same(stored.shards, settings.kafka)
         report = take(settings.kafka, stored, ends)
         while report.exit_code == EXIT_WORK_LEFT and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)

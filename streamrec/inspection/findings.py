@@ -12,6 +12,7 @@ from streamrec.errors import StreamrecError, WrongTopic
 from streamrec.monitoring.log_lines import without_password
 from streamrec.settings.sections import KafkaSettings, Settings
 from streamrec.transport.batch_codecs import PACKAGES as PACKAGES_OF_CODECS
+from streamrec.transport.log_identity import differences, log_identity
 from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.redis_keys import SHARDS
 from streamrec.transport.redis_store import Store
@@ -135,20 +136,18 @@ def _partitioning(settings: Settings, store: Store, counts: dict[str, int]) -> I
         yield Finding("ok", "state", "nothing learnt yet")
         return
     kafka = settings.kafka
-    wanted = {
-        f"partitions of {kafka.events_topic}": (shards.users, counts.get(kafka.events_topic)),
-        f"partitions of {kafka.updates_topic}": (shards.items, counts.get(kafka.updates_topic)),
-        f"partitions of {kafka.items_topic}": (shards.metadata, counts.get(kafka.items_topic)),
-        "factors.size": (shards.size, settings.factors.size),
-    }
-    for name, (stored, now) in wanted.items():
-        if now is None:
-            continue
-        if stored != now:
-            next_step = "restore it, or start with empty topics and an empty Redis"
-            yield Finding("FAIL", "state", f"learnt with {name} = {stored}, now {now}; {next_step}")
-        else:
-            yield Finding("ok", "state", f"{name} = {now}")
+    wrong = []
+    if shards.size != settings.factors.size:
+        wrong.append(
+            f"learnt with factors.size = {shards.size}, now {settings.factors.size}; set it back, "
+            "or start over (docs/guarantees.md)"
+        )
+    if counts:  # Kafka answers
+        wrong += differences(shards, log_identity(kafka), kafka)
+    for text in wrong:
+        yield Finding("FAIL", "state", text)
+    if not wrong:
+        yield Finding("ok", "state", "partitions, factors.size and the ids of the topics fit")
 
 
 def _verdict(fine: bool, subject: str, text: str, next_step: str) -> Finding:

@@ -40,6 +40,7 @@ class Stored:
                 f"Redis at {without_password(settings.url)} holds no streamrec state: "
                 "start `streamrec learn` first, or set STREAMREC_REDIS=url."
             )
+        self.shards = shards
         counts = {"u": shards.users, "m": shards.metadata, "i": shards.items}
         self._names = {kind: [f"{kind}{n}" for n in range(count)] for kind, count in counts.items()}
 

@@ -7,7 +7,8 @@ from streamrec.errors import CommitConflict, StoreError, StreamrecError, Unknown
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.encoding import Encoding
 from streamrec.roles.live_metrics import observe_ages
-from streamrec.roles.stage import Batches, ShardsInDoubt
+from streamrec.roles.rounds import Batches
+from streamrec.roles.stage import ShardsInDoubt
 from streamrec.settings.sections import Settings
 from streamrec.state import updates
 from streamrec.state.item_rows import BLEND, ITEMS

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from streamrec.errors import ConfigurationError, StreamrecError
 from streamrec.flow import ID_BYTES, SAMPLE_BYTES, record_bytes
@@ -12,8 +13,8 @@ from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.item_stage import ItemLearner
 from streamrec.roles.leave import stop_on_signals
 from streamrec.roles.sample_sender import SampleSender
+from streamrec.roles.oversee import oversee
 from streamrec.roles.stage import Stage
-from streamrec.roles.standstill import Standstill, watch
 from streamrec.roles.state_report import StateReport
 from streamrec.roles.user_stage import UserLearner
 from streamrec.roles.warm import warm_up
@@ -23,6 +24,7 @@ from streamrec.state.item_table import ItemTable
 from streamrec.text.encoder import open_encoder
 from streamrec.transport.client_settings import MAX_MESSAGE_BYTES
 from streamrec.transport.item_feed import ItemFeed
+from streamrec.transport.log_identity import check_same, log_identity
 from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.redis_keys import item_shards
 from streamrec.transport.redis_store import Store
@@ -51,7 +53,7 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
     threads = [threading.Thread(target=s.run, args=(stop,), name=s.name) for s in stages]
     for thread in threads:
         thread.start()
-    watch(Standstill(stages, lambda: open_kafka(settings.kafka)), stop.wait)
+    oversee(stages, settings, stop)
     for thread in threads:
         thread.join()
     samples.close()
@@ -69,15 +71,19 @@ def open_stages(
     check_record_size(settings)
     encoder = open_encoder(settings.text.model)
     logger.info("texts of items", extra={"model": settings.text.model})
-    counts = check_topics(kafka)
+    check_topics(kafka)
+    now = log_identity(kafka)
     users_log = open_kafka(kafka, f"{kafka.group}-users")
     users_store, items_store = Store(settings.redis), Store(settings.redis)
     shards = users_store.declare(
-        counts[kafka.events_topic],
-        counts[kafka.updates_topic],
-        counts[kafka.items_topic],
+        now.counts[kafka.events_topic],
+        now.counts[kafka.updates_topic],
+        now.counts[kafka.items_topic],
         settings.factors.size,
+        now.ids,
     )
+    check = partial(check_same, shards, kafka)
+    check()
     feed = ItemFeed(
         users_store,
         item_shards(shards),
@@ -91,8 +97,8 @@ def open_stages(
     items = ItemLearner(settings, items_log, items_store, metrics, encoder)
     linger = settings.batches.item_linger_seconds
     return [
-        Stage("user", users_log, users, settings, metrics, store=users_store),
-        Stage("item", items_log, items, settings, metrics, linger, items_store),
+        Stage("user", users_log, users, settings, metrics, None, users_store, check),
+        Stage("item", items_log, items, settings, metrics, linger, items_store, check),
     ]
 
 

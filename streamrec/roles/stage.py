@@ -4,7 +4,8 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from streamrec.errors import (
@@ -14,20 +15,18 @@ from streamrec.errors import (
     StoreError,
 )
 from streamrec.monitoring.metrics import Metrics
+from streamrec.roles.rounds import Batches, rounds
 from streamrec.roles.stage_report import StageReport
 from streamrec.roles.watchdog import Watchdog
 from streamrec.settings.sections import Settings
 from streamrec.transport.assignment import name_of
-from streamrec.transport.kafka_log import Log, Message, Partition
+from streamrec.transport.kafka_log import Log, Partition
 from streamrec.transport.redis_store import Store
 
 logger = logging.getLogger(__name__)
-Batches = Mapping[Partition, Sequence[Message]]
 DOUBTS = (StoreError, DeliveryFailed, BrokerUnavailable, FoldFailed)
 REPORT_SECONDS = 1.0
 STILL_SECONDS = 120.0
-ROUND_BYTES = 2 * 1024 * 1024
-"""Of messages of one partition that are learnt together; texts of items travel on in one record."""
 LONGEST_LINGER = 0.1
 BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -73,27 +72,6 @@ class Learner(Protocol):
         """Set the gauges."""
 
 
-def rounds(batches: Batches) -> Iterator[Batches]:
-    """Yield the messages in rounds of at most ROUND_BYTES a partition, or one longer message.
-
-    So the records and the commit that one round makes are bounded in bytes, not only in messages.
-    """
-    parts = {partition: list(_parts(messages)) for partition, messages in batches.items()}
-    for number in range(max(map(len, parts.values()), default=0)):
-        yield {p: cut[number] for p, cut in parts.items() if number < len(cut)}
-
-
-def _parts(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
-    start = held = 0
-    for number, message in enumerate(messages):
-        size = len(message.value or b"")
-        if held + size > ROUND_BYTES and number > start:
-            yield messages[start:number]
-            start, held = number, 0
-        held += size
-    yield messages[start:]
-
-
 class Stage:
     """One loop over one consumer group; owns the shards of its partitions."""
 
@@ -106,11 +84,13 @@ class Stage:
         metrics: Metrics,
         linger_seconds: float | None = None,
         store: Store | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.shards: dict[Partition, Shard] = {}
         self.failed: BaseException | None = None
         self.assigned = False
+        self.check = check  # raises when the log is not the one that the state was learnt from
         self._log = log
         self._learner = learner
         self._settings = settings
@@ -199,7 +179,10 @@ class Stage:
     def _take(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """Restore the shards of new partitions; return where they continue."""
         self._taking = partitions
-        taken = {partition: self._open(partition) for partition in partitions}
+        self._insist(self.check)
+        taken: dict[Partition, Shard] = {
+            p: self._insist(partial(self._learner.open, p)) for p in partitions
+        }
         self._taking = ()
         self.shards.update(taken)
         for partition, shard in taken.items():
@@ -256,12 +239,11 @@ class Stage:
         cause = {"stage": self.name, "partitions": names, "cause": str(doubt)}
         logger.warning("starting over from Redis", extra=cause)
 
-    def _open(self, partition: Partition) -> Shard:
-        """Open a shard; a partition is not given up because Redis or Kafka restarts."""
+    def _insist(self, call: Callable[[], Any]) -> Any:
+        """Return what a call does; partitions are not given up because Redis or Kafka restarts."""
         for wait in itertools.chain(BACKOFF_SECONDS, itertools.repeat(BACKOFF_SECONDS[-1])):
             try:
-                shard: Shard = self._learner.open(partition)
-                return shard
+                return call()
             except DOUBTS as error:
                 cause = {"stage": self.name, "cause": str(error)}
                 logger.warning("a shard cannot be restored yet", extra=cause)

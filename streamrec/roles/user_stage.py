@@ -14,7 +14,8 @@ from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.dead_letters import dead_letter
 from streamrec.roles.live_metrics import LiveMetrics, LookedUp, observe_ages
 from streamrec.roles.poison import Suspects
-from streamrec.roles.stage import Batches, ShardsInDoubt
+from streamrec.roles.rounds import Batches
+from streamrec.roles.stage import ShardsInDoubt
 from streamrec.roles.state_report import StateReport
 from streamrec.roles.user_rows_report import report_rows
 from streamrec.settings.sections import Settings

@@ -36,6 +36,8 @@ def kafka_python_settings(settings: KafkaSettings) -> dict[str, Any]:
         "reconnect_backoff_max_ms": 1000,
     }
     for key, value in settings.client_settings.items():
+        if key not in _TABLE and settings.client == "confluent":
+            continue  # a key of librdkafka; this client only looks after the topics
         if key not in _TABLE:
             near = difflib.get_close_matches(key, _TABLE, n=1, cutoff=0.0)[0]
             raise ConfigurationError(

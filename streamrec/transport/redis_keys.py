@@ -39,6 +39,7 @@ class Shards(msgspec.Struct):
     size: int
     epoch: str  # of this state: lists of another epoch may be overwritten
     version: int = 2
+    log: dict[str, str] = {}  # ids of the cluster and of topics by name, as LogIdentity has them
 
 
 class Commit(msgspec.Struct):

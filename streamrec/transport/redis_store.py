@@ -65,19 +65,27 @@ class Store:
         """Execute calls, see Nodes; a StoreError stands for a call that failed."""
         return self._nodes.each(calls)
 
-    def declare(self, users: int, items: int, metadata: int, size: int) -> Shards:
-        """Write how the state is partitioned; raises ConfigurationError if it differs."""
-        wanted = Shards(users, items, metadata, size, secrets.token_hex(4))
+    def declare(
+        self, users: int, items: int, metadata: int, size: int, log: Mapping[str, str] | None = None
+    ) -> Shards:
+        """Write how the state is partitioned, and of which log; return what is written.
+
+        Raises ConfigurationError if the size differs; whether the log does: see log_identity.
+        """
+        wanted = Shards(users, items, metadata, size, secrets.token_hex(4), log=dict(log or {}))
         self.run([("SET", SHARDS, msgspec.json.encode(wanted), "NX")])
         stored = self.shards()
         assert stored is not None
-        for name in ("version", "users", "items", "metadata", "size"):
+        for name in ("version", "size"):
             have, want = getattr(stored, name), getattr(wanted, name)
             if have != want:
                 raise ConfigurationError(
-                    f"the state in Redis was made with {name} = {have}, the topics or settings now "
-                    f"say {want}: restore them, or start with empty topics and an empty Redis"
+                    f"the state in Redis was made with {name} = {have}, the settings now say "
+                    f"{want}: restore them, or start with empty topics and an empty Redis"
                 )
+        if not stored.log and wanted.log:  # of a release that did not write it
+            stored.log = wanted.log
+            self.run([("SET", SHARDS, msgspec.json.encode(stored))])
         return stored
 
     def shards(self) -> Shards | None:

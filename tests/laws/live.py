@@ -4,13 +4,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from prometheus_client import CollectorRegistry
 
 from streamrec.errors import StoreError
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.learn import open_stages
+from streamrec.roles.oversee import oversee
 from streamrec.roles.stage import Stage
+from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import Settings
 from streamrec.transport.redis_store import Store
 
@@ -19,6 +22,7 @@ class Learning:
     """Both stages, running; `failed` is what ended one of them."""
 
     def __init__(self, settings: Settings) -> None:
+        _compile()
         self.settings = settings
         self.metrics = Metrics(CollectorRegistry())
         self.stages: list[Stage] = open_stages(settings, self.metrics)
@@ -28,6 +32,8 @@ class Learning:
             threading.Thread(target=stage.run, args=(self.stop,), daemon=True)
             for stage in self.stages
         ]
+        overseen = (self.stages, settings, self.stop)
+        self._threads.append(threading.Thread(target=oversee, args=overseen, daemon=True))
         for thread in self._threads:
             thread.start()
 
@@ -66,6 +72,12 @@ class Learning:
         for thread in self._threads:
             thread.join(20)
         self.store.close()
+
+
+@cache
+def _compile() -> None:
+    """Compile the kernels once, as `learn` does before it begins."""
+    warm_up(Settings())
 
 
 @contextmanager

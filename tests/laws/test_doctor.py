@@ -41,8 +41,9 @@ def test_missing_topics_and_wrong_partition_counts_fail(
     Store(settings.redis).declare(4, 3, 4, 32)
     assert code(settings) == 1
     out = capsys.readouterr().out
+    updates = settings.kafka.updates_topic
     assert (
-        f"FAIL  state: learnt with partitions of {settings.kafka.updates_topic} = 3, now 4" in out
+        f"FAIL  state: topic {updates} has 4 partitions, the state in Redis was made with 3" in out
     )
     assert "FAIL  state: learnt with factors.size = 32, now 64" in out
     kafka = msgspec.structs.replace(settings.kafka, updates_topic="no.such.topic")

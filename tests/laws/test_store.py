@@ -257,9 +257,12 @@ def test_the_shards_are_declared_once(store: Store, place: RedisSettings) -> Non
     assert store.shards() is None
     first = store.declare(4, 2, 1, 64)
     other = Store(place)
-    assert other.declare(4, 2, 1, 64) == first == store.shards()
-    with pytest.raises(ConfigurationError, match="items = 2.*say 3"):
-        other.declare(4, 3, 1, 64)
+    assert other.declare(4, 3, 1, 64) == first == store.shards()
+    with pytest.raises(ConfigurationError, match="size = 64.*say 32"):
+        other.declare(4, 2, 1, 32)
+    log = {"cluster": "c", "events": "e"}
+    assert other.declare(4, 2, 1, 64, log).log == log  # a release before did not write it
+    assert store.declare(4, 2, 1, 64, {"cluster": "d"}).log == log
     other.close()
 
 

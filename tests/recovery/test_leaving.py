@@ -14,7 +14,7 @@ from recovery.drive import Child
 from recovery.installation import Site
 from servers import KafkaServer, RedisServer
 
-from streamrec.roles import standstill
+from streamrec.roles import oversee
 
 GRACE_SECONDS = 10.0
 SPIN = Path(__file__).with_name("mutant_spin.py")
@@ -70,7 +70,7 @@ def test_a_stage_that_does_not_come_back_is_seen(site: Site) -> None:
     site.fleet.wait_until(lambda: "metrics and health" in learner.output(), 60, "its port")
     [url] = re.findall(r'url="?(http://[^ "]+)/metrics', learner.output())
     site.fleet.wait_until(
-        lambda: "stands still" in learner.output(), standstill.STILL_SECONDS + 60, "said"
+        lambda: "stands still" in learner.output(), oversee.STILL_SECONDS + 60, "said"
     )
     feeder.finish()
 

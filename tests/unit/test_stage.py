@@ -22,7 +22,8 @@ from streamrec.errors import (
 )
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles import stage as stage_module
-from streamrec.roles.stage import Batches, Stage
+from streamrec.roles.rounds import Batches
+from streamrec.roles.stage import Stage
 from streamrec.settings.sections import BatchSettings, KafkaSettings, Settings
 from streamrec.transport.kafka_log import Partition
 

@@ -1,15 +1,28 @@
-"""Watches the stages from outside: one that does not come back from a call shows its lag too."""
+"""Watches the stages from outside: one that does not come back from a call, a log that changed."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 
-from streamrec.errors import LogError
+from streamrec.errors import ConfigurationError, LogError, StoreError, WrongTopic
 from streamrec.roles.stage import Stage
+from streamrec.settings.sections import Settings
 from streamrec.transport.kafka_log import Log
+from streamrec.transport.open_kafka import open_kafka
 
 logger = logging.getLogger(__name__)
 STILL_SECONDS = 10.0
+LOOK_SECONDS = 5.0
+
+
+def oversee(stages: Sequence[Stage], settings: Settings, stop: threading.Event) -> None:
+    """Look at the stages, and at the log they read, until `stop`."""
+    still = Standstill(stages, lambda: open_kafka(settings.kafka))
+    while not stop.wait(LOOK_SECONDS):
+        still.look(time.monotonic())
+        _check(stages, stop)
+    still.close()
 
 
 class Standstill:
@@ -42,8 +55,12 @@ class Standstill:
             self._log.close()
 
 
-def watch(standstill: Standstill, stop: Callable[[float], bool], every: float = 5.0) -> None:
-    """Look again and again until `stop`, which waits."""
-    while not stop(every):
-        standstill.look(time.monotonic())
-    standstill.close()
+def _check(stages: Sequence[Stage], stop: threading.Event) -> None:
+    """End the stages when the log is not the one that the state was learnt from any more."""
+    try:
+        stages[0].check()
+    except (ConfigurationError, WrongTopic) as error:
+        stages[0].failed = error
+        stop.set()
+    except (LogError, StoreError) as error:
+        logger.debug("the log cannot be checked", extra={"cause": str(error)})
