@@ -191,11 +191,17 @@ def _docker_answers() -> bool:
 
 
 def _apache() -> KafkaServer:
+    return start_apache({})
+
+
+def start_apache(more: dict[str, str], listener: str = "PLAINTEXT") -> KafkaServer:
+    """Start Apache Kafka with more properties; `listener` names the one of its clients."""
     java = [*JAVA, "-cp", f"{apache_jars()}/*"]
     folder = Path(tempfile.mkdtemp(prefix="streamrec-kafka-"))
     port, controller = free_port(), free_port()
     properties = folder / "server.properties"
-    properties.write_text(_properties(folder / "log", port, controller))
+    text = _properties(folder / "log", port, controller).replace("PLAINTEXT://", f"{listener}://")
+    properties.write_text(text + "".join(f"{key}={value}\n" for key, value in more.items()))
     # a leading minus sign would be read as a flag
     cluster = "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
     try:

@@ -13,16 +13,20 @@ def create(
 ) -> None:
     """Create the topics that are missing; wrong existing ones are refused."""
     settings = settings_of(ctx)
-    from streamrec.transport.topics import create_topics
+    from streamrec.transport.topics import create_topics, remarks
 
     created = create_topics(settings.kafka, partitions)
     typer.echo(f"created: {', '.join(created)}" if created else "all topics exist already")
+    for topic, text in remarks(settings.kafka).items():
+        typer.echo(f"{topic}: {text}")
 
 
 def check(ctx: typer.Context) -> None:
     """Check that the topics exist with the right settings."""
     settings = settings_of(ctx)
-    from streamrec.transport.topics import check_topics
+    from streamrec.transport.topics import check_topics, remarks
 
     for topic, partitions in check_topics(settings.kafka).items():
         typer.echo(f"{topic}: {partitions} partitions")
+    for topic, text in remarks(settings.kafka).items():
+        typer.echo(f"{topic}: {text}")

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from streamrec.commands.options import Options
+from streamrec.monitoring.log_lines import without_password
 
 if TYPE_CHECKING:
     from streamrec.local.machine import Local
@@ -62,7 +63,7 @@ def _print_addresses(
     settings = local.settings
     rows = [
         ("Kafka", settings.kafka.brokers + (" (embedded)" if kafka is None else "")),
-        ("Redis", settings.redis.url.rpartition("@")[2] + (" (embedded)" if redis is None else "")),
+        ("Redis", without_password(settings.redis.url) + (" (embedded)" if redis is None else "")),
     ]
     for name, address in zip(local.ports, local.metrics_addresses(), strict=True):
         rows.append((name, f"{address}   log {local.folder}/{name}.log"))

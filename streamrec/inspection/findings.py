@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import redis
 
-from streamrec.errors import StreamrecError, WrongTopic
+from streamrec.errors import StreamrecError
 from streamrec.monitoring.log_lines import without_password
 from streamrec.settings.sections import KafkaSettings, Settings
 from streamrec.transport.batch_codecs import PACKAGES as PACKAGES_OF_CODECS
@@ -16,7 +16,7 @@ from streamrec.transport.log_identity import differences, log_identity
 from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.redis_keys import SHARDS
 from streamrec.transport.redis_store import Store
-from streamrec.transport.topics import check_topics
+from streamrec.transport.topics import check_topics, remarks
 
 OLDEST_PYTHON = (3, 11)
 PACKAGES = ("kafka-python", "redis", "numpy", "numba", "msgspec", "prometheus-client")
@@ -73,17 +73,18 @@ def _installation(settings: KafkaSettings) -> Iterator[Finding]:
 
 
 def _kafka(settings: KafkaSettings, counts: dict[str, int]) -> Iterator[Finding]:
+    counts |= check_topics(settings)  # names why Kafka refuses, where it does
     log = open_kafka(settings)
     try:
         log.partitions(settings.events_topic)
-    except WrongTopic:
-        pass  # check_topics tells it better
     finally:
         log.close()
     yield Finding("ok", "Kafka", f"{settings.brokers} answers {settings.client}")
-    counts |= check_topics(settings)
+    remarked = remarks(settings)
     for topic, count in counts.items():
         yield Finding("ok", f"topic {topic}", f"{count} partitions, settings fit")
+        if topic in remarked:
+            yield Finding("warn", f"topic {topic}", remarked[topic])
     if settings.samples_topic not in counts:
         next_step = "`train` learns nothing; run: streamrec topics create --partitions N"
         yield Finding("warn", f"topic {settings.samples_topic}", f"it is missing; {next_step}")

@@ -11,7 +11,6 @@ import re
 import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
-from urllib.parse import urlsplit, urlunsplit
 
 from streamrec import __version__
 from streamrec.settings.logs import LoggingSettings
@@ -35,10 +34,13 @@ def set_up_logs(
     output.addFilter(OneAMinute())
     output.setFormatter(JsonLines() if settings.format == "json" else TextLines())
     level = settings.level.upper()
-    noisy = "WARNING" if level == "INFO" else level
+    # at debug, libraries tell their whole configuration, passwords among it
+    others = "INFO" if level == "DEBUG" else level
+    noisy = "WARNING" if level == "INFO" else others
     if quiet and level != "DEBUG":
-        level, noisy = "ERROR", "CRITICAL"
-    logging.basicConfig(level=level, handlers=[output], force=True)
+        level, others, noisy = "ERROR", "ERROR", "CRITICAL"
+    logging.basicConfig(level=others, handlers=[output], force=True)
+    logging.getLogger("streamrec").setLevel(level)
     for name in NOISY:
         logging.getLogger(name).setLevel(noisy)
 
@@ -57,12 +59,15 @@ def starting(settings: Settings, role: str) -> None:
 
 
 def without_password(url: str) -> str:
-    """Return an address as it may be logged."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
+    """Return scheme, hosts and ports of an address: what else is in it may be a secret.
+
+    It is cut by hand: a password with # / ? or [ in it is no URL, and what parses such a one takes
+    parts of the password for other things.
+    """
+    scheme, _, rest = url.partition("://")
+    place = rest.rpartition("@")[2]
+    found = (_SOCKET if scheme == "unix" else _HOSTS).match(place)
+    return f"{scheme}://{found.group()}" if found else f"{scheme}://..."
 
 
 class OneAMinute(logging.Filter):
@@ -141,4 +146,7 @@ def _one_line(text: str) -> str:
 
 
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+_HOST = r"(\[[0-9a-fA-F:]+\]|[\w.-]+)(:\d+)?"
+_HOSTS = re.compile(rf"{_HOST}(,{_HOST})*(?=[/?]|$)", re.ASCII)
+_SOCKET = re.compile(r"[^?]+")
 _PLAIN = re.compile(r"[\w.:/@%+*~-]+", re.ASCII)

@@ -142,6 +142,13 @@ class Metrics:
         )
         self.dead_letters = of.counter("dead_letters", "Messages written to the dead-letter topic.")
 
+        self.keys_looked_at = of.counter(
+            "keys_looked_at", "Events of a sample whose Kafka key was compared with their user."
+        )
+        self.keys_foreign = of.counter(
+            "keys_foreign", "Of those, events whose key is not their user; should be 0."
+        )
+
     def _make_delivery(self, of: Families) -> None:
         self.channel_duplicates = of.counter(
             "channel_duplicates", "Update records dropped by the high-water mark of their source."

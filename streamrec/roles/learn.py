@@ -12,8 +12,8 @@ from streamrec.monitoring.log_lines import starting
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.item_stage import ItemLearner
 from streamrec.roles.leave import stop_on_signals
-from streamrec.roles.sample_sender import SampleSender
 from streamrec.roles.oversee import oversee
+from streamrec.roles.sample_sender import SampleSender
 from streamrec.roles.stage import Stage
 from streamrec.roles.state_report import StateReport
 from streamrec.roles.user_stage import UserLearner

@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from streamrec.errors import CommitConflict, FoldFailed, MessageRefused, StoreError, StreamrecError
 from streamrec.events.event import EventDecoder, Rejected, decode_item
-from streamrec.flow import decode, due_users, load, teach, users_over
+from streamrec.flow import due_users, load, teach, users_over
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.dead_letters import dead_letter
 from streamrec.roles.live_metrics import LiveMetrics, LookedUp, observe_ages
 from streamrec.roles.poison import Suspects
 from streamrec.roles.rounds import Batches
+from streamrec.roles.senders import Senders
 from streamrec.roles.stage import ShardsInDoubt
 from streamrec.roles.state_report import StateReport
 from streamrec.roles.user_rows_report import report_rows
@@ -33,6 +34,9 @@ logger = logging.getLogger(__name__)
 STAGE = "user"
 EVICTION_SAMPLE = 5
 """Users looked at for each one that is dropped: the longest idle of them."""
+
+
+AnyShard = UserShard | MetadataShard
 
 
 class Work(NamedTuple):
@@ -72,6 +76,7 @@ class UserLearner:
         self._item_partitions = log.partitions(settings.kafka.updates_topic)
         self._stored: dict[str, int | None] = {}  # offset in Redis, by shard
         self._suspects = Suspects()
+        self._senders = Senders(self._decoder, metrics)
 
     def open(self, partition: Partition) -> UserShard | MetadataShard:
         """Restore a partition's shard from Redis, or start it at the log's beginning."""
@@ -90,9 +95,7 @@ class UserLearner:
             return UserShard.restore(n, self._settings, parts, meta, rings)
         return MetadataShard.restore(n, size, parts, meta)
 
-    def learn(
-        self, batches: Batches, shards: Mapping[Partition, UserShard | MetadataShard]
-    ) -> None:
+    def learn(self, batches: Batches, shards: Mapping[Partition, AnyShard]) -> None:
         """Gather, decide, act: fold all batches, send what they say, then store them."""
         self._feed.refresh(time.monotonic(), self._metrics)
         fresh = {
@@ -102,9 +105,7 @@ class UserLearner:
         }
         self._settle(fresh, shards, {p: m[-1].offset + 1 for p, m in fresh.items() if m})
 
-    def pass_over(
-        self, partition: Partition, offset: int, shard: UserShard | MetadataShard
-    ) -> None:
+    def pass_over(self, partition: Partition, offset: int, shard: AnyShard) -> None:
         """Store that nothing comes before `offset`, and tell the owners of items."""
         self._settle({partition: []}, {partition: shard}, {partition: offset})
 
@@ -210,7 +211,7 @@ class UserLearner:
     def _fold_events(
         self, partition: Partition, messages: Sequence[Message], shard: UserShard, next_offset: int
     ) -> UserFold:
-        decoded = decode(self._decoder, ((m.offset, m.timestamp, m.value) for m in messages))
+        decoded = self._senders.decode(messages, time.time())
         if refused := self._suspects.refused(partition, messages):
             decoded = [(offset, at, refused.get(offset, event)) for offset, at, event in decoded]
         load(shard, decoded, lambda users: self._store.rows(shard.name, "users", users))

@@ -20,6 +20,7 @@ from streamrec.settings.types import (
     Name,
     NonNegative,
     Positive,
+    RedisUrl,
     Section,
     Share,
     Size,
@@ -64,9 +65,7 @@ class KafkaSettings(Section, frozen=True, kw_only=True):
 class RedisSettings(Section, frozen=True, kw_only=True):
     """Where the state is."""
 
-    url: Annotated[str, Meta(pattern=r"\A(redis|rediss|unix|rediss?\+sentinel)://.")] = (
-        "redis://127.0.0.1:6379/0"
-    )
+    url: RedisUrl = "redis://127.0.0.1:6379/0"
     """redis://, rediss:// (TLS), unix:// or redis+sentinel://host,host/NAME/0 (STREAMREC_REDIS)."""
     cluster: bool = False
     """True for Redis Cluster: the url names any one node."""

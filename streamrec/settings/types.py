@@ -7,6 +7,7 @@ from msgspec import Meta
 
 Name = Annotated[str, Meta(min_length=1)]
 Topic = Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9._-]{1,249}\Z")]
+RedisUrl = Annotated[str, Meta(pattern=r"\A(redis|rediss|unix|rediss?\+sentinel)://.")]
 Size = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
 Length = Annotated[int, Meta(ge=1, le=1000)]

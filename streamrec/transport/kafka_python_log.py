@@ -29,6 +29,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 from streamrec.errors import BrokerUnavailable, LogError, OffsetGone, WrongTopic
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.assignment import Assignment, offset_gone
+from streamrec.transport.bootstrap import connected
 from streamrec.transport.client_settings import (
     COMPLAIN_SECONDS,
     CONNECT_SECONDS,
@@ -39,7 +40,7 @@ from streamrec.transport.client_settings import (
 )
 from streamrec.transport.kafka_log import Assigned, Message, Partition, Revoked
 from streamrec.transport.kafka_python_group import GroupConsumer, Rebalances
-from streamrec.transport.kafka_python_producer import KafkaPythonProducer, connected
+from streamrec.transport.kafka_python_producer import KafkaPythonProducer
 from streamrec.transport.topics import admin_client, partition_counts
 
 # Waiting again does not help against these; every other error of a poll is tried again.

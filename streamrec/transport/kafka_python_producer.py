@@ -1,7 +1,6 @@
 """The producing half of KafkaPythonLog."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import (
@@ -12,16 +11,14 @@ from kafka.errors import (
     RecordListTooLargeError,
 )
 
-from streamrec.errors import BrokerUnavailable, DeliveryFailed, LogError, MessageRefused
+from streamrec.errors import DeliveryFailed, MessageRefused
 from streamrec.settings.sections import KafkaSettings
+from streamrec.transport.bootstrap import connected
 from streamrec.transport.client_settings import (
-    CONNECT_SECONDS,
     DELIVERY_SECONDS,
     MAX_MESSAGE_BYTES,
-    kafka_python_settings,
     not_acknowledged,
     refused_message,
-    unreachable,
 )
 
 REFUSED = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
@@ -125,14 +122,3 @@ class KafkaPythonProducer:
         except KafkaError:
             wait_seconds = 0
         client.close(timeout=wait_seconds)
-
-
-def connected(client: Any, settings: KafkaSettings, **arguments: Any) -> Any:
-    """Return a connected kafka-python client; raises BrokerUnavailable or LogError."""
-    arguments |= kafka_python_settings(settings)
-    try:
-        return client(bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000), **arguments)
-    except KafkaTimeoutError as error:
-        raise BrokerUnavailable(unreachable(settings, error)) from None
-    except (KafkaError, OSError) as error:
-        raise LogError(f"Kafka client: {error!r}.") from error

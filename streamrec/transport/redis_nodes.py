@@ -65,9 +65,14 @@ class Nodes:
                 self._client = redis.Redis.from_url(
                     settings.url, retry=Retry(NoBackoff(), 0), **options
                 )
-        except (ValueError, TypeError) as error:
+            _refuse_options(self.cluster or self._client)
+        except ConfigurationError:
+            raise
+        except (ValueError, TypeError):  # their texts quote the password, or the start of it
             raise ConfigurationError(
-                f"redis.url {without_password(settings.url)!r}: {error}"
+                f"redis.url {without_password(settings.url)!r} is no address that can be used. In "
+                "user and password write # / ? @ [ ] % as %23 %2F %3F %40 %5B %5D %25; the port "
+                "is a number; behind ? are options of redis-py, certificates for rediss:// only"
             ) from None
         except REDIS_ERRORS as error:
             raise StoreError(
@@ -184,6 +189,16 @@ def as_store_errors(what: str) -> Iterator[None]:
         yield
     except REDIS_ERRORS as error:
         raise _store_error(what, error) from error
+
+
+def _refuse_options(client: Any) -> None:
+    """Raise for options in the URL that redis-py does not know, or that our bytes do not bear."""
+    pool = getattr(client, "connection_pool", None)
+    kwargs = dict(pool.connection_kwargs if pool else client.nodes_manager.connection_kwargs)
+    if kwargs.get("decode_responses") or kwargs.get("encoding", "utf-8") != "utf-8":
+        raise ConfigurationError("redis.url: without decode_responses and encoding, please")
+    if pool is not None:
+        pool.connection_class(**{k: v for k, v in kwargs.items() if k != "connection_pool"})
 
 
 def _name(client: "redis.Redis | None") -> str | None:

@@ -7,20 +7,22 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
 from kafka.errors import (
     KafkaError,
-    KafkaTimeoutError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
 )
 
-from streamrec.errors import BrokerUnavailable, LogError, WrongTopic
+from streamrec.errors import LogError, WrongTopic
 from streamrec.settings.sections import KafkaSettings
+from streamrec.transport.bootstrap import connected
 from streamrec.transport.client_settings import (
     CONNECT_SECONDS,
     MAX_MESSAGE_BYTES,
-    kafka_python_settings,
-    unreachable,
 )
 
+CREATE_TIME = (
+    "CreateTime: messages carry their sender's time, and are kept by it: a replay of old events is "
+    "deleted as it arrives. LogAppendTime is safer"
+)
 RETENTION_MS = 7 * 24 * 3600 * 1000
 SAMPLES_BYTES = 512 * 1024 * 1024
 """Of samples that a partition keeps: some 80,000."""
@@ -97,14 +99,7 @@ def check_topics(settings: KafkaSettings) -> dict[str, int]:
 @contextmanager
 def admin_client(settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
     """Yield an admin client; Kafka's own errors leave the block as streamrec's."""
-    try:
-        admin = KafkaAdminClient(
-            bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000), **kafka_python_settings(settings)
-        )
-    except KafkaTimeoutError as error:
-        raise BrokerUnavailable(unreachable(settings, error)) from None
-    except (KafkaError, OSError) as error:
-        raise LogError(f"Kafka at {settings.brokers} refused the connection: {error}") from None
+    admin = connected(KafkaAdminClient, settings)
     try:
         yield admin
     except KafkaError as error:
@@ -150,6 +145,19 @@ def _refuse_wrong_configs(admin: KafkaAdminClient, wanted: Mapping[str, Mapping[
                 )
 
 
+def remarks(settings: KafkaSettings) -> dict[str, str]:
+    """Return what is worth knowing of topics that are as they may be, by topic."""
+    wanted = wanted_configs(settings)
+    with admin_client(settings) as admin:
+        found = describe_configs(admin, wanted)
+    return {
+        topic: CREATE_TIME
+        for topic, reported in found.items()
+        if reported.get("message.timestamp.type") == "CreateTime"
+        and "message.timestamp.type" in wanted[topic]
+    }
+
+
 def describe_configs(admin: KafkaAdminClient, topics: Collection[str]) -> dict[str, dict[str, str]]:
     """Return what the broker reports of each topic's settings; a lesser broker reports few."""
     resources = [ConfigResource("topic", topic) for topic in topics]
@@ -166,12 +174,13 @@ def describe_configs(admin: KafkaAdminClient, topics: Collection[str]) -> dict[s
 def _mismatch(key: str, found: str | None, wanted: str | None) -> str:
     """Return what would be right, or "" when the value found will do.
 
-    How long a topic is kept and how many replicas must answer are the operator's to choose.
+    How long a topic is kept, how many replicas must answer and whose time messages carry are the
+    operator's to choose; `remarks` says what the last means.
     """
     if wanted is None or found is None:
         return ""
     if key == "max.message.bytes":
         return f"at least {wanted}" if int(found) < int(wanted) else ""
-    if key in ("cleanup.policy", "message.timestamp.type"):
+    if key == "cleanup.policy":
         return wanted if found != wanted else ""
     return ""

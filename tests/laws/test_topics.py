@@ -67,11 +67,6 @@ def test_other_partition_counts_are_refused(topics: KafkaSettings) -> None:
         ("events", {"cleanup_policy": "compact"}, "cleanup.policy is compact, wanted delete"),
         ("items", {"cleanup_policy": "delete"}, "cleanup.policy is delete, wanted compact"),
         (
-            "events",
-            {"message_timestamp_type": "CreateTime"},
-            "message.timestamp.type is CreateTime, wanted LogAppendTime",
-        ),
-        (
             "updates",
             {"message_timestamp_type": "LogAppendTime", "max_message_bytes": "1000000"},
             "max.message.bytes is 1000000, wanted at least 8388608",

@@ -71,7 +71,34 @@ def test_a_library_repeats_a_warning_once_a_minute_and_says_how_often_it_came() 
     assert len(stream.getvalue().splitlines()) == 3 + 1 + 4
 
 
-def test_without_password() -> None:
-    assert without_password("redis://u:p@h:1/0") == "redis://u:***@h:1/0"
-    assert without_password("redis://:p@h:1/0") == "redis://:***@h:1/0"
-    assert without_password("redis://h:1/0") == "redis://h:1/0"
+SECRET = "s3cr3tPW"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"redis://u:{SECRET}@h:1/0", "redis://h:1"),
+        (f"redis://:{SECRET}@[::1]:1/0", "redis://[::1]:1"),
+        (f"redis://:a#{SECRET}@h:1/0", "redis://h:1"),
+        (f"redis://:a/{SECRET}@h:1/0", "redis://h:1"),
+        (f"redis://:a?{SECRET}@h:1/0", "redis://h:1"),
+        (f"redis://:a[{SECRET}@h:1/0", "redis://h:1"),
+        (f"redis://:a@{SECRET}@h:1/0", "redis://h:1"),
+        (f"redis://h:1/0?password={SECRET}", "redis://h:1"),
+        (f"rediss+sentinel://u:{SECRET}@a:1,b:2/shop/0", "rediss+sentinel://a:1,b:2"),
+        (f"unix://u:{SECRET}@/run/redis.sock?db=1", "unix:///run/redis.sock"),
+        (f"redis://:{SECRET}", "redis://..."),
+        ("redis://h:1/0", "redis://h:1"),
+    ],
+)
+def test_without_password(url: str, shown: str) -> None:
+    assert without_password(url) == shown
+
+
+def test_libraries_tell_nothing_at_debug() -> None:
+    stream = io.StringIO()
+    set_up_logs(LoggingSettings(level="debug"), stream=stream)
+    for name in ("kafka.net.manager", "confluent_kafka", "redis", "another.library"):
+        logging.getLogger(name).debug("password=%s", SECRET)
+    logging.getLogger("streamrec.roles").debug("ours")
+    assert SECRET not in stream.getvalue() and "ours" in stream.getvalue()
