@@ -57,7 +57,7 @@ class PopularityShort(Popularity):
     half_life = SHORT
 
     def learn(self, arrays: Any, update: Any) -> None:
-        """Count the record's events (item_rows.FACTS) and add their gains to the items they name."""
+        """Count the record's events (item_rows.FACTS) and add their gains."""
         a = arrays
         rows = a.popularity, a.clock, a.events, a.born, a.items_changed
         _learn(rows, update.columns["items"], update.events, self._half_lives_ms)
