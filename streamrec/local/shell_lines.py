@@ -22,9 +22,8 @@ def how_to(
 ) -> str:
     """Return lines that produce an event and read a list."""
     kafka, url = settings.kafka, settings.redis.url
-    address = (
-        f" STREAMREC_REDIS={url}" if not set("@?") & set(url) else ""
-    )  # no password on the screen
+    shown = not set("@?") & set(url)  # no password on the screen
+    address = f" STREAMREC_REDIS={url}" if shown else ""
     url = url if address else "$STREAMREC_REDIS"
     moment = "" if ts is None else f',"ts":{ts}'
     event = f'{user}|{{"user":"{user}","item":"{item}","type":"click"{moment}}}'

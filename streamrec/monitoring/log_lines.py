@@ -62,11 +62,12 @@ def without_password(url: str) -> str:
     """Return scheme, hosts and ports of an address: what else is in it may be a secret.
 
     It is cut by hand: a password with # / ? or [ in it is no URL, and what parses such a one takes
-    parts of the password for other things.
+    parts of the password for other things. An @ behind an option may be part of a password.
     """
     scheme, _, rest = url.partition("://")
     place = rest.rpartition("@")[2]
-    found = (_SOCKET if scheme == "unix" else _HOSTS).match(place)
+    form = _SOCKET if scheme == "unix" else _HOSTS
+    found = None if _AT_IN_OPTIONS.search(rest) else form.match(place)
     return f"{scheme}://{found.group()}" if found else f"{scheme}://..."
 
 
@@ -148,5 +149,6 @@ def _one_line(text: str) -> str:
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _HOST = r"(\[[0-9a-fA-F:]+\]|[\w.-]+)(:\d+)?"
 _HOSTS = re.compile(rf"{_HOST}(,{_HOST})*(?=[/?]|$)", re.ASCII)
+_AT_IN_OPTIONS = re.compile(r"[?&]\w+=.*@", re.DOTALL)
 _SOCKET = re.compile(r"[^?]+")
 _PLAIN = re.compile(r"[\w.:/@%+*~-]+", re.ASCII)

@@ -141,7 +141,6 @@ class Metrics:
             "Consumed less accepted, duplicate, suppressed, rejected and control; must be 0.",
         )
         self.dead_letters = of.counter("dead_letters", "Messages written to the dead-letter topic.")
-
         self.keys_looked_at = of.counter(
             "keys_looked_at", "Events of a sample whose Kafka key was compared with their user."
         )

@@ -13,6 +13,7 @@ from streamrec.transport.topics import admin_client
 
 NO_ID = "00000000-0000-0000-0000-000000000000"
 CLUSTER = "cluster"
+UNKNOWN = {"error_code": 3}  # UNKNOWN_TOPIC_OR_PARTITION; others pass, or are a matter of rights
 
 
 class LogIdentity(NamedTuple):
@@ -23,7 +24,7 @@ class LogIdentity(NamedTuple):
 
 
 def log_identity(settings: KafkaSettings) -> LogIdentity:
-    """Ask Kafka; raises WrongTopic where a topic is missing, BrokerUnavailable if it is silent."""
+    """Ask Kafka; raises WrongTopic where a topic is missing, BrokerUnavailable without an answer."""
     topics = [settings.events_topic, settings.items_topic, settings.updates_topic]
     try:
         with admin_client(settings) as admin:
@@ -33,12 +34,15 @@ def log_identity(settings: KafkaSettings) -> LogIdentity:
         raise
     except LogError as error:
         raise BrokerUnavailable(str(error)) from error
-    missing = [t for t in topics if described.get(t, {"error_code": 3})["error_code"]]
+    errors = {t: described.get(t, UNKNOWN)["error_code"] for t in topics}
+    missing = [t for t in topics if errors[t] == UNKNOWN["error_code"]]
     if missing:
         raise WrongTopic(
             f"Kafka at {settings.brokers} has no topic {', '.join(missing)}. "
             "Run: streamrec topics create --partitions N"
         )
+    if any(errors.values()):
+        raise BrokerUnavailable(f"Kafka does not describe its topics (error codes {errors}).")
     ids = {t: str(described[t].get("topic_id") or "").replace(NO_ID, "") for t in topics}
     counts = {t: len(described[t]["partitions"]) for t in topics}
     return LogIdentity(counts, {CLUSTER: cluster, **ids})

@@ -1,5 +1,6 @@
 """A broker that refuses is not one that is away: login, mechanism, certificate are named."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,8 +80,8 @@ def settings(secure: KafkaServer, certificate: Path, prefix: str) -> KafkaSettin
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"sasl.password": "wrong"}, "at the login; see sasl.username"),
-        ({"sasl.mechanism": "SCRAM-SHA-512"}, "at the login; see sasl.username"),
+        ({"sasl.password": "wrong"}, r"the login.*see sasl\.username.*password"),
+        ({"sasl.mechanism": "SCRAM-SHA-512"}, r"(the login|to log in).*see sasl.*mechanism"),
         ({"ssl.ca.location": ""}, "certificate is not trusted"),
         ({"security.protocol": "PLAINTEXT"}, "security.protocol"),
         ({"security.protocol": "SASL_PLAINTEXT"}, "security.protocol"),
@@ -90,14 +91,18 @@ def settings(secure: KafkaServer, certificate: Path, prefix: str) -> KafkaSettin
 def test_a_refusal_is_named(
     settings: KafkaSettings, wrong: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A first connection gets 10 s; 4 are enough here."""
+    """A first connection gets 10 s; 4 are enough here.
+
+    A broker may say why, or only end the connection: both name the login and its settings.
+    """
     monkeypatch.setattr(bootstrap, "CONNECT_SECONDS", 4.0)
     login = {**settings.client_settings, **wrong}
     own = msgspec.structs.replace(settings, client_settings={k: v for k, v in login.items() if v})
     with pytest.raises(LogError, match=named):
         create_topics(own, 1)
     text = _doctor(own)
-    assert named in text and "right" not in text and "wrong'" not in text, text
+    assert re.search(named, text), text
+    assert "right" not in text and "wrong'" not in text, text
 
 
 def test_the_right_login_works(settings: KafkaSettings, client: str) -> None:

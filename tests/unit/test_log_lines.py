@@ -88,6 +88,9 @@ SECRET = "s3cr3tPW"
         (f"rediss+sentinel://u:{SECRET}@a:1,b:2/shop/0", "rediss+sentinel://a:1,b:2"),
         (f"unix://u:{SECRET}@/run/redis.sock?db=1", "unix:///run/redis.sock"),
         (f"redis://:{SECRET}", "redis://..."),
+        (f"redis://h:1/0?password=a@{SECRET}", "redis://..."),
+        (f"redis://h:1/0?db=0&password=a@{SECRET}", "redis://..."),
+        (f"unix:///run/redis.sock?password=a@{SECRET}", "unix://..."),
         ("redis://h:1/0", "redis://h:1"),
     ],
 )
