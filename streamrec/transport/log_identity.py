@@ -24,7 +24,7 @@ class LogIdentity(NamedTuple):
 
 
 def log_identity(settings: KafkaSettings) -> LogIdentity:
-    """Ask Kafka; raises WrongTopic where a topic is missing, BrokerUnavailable without an answer."""
+    """Ask Kafka; raises WrongTopic where a topic is missing, BrokerUnavailable if it is silent."""
     topics = [settings.events_topic, settings.items_topic, settings.updates_topic]
     try:
         with admin_client(settings) as admin:

@@ -376,7 +376,7 @@ def test_an_aborted_transaction_is_not_read(
 def test_a_broker_that_does_not_answer_is_named(
     client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("kafka_python_log", "kafka_python_producer", "confluent_log", "topics"):
+    for module in ("kafka_python_log", "bootstrap", "confluent_log", "topics"):
         monkeypatch.setattr(f"streamrec.transport.{module}.CONNECT_SECONDS", 0.5)
     log = open_kafka(KafkaSettings(brokers="127.0.0.1:1", client=client), "g")
     for use in (
