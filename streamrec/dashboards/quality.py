@@ -1,5 +1,6 @@
 """streamrec / Quality: for who owns the product. Are the lists good, and for whom."""
 
+from streamrec.dashboards.network import NETWORK
 from streamrec.dashboards.panel import NEUTRAL, Board, Panel, Query, Row, above, below, stat
 from streamrec.dashboards.promql import quantile, rate, ratio
 
@@ -284,6 +285,6 @@ BOARD = Board(
     "streamrec / Quality",
     "For who owns the product. Every click is looked up in the list that was being served, before "
     "it is learnt.",
-    (GOOD, TIME, PEOPLE, MADE_OF),
+    (GOOD, TIME, PEOPLE, MADE_OF, NETWORK),
     ("5m", "1h", "6h", "1d"),
 )

@@ -11,6 +11,8 @@ from servers import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 200.0
+SAMPLES = ("--set", "neural.sample_bytes_per_second=1000000")
+"""So many that `train`, where torch is, has refreshed several times within the load."""
 FLOOD = ("--set", "events.flood_per_minute=600", "--set", "events.flood_burst=40")
 
 
@@ -21,8 +23,8 @@ class Watched:
         targets = folder / "targets.json"
         self.prometheus = needs_server(lambda: Prometheus(folder, targets, rules))
         self.redis = needs_server(lambda: RedisServer(maxmemory="512mb").start())
-        many = ("--learn", "2", "--score", "2", "--no-train", "--targets", str(targets))
-        self.up = Command(folder, "--redis", self.redis.url, *FLOOD, "up", *many)
+        many = ("--learn", "2", "--score", "2", "--targets", str(targets))
+        self.up = Command(folder, "--redis", self.redis.url, *FLOOD, *SAMPLES, "up", *many)
         try:
             self.up.wait_for("streamrec is up", READY_SECONDS)
         except AssertionError:

@@ -1,0 +1,162 @@
+"""The neural ranker on the board Quality: what serves, what it gains, and what it learns from."""
+
+from streamrec.dashboards.panel import (
+    GREEN,
+    NEUTRAL,
+    ORANGE,
+    Panel,
+    Query,
+    Row,
+    above,
+    below,
+    must_be_zero,
+    stat,
+)
+from streamrec.dashboards.promql import rate
+
+WINDOW = "$window"
+
+
+def gain(of: str) -> str:
+    """Return the mean discounted gain of one order of the last period's samples."""
+    return f'max(streamrec_train_gain{{order="{of}"}})'
+
+
+NOW = (
+    stat(
+        "Version in use",
+        "The version of the network that orders the lists. 0: none yet, or switched off; the "
+        "blend's own order is served.",
+        "none",
+        "max(streamrec_network_version)",
+        NEUTRAL,
+        0,
+    ),
+    stat(
+        "Latest version trained",
+        "One or two above the version in use is normal: the next refresh judges it. Far above: "
+        "the gate keeps the new ones out, see Gain.",
+        "none",
+        "max(streamrec_train_version)",
+        NEUTRAL,
+        0,
+    ),
+    stat(
+        "Lists better for the network",
+        "The gate. No: of late the network orders no better than the blend, so the blend's order "
+        "is served; right at the start, and nothing to do.",
+        "bool_yes_no",
+        "max(streamrec_train_gate_open)",
+        ((None, ORANGE), (1, GREEN)),
+    ),
+    stat(
+        "Network better than the blend by",
+        "Gain on samples that neither had learnt from, of what serves, else of the candidate. "
+        "Below 0 % the gate closes by itself.",
+        "percentunit",
+        f"({gain('serving')} or {gain('candidate')}) / {gain('blend')} - 1",
+        below(0, 0.01),
+        1,
+    ),
+    stat(
+        "Samples waiting",
+        "New since the last refresh. Rises to neural.refresh_samples, then falls to 0. Only "
+        "rising: read the log of `train`.",
+        "short",
+        "max(streamrec_train_waiting_samples)",
+        NEUTRAL,
+        0,
+    ),
+    stat(
+        "Versions refused",
+        "By a scorer, in the time above: damaged, gone, or of another shape. The one before goes "
+        "on; see the runbook.",
+        "short",
+        f"sum(increase(streamrec_network_refused_total[{WINDOW}]))",
+        must_be_zero(),
+        0,
+    ),
+)
+
+TIME = (
+    Panel(
+        "Gain of blend, network and candidate",
+        "Mean discounted gain of the last refresh's new samples: 1, the click was on top. What "
+        "serves should lie above the blend, the candidate near it.",
+        "percentunit",
+        (Query("max by (order) (streamrec_train_gain)", "{{order}}"),),
+        NEUTRAL,
+        thick="serving",
+    ),
+    Panel(
+        "Version of each scorer",
+        "All on one line, below the latest stored. A scorer that stays behind has refused a "
+        "version: its log says why.",
+        "none",
+        (
+            Query("max by (instance) (streamrec_network_version)", "{{instance}}"),
+            Query("max(streamrec_train_version)", "latest stored"),
+        ),
+        NEUTRAL,
+        thick="latest stored",
+        decimals=0,
+    ),
+    Panel(
+        "Loss by task",
+        "Mean of each refresh. Falls, then is steady. A lasting rise: traffic has changed, or "
+        "neural.rate is too high.",
+        "none",
+        (Query("max by (task) (streamrec_train_loss)", "{{task}}"),),
+        NEUTRAL,
+    ),
+    Panel(
+        "Clicks kept for training",
+        "Most are sent. lost: Kafka did not take them in time; outside: the item was not among "
+        "the candidates; old: see neural.task_seconds.",
+        "ops",
+        (Query(rate("click_samples_total", "result", window=WINDOW), "{{result}}"),),
+        NEUTRAL,
+    ),
+    Panel(
+        "Samples that train has read",
+        "new follows what is sent. old only after a restart. unfit: made with other sources or "
+        "sizes, normal after such a change.",
+        "ops",
+        (Query(rate("train_samples_total", "kind", window=WINDOW), "{{kind}}"),),
+        NEUTRAL,
+    ),
+    Panel(
+        "Lists kept for training",
+        "Share of the lists whose reading is kept, within neural.sample_bytes_per_second. Raise "
+        "that if refreshes are too rare.",
+        "percentunit",
+        (Query("avg(streamrec_sample_share)", "kept"),),
+        NEUTRAL,
+    ),
+    Panel(
+        "Refreshes, by why",
+        "due: enough new samples; drift: the lists' quality changed suddenly. Many of drift: "
+        "look at Events by type.",
+        "short",
+        (Query(f"sum by (why) (increase(streamrec_train_refreshes_total[{WINDOW}]))", "{{why}}"),),
+        NEUTRAL,
+        "stack",
+    ),
+    Panel(
+        "Time spent on training",
+        "Share of the time that `train` is in a refresh. Near 100 % it falls behind: raise "
+        "neural.refresh_samples or neural.threads.",
+        "percentunit",
+        (Query(rate("train_seconds_total", window=WINDOW), "training"),),
+        above(0.5, 0.9),
+    ),
+    Panel(
+        "Weight of each task",
+        "As set in neural.tasks; the first task orders the lists. Changes only with the settings.",
+        "none",
+        (Query("max by (task) (streamrec_train_lambda)", "{{task}}"),),
+        NEUTRAL,
+    ),
+)
+
+NETWORK = Row("The neural ranker", (*NOW, *TIME))
