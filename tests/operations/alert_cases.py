@@ -249,4 +249,20 @@ CASES: dict[str, Case] = {
         "2 versions of streamrec run side by side",
         step_minutes=5,
     ),
+    "StreamrecTrainDown": Case(
+        {
+            'up{job="streamrec-train",instance="c"}': gauge(1, 0),
+            'streamrec_click_samples_total{result="sent"}': counter(60, 60),
+        },
+        TICKET,
+        "0 train processes answer while clicks are kept for training",
+        step_minutes=5,
+    ),
+    "StreamrecNetworkRefused": Case(
+        {f"streamrec_network_refused_total{{{SCORE}}}": counter(0, 1)},
+        TICKET,
+        "streamrec-score b has refused a version of the network 12 times within the hour",
+        {"job": "streamrec-score", "instance": "b"},
+        step_minutes=5,
+    ),
 }

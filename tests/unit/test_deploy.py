@@ -63,7 +63,7 @@ def test_each_role_is_asked_at_its_own_port() -> None:
 def test_prometheus_asks_the_services_of_the_compose_file() -> None:
     found = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
     jobs = {job["job_name"]: job["dns_sd_configs"][0] for job in found["scrape_configs"]}
-    assert set(jobs) == {"streamrec-learn", "streamrec-score"}
+    assert set(jobs) == {"streamrec-learn", "streamrec-score", "streamrec-train"}
     for job, discovery in jobs.items():
         assert job == f"streamrec-{discovery['names'][0]}" and discovery["names"][0] in SERVICES
         assert discovery["port"] == ports_of(MetricsSettings(), discovery["names"][0])[0]
