@@ -111,8 +111,8 @@ TIME = (
     ),
     Panel(
         "Clicks kept for training",
-        "Most are sent. lost: Kafka did not take them in time; outside: the item was not among "
-        "the candidates; old: see neural.task_seconds.",
+        "Most are sent. lost: Kafka did not take them in time, or too many waited; outside: the "
+        "item was not among the candidates; old: see neural.task_seconds.",
         "ops",
         (Query(rate("click_samples_total", "result", window=WINDOW), "{{result}}"),),
         NEUTRAL,
@@ -135,7 +135,7 @@ TIME = (
     ),
     Panel(
         "Refreshes, by why",
-        "due: enough new samples; drift: the lists' quality changed suddenly. Many of drift: "
+        "due: enough new samples; drift: lists became worse of late. Many of drift: "
         "look at Events by type.",
         "short",
         (Query(f"sum by (why) (increase(streamrec_train_refreshes_total[{WINDOW}]))", "{{why}}"),),

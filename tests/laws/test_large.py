@@ -136,7 +136,7 @@ def peak_mb(reset: bool = False) -> int:
 
 
 @pytest.mark.parametrize(
-    ("parts", "texts"), [(1, 200), (4, 700), pytest.param(16, 2400, marks=pytest.mark.long)]
+    ("parts", "texts"), [(1, 200), (4, 700), pytest.param(16, 2800, marks=pytest.mark.long)]
 )
 def test_a_first_catalogue_is_learnt(
     client: str,
