@@ -22,6 +22,7 @@ from streamrec.commands.recommend import recommend
 from streamrec.commands.replay import replay
 from streamrec.commands.score import score
 from streamrec.commands.send import send
+from streamrec.commands.serve import serve
 from streamrec.commands.similar import similar
 from streamrec.commands.train import train
 from streamrec.commands.up import up
@@ -32,8 +33,8 @@ EXIT_CODES = """Exit codes: 0 done; 1 failed; 2 wrong usage; 65 stored or sent d
 69 Kafka or Redis is not there; 70 a child process died; 78 wrong configuration; 130 Ctrl-C.
 For audit: 0 all accounted for, 2 work is left, 3 the counts do not agree."""
 
-COMMANDS = (learn, score, train, up, demo, replay, send, recommend, similar, audit, export, doctor,
-            version, evaluate, explain, weights)  # fmt: skip
+COMMANDS = (learn, score, train, serve, up, demo, replay, send, recommend, similar, audit, export,
+            doctor, version, evaluate, explain, weights)  # fmt: skip
 
 app = typer.Typer(
     cls=Commands,

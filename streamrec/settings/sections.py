@@ -13,6 +13,7 @@ from streamrec.errors import ConfigurationError
 from streamrec.settings.logs import LoggingSettings
 from streamrec.settings.mappings import FieldMapping, ItemMapping
 from streamrec.settings.neural import NeuralSettings
+from streamrec.settings.serve import ServeSettings
 from streamrec.settings.text import TextSettings
 from streamrec.settings.types import (
     Count,
@@ -229,6 +230,7 @@ class CommonSettings(Section, frozen=True, kw_only=True):
     neural: NeuralSettings = NeuralSettings()
     lists: ListSettings = ListSettings()
     batches: BatchSettings = BatchSettings()
+    serve: ServeSettings = ServeSettings()
     metrics: MetricsSettings = MetricsSettings()
     logging: LoggingSettings = LoggingSettings()
 

@@ -1,0 +1,1 @@
+"""Lists over HTTP: reads Redis, keeps no state."""

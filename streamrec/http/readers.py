@@ -1,0 +1,33 @@
+"""Clients of Redis for the threads that answer requests."""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from streamrec.client import Client
+from streamrec.settings.sections import RedisSettings
+
+
+class Readers:
+    """Lends a client to one thread at a time; as many as threads that ever read at once."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._settings = settings
+        self._idle: deque[Client] = deque()
+
+    @contextmanager
+    def one(self) -> Iterator[Client]:
+        """Lend a client until the block ends."""
+        try:
+            client = self._idle.pop()
+        except IndexError:
+            client = Client(self._settings)
+        try:
+            yield client
+        finally:
+            self._idle.append(client)
+
+    def close(self) -> None:
+        """Close those that are not lent."""
+        while self._idle:
+            self._idle.pop().close()

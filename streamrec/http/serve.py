@@ -1,0 +1,72 @@
+"""The role: listens until it is told to stop."""
+
+import socket
+import threading
+
+import uvicorn
+
+from streamrec.errors import ConfigurationError, StreamrecError
+from streamrec.http.readers import Readers
+from streamrec.http.routes import application
+from streamrec.monitoring.health import serve_health
+from streamrec.monitoring.metrics import Metrics
+from streamrec.settings.sections import Settings
+from streamrec.settings.serve import ServeSettings
+
+OWN_ADDRESSES = ("127.0.0.1", "::1", "localhost")
+GRACE_SECONDS = 5
+
+
+def run(settings: Settings, stop: threading.Event) -> int:
+    """Answer requests until `stop`; return the exit code."""
+    door = listen(settings.serve)
+    readers = Readers(settings.redis)
+    config = uvicorn.Config(
+        application(settings.serve, readers),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    # not in the main thread, where uvicorn would take the signals and end by them
+    thread = threading.Thread(target=server.run, args=([door],), name="http", daemon=True)
+    health = serve_health(
+        settings.metrics,
+        Metrics(role="serve"),
+        live=lambda: [] if thread.is_alive() else ["the HTTP server has ended"],
+        ready=lambda: _reasons(readers),
+    )
+    thread.start()
+    while thread.is_alive() and not stop.wait(0.2):
+        pass
+    code = 0 if stop.is_set() else 1
+    server.should_exit = True
+    thread.join(GRACE_SECONDS + 2)
+    health.close()
+    readers.close()
+    return code
+
+
+def listen(settings: ServeSettings) -> socket.socket:
+    """Return the listening socket. Raises ConfigurationError when it is not allowed or taken."""
+    if not (settings.host in OWN_ADDRESSES or settings.read_tokens or settings.without_tokens):
+        raise ConfigurationError(
+            f"serve.host {settings.host}: set serve.read_tokens, or serve.without_tokens=true"
+            " where something before it asks for them"
+        )
+    try:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        text = f"serve.host {settings.host} port {settings.port}: {error.strerror}"
+        raise ConfigurationError(text) from None
+
+
+def _reasons(readers: Readers) -> list[str]:
+    try:
+        with readers.one() as client:
+            client.recommend("")
+    except StreamrecError as error:
+        return [str(error)]
+    return []
