@@ -61,12 +61,16 @@ class Client:
         self._store = Store(settings)
 
     def recommend(self, user: str) -> Recommendations:
-        """Return the user's list, or the popular one, or an empty one. Raises StoreError."""
+        """Return the user's list; if there is none, or it is empty, the popular one, if any.
+
+        Raises StoreError.
+        """
         own, popular = self._store.lists([user, POPULAR])
         if own is not None:
             found = _decoded(own)
             found.personal = user != POPULAR
-            return found
+            if found.items or popular is None:
+                return found
         found = Recommendations(user) if popular is None else _decoded(popular)
         found.user = user
         return found

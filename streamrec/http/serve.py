@@ -9,6 +9,7 @@ from streamrec.errors import ConfigurationError, StreamrecError
 from streamrec.http.readers import Readers
 from streamrec.http.routes import application
 from streamrec.monitoring.health import serve_health
+from streamrec.monitoring.log_lines import starting
 from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.sections import Settings
 from streamrec.settings.serve import ServeSettings
@@ -19,6 +20,7 @@ GRACE_SECONDS = 5
 
 def run(settings: Settings, stop: threading.Event) -> int:
     """Answer requests until `stop`; return the exit code."""
+    starting(settings, "serve")
     door = listen(settings.serve)
     readers = Readers(settings.redis)
     config = uvicorn.Config(

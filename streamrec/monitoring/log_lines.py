@@ -18,7 +18,7 @@ from streamrec.settings.sections import Settings
 
 logger = logging.getLogger(__name__)
 
-NOISY = ("kafka", "confluent_kafka", "asyncio")
+NOISY = ("kafka", "confluent_kafka", "asyncio", "uvicorn")
 """Libraries that log what they retry; at level info only their warnings are shown."""
 REPEAT_SECONDS = 60.0
 

@@ -74,6 +74,9 @@ def test_recommend(settings: RedisSettings, store: Store) -> None:
         store.run([("SET", "rec:u1", json.dumps({**popular, "user": "u1", "at": 7}))])
         found = client.recommend("u1")
         assert (found.personal, found.at, found.items[0].because) == (True, 7, ["i1"])
+        store.run([("SET", "rec:u1", json.dumps({"user": "u1", "at": 8, "items": []}))])
+        found = client.recommend("u1")
+        assert (found.user, found.personal, found.items[0].item) == ("u1", False, "i9")
         store.run([("SET", "rec:u1", b"\x01")])
         with pytest.raises(UnknownVersion):
             client.recommend("u1")
