@@ -90,7 +90,7 @@ def logging_kept() -> Iterator[None]:
     """Put the loggers back after every test: a command run in the process sets them up."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in NOISY}
+    levels = {name: logging.getLogger(name).level for name in ("streamrec", *NOISY)}
     yield
     root.handlers[:], root.level = before
     for name, level in levels.items():

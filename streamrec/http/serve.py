@@ -9,8 +9,8 @@ from streamrec.errors import ConfigurationError, StreamrecError
 from streamrec.http.readers import Readers
 from streamrec.http.routes import application
 from streamrec.monitoring.health import serve_health
-from streamrec.monitoring.log_lines import starting
 from streamrec.monitoring.metrics import Metrics
+from streamrec.monitoring.starting import starting
 from streamrec.settings.sections import Settings
 from streamrec.settings.serve import ServeSettings
 

@@ -6,15 +6,12 @@ The fields of a line are the `extra` of the call: `logger.info("committed", extr
 import json
 import logging
 import math
-import platform
 import re
 import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from streamrec import __version__
 from streamrec.settings.logs import LoggingSettings
-from streamrec.settings.sections import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -43,19 +40,6 @@ def set_up_logs(
     logging.getLogger("streamrec").setLevel(level)
     for name in NOISY:
         logging.getLogger(name).setLevel(noisy)
-
-
-def starting(settings: Settings, role: str) -> None:
-    """Log which program this is; the first line of every role."""
-    fields = {
-        "role": role,
-        "version": __version__,
-        "python": platform.python_version(),
-        "profile": settings.profile,
-        "kafka": settings.kafka.brokers,
-        "redis": without_password(settings.redis.url),
-    }
-    logger.info("starting", extra=fields)
 
 
 def without_password(url: str) -> str:

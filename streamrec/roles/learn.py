@@ -8,8 +8,8 @@ from functools import partial
 from streamrec.errors import ConfigurationError, StreamrecError
 from streamrec.flow import ID_BYTES, SAMPLE_BYTES, record_bytes
 from streamrec.monitoring.health import serve_health
-from streamrec.monitoring.log_lines import starting
 from streamrec.monitoring.metrics import Metrics
+from streamrec.monitoring.starting import starting
 from streamrec.roles.item_stage import ItemLearner
 from streamrec.roles.leave import stop_on_signals
 from streamrec.roles.oversee import oversee

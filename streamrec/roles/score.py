@@ -14,8 +14,8 @@ import msgspec
 from streamrec.errors import StoreError, UnknownVersion
 from streamrec.flow import times_shown_now
 from streamrec.monitoring.health import serve_health
-from streamrec.monitoring.log_lines import starting
 from streamrec.monitoring.metrics import Metrics
+from streamrec.monitoring.starting import starting
 from streamrec.ranking.lists import ListMaker, PublishedList, UserList
 from streamrec.roles.kept_readings import KeptReadings
 from streamrec.roles.leave import stop_on_signals

@@ -12,8 +12,8 @@ import torch
 
 from streamrec.errors import LogError, StoreError, WrongTopic
 from streamrec.monitoring.health import serve_health
-from streamrec.monitoring.log_lines import starting
 from streamrec.monitoring.metrics import Metrics
+from streamrec.monitoring.starting import starting
 from streamrec.neural.refresh import Refresher
 from streamrec.roles.leave import stop_on_signals
 from streamrec.roles.published_versions import PublishedVersions

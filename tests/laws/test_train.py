@@ -1,6 +1,7 @@
 """The neural ranker live: list, click, sample, trainer, version, swap; on a real Redis."""
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -190,9 +191,11 @@ def test_what_teaches_nothing_is_counted_or_passed_over(live: Live, clean_redis:
     assert 0 < clean_redis.client().ttl(reading_key("u1")) <= 86_400
 
 
-def test_an_old_list_teaches_nothing(live: Live) -> None:
+def test_an_old_list_teaches_nothing(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     spine, number = live.spine, len(live.samples())
-    spine.broker.now_ms = live.served("u1")["at"] + 86_400_001
+    later = live.served("u1")["at"] + 86_400_001
+    monkeypatch.setattr(time, "time", lambda: later / 1000)
+    spine.broker.now_ms = later
     live.click("u1", live.listed("u1")[0])
     assert spine.value("click_samples_total", result="old") == 1
     assert len(live.samples()) == number

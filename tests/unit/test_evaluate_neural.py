@@ -13,6 +13,7 @@ from streamrec.settings.sections import Settings
 
 pytestmark = pytest.mark.usefixtures("nothing_configured")
 ONLINE = "blend:online"
+SOON = ("--set", "neural.refresh_samples=500")
 
 
 def paired(count: int, items: int = 60, users: int = 40) -> list[Click]:
@@ -34,7 +35,7 @@ def paired(count: int, items: int = 60, users: int = 40) -> list[Click]:
 def test_it_is_trained_judged_and_told() -> None:
     needs("torch")
     log = paired(2600)
-    found = figures(log, "--neural", "on", "--profile", "shop", "--warm-up", "0")
+    found = figures(log, "--neural", "on", "--profile", "shop", "--warm-up", "0", before=SOON)
     assert found["protocol"]["neural"] is True
     neural = found["neural"]
     assert neural["refreshes"] == len(neural["periods"]) >= 3
@@ -45,7 +46,9 @@ def test_it_is_trained_judged_and_told() -> None:
     assert all(p["candidate"] is not None for p in later)
     assert {"blend", ONLINE} <= set(found["sources"])
     assert any(one["b"] == ONLINE for one in found["comparisons"])
-    said = run("log.csv", "--neural", "on", "--profile", "shop", "--warm-up", "0").output
+    said = run(
+        "log.csv", "--neural", "on", "--profile", "shop", "--warm-up", "0", before=SOON
+    ).output
     assert "The neural ranker adds" in " ".join(said.split())
 
 
@@ -54,7 +57,7 @@ def test_without_it_the_online_blend_is_the_same() -> None:
     needs("torch")
     log = paired(1500)
     options = ("--profile", "shop", "--warm-up", "0")
-    on = figures(log, "--neural", "on", *options)
+    on = figures(log, "--neural", "on", *options, before=SOON)
     off = figures(log, "--neural", "off", *options)
     names = {"recall@10", "recall@20", "ndcg@10", "mrr@20"}
     mine = {name: on["sources"][ONLINE][name] for name in names}
@@ -68,7 +71,7 @@ def test_the_same_log_and_seed_give_the_same_figures() -> None:
     needs("torch")
     log = paired(1500)
     options = ("--neural", "on", "--profile", "shop", "--warm-up", "0")
-    one, two = figures(log, *options), figures(log, *options)
+    one, two = (figures(log, *options, before=SOON) for _ in range(2))
     for found in (one, two):
         found.pop("events_per_second")
         found["neural"].pop("training_seconds")

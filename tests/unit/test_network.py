@@ -18,7 +18,7 @@ from streamrec.neural.network import PairNetwork  # noqa: E402
 from streamrec.neural.refresh import Refresher, texts_of  # noqa: E402
 from streamrec.neural.replay import Replay  # noqa: E402
 
-RULES = NeuralSettings(candidates=20, history=6)
+RULES = NeuralSettings(candidates=20, history=6, refresh_samples=500)
 SHAPE = Shape(20, 6, ("a", "b", "c"), ("a", "b"), 8)
 ITEMS = 200
 TEXTS = np.random.default_rng(5).standard_normal((ITEMS, 8)).astype(np.float32)

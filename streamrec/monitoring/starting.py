@@ -1,0 +1,23 @@
+"""The first line that every role logs."""
+
+import logging
+import platform
+
+from streamrec import __version__
+from streamrec.monitoring.log_lines import without_password
+from streamrec.settings.sections import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def starting(settings: Settings, role: str) -> None:
+    """Log which program this is, and what it is connected to."""
+    fields = {
+        "role": role,
+        "version": __version__,
+        "python": platform.python_version(),
+        "profile": settings.profile,
+        "kafka": settings.kafka.brokers,
+        "redis": without_password(settings.redis.url),
+    }
+    logger.info("starting", extra=fields)
