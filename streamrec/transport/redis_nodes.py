@@ -198,7 +198,7 @@ def _refuse_options(client: Any) -> None:
     if kwargs.get("decode_responses") or kwargs.get("encoding", "utf-8") != "utf-8":
         raise ConfigurationError("redis.url: without decode_responses and encoding, please")
     if pool is not None:
-        pool.connection_class(**{k: v for k, v in kwargs.items() if k != "connection_pool"})
+        pool.make_connection()
 
 
 def _name(client: "redis.Redis | None") -> str | None:

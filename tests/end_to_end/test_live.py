@@ -37,7 +37,7 @@ QUIET = {
     "conservation_error_events", "due_users", "oldest_due_seconds", "lag_messages",
     "oldest_unlearnt_seconds", "item_table_age_events", "redis_memory_limit_bytes",
     "redis_evicted_keys", "texts_encoded", "texts_waiting", "encode_seconds", "network_version",
-    "network_refused",
+    "network_refused", "keys_foreign",
 }  # fmt: skip
 
 
