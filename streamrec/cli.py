@@ -11,6 +11,7 @@ import typer
 
 from streamrec.commands import model, topics
 from streamrec.commands.audit import audit
+from streamrec.commands.bootstrap import bootstrap
 from streamrec.commands.demo import demo
 from streamrec.commands.doctor import doctor
 from streamrec.commands.evaluate import evaluate
@@ -33,8 +34,8 @@ EXIT_CODES = """Exit codes: 0 done; 1 failed; 2 wrong usage; 65 stored or sent d
 69 Kafka or Redis is not there; 70 a child process died; 78 wrong configuration; 130 Ctrl-C.
 For audit: 0 all accounted for, 2 work is left, 3 the counts do not agree."""
 
-COMMANDS = (learn, score, train, serve, up, demo, replay, send, recommend, similar, audit, export,
-            doctor, version, evaluate, explain, weights)  # fmt: skip
+COMMANDS = (learn, score, train, serve, up, demo, bootstrap, replay, send, recommend, similar,
+            audit, export, doctor, version, evaluate, explain, weights)  # fmt: skip
 
 app = typer.Typer(
     cls=Commands,

@@ -31,6 +31,22 @@ def clicks(count: int, seed: int = 1, users: int = 8, items: int = 25, step: int
     ]
 
 
+def paired(count: int, items: int = 60, users: int = 40) -> list[Click]:
+    """Return clicks where the item after the last but one is what counts, and not the last.
+
+    Each user goes through a sequence of their own kind, with every second click at random.
+    """
+    rng, at = np.random.default_rng(4), np.zeros(users, int)
+    out = []
+    for n in range(count):
+        u = int(rng.integers(users))
+        at[u] += 1
+        kind = u % 3
+        item = rng.integers(items) if at[u] % 2 else (7 * kind + at[u] // 2) % items
+        out.append(Click(f"u{u}", f"i{item}", NOW + n * MINUTE))
+    return out
+
+
 def written(log: Sequence[Click], name: str = "log.csv") -> str:
     lines = ["user_id,item_id,type,ts", *(f"{c.user},{c.item},{c.type},{c.ts}" for c in log)]
     Path(name).write_text("\n".join(lines) + "\n")

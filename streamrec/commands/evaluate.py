@@ -102,13 +102,13 @@ def evaluate(
         limit, warm_up, _names("--types", types), lag, workers,
         _names("--peers", ",".join(PEERS) if peers.strip() == "all" else peers, PEERS),
         _names("--compare", compare, OTHER_BLENDS), staleness, ablation, shelf,
-        _with_neural(neural, settings),
+        with_neural(neural, settings),
     )  # fmt: skip
     for file in filter(None, (json_file, report)):
         _check_writable(file)  # else hours of work could not be written
     render = _renderer() if report is not None else None
     result = _evaluated(settings, table, catalogue, plan)
-    _print(result)
+    print_figures(result)
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=1) + "\n")
     if report is not None and render is not None:
@@ -129,11 +129,11 @@ def _evaluated(
     for remark in remarks:
         say(remark)
     if plan.shelf:
-        return evaluate_shelf(settings, dataset, plan, _with_bar)
-    return evaluate_all(settings, dataset, plan, time.monotonic, _with_bar)
+        return evaluate_shelf(settings, dataset, plan, with_bar)
+    return evaluate_all(settings, dataset, plan, time.monotonic, with_bar)
 
 
-def _with_neural(asked: str, settings: "Settings") -> bool:
+def with_neural(asked: str, settings: "Settings") -> bool:
     """Return whether the neural ranker takes part. Raises ConfigurationError."""
     from streamrec.evaluation.neural import why_off
 
@@ -175,7 +175,7 @@ def _check_writable(file: Path) -> None:
         raise ConfigurationError(f"Cannot write {file}: permission denied.")
 
 
-def _with_bar(events: "Iterator[Event]", count: int) -> "Iterator[Event]":
+def with_bar(events: "Iterator[Event]", count: int) -> "Iterator[Event]":
     """Yield the events with a progress bar on a terminal."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -193,7 +193,8 @@ def _with_bar(events: "Iterator[Event]", count: int) -> "Iterator[Event]":
                 bar.update(task, completed=n, rate=f"{rate:,.0f} events/s")
 
 
-def _print(result: Mapping[str, Any]) -> None:
+def print_figures(result: Mapping[str, Any]) -> None:
+    """Print an evaluation for people."""
     from streamrec.evaluation.report.terminal import in_words
 
     console = Console(highlight=False)

@@ -12,7 +12,7 @@ from streamrec.errors import ConfigurationError
 from streamrec.evaluation.peers.other_blends import OtherBlends
 from streamrec.evaluation.peers.registry import make_peers
 from streamrec.evaluation.peers.rivals import Rivals
-from streamrec.evaluation.prequential import Lag, Prequential, Scored
+from streamrec.evaluation.prequential import Lag, Parts, Prequential, Scored
 from streamrec.evaluation.sessions import NamedSessions
 from streamrec.evaluation.tally import BLEND, Tally
 from streamrec.events.event import Event, Item
@@ -89,10 +89,25 @@ def evaluate(
     shown: Shown = lambda events, count: events,
 ) -> dict[str, Any]:
     """Run over the whole log once; return the figures."""
+    return passed(settings, dataset, plan, clock, shown)[1]
+
+
+def passed(
+    settings: Settings,
+    dataset: Dataset,
+    plan: Plan,
+    clock: Clock,
+    shown: Shown = lambda events, count: events,
+    parts: Parts | None = None,
+) -> tuple[Prequential, dict[str, Any]]:
+    """Run over the whole log once; return what has learnt it, and the figures.
+
+    parts: how the state is cut, where that is not into `plan.workers`.
+    """
     table = dataset.events
     count = min(len(table), plan.limit or len(table))
     first, every = int(count * plan.warm_up), max(1, min(1000, count // 40))
-    run = _Run(settings, dataset, plan, clock)
+    run = _Run(settings, dataset, plan, clock, parts or plan.workers)
     started = clock()
     for n, event in enumerate(shown(events_of(table, count), count)):
         if n == first:
@@ -114,7 +129,8 @@ def evaluate(
     figures = {"protocol": protocol, "events": count, **run.tally.summary(known)}
     if run.live.neural is not None:
         figures["neural"] = run.live.neural.figures()
-    return {**figures, "events_per_second": round(len(run.tally) / max(seconds, 1e-9), 1)}
+    figures["events_per_second"] = round(len(run.tally) / max(seconds, 1e-9), 1)
+    return run.live, figures
 
 
 def fitted(settings: Settings, dataset: Dataset) -> tuple[Settings, list[str]]:
@@ -177,11 +193,13 @@ def lag_words(text: str) -> str:
 class _Run:
     """One pass over a log: ours, the peers and the other blends, and what is counted of them."""
 
-    def __init__(self, settings: Settings, dataset: Dataset, plan: Plan, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, dataset: Dataset, plan: Plan, clock: Clock, parts: Parts | int
+    ) -> None:
         table = dataset.events
         neural = clock if plan.neural else None
         lag = parse_lag(plan.lag)
-        self.live = Prequential(settings, plan.workers, lag, dataset.encoder, neural=neural)
+        self.live = Prequential(settings, parts, lag, dataset.encoder, neural=neural)
         self._rivals = Rivals(make_peers(plan.peers, settings.factors.seed), settings)
         self._blends = OtherBlends(plan.blends, settings)
         others = [*self._rivals.names, *self._blends.names]

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
+import msgspec
+
 from streamrec.events.event import Event
 from streamrec.flow import Flow
 from streamrec.neural.sample import click, kept
 from streamrec.neural.serve import Served
+from streamrec.neural.version import Manifest, pack
 from streamrec.ranking.lists import Ranked
 from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of
@@ -64,6 +67,27 @@ class NeuralRanker:
             "training_seconds": round(self._seconds, 1),
             "periods": self.periods,
         }
+
+    def versions(self, at: int) -> tuple[list[bytes], bool]:
+        """Return what `train` would have stored, and whether the first of them serves.
+
+        at: now, epoch ms. The last version is what training goes on from; the one that serves
+        comes before it. None before the first refresh.
+        """
+        refresher = self._refresher
+        latest = refresher.candidate()
+        if latest is None:
+            return [], False
+        manifest = msgspec.structs.replace(
+            Manifest.of(refresher.shape, self._rules),
+            refresh=refresher.number,
+            samples=refresher.seen,
+            gate=tuple(refresher.gate.recent),
+            made_at=at,
+        )
+        serves = refresher.serving is not None and self._flow.lists.network is not None
+        weights = [refresher.serving, latest] if serves else [latest]
+        return [pack(manifest, each) for each in weights if each is not None], serves
 
     def _refresh(self) -> None:
         started = self._clock()

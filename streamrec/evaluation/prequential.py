@@ -36,6 +36,14 @@ class Lag(NamedTuple):
     milliseconds: int = 0
 
 
+class Parts(NamedTuple):
+    """How the state is cut."""
+
+    users: int  # user shards
+    items: int  # item shards
+    of: Callable[[str], int]  # a user's shard
+
+
 class Scored(NamedTuple):
     """One event that was scored before it was learnt; ranks count from 0."""
 
@@ -54,17 +62,20 @@ class Prequential:
     def __init__(
         self,
         settings: Settings,
-        workers: int = 1,
+        parts: Parts | int = 1,
         lag: Lag | None = None,
         encoder: Encoder | None = None,
         *,
         neural: Callable[[], float] | None = None,
     ) -> None:
-        """Start with nothing learnt; neural: by whose clock the neural ranker is trained."""
+        """Start with nothing learnt; neural: by whose clock the neural ranker is trained.
+
+        parts: a number stands for so many shards of both kinds.
+        """
         self.settings = settings
-        self.workers = workers
+        self._parts = cut_in(parts) if isinstance(parts, int) else parts
         self.lag = lag or Lag()
-        self.flow = Flow(settings, workers, workers, encoder=encoder)
+        self.flow = Flow(settings, self._parts.users, self._parts.items, encoder=encoder)
         self.neural = NeuralRanker(self.flow, neural) if neural is not None else None
         self._late: deque[tuple[int, int, list[Updates]]] = deque()
         self._count = 0
@@ -90,8 +101,7 @@ class Prequential:
         ends a session.
         """
         self._arrive(event.ts)
-        number = key_of(event.user) % self.workers
-        shard = self.flow.users[number]
+        shard = self.flow.users[self._parts.of(event.user)]
         decoded = [(shard.offset, event.ts, event)]
         load(shard, decoded, lambda users: [None] * len(users))
         if in_session is None or self.settings.lists.exclude != "session":
@@ -160,18 +170,34 @@ class Prequential:
     def _arrive(self, now: int) -> None:
         """Deliver the updates that are due, and let the table follow."""
         while self._late:
-            count, ts, records = self._late[0]
+            count, ts, _ = self._late[0]
             if self.lag.milliseconds:
                 if ts + self.lag.milliseconds > now:
                     break
             elif count + self.lag.events >= self._count:
                 break
-            self._late.popleft()
-            deliver(self.flow.items, records)
-            self._stale = True
+            self._deliver_next()
+        self._follow()
+
+    def end(self) -> None:
+        """Deliver what is late: then the lists know all events."""
+        while self._late:
+            self._deliver_next()
+        self._follow()
+
+    def _deliver_next(self) -> None:
+        deliver(self.flow.items, self._late.popleft()[2])
+        self._stale = True
+
+    def _follow(self) -> None:
         if self._stale:
             self.flow.follow()
             self._stale = False
+
+
+def cut_in(count: int) -> Parts:
+    """Return the state cut into `count` user shards and as many item shards."""
+    return Parts(count, count, lambda user: key_of(user) % count)
 
 
 def rank_of(scores: NDArray[np.float64], at: int) -> float:

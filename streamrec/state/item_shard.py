@@ -181,6 +181,19 @@ class ItemShard:
         }
         return stored, {kind: deleted for kind in stored if kind != BLEND}, meta
 
+    def begin(self, offset: int, marks: Mapping[str, int], catalogue: Mapping[int, bytes]) -> None:
+        """Go on at `offset` of a log with what was learnt elsewhere; all of it is to be stored.
+
+        marks: up to where each source has told; catalogue: of all items, by key.
+        """
+        self.keep_within_bound()
+        self.offset, self.marks = offset, dict(marks)
+        keys = self.index.keys[: self.index.size].tolist()
+        self._catalogue = {_field(key): catalogue[key] for key in keys}
+        self._blend_changed = self.blend is not None
+        for kind in self.schema.kinds:
+            self.items.named(changed_of(kind))[: len(keys)] = schema.ALL
+
     def take_catalogue(self) -> Rows:
         """Return the catalogue rows since the last call."""
         catalogue, self._catalogue = self._catalogue, {}

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
+from kafka.partitioner import murmur2
+
 LONGEST_BYTES = 8 * 1024 * 1024
 """Longest value that is kept whole: no update record is longer, no event that long is read."""
 MOST_KEPT_BYTES = 1024 * 1024
@@ -42,6 +44,11 @@ def cut(value: bytes) -> Cut:
     first = Cut(value[:MOST_KEPT_BYTES])
     first.length, first.sha256 = len(value), sha256(value).hexdigest()
     return first
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return which partition producers put a key into: murmur2, as Java does."""
+    return int(murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 Assigned = Callable[[Sequence[Partition]], Mapping[Partition, int]]

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 SHARDS = "sr:shards"
+BOOTSTRAP = "sr:bootstrap"
+"""Keys that a bootstrap writes, JSON; there until it is done."""
 POPULAR = "~popular"
 
 TAKE_DUE = """

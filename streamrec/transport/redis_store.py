@@ -19,6 +19,7 @@ from streamrec.errors import (
 )
 from streamrec.settings.sections import RedisSettings
 from streamrec.transport.redis_keys import (
+    BOOTSTRAP,
     DONE,
     PUBLISH,
     SHARDS,
@@ -66,12 +67,25 @@ class Store:
         return self._nodes.each(calls)
 
     def declare(
-        self, users: int, items: int, metadata: int, size: int, log: Mapping[str, str] | None = None
+        self,
+        users: int,
+        items: int,
+        metadata: int,
+        size: int,
+        log: Mapping[str, str] | None = None,
+        *,
+        first: bool = False,
     ) -> Shards:
         """Write how the state is partitioned, and of which log; return what is written.
 
         Raises ConfigurationError if the size differs; whether the log does: see log_identity.
+        first: a bootstrap has written it; else none may be at it.
         """
+        if not first and self.run([("EXISTS", BOOTSTRAP)])[0]:
+            raise ConfigurationError(
+                "a bootstrap is filling this Redis, or was cut off: wait until it is done, or run "
+                "`streamrec bootstrap` again"
+            )
         wanted = Shards(users, items, metadata, size, secrets.token_hex(4), log=dict(log or {}))
         self.run([("SET", SHARDS, msgspec.json.encode(wanted), "NX")])
         stored = self.shards()

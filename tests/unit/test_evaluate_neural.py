@@ -3,9 +3,8 @@
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
-from logs import MINUTE, NOW, Click, figures, refused, run, written
+from logs import figures, paired, refused, run, written
 from needs import needs
 
 from streamrec.evaluation.neural import why_off
@@ -14,22 +13,6 @@ from streamrec.settings.sections import Settings
 pytestmark = pytest.mark.usefixtures("nothing_configured")
 ONLINE = "blend:online"
 SOON = ("--set", "neural.refresh_samples=500")
-
-
-def paired(count: int, items: int = 60, users: int = 40) -> list[Click]:
-    """Return clicks where the item after the last but one is what counts, and not the last.
-
-    Each user goes through a sequence of their own kind, with every second click at random.
-    """
-    rng, at = np.random.default_rng(4), np.zeros(users, int)
-    out = []
-    for n in range(count):
-        u = int(rng.integers(users))
-        at[u] += 1
-        kind = u % 3
-        item = rng.integers(items) if at[u] % 2 else (7 * kind + at[u] // 2) % items
-        out.append(Click(f"u{u}", f"i{item}", NOW + n * MINUTE))
-    return out
 
 
 def test_it_is_trained_judged_and_told() -> None:

@@ -311,7 +311,7 @@ def test_rotation_counts_how_often_an_item_was_in_the_last_lists_in_a_row() -> N
 
 
 def test_only_the_owner_of_the_blend_learns_it() -> None:
-    live = Prequential(config(), workers=4)
+    live = Prequential(config(), 4)
     for n in range(60):
         live.step(event(n % 3, n % 7, "click", n))
     learners = [shard.name for shard in live.flow.items if shard.blend is not None]

@@ -1,0 +1,173 @@
+"""`streamrec bootstrap`: a file of history becomes the state of an empty Redis; `learn` goes on."""
+
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from streamrec.commands.encoding import texts_encoded
+from streamrec.commands.evaluate import print_figures, with_bar, with_neural
+from streamrec.commands.options import ItemColumns, reading_of, reads_events, say, settings_of
+from streamrec.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from streamrec.evaluation.prequential import Prequential
+    from streamrec.events.event import Item
+    from streamrec.files.reading import Reading
+    from streamrec.settings.sections import Settings
+    from streamrec.state.first_state import First
+    from streamrec.transport.first_commit import FirstCommit
+    from streamrec.transport.log_identity import LogIdentity
+
+LAST_PART = 0.1
+"""Share of the events, the last ones, whose figures are told."""
+LISTS_A_SECOND = 500
+"""Pace at which lists of all users become due, the last to act first: clicks come before them."""
+
+
+@reads_events
+def bootstrap(
+    ctx: typer.Context,
+    reading: "Reading",
+    events: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet.")],
+    items: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Item ids, titles, categories, texts.")
+    ] = None,
+    then: Annotated[
+        str,
+        typer.Option(
+            help="start or end: where in Kafka's events `learn` goes on; asked if there are any."
+        ),
+    ] = "",
+    neural: Annotated[
+        str, typer.Option(help="on or off: the neural ranker (default: on where torch is).")
+    ] = "",
+    item_columns: ItemColumns = "",
+) -> None:
+    """Learn a file of history, blend and network with it, into an empty Redis.
+
+    It is learnt as `evaluate` learns it. `learn` then goes on with Kafka's events. Run it with
+    the settings and topics of the installation, while `learn` is not running.
+    """
+    settings = settings_of(ctx)
+    from streamrec.evaluation.evaluate import Dataset, Plan, fitted, passed
+    from streamrec.evaluation.prequential import Parts
+    from streamrec.files.events import read_events
+    from streamrec.files.items import read_items
+    from streamrec.transport.kafka_log import partition_of
+    from streamrec.transport.log_identity import log_identity
+    from streamrec.transport.redis_store import Store
+
+    if then not in ("", "start", "end"):
+        raise ConfigurationError(f"--then {then!r} is neither start nor end.")
+    table = read_events(events, reading, say)
+    if not len(table):
+        raise ConfigurationError(f"{events} has no events.")
+    of_items = reading_of(settings.items.mapping, item_columns).allowing_as(reading)
+    catalogue = read_items(items, of_items, say) if items else {}
+    log = log_identity(settings.kafka)
+    starts = _starts(settings, then)
+    users, parts = log.counts[settings.kafka.events_topic], log.counts[settings.kafka.updates_topic]
+    plan = Plan(warm_up=1 - LAST_PART, neural=with_neural(neural, settings))
+    with closing(Store(settings.redis)) as store:
+        first = _begin(store, settings, log)
+        encoder = texts_encoded(settings.text.model, list(catalogue.values()))
+        dataset = Dataset(table, catalogue, frozenset(table.type_names), encoder)
+        roomy = fitted(settings, dataset)[0].users
+        own = msgspec.structs.replace(settings, users=roomy)
+        cut = Parts(users, parts, lambda user: partition_of(user.encode(), users))
+        live, figures = passed(own, dataset, plan, time.monotonic, with_bar, cut)
+        for name in catalogue.keys() - set(table.item_names):
+            live.announce(catalogue[name])
+        live.end()
+        say("Storing what was learnt.")
+        _store(first, live, catalogue, starts, log)
+    print_figures(figures)
+    typer.echo(
+        f"{len(table):,} events of {len(table.user_names):,} users are learnt and stored. Start "
+        "`streamrec learn` and `streamrec score`: lists of all users are made, the last to act "
+        "first."
+    )
+
+
+def _starts(settings: "Settings", then: str) -> "Mapping[str, int]":
+    """Return the offset at which each user shard and each item shard goes on."""
+    from streamrec.inspection.accounts import Ends
+
+    kafka = settings.kafka
+    letters = {kafka.events_topic: "u", kafka.updates_topic: "i", kafka.items_topic: "m"}
+    with closing(Ends(kafka)) as ends:
+        found = ends.look({})
+    if any(end.more for part, end in found.items() if part.topic == kafka.updates_topic):
+        raise ConfigurationError(
+            f"topic {kafka.updates_topic} has records of another state: make it anew first "
+            "(docs/guarantees.md, start over)"
+        )
+    some = sum(end.end - end.start for p, end in found.items() if p.topic == kafka.events_topic)
+    if some and not then:
+        raise ConfigurationError(
+            f"topic {kafka.events_topic} has {some:,} messages. Say --then start if they come "
+            "after the file's events, --then end if the file has them"
+        )
+    return {
+        f"{letters[part.topic]}{part.number}": end.start
+        if part.topic == kafka.items_topic or (part.topic == kafka.events_topic and then != "end")
+        else end.end
+        for part, end in found.items()
+    }
+
+
+def _begin(store: Any, settings: "Settings", log: "LogIdentity") -> "FirstCommit":
+    from streamrec.state.item_rows import BLEND, CATALOGUE
+    from streamrec.state.item_shard import ItemShard
+    from streamrec.transport.first_commit import FirstCommit
+
+    of_items = (*ItemShard(0, settings, 0).schema.kinds, CATALOGUE, BLEND)
+    kafka, kinds = settings.kafka, {}
+    for letter, topic, rows in (
+        ("u", kafka.events_topic, ("users", "rings")),
+        ("i", kafka.updates_topic, of_items),
+        ("m", kafka.items_topic, ()),
+    ):
+        kinds.update({f"{letter}{n}": rows for n in range(log.counts[topic])})
+    return FirstCommit(store, kinds)
+
+
+def _store(
+    first: "FirstCommit",
+    live: "Prequential",
+    catalogue: "Mapping[str, Item]",
+    starts: "Mapping[str, int]",
+    log: "LogIdentity",
+) -> None:
+    """Write the state: of each shard its rows, then how it goes on."""
+    from streamrec.state.first_state import by_activity, catalogue_of, of_items, of_users
+    from streamrec.state.metadata_shard import MetadataShard
+
+    flow, size = live.flow, live.settings.factors.size
+    now = time.time_ns() // 1_000_000
+    due: dict[str, dict[str, int]] = {}
+    for rank, (shard, user) in enumerate(by_activity(flow.users)):
+        due.setdefault(shard, {})[user] = now + rank * 1000 // LISTS_A_SECOND
+    marks = {shard.name: starts[shard.name] for shard in flow.users}
+    entries = catalogue_of(flow.table, catalogue)
+    states: Sequence[First] = [
+        *(of_users(shard, starts[shard.name]) for shard in flow.users),
+        *(of_items(shard, starts[shard.name], marks, entries) for shard in flow.items),
+    ]
+    metas = {state.shard: state.meta for state in states}
+    for state in states:
+        for kind, rows in state.rows.items():
+            first.rows(state.shard, kind, rows)
+        first.due(state.shard, due.get(state.shard, {}))
+    for name, start in starts.items():
+        if name.startswith("m"):
+            metas[name] = MetadataShard(int(name[1:]), size, len(flow.items), start).changes()[1]
+    if live.neural is not None:
+        first.versions(*live.neural.versions(now), now)
+    first.end(metas, log, size)
