@@ -8,7 +8,7 @@ from streamrec.flow import Flow, deliver, load
 from streamrec.settings.sections import Settings
 from streamrec.state import updates
 from streamrec.state.item_rows import ITEMS
-from streamrec.state.user_shard import Decoded
+from streamrec.state.user_fold import Decoded
 
 PARTITIONS = 4
 BATCH = 500

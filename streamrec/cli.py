@@ -17,6 +17,7 @@ from streamrec.commands.doctor import doctor
 from streamrec.commands.evaluate import evaluate
 from streamrec.commands.explain import explain
 from streamrec.commands.export import export
+from streamrec.commands.forget import forget
 from streamrec.commands.learn import learn
 from streamrec.commands.options import Commands, Options
 from streamrec.commands.recommend import recommend
@@ -31,11 +32,12 @@ from streamrec.commands.version import version
 from streamrec.commands.weights import weights
 
 EXIT_CODES = """Exit codes: 0 done; 1 failed; 2 wrong usage; 65 stored or sent data is wrong;
-69 Kafka or Redis is not there; 70 a child process died; 78 wrong configuration; 130 Ctrl-C.
+69 Kafka or Redis is not there; 70 a child process died; 75 not forgotten yet; 78 wrong
+configuration; 130 Ctrl-C.
 For audit: 0 all accounted for, 2 work is left, 3 the counts do not agree."""
 
 COMMANDS = (learn, score, train, serve, up, demo, bootstrap, replay, send, recommend, similar,
-            audit, export, doctor, version, evaluate, explain, weights)  # fmt: skip
+            forget, audit, export, doctor, version, evaluate, explain, weights)  # fmt: skip
 
 app = typer.Typer(
     cls=Commands,

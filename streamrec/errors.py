@@ -91,6 +91,12 @@ class FoldFailed(StreamrecError):
     """A batch made the fold raise; its messages are tried again one by one."""
 
 
+class NotForgotten(StreamrecError):
+    """A user is not gone everywhere in time; the message stays in the log and is still applied."""
+
+    exit_code = 75
+
+
 class ChildFailed(StreamrecError):
     """A process that we started did not get ready, or ended; the text has its last lines."""
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.blend.rules import blend_owner
-from streamrec.events.event import Event, EventDecoder, Item, Rejected
+from streamrec.events.event import Event, EventDecoder, Forget, Item, Rejected
 from streamrec.ranking.lists import ListMaker, UserList
 from streamrec.settings.sections import Settings
 from streamrec.state import served, updates
@@ -29,7 +29,8 @@ from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
 from streamrec.state.metadata_shard import MetadataShard
 from streamrec.state.updates import Updates
-from streamrec.state.user_shard import Decoded, UserFold, UserShard, longest_window
+from streamrec.state.user_fold import Decoded, UserFold
+from streamrec.state.user_shard import UserShard, longest_window
 from streamrec.text.words import Encoder, address_of, words_of
 
 MOST_SAMPLES = 20
@@ -54,7 +55,7 @@ def decode(decoder: EventDecoder, messages: Iterable[Raw]) -> list[Decoded]:
 
 def load(shard: UserShard, decoded: Sequence[Decoded], rows: Rows) -> None:
     """Make sure that the rows of all users of a batch are in memory."""
-    missing = shard.users.missing([e.user for _, _, e in decoded if isinstance(e, Event)])
+    missing = shard.users.missing([e.user for _, _, e in decoded if isinstance(e, Event | Forget)])
     if missing:
         shard.users.load(missing, rows(missing))
 
@@ -98,7 +99,9 @@ def encode_now(encoder: Encoder, owner: ItemShard, item: Item) -> None:
 def due_users(settings: Settings, fold: UserFold, now: float) -> dict[str, float]:
     """Return who is due a new list, and since when (epoch ms): the first of their events."""
     due: dict[str, float] = {}
-    for at, event in reversed(fold.accepted):
+    for (at, event), kept in zip(reversed(fold.accepted), reversed(fold.kept), strict=True):
+        if not kept:
+            continue
         if settings.events.weights[event.type] != 0.0 or event.type == "remove":
             due[event.user] = min(now, float(at)) if at >= 0 else now
     return due
@@ -106,7 +109,7 @@ def due_users(settings: Settings, fold: UserFold, now: float) -> dict[str, float
 
 def users_over(settings: Settings, shard: UserShard) -> int:
     """Return how many users the next commit must delete to stay within users.max_users."""
-    over = shard.stored_users + shard.users.created - settings.users.max_users
+    over = shard.users_next - settings.users.max_users
     return max(0, min(over, MOST_EVICTED))
 
 

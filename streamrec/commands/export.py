@@ -1,4 +1,7 @@
-"""`streamrec export`: what Redis holds, as sorted JSON lines that any tool can compare."""
+"""`streamrec export`: what Redis holds, as sorted JSON lines that any tool can compare.
+
+With `--user`: what it holds of one user.
+"""
 
 import heapq
 import itertools
@@ -18,12 +21,25 @@ RUN_LINES = 100_000
 
 def export(
     ctx: typer.Context,
-    state: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write into.")],
+    state: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder to write everything into.")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="USER", help="Print what is known of one user.")
+    ] = None,
 ) -> None:
-    """Write the state in Redis as JSON lines."""
+    """Write the state in Redis as JSON lines, or what is known of one user as JSON."""
+    if (state is None) == (user is None):
+        raise typer.BadParameter("give --state DIR or --user USER")
     settings = settings_of(ctx)
+    from streamrec.inspection.known_user import known_of
     from streamrec.inspection.stored_state import Stored, lines_of
 
+    if user is not None:
+        with closing(Stored(settings.redis)) as stored:
+            print(json.dumps(known_of(stored, settings, user), ensure_ascii=False, indent=2))
+        return
+    assert state is not None
     state.mkdir(parents=True, exist_ok=True)
     with closing(Stored(settings.redis)) as stored:
         for name, lines in lines_of(stored, settings):

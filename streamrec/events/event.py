@@ -1,7 +1,7 @@
 """Events and item metadata: the JSON contract, and a decoder that never raises.
 
-Any bytes become an Event or a Rejected with a reason from a closed list; docs/events.md is the
-contract in words. The decoder has two paths. The fast one takes plain ASCII messages of the
+Any bytes become an Event, a Forget, or a Rejected with a reason from a closed list; docs/events.md
+is the contract in words. The decoder has two paths. The fast one takes plain ASCII messages of the
 default shape straight into the struct; whatever it does not take goes to the careful one, which
 defines what is accepted and names the reason. A test proves that the fast path takes nothing else.
 """
@@ -30,12 +30,13 @@ from streamrec.events.checks import (
     refuse,
     unknown_type,
 )
-from streamrec.settings.mappings import FieldMapping
+from streamrec.settings.mappings import FORGET, FieldMapping
 from streamrec.settings.sections import EventSettings
 
 __all__ = [
     "Event",
     "EventDecoder",
+    "Forget",
     "Item",
     "Reason",
     "Rejected",
@@ -64,6 +65,12 @@ class Event(msgspec.Struct, gc=False, omit_defaults=True):
     v: Literal[1] | None = None
 
 
+class Forget(msgspec.Struct, frozen=True):
+    """One decoded message that asks to forget a user; what comes after it is a new history."""
+
+    user: str
+
+
 class Item(msgspec.Struct, omit_defaults=True):
     """Metadata of one item; `deleted` when its message was a tombstone (nothing else is set)."""
 
@@ -84,6 +91,8 @@ class EventDecoder:
     Event(user='u1', item='i9', type='click', ts=5, id=None, value=None, segment=None, v=None)
     >>> decoder.decode(b'{"user": "u1"}', -1)
     Rejected(reason='schema', detail='item is missing')
+    >>> decoder.decode(b'{"user": "u1", "type": "forget"}', -1)
+    Forget(user='u1')
     """
 
     def __init__(self, settings: EventSettings) -> None:
@@ -97,7 +106,7 @@ class EventDecoder:
         self._paths = {name: getattr(mapping, name) for name in mapping.__struct_fields__}
         self._fast = msgspec.json.Decoder(Event)
 
-    def decode(self, value: bytes | None, timestamp: int) -> Event | Rejected:
+    def decode(self, value: bytes | None, timestamp: int) -> Event | Forget | Rejected:
         """Return the event in `value`, or why there is none.
 
         `timestamp` is the log's time of the message in epoch milliseconds; -1 when it has none, and
@@ -137,12 +146,14 @@ class EventDecoder:
             and (length < 5 * MAX_KEYS or value.count(b",") < MAX_KEYS)
         )
 
-    def _decode_carefully(self, value: bytes | None, timestamp: int) -> Event | Rejected:
+    def _decode_carefully(self, value: bytes | None, timestamp: int) -> Event | Forget | Rejected:
         document = read_object(value, self._max_bytes)
         paths = self._paths
         version = document.get("v") if self._own_shape else None
         if version is not None and (type(version) is not int or version != 1):
             refuse("unknown_version", f"v is {quote(version)}; this program reads 1")
+        if dig(document, paths["type"]) == FORGET:
+            return Forget(checked_id(dig(document, paths["user"]), "user"))
         event_id, segment = dig(document, paths["id"]), dig(document, paths["segment"])
         event = Event(
             user=checked_id(dig(document, paths["user"]), "user"),

@@ -1,7 +1,7 @@
 """Reads the stored state as it is, for audit and export; never writes."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -78,18 +78,19 @@ def lines_of(stored: Stored, settings: Settings) -> Iterator[tuple[str, Iterator
     exits with 0) gives lines that belong to one moment. In memory are the ids of all items. What
     is known of segments is left out.
     """
-    ids, schema = _item_ids(stored), ItemSchema(sources_of(settings))
+    ids, schema = item_ids(stored), ItemSchema(sources_of(settings))
     yield "users", _users(stored, ids)
     yield "items", _items(stored, ids, schema)
     yield "pairs", _pairs(stored, ids, schema)
     yield "partitions", _partitions(stored)
 
 
-def _item_ids(stored: Stored) -> dict[bytes, str]:
+def item_ids(stored: Stored) -> dict[bytes, str]:
+    """Return the ids of all items, and of segments, by their keys."""
     return {key: json.loads(entry)["item"] for key, entry in stored.rows("i", "catalogue")}
 
 
-def _name(ids: dict[bytes, str], key: bytes) -> str:
+def name_of(ids: Mapping[bytes, str], key: bytes) -> str:
     """Return the item's id; an evicted item's id is gone, so its key stands for it."""
     return ids.get(key) or f"key:{key.hex()}"
 
@@ -99,7 +100,7 @@ def _users(stored: Stored, ids: dict[bytes, str]) -> Iterator[Line]:
         for user, blob in stored.store.scan(shard, "users"):
             row = decode_user(blob)
             recent = [
-                {"item": _name(ids, key.tobytes()), "type": meta.types[kind], "ts": ts}
+                {"item": name_of(ids, key.tobytes()), "type": meta.types[kind], "ts": ts}
                 for key, kind, ts in zip(row.keys, row.types.tolist(), row.ts.tolist(), strict=True)
             ]
             yield {"user": user.decode(), "events": row.events, "recent": recent}
@@ -109,20 +110,20 @@ def _items(stored: Stored, ids: dict[bytes, str], schema: ItemSchema) -> Iterato
     for key, blob in stored.rows("i", ITEMS):
         row = schema.kinds[ITEMS].read(blob)
         counts = {"events": int(row["events"]), "pairs": int(row["pairs"])}
-        name = _name(ids, key)
+        name = name_of(ids, key)
         if not name.startswith(SEGMENT_PREFIX):
             yield {"item": name, **counts}
 
 
 def _pairs(stored: Stored, ids: dict[bytes, str], schema: ItemSchema) -> Iterator[Line]:
     for key, blob in stored.rows("i", "similarity"):
-        if _name(ids, key).startswith(SEGMENT_PREFIX):
+        if name_of(ids, key).startswith(SEGMENT_PREFIX):
             continue
         row = schema.kinds["similarity"].read(blob)
         pairs = zip(row["similarity_keys"], row["similarity_counts"].tolist(), strict=True)
         for neighbour, count in pairs:
             if count:  # the reverse of a pair has a weight and no count
-                names = {"item": _name(ids, key), "neighbour": _name(ids, neighbour.tobytes())}
+                names = {"item": name_of(ids, key), "neighbour": name_of(ids, neighbour.tobytes())}
                 yield {**names, "count": count}
 
 

@@ -136,6 +136,7 @@ class Metrics:
             "Messages refused and sent to the dead-letter topic.",
             reason=get_args(Reason),
         )
+        self.events_control = of.counter("events_control", "Messages that ask to forget a user.")
         self.conservation_error_events = of.gauge(
             "conservation_error_events",
             "Consumed less accepted, duplicate, suppressed, rejected and control; must be 0.",
@@ -280,9 +281,8 @@ class Metrics:
             LIST_ITEMS,
         )
         self.list_items = of.counter(
-            "list_items", "Items in published lists, by the source that speaks most for them.",
-            "source",
-        )  # fmt: skip
+            "list_items", "Items in published lists, by who speaks most for them.", "source"
+        )
         self.listed_items = of.gauge(
             "listed_items", "Different items in the latest 1,000 lists of this process."
         )

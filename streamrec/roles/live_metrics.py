@@ -14,7 +14,7 @@ from streamrec.roles.click_samples import ClickSamples
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
 from streamrec.state import served
-from streamrec.state.user_shard import UserFold
+from streamrec.state.user_fold import UserFold
 from streamrec.transport.redis_keys import POPULAR, reading_key, shown_key
 from streamrec.transport.redis_store import Store
 

@@ -28,6 +28,7 @@ from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
 from streamrec.state.served import encode_shown, times_shown
 from streamrec.state.user_rows import UserRow, decode_user, no_user
+from streamrec.transport.forgetting import delete_lists
 from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.redis_keys import POPULAR, Shards, item_shards, key, user_shards
 from streamrec.transport.redis_store import Store
@@ -128,7 +129,8 @@ class Scorer:
                 raise
             self._metrics.lists_failed.inc(len(failed))
             done = {s: [u for u, _ in users if u not in failed] for s, users in due.items()}
-            self._store.done({s: users for s, users in done.items() if users}, lease)
+            gone = self._store.done({s: users for s, users in done.items() if users}, lease)
+            self._take_back([one for one in lists if one.user in gone])
         if now - self._popular_at >= POPULAR_SECONDS:
             self._popular_at = now
             self._serve_popular()
@@ -205,6 +207,10 @@ class Scorer:
             else:
                 self._metrics.lists_stale_refused.inc()
         return failed
+
+    def _take_back(self, lists: Sequence[Encoded]) -> None:
+        """Delete lists of users whose row is gone since it was read: they may be forgotten."""
+        delete_lists(self._store, [(one.user, one.offset) for one in lists])
 
     def _serve_popular(self) -> None:
         """Publish the list for strangers; the newest wins, so its time stands for an offset."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from streamrec.events.event import Event, EventDecoder
 from streamrec.flow import decode
 from streamrec.monitoring.metrics import Metrics
-from streamrec.state.user_shard import Decoded
+from streamrec.state.user_fold import Decoded
 from streamrec.transport.kafka_log import Message
 
 logger = logging.getLogger(__name__)

@@ -3,7 +3,6 @@
 import logging
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,7 +11,9 @@ from streamrec.events.event import EventDecoder, Rejected, decode_item
 from streamrec.flow import due_users, load, teach, users_over
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.dead_letters import dead_letter
-from streamrec.roles.live_metrics import LiveMetrics, LookedUp, observe_ages
+from streamrec.roles.forgetting import Forgetting
+from streamrec.roles.learnt_metrics import count_fold, count_rejected
+from streamrec.roles.live_metrics import LiveMetrics, LookedUp
 from streamrec.roles.poison import Suspects
 from streamrec.roles.rounds import Batches
 from streamrec.roles.senders import Senders
@@ -23,8 +24,9 @@ from streamrec.settings.sections import Settings
 from streamrec.state import updates
 from streamrec.state.metadata_shard import MetadataShard
 from streamrec.state.updates import Updates
+from streamrec.state.user_fold import UserFold
 from streamrec.state.user_rows import longest_idle
-from streamrec.state.user_shard import UserFold, UserShard
+from streamrec.state.user_shard import UserShard
 from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.kafka_log import Log, Message, Partition
 from streamrec.transport.redis_keys import Commit
@@ -35,7 +37,6 @@ STAGE = "user"
 EVICTION_SAMPLE = 5
 """Users looked at for each one that is dropped: the longest idle of them."""
 
-
 AnyShard = UserShard | MetadataShard
 
 
@@ -43,7 +44,7 @@ class Work(NamedTuple):
     """One partition's folded batch, not yet sent or stored."""
 
     partition: Partition
-    shard: UserShard | MetadataShard
+    shard: AnyShard
     expected: int | None
     records: list[Updates]
     rejected: list[tuple[Message, Rejected]]
@@ -77,8 +78,10 @@ class UserLearner:
         self._stored: dict[str, int | None] = {}  # offset in Redis, by shard
         self._suspects = Suspects()
         self._senders = Senders(self._decoder, metrics)
+        self._user_shards = log.partitions(settings.kafka.events_topic)
+        self._forgetting = Forgetting(store, settings.lists.lease_seconds)
 
-    def open(self, partition: Partition) -> UserShard | MetadataShard:
+    def open(self, partition: Partition) -> AnyShard:
         """Restore a partition's shard from Redis, or start it at the log's beginning."""
         events = partition.topic == self._settings.kafka.events_topic
         name = f"{'u' if events else 'm'}{partition.number}"
@@ -91,6 +94,7 @@ class UserLearner:
                 return UserShard(n, self._settings, parts, start)
             return MetadataShard(n, size, parts, start)
         if events:
+            self._forgetting.opened(name)
             rings = self._store.all_rows(name, "rings")
             return UserShard.restore(n, self._settings, parts, meta, rings)
         return MetadataShard.restore(n, size, parts, meta)
@@ -112,7 +116,7 @@ class UserLearner:
     def _settle(
         self,
         fresh: Batches,
-        shards: Mapping[Partition, UserShard | MetadataShard],
+        shards: Mapping[Partition, AnyShard],
         nexts: Mapping[Partition, int],
     ) -> None:
         """Fold, send, store; a shard that Redis does not give or take does not stop the others."""
@@ -148,10 +152,12 @@ class UserLearner:
         self._metrics.blend_samples.inc(len(looked.samples))
         return looked
 
-    def between(self, shards: Mapping[Partition, UserShard | MetadataShard]) -> None:
-        """Nothing waits."""
+    def between(self, shards: Mapping[Partition, AnyShard]) -> None:
+        """Delete what other slots hold of users who were forgotten."""
+        owned = {shard.name for shard in shards.values()}
+        self._forgetting.step(time.monotonic(), owned, self._user_shards)
 
-    def report(self, shards: Mapping[Partition, UserShard | MetadataShard]) -> None:
+    def report(self, shards: Mapping[Partition, AnyShard]) -> None:
         """Set the gauges."""
         users = [s for s in shards.values() if isinstance(s, UserShard)]
         report_rows(self._settings.users, users, self._metrics)
@@ -177,7 +183,7 @@ class UserLearner:
         self,
         partition: Partition,
         messages: Sequence[Message],
-        shard: UserShard | MetadataShard,
+        shard: AnyShard,
         next_offset: int,
     ) -> Work:
         """Fold one partition's batch; an exception of ours makes its messages suspects."""
@@ -255,15 +261,17 @@ class UserLearner:
         """Commit one batch: rows, due users and offset together, only from the expected offset."""
         shard = work.shard
         due: dict[str, float] = {}
-        deletes: dict[str, list[bytes]] = {}
+        deletes: list[bytes] = []
+        undue: list[str] = []
         if isinstance(shard, UserShard) and work.fold is not None:
             due = due_users(self._settings, work.fold, time.time() * 1000.0)
             if over := users_over(self._settings, shard):
                 sample = self._store.sample_users(shard.name, EVICTION_SAMPLE * over)
                 shard.evicted = longest_idle(sample, over, shard.users.row_of)
-            deletes = {"users": shard.evicted}
+            deletes, undue = shard.deletes, list(work.fold.forgotten)
         rows, meta = shard.changes()
-        commit = Commit(shard.name, work.expected, meta, rows, deletes, due)
+        gone = {"users": deletes}
+        commit = Commit(shard.name, work.expected, meta, rows, gone, due, undue)
         try:
             with self._metrics.commit_seconds.labels(STAGE).time():
                 self._store.commit(commit)
@@ -274,23 +282,14 @@ class UserLearner:
         self._stored[shard.name] = shard.offset
         created = shard.users.created if isinstance(shard, UserShard) else 0
         self._metrics.rows_added.labels("users").inc(created)
-        self._metrics.rows_dropped.labels("users").inc(len(deletes.get("users", ())))
+        self._metrics.rows_dropped.labels("users").inc(len(deletes))
+        self._forgetting.committed(shard.name, rows.get("forgotten", {}))
         shard.committed()
         self._metrics.commits.labels(STAGE, "ok").inc()
         self._metrics.last_commit_timestamp_seconds.labels(STAGE).set_to_current_time()
 
     def _observe(self, work: Work) -> None:
         """Count what was stored."""
-        for _, why in work.rejected:
-            self._metrics.events_rejected.labels(why.reason).inc()
-        self._metrics.dead_letters.inc(len(work.rejected))
-        if work.fold is None:
-            return
-        counts = work.fold.counts
-        self._metrics.batch_events.labels(STAGE).observe(counts.consumed)
-        self._metrics.events_consumed.labels(work.shard.name[1:]).inc(counts.consumed)
-        self._metrics.events_duplicate.inc(counts.duplicate)
-        self._metrics.events_suppressed.labels("flood").inc(counts.suppressed)
-        for kind, number in Counter(e.type for _, e in work.fold.accepted).items():
-            self._metrics.events_accepted.labels(kind).inc(number)
-        observe_ages(self._metrics, STAGE, [at for at, _ in work.fold.accepted])
+        count_rejected(self._metrics, [why for _, why in work.rejected])
+        if work.fold is not None:
+            count_fold(self._metrics, STAGE, work.shard.name[1:], work.fold)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
+from streamrec.settings.mappings import FORGET
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
 
@@ -62,6 +63,9 @@ def _of_events(settings: Settings) -> Iterator[Problem]:
     events = settings.events
     if not any(weight > 0 for weight in events.weights.values()):
         yield _problem("events.weights has no positive weight: nothing to learn", "events.weights")
+    if FORGET in events.weights:
+        text = f"events.weights has {FORGET!r}: the type is streamrec's own, it drops a user"
+        yield _problem(text, "events.weights")
     if events.default_type and events.default_type not in events.weights:
         text = f"events.default_type is {events.default_type!r}, which {_one_of(events.weights)}"
         yield _problem(text, "events.default_type", "events.weights")

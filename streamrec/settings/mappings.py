@@ -2,6 +2,9 @@
 
 from streamrec.settings.types import Name, Section
 
+FORGET = "forget"
+"""The type of a message without an item: all that is known of its user is dropped."""
+
 
 class FieldMapping(Section, frozen=True, kw_only=True):
     """Where an event's fields are, in the JSON of an existing topic and in files: dotted paths."""

@@ -9,7 +9,7 @@ import numpy as np
 from streamrec.events.event import Item, Rejected
 from streamrec.state import schema, updates
 from streamrec.state.keys import key_of
-from streamrec.state.user_shard import Counters
+from streamrec.state.user_fold import Counters
 
 
 class MetadataShard:

@@ -23,6 +23,7 @@ class Ring:
         self.keys: NDArray[np.uint64] = np.zeros(capacity, np.uint64)
         self.total = 0
         self._stored = 0
+        self._cleared: set[int] = set()  # chunks
 
     @property
     def size(self) -> int:
@@ -42,6 +43,11 @@ class Ring:
         self.total += 1
         return replaced
 
+    def clear(self, at: NDArray[np.int64]) -> None:
+        """Put 0 in the place of some keys; the others stay where they are."""
+        self.keys[at] = 0
+        self._cleared.update((at // CHUNK).tolist())
+
     def latest(self) -> NDArray[np.uint64]:
         """Return uint64[size], oldest first."""
         if self.total <= len(self.keys) or not len(self.keys):
@@ -53,9 +59,11 @@ class Ring:
         new = min(self.total - self._stored, len(self.keys))
         at = (self.total - new + np.arange(new)) % max(1, len(self.keys))
         self._stored = self.total
+        changed = self._cleared.union((at // CHUNK).tolist())
+        self._cleared = set()
         return {
             f"{self.name}:{c}".encode(): self.keys[c * CHUNK : (c + 1) * CHUNK].tobytes()
-            for c in np.unique(at // CHUNK).tolist()
+            for c in sorted(changed)
         }
 
     @classmethod

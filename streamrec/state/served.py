@@ -45,6 +45,19 @@ def times_shown(blob: bytes | None) -> dict[int, int]:
     return {key: count for key, count in zip(keys, counts, strict=True) if count}
 
 
+def decode_shown(blob: bytes) -> tuple[Array, Array]:
+    """Return a shown row's uint64[sources, length] keys, 0 = none, and those of its sample.
+
+    Of another version: no sources.
+    """
+    if blob[:1] != bytes((VERSION,)) or len(blob) < _end(blob):
+        return np.zeros((0, 0), np.uint64), np.zeros(0, np.uint64)
+    sources, length, end = blob[1], int.from_bytes(blob[2:4], "little"), _end(blob)
+    lists = np.frombuffer(blob, "<u8", sources * length, 12).reshape(sources, length)
+    count = int.from_bytes(blob[end : end + 2], "little")
+    return lists, np.frombuffer(blob, "<u8", count, end + 2 if count else end)
+
+
 def sample_of(blob: bytes, key: int, weight: float) -> bytes | None:
     """Return the sample of a shown row with item `key` as the clicked one, if it was proposed."""
     end = _end(blob)

@@ -67,7 +67,10 @@ class UserRows:
 
     def _clear(self) -> None:
         self.row_of: dict[str, int] = {}
+        self._used = 0  # rows of the arrays, those of forgotten users among them
         self._new: set[str] = set()
+        self.dropped: set[str] = set()  # users whose stored row goes with the next commit
+        self._former: list[int] = []  # rows of users who were forgotten since the last commit
         self._changed: dict[str, int] = {}
         self._loaded: list[int] = []
         self._rows = Arrays(self._columns, 256)
@@ -79,16 +82,30 @@ class UserRows:
 
     def load(self, users: Sequence[str], blobs: Sequence[bytes | None]) -> None:
         """Cache rows from Redis; None is a new user. Raises UnknownVersion."""
-        first = len(self.row_of)
+        first = self._used
         self.row_of.update(zip(users, range(first, first + len(users)), strict=True))
-        if self._rows.reserve(len(self.row_of)):
-            self.arrays = UserArrays(*self._rows)
+        self._reserve(len(users))
         self._new.update(u for u, blob in zip(users, blobs, strict=True) if blob is None)
         stored = [blob for blob in blobs if blob is not None]
         if stored:
             at = np.array([first + n for n, blob in enumerate(blobs) if blob is not None])
             self.kind.unpack(self._rows, at, stored)
             self._loaded.extend(at.tolist())
+
+    def forget(self, user: str) -> int:
+        """Give a cached user an empty row, and return the former one.
+
+        It keeps what is learnt of the batch until the commit, which deletes the stored row.
+        """
+        former = self.row_of[user]
+        if user not in self._new:
+            self.dropped.add(user)
+        self._new.add(user)
+        self._changed.pop(user, None)
+        self._former.append(former)
+        self.row_of[user] = self._used
+        self._reserve(1)
+        return former
 
     def row(self, user: str) -> UserRow:
         """Return a read-only view of a cached UserRow."""
@@ -105,7 +122,7 @@ class UserRows:
         """Return the item keys in all cached histories, or in those loaded since the last call."""
         if only_loaded and not self._loaded:
             return np.zeros(0, np.uint64)
-        at = np.array(self._loaded, np.int64) if only_loaded else np.arange(len(self.row_of))
+        at = np.array(self._loaded, np.int64) if only_loaded else np.arange(self._used)
         self._loaded = []
         keys = self.arrays.keys[at]
         used: NDArray[np.uint64] = keys[np.arange(keys.shape[1]) < self.arrays.recent[at][:, None]]
@@ -114,6 +131,11 @@ class UserRows:
     def note_changed(self, users: Sequence[str]) -> None:
         """Mark rows for the next commit."""
         self._changed.update((user, self.row_of[user]) for user in users)
+
+    def _reserve(self, more: int) -> None:
+        self._used += more
+        if self._rows.reserve(self._used):
+            self.arrays = UserArrays(*self._rows)
 
     @property
     def created(self) -> int:
@@ -129,9 +151,13 @@ class UserRows:
     def committed(self) -> None:
         """Note that the marked rows are stored; empty the cache when it is over its bound."""
         self._new -= self._changed.keys()
-        self._changed = {}
+        self._changed, self.dropped = {}, set()
+        if self._former:
+            for column in self._rows:
+                column[self._former] = 0
+            self._former = []
         # never all of the stored ones, or none could be evicted
-        if len(self.row_of) > min(self.settings.cached_users, self.settings.max_users // 2):
+        if self._used > min(self.settings.cached_users, self.settings.max_users // 2):
             self._clear()
 
 

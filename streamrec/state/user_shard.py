@@ -2,56 +2,30 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.events.event import Event, Rejected
+from streamrec.events.event import Event, Forget, Rejected
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import sources_of
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.state import schema, updates, user_kernel
+from streamrec.state.duplicates import Duplicates
 from streamrec.state.history import EXCLUDE
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import grow, key_of
 from streamrec.state.ring import Ring
 from streamrec.state.split import columns_for
+from streamrec.state.user_fold import Admitted, Counters, Decoded, Forgotten, UserFold
 from streamrec.state.user_kernel import EVENT, RingArrays, Steps, UserRules
 from streamrec.state.user_rows import UserRows
 
 Array = NDArray[Any]
 STRIDE = 1_000_003
 """Between the seeds of two partitions' draws: a prime, above any number of seeds tried."""
-Decoded = tuple[int, int, Event | Rejected]  # offset, log time in ms, what was decoded
-
-
-class Counters(msgspec.Struct):
-    """The conservation law: consumed = accepted + duplicate + suppressed + rejected + control."""
-
-    consumed: int = 0
-    accepted: int = 0
-    duplicate: int = 0
-    suppressed: int = 0
-    rejected: int = 0
-    control: int = 0
-
-    @property
-    def explained(self) -> int:
-        """The right-hand side of the law."""
-        return self.accepted + self.duplicate + self.suppressed + self.rejected + self.control
-
-
-class UserFold(NamedTuple):
-    """What one batch did; the caller sends `records`, then stores `UserShard.changes`."""
-
-    records: list[updates.Updates]  # one for each item partition
-    rejected: list[tuple[int, Rejected]]
-    accepted: list[tuple[int, Event]]  # log time, event
-    scorable: list[bool]  # for each accepted event: belongs in the live metrics
-    counts: Counters  # of this batch alone
 
 
 class UserShard:
@@ -64,9 +38,9 @@ class UserShard:
         self.start = self.offset = start
         self.counters = Counters()
         self._set_types(list(settings.events.weights))
-        self.window = Ring("ids", settings.events.duplicate_window)
+        self.duplicates = Duplicates(settings.events.duplicate_window)
         self.latest = Ring("latest", settings.factors.ring)
-        self._window_set: set[int] = set()
+        self._forgotten: dict[str, Forgotten] = {}  # since the last commit
         self._ring_table: ItemTable | None = None
         self.stored_users = 0
         self.evicted: list[bytes] = []  # users to delete with the next commit
@@ -87,7 +61,7 @@ class UserShard:
     def fold(self, decoded: Sequence[Decoded], next_offset: int, table: ItemTable) -> UserFold:
         """Learn one batch whose users are all loaded: offsets self.offset to next_offset."""
         counts = Counters(consumed=len(decoded))
-        accepted, rejected = self._admit(decoded, counts)
+        accepted, rejected, forgotten = self._admit(decoded, counts)
         batch = self._arrays(accepted, table)
         steps = self._learn(batch, table)
         shared = {
@@ -105,9 +79,15 @@ class UserShard:
         self.offset = next_offset
         for name in counts.__struct_fields__:
             setattr(self.counters, name, getattr(self.counters, name) + getattr(counts, name))
-        times = [(time, event) for _, time, event in accepted]
-        self.users.note_changed([event.user for _, event in times])
-        return UserFold(records, rejected, times, steps.scorable.tolist(), counts)
+        for row, told in forgotten.values():
+            told.events = int(self.users.arrays.events[row])
+            told.recent = int(self.users.arrays.recent[row])
+        told_by = {user: told for user, (_, told) in forgotten.items()}
+        self._forgotten |= told_by
+        times = [(one.time, one.event) for one in accepted]
+        kept = [one.row == self.users.row_of[one.event.user] for one in accepted]
+        self.users.note_changed([e.user for (_, e), yes in zip(times, kept, strict=True) if yes])
+        return UserFold(records, rejected, times, steps.scorable.tolist(), kept, told_by, counts)
 
     def newest(self, user: str) -> int:
         """Return the time of the newest entry of a loaded user's history, 0 without one."""
@@ -130,18 +110,31 @@ class UserShard:
             "version": schema.VERSION,
             "offset": self.offset,
             "start": self.start,
-            "users": self.stored_users + self.users.created - len(self.evicted),
+            "users": self.users_next,
             "types": json.dumps(self.types),
-            "rings": json.dumps([(len(r.keys), r.total) for r in (self.window, self.latest)]),
+            "rings": json.dumps(
+                [(len(r.keys), r.total) for r in (self.duplicates.ids, self.latest)]
+            ),
             "counters": json.dumps(msgspec.structs.asdict(self.counters)),
         }
-        chunks = self.window.changed_chunks() | self.latest.changed_chunks()
-        return {"users": self.users.changed(), "rings": chunks}, meta
+        chunks = self.duplicates.changed_chunks() | self.latest.changed_chunks()
+        told = {u.encode(): msgspec.json.encode(told) for u, told in self._forgotten.items()}
+        return {"users": self.users.changed(), "rings": chunks, "forgotten": told}, meta
+
+    @property
+    def users_next(self) -> int:
+        """How many rows are stored after the next commit."""
+        return self.stored_users + self.users.created - len(self.deletes)
+
+    @property
+    def deletes(self) -> list[bytes]:
+        """Users whose rows the next commit deletes, before it stores the changed ones."""
+        return self.evicted + [user.encode() for user in sorted(self.users.dropped)]
 
     def committed(self) -> None:
         """Note that the changes are stored; keep the cache within its bound."""
-        self.stored_users += self.users.created - len(self.evicted)
-        self.evicted = []
+        self.stored_users = self.users_next
+        self.evicted, self._forgotten = [], {}
         self.users.committed()
 
     @classmethod
@@ -161,42 +154,35 @@ class UserShard:
         shard.counters = msgspec.json.decode(meta[b"counters"], type=Counters)
         shard._set_types(list(dict.fromkeys(json.loads(meta[b"types"]) + shard.types)))
         window, latest = json.loads(meta[b"rings"])
-        shard.window = Ring.restore("ids", len(shard.window.keys), tuple(window), chunks)
+        capacity = settings.events.duplicate_window
+        shard.duplicates = Duplicates.restore(capacity, tuple(window), chunks)
         shard.latest = Ring.restore("latest", len(shard.latest.keys), tuple(latest), chunks)
-        shard._window_set = set(shard.window.latest().tolist())
         return shard
 
     def _admit(
         self, decoded: Sequence[Decoded], counts: Counters
-    ) -> tuple[list[tuple[int, int, Event]], list[tuple[int, Rejected]]]:
-        """Sort out rejected, duplicate and flooding events."""
-        accepted: list[tuple[int, int, Event]] = []
+    ) -> tuple[list[Admitted], list[tuple[int, Rejected]], dict[str, tuple[int, Forgotten]]]:
+        """Sort out rejected, duplicate and flooding events, and users to forget: (row, what)."""
+        accepted: list[Admitted] = []
         rejected: list[tuple[int, Rejected]] = []
+        forgotten: dict[str, tuple[int, Forgotten]] = {}
         flood = self.settings.events.flood_per_minute > 0
         for offset, time, event in decoded:
             if isinstance(event, Rejected):
                 rejected.append((offset, event))
-            elif event.id is not None and not self._is_new(event.user, event.id):
+            elif isinstance(event, Forget):
+                told = Forgotten(offset, time, ids=self.duplicates.forget(event.user))
+                forgotten[event.user] = self.users.forget(event.user), told
+                counts.control += 1
+            elif event.id is not None and not self.duplicates.is_new(event.user, event.id):
                 counts.duplicate += 1
             elif flood and self._floods(self.users.row_of[event.user], time):
                 counts.suppressed += 1
                 self.users.note_changed([event.user])
             else:
-                accepted.append((offset, time, event))
+                accepted.append(Admitted(offset, time, event, self.users.row_of[event.user]))
         counts.accepted, counts.rejected = len(accepted), len(rejected)
-        return accepted, rejected
-
-    def _is_new(self, user: str, identifier: str) -> bool:
-        """Say whether the (user, id) is not in the duplicate window, and remember it."""
-        short = duplicate_key(user, identifier)
-        if short in self._window_set:
-            return False
-        if len(self.window.keys):
-            replaced = self.window.push_one(short)
-            if replaced is not None:
-                self._window_set.discard(replaced)
-            self._window_set.add(short)
-        return True
+        return accepted, rejected, forgotten
 
     def _floods(self, row: int, time: int) -> bool:
         """Take a token of the user's bucket, filled by the log's time; say if there was none."""
@@ -207,14 +193,14 @@ class UserShard:
         users.tokens[row] = tokens if tokens < 1.0 else tokens - 1.0
         return tokens < 1.0
 
-    def _arrays(self, accepted: Sequence[tuple[int, int, Event]], table: ItemTable) -> Array:
+    def _arrays(self, accepted: Sequence[Admitted], table: ItemTable) -> Array:
         """Return EVENT[n]."""
         rows = [
             (
-                self.users.row_of[e.user], table.row(e.item), *self._codes[e.type], e.ts, offset,
-                time, self._segment_row(e, table),
+                row, table.row(e.item), *self._codes[e.type], e.ts, offset, time,
+                self._segment_row(e, table),
             )
-            for offset, time, e in accepted
+            for offset, time, e, row in accepted
         ]  # fmt: skip
         return np.array(rows, EVENT)
 
@@ -278,12 +264,6 @@ class UserShard:
             name: (kind_of(name, weight), code)
             for code, (name, weight) in enumerate(zip(types, weights, strict=True))
         }
-
-
-def duplicate_key(user: str, identifier: str) -> int:
-    """Return the 64-bit key of an event id; ids need to be unique only for their user."""
-    text = f"{user}\0{identifier}".encode()
-    return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
 
 
 def longest_window(settings: Settings) -> int:

@@ -17,11 +17,14 @@ for i = 1, #due, 2 do redis.call('ZADD', KEYS[1], ARGV[2], due[i]) end
 return due
 """
 DONE = """
+local gone = {}
 for i = 2, #ARGV do
   if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i])) == tonumber(ARGV[1]) then
     redis.call('ZREM', KEYS[1], ARGV[i])
   end
+  if redis.call('HEXISTS', KEYS[2], ARGV[i]) == 0 then gone[#gone + 1] = ARGV[i] end
 end
+return gone
 """
 PUBLISH = """
 local old = redis.call('GETRANGE', KEYS[1], 0, 600)
@@ -29,6 +32,18 @@ local model, offset = string.match(old, '"model":"([^"+]*)[^"]*","offset":(%d+)'
 if model == ARGV[3] and tonumber(offset) > tonumber(ARGV[4]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 return 1
+"""
+
+DELETE_LIST = """
+local old = redis.call('GETRANGE', KEYS[1], 0, 600)
+local offset = string.match(old, '"model":"[^"]*","offset":(%d+)')
+if offset and tonumber(offset) > tonumber(ARGV[1]) then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
+"""Of a list that knows nothing after an offset."""
+DELETE_FORGOTTEN = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+return redis.call('HDEL', KEYS[1], ARGV[1])
 """
 
 
@@ -53,6 +68,7 @@ class Commit(msgspec.Struct):
     rows: Mapping[str, Mapping[bytes, bytes]]
     deletes: Mapping[str, Sequence[bytes]] = {}
     due: Mapping[str, float] = {}  # user -> time of the click, epoch ms
+    undue: Sequence[str] = ()  # users who are due no more, but for those in `due`
     feed: Mapping[str, bytes] = {}
     feed_entries: int = 500
 
@@ -75,6 +91,11 @@ def shown_key(user: str) -> str:
 def reading_key(user: str) -> str:
     """Return the key of what the neural ranker would read of a user's list."""
     return f"sr:reading:{user}"
+
+
+def list_key(user: str) -> str:
+    """Return the key of a user's list."""
+    return f"rec:{user}"
 
 
 def user_shards(shards: Shards) -> list[str]:
@@ -101,6 +122,8 @@ def queue(pipe: Any, commit: Commit) -> None:
     for kind, rows in commit.rows.items():
         if rows:
             pipe.hset(key(commit.shard, kind), mapping=dict(rows))
+    if commit.undue:
+        pipe.zrem(key(commit.shard, "due"), *commit.undue)
     if commit.due:
         pipe.zadd(key(commit.shard, "due"), dict(commit.due), lt=True)
     if commit.feed:

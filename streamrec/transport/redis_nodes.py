@@ -96,7 +96,8 @@ class Nodes:
     def run(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Execute (command, key, ...) calls, one round trip a node; replies in order.
 
-        EVAL calls are (EVAL, script, 1, key, ...). Raises StoreError if any fails.
+        EVAL calls are (EVAL, script, n, key, ...), their keys in one slot. Raises StoreError if any
+        fails.
         """
         replies = self.each(calls)
         for reply in replies:

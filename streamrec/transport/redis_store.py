@@ -28,6 +28,7 @@ from streamrec.transport.redis_keys import (
     Publishing,
     Shards,
     key,
+    list_key,
     queue,
     reading_key,
     shown_key,
@@ -204,11 +205,19 @@ class Store:
             if r and not isinstance(r, StoreError)
         }
 
-    def done(self, taken: Mapping[str, Sequence[str]], lease: float) -> None:
-        """Take users off the due set unless they clicked, or were leased again, since."""
-        self.each(
-            [("EVAL", DONE, 1, key(s, "due"), repr(lease), *users) for s, users in taken.items()]
+    def done(self, taken: Mapping[str, Sequence[str]], lease: float) -> set[str]:
+        """Take users off the due set unless they clicked, or were leased again, since.
+
+        Return who of them has no row: users forgotten or evicted after theirs was read.
+        """
+        replies = self.each(
+            [
+                ("EVAL", DONE, 2, key(s, "due"), key(s, "users"), repr(lease), *users)
+                for s, users in taken.items()
+            ]
         )
+        found = [reply for reply in replies if not isinstance(reply, StoreError)]
+        return {user.decode() for reply in found for user in reply}
 
     def due_count(self, shards: Iterable[str]) -> int:
         """Return how many users are due or leased."""
@@ -224,7 +233,7 @@ class Store:
         """
         calls: list[tuple[Any, ...]] = []
         for user, offset, blob, _, _ in lists:
-            calls.append(("EVAL", PUBLISH, 1, f"rec:{user}", blob, ttl, state, offset))
+            calls.append(("EVAL", PUBLISH, 1, list_key(user), blob, ttl, state, offset))
         replies = self._nodes.each_or_error(calls)
         if replies and all(type(reply) is StoreError for reply in replies):
             raise replies[0]  # no server answers
@@ -237,7 +246,7 @@ class Store:
 
     def lists(self, users: Sequence[str]) -> list[bytes | None]:
         """Return the published JSON lists."""
-        return self.values([f"rec:{user}" for user in users])
+        return self.values([list_key(user) for user in users])
 
     def shown(self, users: Sequence[str]) -> list[bytes | None]:
         """Return what was shown to users, source by source, for the live metrics."""

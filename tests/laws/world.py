@@ -19,8 +19,9 @@ from streamrec.state.item_shard import ItemShard
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
 from streamrec.state.schema import Kind
+from streamrec.state.user_fold import UserFold
 from streamrec.state.user_rows import decode_user
-from streamrec.state.user_shard import UserFold, UserShard
+from streamrec.state.user_shard import UserShard
 
 NOW = 1_700_000_000_000
 SMALL: dict[str, dict[str, Any]] = {
@@ -55,7 +56,7 @@ def raws(events: Sequence[dict[str, Any] | bytes | None], every: int = 1) -> lis
 
 
 def logs(most: int = 40, users: int = 3, items: int = 7) -> st.SearchStrategy[list[Raw]]:
-    """Logs of one partition: late events, repeated ids, garbage, holes in the offsets."""
+    """Logs of one partition: late events, repeated ids, users to forget, garbage, holes."""
     one = st.builds(
         event,
         st.integers(0, users - 1).map(lambda n: f"u{n}"),
@@ -65,9 +66,9 @@ def logs(most: int = 40, users: int = 3, items: int = 7) -> st.SearchStrategy[li
     )
     named = st.tuples(one, st.integers(0, 9)).map(lambda e: e[0] | {"id": f"e{e[1]}"})
     garbage = st.sampled_from([b"{", None, b'{"user": "u0"}'])
-    steps = st.lists(
-        st.tuples(st.one_of(one, named, one, garbage), st.integers(1, 2)), max_size=most
-    )
+    forget = st.integers(0, users - 1).map(lambda n: {"user": f"u{n}", "type": "forget"})
+    each = st.one_of(one, named, one, named, one, garbage, forget)
+    steps = st.lists(st.tuples(each, st.integers(1, 2)), max_size=most)
     return steps.map(_with_holes)
 
 
@@ -110,7 +111,7 @@ class World:
     def commit_users(self, source: int = 0) -> None:
         shard = self.users[source]
         changed, meta = shard.changes()
-        self._store(shard.name, changed, {"users": shard.evicted}, meta)
+        self._store(shard.name, changed, {"users": shard.deletes}, meta)
         shard.committed()
 
     def learn(self, log: Sequence[Raw], source: int = 0) -> UserFold:

@@ -58,8 +58,9 @@ class Recount:
     def partition(self, number: int, messages: Iterable[Raw]) -> None:
         """Count one whole partition; a partition is counted once."""
         counts: Counter[str] = Counter()
-        ids: list[tuple[str, str]] = []
+        ids: list[tuple[str, str] | None] = []
         known: Counter[tuple[str, str]] = Counter()
+        here: set[str] = set()
         end = 0
         for message in messages:
             end = message.offset + 1
@@ -69,6 +70,10 @@ class Recount:
                 counts["rejected"] += 1
                 self.rejected[number, message.offset] = message.value or b""
                 continue
+            if event["type"] == "forget":
+                counts["control"] += 1
+                self._forget(event["user"], here, ids, known)
+                continue
             if "id" in event:
                 key = (event["user"], event["id"])
                 if known[key]:
@@ -77,11 +82,30 @@ class Recount:
                 ids.append(key)
                 known[key] += 1
                 if len(ids) > self.duplicate_window:
-                    known[ids.pop(0)] -= 1
+                    oldest = ids.pop(0)
+                    if oldest is not None:
+                        known[oldest] -= 1
             counts["accepted"] += 1
+            here.add(event["user"])
             self._accept(event, message.offset)
         names = ("consumed", "accepted", "duplicate", "suppressed", "rejected", "control")
         self.partitions[number] = {"offset": end} | {name: counts[name] for name in names}
+
+    def _forget(
+        self,
+        user: str,
+        here: set[str],
+        ids: list[tuple[str, str] | None],
+        known: Counter[tuple[str, str]],
+    ) -> None:
+        """Drop what this partition knows of a user; the places of their ids stay taken."""
+        if user in here:
+            here.remove(user)
+            del self.users[user]
+        for at, key in enumerate(ids):
+            if key is not None and key[0] == user:
+                ids[at] = None
+                known[key] = 0
 
     def _accept(self, event: dict[str, Any], offset: int) -> None:
         user, item, kind = self.users[event["user"]], event["item"], event["type"]
@@ -143,6 +167,8 @@ def _read(message: Raw) -> dict[str, Any] | None:
         return None
     user, item = _id(event.get("user")), _id(event.get("item"))
     kind, ts = event.get("type"), event.get("ts", message.timestamp)
+    if user and kind == "forget":
+        return {"user": user, "type": kind}
     if not user or not item or kind not in POSITIVE | OTHER:
         return None
     if isinstance(ts, str):

@@ -1,0 +1,138 @@
+"""What Redis holds of one user, and whether anything is left of one who was to be forgotten."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from streamrec.inspection.stored_state import Line, Stored, item_ids, name_of
+from streamrec.neural.sample import unpacked
+from streamrec.settings.sections import Settings
+from streamrec.sources.registry import names_of
+from streamrec.state import served
+from streamrec.state.keys import key_of
+from streamrec.state.user_fold import Forgotten
+from streamrec.state.user_rows import decode_user
+from streamrec.transport.forgetting import FORGOTTEN
+from streamrec.transport.redis_keys import key, list_key, reading_key, shown_key
+from streamrec.transport.redis_store import Store
+
+
+class Traces(NamedTuple):
+    """All keys and fields that name a user, but for what was noted of their forgetting."""
+
+    rows: dict[str, bytes]  # by shard
+    due: dict[str, float]  # by shard: since when, epoch ms
+    listed: bytes | None
+    shown: bytes | None
+    reading: bytes | None
+
+    @property
+    def names(self) -> list[str]:
+        """What is there, in words."""
+        beside = {"list": self.listed, "shown row": self.shown, "kept reading": self.reading}
+        there = [name for name, blob in beside.items() if blob is not None]
+        rows = [f"row in {shard}" for shard in self.rows]
+        return rows + [f"due in {shard}" for shard in self.due] + there
+
+
+def traces_of(stored: Stored, user: str) -> Traces:
+    """Look at every kind of key that can name the user."""
+    names, store = stored.names("u"), stored.store
+    rows = store.many_rows([(shard, "users", [user]) for shard in names])
+    due = store.run([("ZSCORE", key(shard, "due"), user) for shard in names])
+    found = store.values([list_key(user), shown_key(user), reading_key(user)])
+    return Traces(
+        {shard: row for shard, [row] in zip(names, rows, strict=True) if row is not None},
+        {shard: float(at) for shard, at in zip(names, due, strict=True) if at is not None},
+        *found,
+    )
+
+
+def noted(stored: Stored, user: str) -> dict[str, Forgotten]:
+    """Return by shard what is noted of a user who was forgotten and may not be gone everywhere."""
+    names = stored.names("u")
+    found = stored.store.many_rows([(shard, FORGOTTEN, [user]) for shard in names])
+    return {
+        shard: msgspec.json.decode(told, type=Forgotten)
+        for shard, [told] in zip(names, found, strict=True)
+        if told is not None
+    }
+
+
+def known_of(stored: Stored, settings: Settings, user: str) -> Line:
+    """Return all that is stored of a user, items by their ids."""
+    ids, traces = item_ids(stored), traces_of(stored, user)
+    listed = traces.listed
+    return {
+        "user": user,
+        "histories": [_history(stored, ids, shard, row) for shard, row in traces.rows.items()],
+        "due_since": min(traces.due.values(), default=None),
+        "list": None if listed is None else json.loads(listed),
+        "shown": None if traces.shown is None else _shown(traces.shown, ids, settings),
+        "reading": None if traces.reading is None else _reading(traces.reading, ids),
+        "duplicate_ids": dict(_duplicate_ids(stored.store, stored.names("u"), user)),
+        "forgotten": {shard: msgspec.structs.asdict(t) for shard, t in noted(stored, user).items()},
+    }
+
+
+def _history(stored: Stored, ids: Mapping[bytes, str], shard: str, blob: bytes) -> Line:
+    meta, row = stored.meta(shard), decode_user(blob)
+    types = meta.types if meta else []
+    short = {int.from_bytes(k[:4], "little"): name for k, name in ids.items()}
+    columns = row.keys, row.types.tolist(), row.ts.tolist(), row.takes.tolist()
+    return {
+        "partition": shard,
+        "events": row.events,
+        "last_event_at": row.clock,
+        "last_offset": row.offset,
+        "segment": name_of(ids, row.segment.to_bytes(8, "little"))[1:] if row.segment else None,
+        "recent": [
+            {"item": name_of(ids, k.tobytes()), "type": types[kind], "ts": ts, "takes": takes}
+            for k, kind, ts, takes in zip(*columns, strict=True)
+        ],
+        "seen_before": [short.get(seen, f"hash:{seen:08x}") for seen in row.seen.tolist()],
+        "flood_tokens": row.tokens,
+    }
+
+
+def _shown(blob: bytes, ids: Mapping[bytes, str], settings: Settings) -> Line:
+    sources = ("blend", *names_of(settings))
+    lists, candidates = served.decode_shown(blob)
+    if len(lists) != len(sources):
+        return {"bytes": len(blob)}
+    each = zip(sources, lists, strict=True)
+    return {
+        "at": served.shown_at(blob),
+        "lists": {source: _named(ids, keys) for source, keys in each},
+        "times_in_a_row": _counts(ids, served.times_shown(blob)),
+        "candidates_with_features": _named(ids, candidates),
+    }
+
+
+def _reading(blob: bytes, ids: Mapping[bytes, str]) -> Line:
+    kept = unpacked(blob)
+    if kept is None:
+        return {"bytes": len(blob)}
+    past, candidates = _named(ids, kept.past_keys), _named(ids, kept.keys)
+    return {"at": kept.made_at, "past_items": past, "candidates": candidates}
+
+
+def _named(ids: Mapping[bytes, str], keys: Any) -> list[str]:
+    return [name_of(ids, k.to_bytes(8, "little")) for k in keys.tolist() if k]
+
+
+def _counts(ids: Mapping[bytes, str], times: Mapping[int, int]) -> dict[str, int]:
+    return {name_of(ids, k.to_bytes(8, "little")): count for k, count in times.items()}
+
+
+def _duplicate_ids(store: Store, shards: list[str], user: str) -> Iterator[tuple[str, int]]:
+    """Yield how many event ids of the user each shard's duplicate window has: as hashes alone."""
+    mine = np.uint64(key_of(user))
+    for shard in shards:
+        chunks = store.all_rows(shard, "rings")
+        owners = [blob for field, blob in chunks.items() if field.startswith(b"owners:")]
+        if count := int((np.frombuffer(b"".join(owners), "<u8") == mine).sum()):
+            yield shard, count

@@ -1,0 +1,88 @@
+"""Deletes what other slots hold of forgotten users: at once, and again when all leases are over.
+
+The fold drops the row and notes the user in one commit. A scorer may have read the row before, and
+publish after the first deletion: it looks back at the row (`Store.done`) and deletes its own list.
+The second deletion is for one that was killed in between. The note goes last, so a new owner of the
+shard goes on wherever the last one ended.
+"""
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from streamrec.state.user_fold import Forgotten
+from streamrec.transport.forgetting import (
+    FORGOTTEN,
+    delete_forgotten,
+    delete_lists,
+    known_elsewhere,
+)
+from streamrec.transport.redis_store import Store
+
+logger = logging.getLogger(__name__)
+AT_ONCE = 200
+"""Users whose keys are deleted in one turn, at most."""
+AGAIN_SECONDS = 2.0
+"""After a deletion that Redis did not do."""
+
+
+@dataclass
+class _Noted:
+    told: bytes  # as stored
+    next: float  # when to delete, monotonic
+    deletions: int = 0
+
+
+class Forgetting:
+    """The users who were forgotten in the shards of this process. Bound: none, they are stored."""
+
+    def __init__(self, store: Store, lease_seconds: float) -> None:
+        self._store = store
+        self._lease = lease_seconds
+        self._noted: dict[str, dict[str, _Noted]] = {}  # by shard, user
+
+    def opened(self, shard: str) -> None:
+        """Take over what is noted of a shard that was just read from Redis."""
+        found = self._store.all_rows(shard, FORGOTTEN)
+        self._noted[shard] = {user.decode(): _Noted(told, 0.0) for user, told in found.items()}
+
+    def committed(self, shard: str, rows: Mapping[bytes, bytes]) -> None:
+        """Take over what a commit noted."""
+        for user, told in rows.items():
+            self._noted.setdefault(shard, {})[user.decode()] = _Noted(told, 0.0)
+
+    def step(self, now: float, owned: Collection[str], shards: int) -> None:
+        """Delete what is due to be deleted; `shards`: how many user shards there are."""
+        self._noted = {name: noted for name, noted in self._noted.items() if name in owned}
+        for shard, noted in self._noted.items():
+            ready = [user for user, one in noted.items() if one.next <= now][:AT_ONCE]
+            if ready:
+                self._delete(now, shard, ready, shards)
+
+    def _delete(self, now: float, shard: str, users: list[str], shards: int) -> None:
+        noted = self._noted[shard]
+        others = [f"u{n}" for n in range(shards) if f"u{n}" != shard]
+        told = {user: msgspec.json.decode(noted[user].told, type=Forgotten) for user in users}
+        mine = [
+            user
+            for user in users
+            if told[user].events or not known_elsewhere(self._store, others, user)
+        ]
+        deleted = delete_lists(self._store, [(user, told[user].offset) for user in mine])
+        left = {user for user, done in zip(mine, deleted, strict=True) if not done}
+        for user in users:
+            one = noted[user]
+            if user in left:
+                one.next = now + AGAIN_SECONDS
+            elif one.deletions == 0:
+                one.deletions, one.next = 1, now + self._lease
+            else:
+                delete_forgotten(self._store, shard, user, one.told)
+                del noted[user]
+                place = {"partition": shard, "offset": told[user].offset}
+                logger.info("a user is forgotten", extra=place)
+        if left:
+            cause = {"partition": shard, "users": len(left)}
+            logger.warning("keys of forgotten users cannot be deleted yet", extra=cause)
