@@ -55,7 +55,9 @@ def decode(decoder: EventDecoder, messages: Iterable[Raw]) -> list[Decoded]:
 
 def load(shard: UserShard, decoded: Sequence[Decoded], rows: Rows) -> None:
     """Make sure that the rows of all users of a batch are in memory."""
-    missing = shard.users.missing([e.user for _, _, e in decoded if isinstance(e, Event | Forget)])
+    people = [e.user for _, _, e in decoded if isinstance(e, Forget)]
+    people += [e.user for _, _, e in decoded if isinstance(e, Event) and e.personal]
+    missing = shard.users.missing(people)
     if missing:
         shard.users.load(missing, rows(missing))
 

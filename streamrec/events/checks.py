@@ -177,6 +177,13 @@ def checked_ts(raw: Any, timestamp: int) -> int:
     return int(raw)
 
 
+def checked_flag(raw: Any, field: str) -> bool:
+    """Return true or false; true where there is nothing."""
+    if raw is None or type(raw) is bool:
+        return raw is not False
+    refuse("schema", f"{field} is {quote(raw)}: neither true nor false")
+
+
 def checked_value(raw: Any) -> float | None:
     """Return a finite number within the limit, or None when there is none."""
     if raw is None:

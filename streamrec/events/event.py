@@ -21,6 +21,7 @@ from streamrec.events.checks import (
     Reason,
     Refusal,
     Rejected,
+    checked_flag,
     checked_id,
     checked_ts,
     checked_value,
@@ -52,7 +53,8 @@ _Value = Annotated[float, msgspec.Meta(ge=-VALUE_LIMIT, le=VALUE_LIMIT)]
 class Event(msgspec.Struct, gc=False, omit_defaults=True):
     """One decoded event; `ts` is epoch milliseconds, never ahead of the log's time.
 
-    `v` is the version of the contract that the sender named, if any.
+    `v` is the version of the contract that the sender named, if any. Of an event that is not
+    `personal` nothing is kept but what its item learns.
     """
 
     user: _Id
@@ -63,6 +65,7 @@ class Event(msgspec.Struct, gc=False, omit_defaults=True):
     value: _Value | None = None
     segment: _Id | None = None
     v: Literal[1] | None = None
+    personal: bool = True
 
 
 class Forget(msgspec.Struct, frozen=True):
@@ -88,7 +91,8 @@ class EventDecoder:
 
     >>> decoder = EventDecoder(EventSettings())
     >>> decoder.decode(b'{"user": "u1", "item": "i9", "type": "click", "ts": 5}', -1)
-    Event(user='u1', item='i9', type='click', ts=5, id=None, value=None, segment=None, v=None)
+    Event(user='u1', item='i9', type='click', ts=5, id=None, value=None, segment=None, v=None, \
+personal=True)
     >>> decoder.decode(b'{"user": "u1"}', -1)
     Rejected(reason='schema', detail='item is missing')
     >>> decoder.decode(b'{"user": "u1", "type": "forget"}', -1)
@@ -164,6 +168,7 @@ class EventDecoder:
             value=checked_value(dig(document, paths["value"])),
             segment=None if segment is None else checked_id(segment, "segment"),
             v=None if version is None else 1,
+            personal=checked_flag(dig(document, paths["personal"]), "personal"),
         )
         return self._in_time(event, timestamp)
 

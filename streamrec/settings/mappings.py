@@ -23,6 +23,8 @@ class FieldMapping(Section, frozen=True, kw_only=True):
     """Path of the event's value."""
     segment: Name = "segment"
     """Path of the user's segment, e.g. a country or a device, whose own popularity is kept."""
+    personal: Name = "personal"
+    """Path of whether the user may be remembered; false: only the item learns of the event."""
 
 
 class ItemMapping(Section, frozen=True, kw_only=True):

@@ -17,14 +17,14 @@ class Duplicates:
         self.owners = Ring("owners", capacity)  # keys of the users of `ids`; 0: not known
         self._known: set[int] = set()
 
-    def is_new(self, user: str, identifier: str) -> bool:
-        """Say whether the (user, id) is not in the window, and remember it."""
+    def is_new(self, user: str, identifier: str, *, personal: bool = True) -> bool:
+        """Say whether the (user, id) is not in the window, and remember it; perhaps not whose."""
         short = duplicate_key(user, identifier)
         if short in self._known:
             return False
         if len(self.ids.keys):
             replaced = self.ids.push_one(short)
-            self.owners.push_one(key_of(user))
+            self.owners.push_one(key_of(user) if personal else 0)
             if replaced is not None:
                 self._known.discard(replaced)
             self._known.add(short)

@@ -52,6 +52,6 @@ class UserFold(NamedTuple):
     rejected: list[tuple[int, Rejected]]
     accepted: list[tuple[int, Event]]  # log time, event
     scorable: list[bool]  # for each accepted event: belongs in the live metrics
-    kept: list[bool]  # for each accepted event: its user was not forgotten after it
+    kept: list[bool]  # for each accepted event: it is part of its user's row
     forgotten: dict[str, Forgotten]
     counts: Counters  # of this batch alone

@@ -12,6 +12,8 @@ from streamrec.state.schema import Arrays, Column, Kind
 
 Array = NDArray[Any]
 USERS = "users"
+NOBODY = "~nobody"
+"""No user's id: those may not begin with ~."""
 
 
 def user_columns(recent_items: int = 65_535, seen_items: int = 65_535) -> tuple[Column, ...]:
@@ -106,6 +108,12 @@ class UserRows:
         self.row_of[user] = self._used
         self._reserve(1)
         return former
+
+    def nobody(self) -> int:
+        """Return a row for events that leave nothing of their user; it is never stored."""
+        if NOBODY not in self.row_of:
+            self.load([NOBODY], [None])
+        return self.row_of[NOBODY]
 
     def row(self, user: str) -> UserRow:
         """Return a read-only view of a cached UserRow."""

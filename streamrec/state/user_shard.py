@@ -85,7 +85,7 @@ class UserShard:
         told_by = {user: told for user, (_, told) in forgotten.items()}
         self._forgotten |= told_by
         times = [(one.time, one.event) for one in accepted]
-        kept = [one.row == self.users.row_of[one.event.user] for one in accepted]
+        kept = [one.row == self.users.row_of.get(one.event.user) for one in accepted]
         self.users.note_changed([e.user for (_, e), yes in zip(times, kept, strict=True) if yes])
         return UserFold(records, rejected, times, steps.scorable.tolist(), kept, told_by, counts)
 
@@ -174,8 +174,12 @@ class UserShard:
                 told = Forgotten(offset, time, ids=self.duplicates.forget(event.user))
                 forgotten[event.user] = self.users.forget(event.user), told
                 counts.control += 1
-            elif event.id is not None and not self.duplicates.is_new(event.user, event.id):
+            elif event.id is not None and not self.duplicates.is_new(
+                event.user, event.id, personal=event.personal
+            ):
                 counts.duplicate += 1
+            elif not event.personal:
+                accepted.append(Admitted(offset, time, event, self.users.nobody()))
             elif flood and self._floods(self.users.row_of[event.user], time):
                 counts.suppressed += 1
                 self.users.note_changed([event.user])
@@ -197,16 +201,22 @@ class UserShard:
         """Return EVENT[n]."""
         rows = [
             (
-                row, table.row(e.item), *self._codes[e.type], e.ts, offset, time,
+                row, table.row(e.item), *self._code(e), e.ts, offset, time,
                 self._segment_row(e, table),
             )
             for offset, time, e, row in accepted
         ]  # fmt: skip
         return np.array(rows, EVENT)
 
+    def _code(self, event: Event) -> tuple[int, int]:
+        """Return the event's kind and the number of its type; it counts if it is not personal."""
+        kind, code = self._codes[event.type]
+        return (kind if event.personal else user_kernel.COUNT), code
+
     @staticmethod
     def _segment_row(event: Event, table: ItemTable) -> int:
-        return table.row(SEGMENT_PREFIX + event.segment) if event.segment else -1
+        named = event.segment if event.personal else None
+        return table.row(SEGMENT_PREFIX + named) if named else -1
 
     def _learn(self, batch: Array, table: ItemTable) -> Steps:
         """Run the kernel over the batch."""

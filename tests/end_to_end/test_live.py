@@ -182,11 +182,12 @@ def test_structure_is_learnt_while_it_streams(live: Live) -> None:
         live.click(f"w{user}", f"g{group[user]}/{step}", id=f"w{user}-{step}")
     live.click("w0", "g0/0", id="w0-0")  # a repeat
     live.click("w1", "g0/0", "impression")
+    live.send(live.settings.kafka.events_topic, "first0", {"user": "first0", "type": "forget"})
     live.send(live.settings.kafka.events_topic, "w2", b"{")
     live.send(live.settings.kafka.items_topic, "g0/0", {"item": "g0/0", "title": "First"})
     for n in range(80):
         live.click("flooder", f"g0/{n % 8}")
-    live.wait(lambda: live.learnt() >= first + len(steps) + 83, "all events")
+    live.wait(lambda: live.learnt() >= first + len(steps) + 84, "all events")
     time.sleep(1.2)  # the gauges are set once a second
 
     events = live.total("prequential_events")

@@ -288,6 +288,37 @@ def test_a_log_with_forgets_in_one_batch_and_in_many_gives_the_same_rows() -> No
     assert one.rows["u0"]["users"].keys() == {b"person1", b"person2"}
 
 
+def test_nothing_is_kept_of_an_event_that_is_not_personal(spine: Spine, stored: Stored) -> None:
+    spine.learn(clicks(), batch=5)
+    rows = spine.store.all_rows("u0", "users")
+    due = spine.store.due_count(["u0"])
+    pairs = {f"i{n}": spine.store.all_rows(f"i{n}", "similarity") for n in range(2)}
+    quiet = [
+        event("stranger", f"i{n}", ts=40 + n, id=f"q{n}", segment="DK", personal=False)
+        for n in range(6)
+    ]
+    spine.learn([*quiet, *quiet, event("person1", "i5", ts=60, personal=False)])
+    assert named(spine, "stranger") == [] and named(spine, "DK") == []
+    assert spine.store.all_rows("u0", "users") == rows  # also of one who is known
+    assert spine.store.due_count(["u0"]) == due
+    assert {name: spine.store.all_rows(name, "similarity") for name in pairs} == pairs
+    counters = json.loads(spine.store.meta("u0")[b"counters"])
+    assert (counters["accepted"], counters["duplicate"]) == (37, 6)
+    assert known_of(stored, spine.settings, "stranger")["duplicate_ids"] == {}
+
+
+def test_an_event_that_is_not_personal_makes_its_item_popular() -> None:
+    rows = []
+    for more in ({}, {"personal": False}):
+        world = World(small())
+        world.learn(raws([event(f"u{n}", "a", ts=n, **more) for n in range(3)]))
+        rows.append(world.item_rows()["a"])
+    known, nameless = rows
+    assert nameless["events"] == known["events"] == 3
+    assert nameless["popularity"].tolist() == known["popularity"].tolist()
+    assert nameless["popularity"][0] == pytest.approx(3.0, rel=0.1)
+
+
 @pytest.fixture(params=["server", "cluster"])
 def place(request: pytest.FixtureRequest) -> Iterator[RedisSettings]:
     """A Redis of each kind."""

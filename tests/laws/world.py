@@ -56,7 +56,7 @@ def raws(events: Sequence[dict[str, Any] | bytes | None], every: int = 1) -> lis
 
 
 def logs(most: int = 40, users: int = 3, items: int = 7) -> st.SearchStrategy[list[Raw]]:
-    """Logs of one partition: late events, repeated ids, users to forget, garbage, holes."""
+    """Logs of one partition: late events, repeated ids, users to forget or not to keep, garbage."""
     one = st.builds(
         event,
         st.integers(0, users - 1).map(lambda n: f"u{n}"),
@@ -67,7 +67,8 @@ def logs(most: int = 40, users: int = 3, items: int = 7) -> st.SearchStrategy[li
     named = st.tuples(one, st.integers(0, 9)).map(lambda e: e[0] | {"id": f"e{e[1]}"})
     garbage = st.sampled_from([b"{", None, b'{"user": "u0"}'])
     forget = st.integers(0, users - 1).map(lambda n: {"user": f"u{n}", "type": "forget"})
-    each = st.one_of(one, named, one, named, one, garbage, forget)
+    nameless = st.one_of(one, named).map(lambda e: e | {"personal": False})
+    each = st.one_of(one, named, one, named, one, garbage, forget, nameless)
     steps = st.lists(st.tuples(each, st.integers(1, 2)), max_size=most)
     return steps.map(_with_holes)
 

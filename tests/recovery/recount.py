@@ -61,6 +61,7 @@ class Recount:
         ids: list[tuple[str, str] | None] = []
         known: Counter[tuple[str, str]] = Counter()
         here: set[str] = set()
+        nameless: set[tuple[str, str]] = set()
         end = 0
         for message in messages:
             end = message.offset + 1
@@ -72,7 +73,7 @@ class Recount:
                 continue
             if event["type"] == "forget":
                 counts["control"] += 1
-                self._forget(event["user"], here, ids, known)
+                self._forget(event["user"], here, ids, known, nameless)
                 continue
             if "id" in event:
                 key = (event["user"], event["id"])
@@ -80,12 +81,16 @@ class Recount:
                     counts["duplicate"] += 1
                     continue
                 ids.append(key)
+                (nameless.add if event.get("personal") is False else nameless.discard)(key)
                 known[key] += 1
                 if len(ids) > self.duplicate_window:
                     oldest = ids.pop(0)
                     if oldest is not None:
                         known[oldest] -= 1
             counts["accepted"] += 1
+            if event.get("personal") is False:
+                self.item_events[event["item"]] += 1
+                continue
             here.add(event["user"])
             self._accept(event, message.offset)
         names = ("consumed", "accepted", "duplicate", "suppressed", "rejected", "control")
@@ -97,13 +102,17 @@ class Recount:
         here: set[str],
         ids: list[tuple[str, str] | None],
         known: Counter[tuple[str, str]],
+        nameless: set[tuple[str, str]],
     ) -> None:
-        """Drop what this partition knows of a user; the places of their ids stay taken."""
+        """Drop what this partition knows of a user; the places of their ids stay taken.
+
+        nameless: ids of events that were not personal: nobody knows whose they are.
+        """
         if user in here:
             here.remove(user)
             del self.users[user]
         for at, key in enumerate(ids):
-            if key is not None and key[0] == user:
+            if key is not None and key[0] == user and key not in nameless:
                 ids[at] = None
                 known[key] = 0
 
@@ -179,7 +188,7 @@ def _read(message: Raw) -> dict[str, Any] | None:
     if not isinstance(ts, int) or ts < 0 or ts > message.timestamp + 300_000:
         return None
     read = {"user": user, "item": item, "type": kind, "ts": min(ts, message.timestamp)}
-    return read | ({"id": event["id"]} if "id" in event else {})
+    return read | {name: event[name] for name in ("id", "personal") if name in event}
 
 
 def _id(raw: object) -> str:

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamrec.events.event import Event, EventDecoder, Item, Rejected, decode_item, encode_event
+from streamrec.events.event import (
+    Event,
+    EventDecoder,
+    Forget,
+    Item,
+    Rejected,
+    decode_item,
+    encode_event,
+)
 from streamrec.settings.mappings import FieldMapping
 from streamrec.settings.sections import EventSettings
 
@@ -27,7 +35,7 @@ DECODER = EventDecoder(EventSettings())
 CAREFUL = CarefulDecoder(EventSettings())
 
 
-def decode(value: bytes | None, timestamp: int = NOW) -> Event | Rejected:
+def decode(value: bytes | None, timestamp: int = NOW) -> Event | Forget | Rejected:
     """Decode on both paths, which must agree."""
     result = DECODER.decode(value, timestamp)
     assert result == CAREFUL.decode(value, timestamp)
@@ -300,6 +308,34 @@ def test_evil_input_takes_linear_time(value: bytes) -> None:
     start = time.perf_counter()
     reason(value)
     assert time.perf_counter() - start < 0.5
+
+
+# Forgetting, and not remembering
+
+
+def test_a_forget_message_needs_no_item_and_no_weight() -> None:
+    for more in ({}, {"item": "i9", "ts": "yesterday", "id": "x", "value": "3"}):
+        message = json.dumps({"user": 7, "type": "forget", **more}).encode()
+        assert decode(message) == Forget("7")
+    assert reason(b'{"type": "forget"}') == "schema"
+    assert reason(b'{"user": "~popular", "type": "forget"}') == "bad_id"
+    assert reason(b'{"user": "u1", "type": "forget", "v": 2}') == "unknown_version"
+    mapped = EventDecoder(EventSettings(mapping=FieldMapping(user="who.id", type="verb")))
+    assert mapped.decode(b'{"who": {"id": "u1"}, "verb": "forget"}', NOW) == Forget("u1")
+    assert mapped.decode(b'{"who.id": "u1", "verb": "forget"}', NOW) == Forget("u1")
+
+
+def test_whether_an_event_is_personal() -> None:
+    for raw, taken in ((True, True), (None, True), (False, False)):
+        found = decode(changed(personal=raw))
+        assert isinstance(found, Event) and found.personal is taken
+    for wrong in ("false", 0, 1, [], {}):
+        assert reason(changed(personal=wrong)) == "schema", wrong
+    mapped = EventDecoder(EventSettings(mapping=FieldMapping(personal="consent.given")))
+    message = GOOD | {"consent": {"given": False}}
+    found = mapped.decode(json.dumps(message).encode(), NOW)
+    assert isinstance(found, Event) and not found.personal
+    assert b"personal" not in encode_event(Event(**GOOD))
 
 
 # Existing topics
