@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import redis
 
 from streamrec.errors import StreamrecError
+from streamrec.monitoring.exposure import open_ends
 from streamrec.monitoring.log_lines import without_password
 from streamrec.settings.sections import KafkaSettings, Settings
 from streamrec.transport.batch_codecs import PACKAGES as PACKAGES_OF_CODECS
@@ -40,6 +41,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
         "installation": lambda: _installation(settings.kafka),
         "Kafka": lambda: _kafka(settings.kafka, counts),
         "Redis": lambda: _redis(settings, counts),
+        "security": lambda: _security(settings),
     }
     for subject, check in checks.items():
         try:
@@ -109,6 +111,14 @@ def _redis(settings: Settings, counts: dict[str, int]) -> Iterator[Finding]:
     yield _eviction(found)
     yield _persistence(found)
     yield from _partitioning(settings, store, counts)
+
+
+def _security(settings: Settings) -> Iterator[Finding]:
+    found = list(open_ends(settings))
+    for text in found:
+        yield Finding("warn", "open", text)
+    if not found:
+        yield Finding("ok", "open", "nothing to other machines, by the settings")
 
 
 def _eviction(found: dict[str, Any]) -> Finding:

@@ -13,6 +13,7 @@ from streamrec.errors import ConfigurationError
 from streamrec.settings.logs import LoggingSettings
 from streamrec.settings.mappings import FieldMapping, ItemMapping
 from streamrec.settings.neural import NeuralSettings
+from streamrec.settings.security import SecuritySettings
 from streamrec.settings.serve import ServeSettings
 from streamrec.settings.text import TextSettings
 from streamrec.settings.types import (
@@ -208,7 +209,7 @@ class MetricsSettings(Section, frozen=True, kw_only=True):
     """The port with /metrics, /health/live and /health/ready."""
 
     host: Name = "127.0.0.1"
-    """Address to listen on."""
+    """Address to listen on: this machine's own, unless you say another."""
     port: Annotated[int, Meta(ge=0, le=65_535)] = 9464
     """Port of learn; score has the next, then train, serve; a taken one: 10 further; 0: none."""
 
@@ -231,6 +232,7 @@ class CommonSettings(Section, frozen=True, kw_only=True):
     lists: ListSettings = ListSettings()
     batches: BatchSettings = BatchSettings()
     serve: ServeSettings = ServeSettings()
+    security: SecuritySettings = SecuritySettings()
     metrics: MetricsSettings = MetricsSettings()
     logging: LoggingSettings = LoggingSettings()
 

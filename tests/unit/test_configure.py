@@ -137,7 +137,7 @@ def test_kubernetes_service_named_like_a_setting() -> None:
         ("events.weights", "[1]", "table of numbers"),
         ("events.weights", "{", "table of numbers"),
         ("events.weights", "{view = 0}", "no positive weight"),
-        ("events.weights", "{view = 1, forget = 0}", "the type is streamrec.s own"),
+        ("events.weights", "{view = 1, forget = 0}", "the type is streamrec's own"),
         ("events.weights.click", "much", "table of numbers"),
         ("events.default_type", "watch", "none of cart, click"),
         ("popularity.half_lives_seconds", "[1, 2]", "list of 3"),

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from needs import needs
 
+from streamrec.monitoring.exposure import check_plaintext
+from streamrec.settings.load import load
 from streamrec.settings.ports import ports_of
 from streamrec.settings.sections import MetricsSettings
 
@@ -42,6 +44,16 @@ def test_services_are_closed_and_their_replicas_are_possible(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
     if service.get("build"):
         assert service["read_only"] and service["cap_drop"] == ["ALL"]
+
+
+def test_what_talks_in_the_clear_says_so() -> None:
+    """Roles refuse another machine without TLS, and containers are other machines."""
+    for name in ("learn", "score", "train"):
+        flags = SERVICES[name]["environment"]
+        settings = load(None, {k: v for k, v in flags.items() if "${" not in v}, {})
+        assert not settings.kafka.brokers.startswith("127.")
+        check_plaintext(settings)
+    check_plaintext(load(ROOT / "deploy/kubernetes/base/settings.toml", {}, {}))
 
 
 def test_the_same_grace_everywhere() -> None:
