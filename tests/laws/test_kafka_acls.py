@@ -1,0 +1,122 @@
+"""The rights that docs/operations.md gives in Kafka are enough for what they are for."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import servers
+from laws.live import learning
+from make import context
+from needs import needs_server
+from servers import KafkaServer, RedisServer, apache_jars, start_apache
+
+from streamrec.commands.forget import forget
+from streamrec.errors import StreamrecError
+from streamrec.inspection.accounts import Ends, take
+from streamrec.inspection.stored_state import Stored
+from streamrec.settings.sections import KafkaSettings, ListSettings, RedisSettings, Settings
+from streamrec.transport.open_kafka import open_kafka
+from streamrec.transport.topics import create_topics
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
+LINES = [
+    line.split()[1:]
+    for line in PAGE.read_text().splitlines()
+    if line.startswith("    acls --allow-principal ")
+]
+USERS = ("admin", "learn", "train", "shop", "operator", "nobody")
+
+
+def login(user: str) -> dict[str, str]:
+    return {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": user,
+        "sasl.password": f"{user}-secret",
+    }
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A real broker that refuses what no line of the page allows; the topics are made."""
+    jaas = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+    known = " ".join(f'user_{user}="{user}-secret"' for user in USERS)
+    server = needs_server(
+        lambda: start_apache(
+            {
+                "listener.security.protocol.map": "SASL_PLAINTEXT:SASL_PLAINTEXT,"
+                "CONTROLLER:PLAINTEXT",
+                "inter.broker.listener.name": "SASL_PLAINTEXT",
+                "sasl.enabled.mechanisms": "PLAIN",
+                "sasl.mechanism.inter.broker.protocol": "PLAIN",
+                "listener.name.sasl_plaintext.plain.sasl.jaas.config": f'{jaas} username="admin" '
+                f'password="admin-secret" {known};',
+                "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+                "super.users": "User:admin;User:ANONYMOUS",  # the controller's own listener
+            },
+            listener="SASL_PLAINTEXT",
+        )
+    )
+    admin = tmp_path_factory.mktemp("acls") / "admin.properties"
+    own = jaas + ' username="admin" password="admin-secret";'
+    admin.write_text(
+        f"security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.jaas.config={own}\n"
+    )
+    command = [*servers.JAVA, "-cp", f"{apache_jars()}/*", "kafka.admin.AclCommand"]
+    command += ["--bootstrap-server", server.address, "--command-config", str(admin), "--add"]
+    create_topics(settings_of("admin", server), 2)
+    for line in LINES:
+        done = subprocess.run([*command, *line], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+    yield server
+    server.close()
+
+
+def settings_of(user: str, server: KafkaServer) -> KafkaSettings:
+    return KafkaSettings(
+        brokers=server.address,
+        client_settings=login(user),
+        session_timeout_seconds=6.0,
+        fetch_wait_seconds=0.02,
+    )
+
+
+def test_each_principal_can_do_its_work(
+    guarded: KafkaServer, clean_redis: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = Settings(redis=RedisSettings(url=clean_redis.url), lists=ListSettings(lease_seconds=1.0))
+
+    def of(user: str) -> Settings:
+        return msgspec.structs.replace(base, kafka=settings_of(user, guarded))
+
+    with learning(of("learn")) as learner, closing(open_kafka(of("shop").kafka)) as shop:
+        for n in range(20):
+            value = {"user": f"u{n % 4}", "item": f"i{n}", "type": "click"}
+            shop.produce("streamrec.events", json.dumps(value).encode(), key=b"u%d" % (n % 4))
+        shop.produce("streamrec.events", b"no event", key=b"u1")
+        shop.produce("streamrec.items", b'{"item": "i1", "title": "Pot"}', key=b"i1")
+        shop.flush()
+        learner.until(lambda: learner.value("dead_letters_total") == 1)
+        forget(context(of("operator")), "u1", timeout=60.0, as_json=True)
+        receipt = json.loads(capsys.readouterr().out)
+        assert receipt["removed"]["events"] == 5
+        operator = of("operator")
+        with closing(Stored(operator.redis)) as stored, closing(Ends(operator.kafka)) as ends:
+            found: Any = take(operator.kafka, stored, ends)
+        assert found.broken == []
+        assert sum(shard.counters.get("control", 0) for shard in found.shards) == 2
+
+
+def test_what_no_line_allows_is_refused(guarded: KafkaServer) -> None:
+    for user, topic in (("shop", "streamrec.updates"), ("nobody", "streamrec.events")):
+        with (
+            closing(open_kafka(settings_of(user, guarded))) as log,
+            pytest.raises(StreamrecError),
+        ):
+            log.produce(topic, b"{}", key=b"u1", partition=0)
+            log.flush(10.0)
