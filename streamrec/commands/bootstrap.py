@@ -130,7 +130,7 @@ def _begin(store: Any, settings: "Settings", log: "LogIdentity") -> "FirstCommit
     of_items = (*ItemShard(0, settings, 0).schema.kinds, CATALOGUE, BLEND)
     kafka, kinds = settings.kafka, {}
     for letter, topic, rows in (
-        ("u", kafka.events_topic, ("users", "rings")),
+        ("u", kafka.events_topic, ("users", "rings", "forgotten")),
         ("i", kafka.updates_topic, of_items),
         ("m", kafka.items_topic, ()),
     ):

@@ -33,7 +33,7 @@ def of_users(shard: UserShard, offset: int) -> First:
     shard.start = shard.offset = offset
     shard.counters = Counters()
     shard.stored_users = len(users.row_of)
-    users.arrays.offset[: len(users.row_of)] = offset - 1
+    users.arrays.offset[:] = offset - 1
     users.note_changed(list(users.row_of))
     return First(shard.name, *shard.changes())
 
