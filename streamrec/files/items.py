@@ -25,6 +25,11 @@ def read_items(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> di
     Raises RowsRefused, with the first row, where more are refused than may be, and
     ConfigurationError where nothing can be read.
     """
+    return read_counted(file, reading, say)[0]
+
+
+def read_counted(file: Path, reading: Reading, say: Say) -> tuple[dict[str, Item], int]:
+    """Return the items as `read_items` does, and how many rows were refused."""
     table = read_table(file, reading, None)
     found = table.choose(ITEM_FIELDS, ("item",), reading, "--item-columns")
     cells = {ours: listed(table.columns[name]) for ours, name in found.items()}
@@ -44,7 +49,7 @@ def read_items(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> di
         except Refusal as refusal:
             wrong[row] = refusal.rejected
     say(table.settle(wrong, reading, f"{len(items):,} items"))
-    return items
+    return items, len(wrong) + len(table.broken)
 
 
 def _item(fields: dict[str, Any], further: dict[str, Any], untyped: bool, spaced: bool) -> Item:
