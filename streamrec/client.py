@@ -14,6 +14,7 @@ import msgspec
 
 from streamrec.errors import StoreError, UnknownVersion
 from streamrec.settings.sections import RedisSettings
+from streamrec.transport.hidden import hidden_among
 from streamrec.transport.redis_keys import POPULAR, key
 from streamrec.transport.redis_store import Store
 
@@ -63,16 +64,23 @@ class Client:
     def recommend(self, user: str) -> Recommendations:
         """Return the user's list; if there is none, or it is empty, the popular one, if any.
 
-        Raises StoreError.
+        Items that became unavailable since it was made are left out. Raises StoreError.
         """
         own, popular = self._store.lists([user, POPULAR])
         if own is not None:
-            found = _decoded(own)
+            found = self._shown(own)
             found.personal = user != POPULAR
             if found.items or popular is None:
                 return found
-        found = Recommendations(user) if popular is None else _decoded(popular)
+        found = Recommendations(user) if popular is None else self._shown(popular)
         found.user = user
+        return found
+
+    def _shown(self, blob: bytes) -> Recommendations:
+        """Return a stored list without what is hidden meanwhile."""
+        found = _decoded(blob)
+        hidden = hidden_among(self._store, [entry.item for entry in found.items])
+        found.items = [entry for entry in found.items if entry.item not in hidden]
         return found
 
     def similar(self, item: str, n: int = 10) -> list[Similar]:

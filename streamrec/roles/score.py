@@ -17,9 +17,11 @@ from streamrec.monitoring.health import serve_health
 from streamrec.monitoring.metrics import Metrics
 from streamrec.monitoring.starting import starting
 from streamrec.ranking.lists import ListMaker, PublishedList, UserList
+from streamrec.roles.hidden_items import HiddenItems
 from streamrec.roles.kept_readings import KeptReadings
 from streamrec.roles.leave import stop_on_signals
 from streamrec.roles.list_metrics import ListMetrics
+from streamrec.roles.short_lists import ShortLists
 from streamrec.roles.state_report import StateReport
 from streamrec.roles.swap import Swap
 from streamrec.roles.wait import wait_for_shards
@@ -80,6 +82,8 @@ class Scorer:
         )
         self._swap = Swap(settings, shards.epoch, Versions(store), self._lists, metrics)
         self._kept = KeptReadings(settings, self._lists, metrics)
+        self._hidden = HiddenItems(store, metrics)
+        self._short = ShortLists()
         self._popular_at = self._reported = 0.0
         self.ready = False
         self._turned = time.monotonic()
@@ -112,6 +116,7 @@ class Scorer:
         if now - self._reported >= REPORT_SECONDS:
             self._reported = now
             self._report(now)
+        self._hidden.look(self._feed.table, now)
         if not self._lists.ready:  # no item is known yet: they stay due
             return False
         lease = self._new_lease()
@@ -131,6 +136,7 @@ class Scorer:
             done = {s: [u for u, _ in users if u not in failed] for s, users in due.items()}
             gone = self._store.done({s: users for s, users in done.items() if users}, lease)
             self._take_back([one for one in lists if one.user in gone])
+            self._note_short(done, dict(zip((w.name for w in waiting), made, strict=True)))
         if now - self._popular_at >= POPULAR_SECONDS:
             self._popular_at = now
             self._serve_popular()
@@ -141,6 +147,15 @@ class Scorer:
         if self._feed.refresh(now, self._metrics):
             self._lists.prepare(self._feed.table)
             self.ready = True
+            self._store.make_due(self._short.take(self._lists.servable), time.time() * 1000.0)
+
+    def _note_short(self, done: Mapping[str, Sequence[str]], made: Mapping[str, UserList]) -> None:
+        """Note whose list is shorter than lists may be."""
+        for shard, users in done.items():
+            for user in users:
+                if user in made:
+                    full = len(made[user].items) >= self._settings.lists.length
+                    self._short.note(user, shard, self._lists.servable, full)
 
     def _new_lease(self) -> float:
         """Return until when users are taken, epoch ms; the fraction makes two scorers' differ."""

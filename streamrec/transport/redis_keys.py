@@ -10,6 +10,8 @@ SHARDS = "sr:shards"
 BOOTSTRAP = "sr:bootstrap"
 """Keys that a bootstrap writes, JSON; there until it is done."""
 POPULAR = "~popular"
+HIDDEN = "rec:~hidden"
+"""The public set of items that are not to be shown, whatever list they are in."""
 
 TAKE_DUE = """
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[3])

@@ -93,6 +93,14 @@ class Nodes:
         client: redis.Redis = self.cluster.get_redis_connection(node)
         return client
 
+    def all(self) -> "list[redis.Redis]":
+        """Return the clients of all servers that own keys."""
+        if self._client is not None:
+            return [self._client]
+        assert self.cluster is not None
+        nodes: list[Any] = self.cluster.get_primaries()  # type: ignore[no-untyped-call]
+        return [self.cluster.get_redis_connection(node) for node in nodes]
+
     def run(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Execute (command, key, ...) calls, one round trip a node; replies in order.
 

@@ -205,6 +205,14 @@ class Store:
             if r and not isinstance(r, StoreError)
         }
 
+    def make_due(self, users: Mapping[str, Sequence[str]], now: float) -> None:
+        """Make users due, by shard, who are not."""
+        calls = [
+            ("ZADD", key(shard, "due"), "NX", *(x for name in names for x in (repr(now), name)))
+            for shard, names in users.items()
+        ]
+        self.each(calls)
+
     def done(self, taken: Mapping[str, Sequence[str]], lease: float) -> set[str]:
         """Take users off the due set unless they clicked, or were leased again, since.
 
@@ -259,6 +267,23 @@ class Store:
             return [None if isinstance(value, StoreError) else value for value in found]
         found = self.run([("MGET", *names)])[0] if names else []
         return found
+
+    def whole_values(self, names: Sequence[bytes]) -> list[bytes | None]:
+        """Return strings, None for one that is not there. Raises StoreError, unlike `values`."""
+        if self._nodes.cluster is not None:
+            return self.run([("GET", name) for name in names])
+        return self.run([("MGET", *names)])[0] if names else []
+
+    def names(self, pattern: str, most: int) -> Iterator[list[bytes]]:
+        """Yield the names of keys, those among `most` keys at a time; a name may come twice."""
+        with as_store_errors("answer"):
+            for client in self._nodes.all():
+                cursor: Any = None
+                with self._nodes.asking(client):
+                    while cursor != 0:
+                        found: Any = client.scan(cursor or 0, match=pattern, count=most)
+                        cursor, names = found
+                        yield names
 
     def feed(
         self, positions: Mapping[str, bytes], most: int

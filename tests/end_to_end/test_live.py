@@ -12,6 +12,7 @@ from kafka import KafkaProducer
 from prometheus_client import CollectorRegistry
 from servers import RedisServer
 
+from streamrec.client import Client
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.learn import open_stages
 from streamrec.roles.score import Scorer
@@ -150,6 +151,14 @@ def test_a_click_changes_what_is_served(live: Live) -> None:
     # in both lists: when it leaves the popular one, the scorer knows
     gone = next(item for item in live.items("u9") if item in live.items(POPULAR))
     live.send(live.settings.kafka.items_topic, gone, {"item": gone, "available": False})
+    started = time.monotonic()
+    with Client(live.settings.redis) as client:
+        before = live.served("u9")
+        entries = client.recommend("u9").items
+        assert gone in [entry.item for entry in entries]
+        live.wait(lambda: len(client.recommend("u9").items) < len(entries), "readers lack it")
+        print(f"readers did not get it after {time.monotonic() - started:.2f} s")
+        assert live.served("u9") == before  # the stored list has it still
     live.wait(lambda: gone not in live.items(POPULAR), "it leaves the popular list")
     live.wait(lambda: live.value("item_table_loads_total", kind="feed") > 0, "the feed is read")
     live.click("u9", "i0" if gone != "i0" else "i1")

@@ -82,6 +82,24 @@ def test_recommend(settings: RedisSettings, store: Store) -> None:
             client.recommend("u1")
 
 
+def test_hidden_items_are_left_out(settings: RedisSettings, store: Store) -> None:
+    def published(user: str, *items: str) -> None:
+        entries = [{"item": item, "score": 1.0} for item in items]
+        store.run([("SET", f"rec:{user}", json.dumps({"user": user, "at": 1, "items": entries}))])
+
+    published("~popular", "a", "b", "c")
+    published("u1", "a", "b")
+    published("u2", "a")
+    with Client(settings) as client:
+        assert [e.item for e in client.recommend("u1").items] == ["a", "b"]
+        store.run([("SADD", "rec:~hidden", "a", "other")])
+        assert [e.item for e in client.recommend("u1").items] == ["b"]
+        found = client.recommend("u2")
+        assert [e.item for e in found.items] == ["b", "c"] and not found.personal
+        store.run([("SREM", "rec:~hidden", "a")])
+        assert [e.item for e in client.recommend("u2").items] == ["a"]
+
+
 def test_similar_and_titles(settings: RedisSettings, store: Store) -> None:
     with Client(settings) as client:
         with pytest.raises(StoreError, match="streamrec learn"):

@@ -1,0 +1,33 @@
+"""The public set of hidden items in Redis: not to be shown, whatever stored list they are in."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from streamrec.transport.redis_keys import HIDDEN
+from streamrec.transport.redis_nodes import as_store_errors
+from streamrec.transport.redis_store import SCAN_COUNT, Store
+
+WRITE_COUNT = 1000
+"""Items of one command."""
+
+
+def hidden_items(store: Store) -> set[str]:
+    """Return all of them."""
+    with as_store_errors("answer"):
+        found: Any = store.client(HIDDEN).sscan_iter(HIDDEN, count=SCAN_COUNT)
+        return {item.decode() for item in found}
+
+
+def hidden_among(store: Store, items: Sequence[str]) -> set[str]:
+    """Return which of these items are hidden."""
+    if not items:
+        return set()
+    [flags] = store.run([("SMISMEMBER", HIDDEN, *items)])
+    return {item for item, flag in zip(items, flags, strict=True) if flag}
+
+
+def hide(store: Store, hidden: Sequence[str], shown: Sequence[str]) -> None:
+    """Put items into the set, and others out of it."""
+    for command, items in (("SADD", hidden), ("SREM", shown)):
+        cuts = range(0, len(items), WRITE_COUNT)
+        store.run([(command, HIDDEN, *items[n : n + WRITE_COUNT]) for n in cuts])
