@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from streamrec.commands import items, model, topics
+from streamrec.commands import items, lists, model, topics
 from streamrec.commands.audit import audit
 from streamrec.commands.bootstrap import bootstrap
 from streamrec.commands.demo import demo
@@ -56,6 +56,9 @@ app.add_typer(group, name="topics")
 group = typer.Typer(help="Tell the system of items.", no_args_is_help=True)
 group.command()(items.load)
 app.add_typer(group, name="items")
+group = typer.Typer(help="All users' lists.", no_args_is_help=True)
+group.command()(lists.export)
+app.add_typer(group, name="lists")
 group = typer.Typer(help="See and choose what orders the lists.", no_args_is_help=True)
 group.command("list")(model.list_)
 for each in (model.rollback, model.off, model.on):

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from streamrec import cli
 from streamrec.cli import app
 
-COMMANDS = [*(command.__name__ for command in cli.COMMANDS), "topics", "items"]
+COMMANDS = [*(command.__name__ for command in cli.COMMANDS), "topics", "items", "lists"]
 NO_REDIS = ("--redis", "redis://127.0.0.1:1/0")
 
 
@@ -30,7 +30,9 @@ def test_help_lists_every_command_and_the_exit_codes() -> None:
         assert word in result.output
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "topics create", "topics check", "items load"])
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, "topics create", "topics check", "items load", "lists export"]
+)
 def test_help_of_every_command(command: str) -> None:
     result = run(*command.split(), "--help")
     assert result.exit_code == 0 and "Usage" in result.output

@@ -1,0 +1,42 @@
+"""`streamrec lists export`: every user's list as rows of one file, for mails."""
+
+import time
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamrec.commands.options import say, settings_of
+from streamrec.commands.progress import with_progress
+
+BATCH = 2_000
+
+
+def export(
+    ctx: typer.Context,
+    out: Annotated[Path, typer.Option(metavar="FILE", help=".parquet, .jsonl or .csv.")],
+) -> None:
+    """Write the lists of all users to one file: a row for each item of a list."""
+    settings = settings_of(ctx)
+    from streamrec.files.writing import table_file
+    from streamrec.inspection.stored_lists import COLUMNS, rows_of, stored_lists, stored_titles
+    from streamrec.transport.hidden import hidden_items
+    from streamrec.transport.redis_store import Store
+
+    started = time.monotonic()
+    lists = rows = empty = 0
+    with closing(Store(settings.redis)) as store, table_file(out, COLUMNS) as write:
+        titles, hidden = stored_titles(store), hidden_items(store)
+        each = with_progress(stored_lists(store), None, "lists")
+        while some := list(islice(each, BATCH)):
+            found = [rows_of(one, titles, hidden) for one in some]
+            if together := [row for each in found for row in each]:
+                write(together)
+            lists, rows = lists + len(some), rows + len(together)
+            empty += sum(not each for each in found)
+    seconds = time.monotonic() - started
+    print(f"{lists:,} lists, {rows:,} rows, to {out} in {seconds:.1f} s")
+    if empty:
+        say(f"{empty:,} lists are empty: their users have no row.")
