@@ -1,4 +1,4 @@
-"""`streamrec serve`: lists over HTTP, for who has no Redis client."""
+"""`streamrec serve`: lists and events over HTTP, for who has no client of Redis and Kafka."""
 
 from importlib.util import find_spec
 
@@ -9,7 +9,7 @@ from streamrec.errors import ConfigurationError
 
 
 def serve(ctx: typer.Context) -> None:
-    """Answer HTTP requests with lists, until SIGTERM. Start as many as you like."""
+    """Answer HTTP requests with lists and take events, until SIGTERM. Start as many as you like."""
     settings = settings_of(ctx, logs=True)
     if not (find_spec("starlette") and find_spec("uvicorn")):
         raise ConfigurationError("serve needs an extra: pip install 'streamrec[serve]'")

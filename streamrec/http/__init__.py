@@ -1,1 +1,1 @@
-"""Lists over HTTP: reads Redis, keeps no state."""
+"""Lists and events over HTTP: reads Redis, writes Kafka, keeps no state."""

@@ -8,15 +8,25 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from streamrec.errors import StoreError, StreamrecError
+from streamrec.errors import LogError, MessageRefused, StoreError, StreamrecError
 
-RETRY_SECONDS = "2"
+RETRY = {"Retry-After": "2"}  # seconds
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+def problem(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, **more: object
+) -> Response:
     """Return the answer that says what went wrong and what to do."""
-    body = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    body = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
     return Response(msgspec.json.encode(body), status, headers, "application/problem+json")
+
+
+def not_acknowledged(**more: object) -> Response:
+    """Return the answer while Kafka does not take messages."""
+    text = "Kafka did not acknowledge it in time; it may have it or not: send it again, as it was"
+    if "ids" in more:
+        text = f"{text}, with these ids, and each event counts once"
+    return problem(503, text, RETRY, **more)
 
 
 def of_http(request: Request, error: Exception) -> Response:
@@ -26,15 +36,14 @@ def of_http(request: Request, error: Exception) -> Response:
 
 
 def of_streamrec(request: Request, error: Exception) -> Response:
-    """Return 503 while Redis is away, 500 for what waiting does not repair.
+    """Return 503 while Redis or Kafka is away, 500 for what waiting does not repair.
 
     The text of the error can name addresses and keys, so it goes to the log alone.
     """
     assert isinstance(error, StreamrecError)
     if isinstance(error, StoreError):
-        return problem(
-            503,
-            "Redis does not answer, or holds no state yet: try again",
-            {"Retry-After": RETRY_SECONDS},
-        )
-    return problem(500, "What Redis holds cannot be read: the log of `streamrec serve` says why")
+        return problem(503, "Redis does not answer, or holds no state yet: try again", RETRY)
+    if isinstance(error, LogError) and not isinstance(error, MessageRefused):
+        return not_acknowledged()
+    text = "Kafka refuses it" if isinstance(error, LogError) else "What Redis holds cannot be read"
+    return problem(500, f"{text}: the log of `streamrec serve` says why")

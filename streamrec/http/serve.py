@@ -8,6 +8,7 @@ import uvicorn
 from streamrec.errors import ConfigurationError, StreamrecError
 from streamrec.http.readers import Readers
 from streamrec.http.routes import application
+from streamrec.http.sender import Sender
 from streamrec.monitoring.health import serve_health
 from streamrec.monitoring.metrics import Metrics
 from streamrec.monitoring.starting import starting
@@ -22,9 +23,9 @@ def run(settings: Settings, stop: threading.Event) -> int:
     """Answer requests until `stop`; return the exit code."""
     starting(settings, "serve")
     door = listen(settings.serve)
-    readers = Readers(settings.redis)
+    readers, sender = Readers(settings.redis), Sender(settings)
     config = uvicorn.Config(
-        application(settings.serve, readers),
+        application(settings, readers, sender),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -46,6 +47,7 @@ def run(settings: Settings, stop: threading.Event) -> int:
     server.should_exit = True
     thread.join(GRACE_SECONDS + 2)
     health.close()
+    sender.close()
     readers.close()
     return code
 

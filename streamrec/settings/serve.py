@@ -4,17 +4,25 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from streamrec.settings.types import Name, Section
+from streamrec.settings.types import Name, Positive, Section, Size
 
 
 class ServeSettings(Section, frozen=True, kw_only=True):
-    """Lists over HTTP: the role `serve`, which needs the extra of that name."""
+    """Lists and events over HTTP: the role `serve`, which needs the extra of that name."""
 
     host: Name = "127.0.0.1"
     """Address to listen on; any but this machine's own needs read_tokens."""
     port: Annotated[int, Meta(ge=1, le=65_535)] = 8080
     """Port to listen on."""
-    read_tokens: tuple[str, ...] = ()
+    read_tokens: tuple[Name, ...] = ()
     """Bearer tokens that may read; none: everybody who can reach the port may."""
+    write_tokens: tuple[Name, ...] = ()
+    """Those that may send events and items; none: everybody may if there are no read_tokens too."""
     without_tokens: bool = False
     """Listen on other addresses without tokens, e.g. behind a proxy that asks for them."""
+    body_bytes: Size = 1_048_576
+    """Longest body of a request."""
+    events_per_request: Size = 1000
+    """Most events in one request."""
+    write_seconds: Positive = 5.0
+    """A request that Kafka has not acknowledged after this long is answered with 503."""

@@ -1,11 +1,13 @@
-"""Lists over HTTP, against a real Redis."""
+"""Lists over HTTP, against a real Redis; what is said of bodies, and while Kafka is away."""
 
+import asyncio
 import json
 import socket
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from servers import RedisServer
@@ -13,15 +15,19 @@ from servers import RedisServer
 pytest.importorskip("starlette")
 
 import httpx
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from streamrec.errors import ConfigurationError
+from streamrec.http.bodies import read_json
 from streamrec.http.readers import Readers
 from streamrec.http.routes import application
+from streamrec.http.sender import Sender
 from streamrec.http.serve import listen, run
 from streamrec.local.child import free_port
 from streamrec.settings.load import load
-from streamrec.settings.sections import RedisSettings
+from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
 from streamrec.settings.serve import ServeSettings
 from streamrec.transport.redis_store import Store
 
@@ -42,9 +48,26 @@ def redis_url() -> Iterator[str]:
     server.stop()
 
 
-def asking(url: str, **settings: object) -> TestClient:
-    readers = Readers(RedisSettings(url=url, timeout_seconds=0.5))
-    return TestClient(application(ServeSettings(**settings), readers))  # type: ignore[arg-type]
+@pytest.fixture
+def asking() -> Iterator[Callable[..., TestClient]]:
+    """Make clients of an application on a Redis; Kafka is where nobody listens."""
+    senders: list[Sender] = []
+
+    def make(url: str = "redis://127.0.0.1:1/0", brokers: str = "", **serve: Any) -> TestClient:
+        settings = Settings(
+            kafka=KafkaSettings(brokers=brokers or f"127.0.0.1:{free_port()}"),
+            redis=RedisSettings(url=url, timeout_seconds=0.5),
+            serve=ServeSettings(**{"write_seconds": 0.3, **serve}),
+        )
+        senders.append(Sender(settings))
+        return TestClient(application(settings, Readers(settings.redis), senders[-1]))
+
+    yield make
+    for sender in senders:
+        sender.close()
+
+
+Asking = Callable[..., TestClient]
 
 
 def refused(answer: httpx.Response, status: int) -> str:
@@ -53,7 +76,7 @@ def refused(answer: httpx.Response, status: int) -> str:
     return str(answer.json()["detail"])
 
 
-def test_lists(redis_url: str) -> None:
+def test_lists(asking: Asking, redis_url: str) -> None:
     client = asking(redis_url)
     own = client.get("/v1/users/%C3%BC%201/lists/home?n=2").json()
     assert (own["personal"], own["at"], len(own["items"])) == (True, 7, 2)
@@ -65,7 +88,7 @@ def test_lists(redis_url: str) -> None:
     assert popular["items"] == stranger["items"] and set(popular) == {"at", "model", "items"}
 
 
-def test_what_is_not_there_is_said(redis_url: str) -> None:
+def test_what_is_not_there_is_said(asking: Asking, redis_url: str) -> None:
     client = asking(redis_url)
     assert "home" in refused(client.get("/v1/users/u/lists/cart"), 404)
     refused(client.get("/v1/nothing"), 404)
@@ -76,7 +99,7 @@ def test_what_is_not_there_is_said(redis_url: str) -> None:
     refused(client.get("/v1/users/broken/lists/home"), 500)
 
 
-def test_etag(redis_url: str) -> None:
+def test_etag(asking: Asking, redis_url: str) -> None:
     client = asking(redis_url)
     etag = client.get("/v1/popular").headers["etag"]
     again = client.get("/v1/popular", headers={"If-None-Match": f'"other", W/{etag}'})
@@ -84,7 +107,7 @@ def test_etag(redis_url: str) -> None:
     assert client.get("/v1/popular?n=1", headers={"If-None-Match": '"x"'}).status_code == 200
 
 
-def test_tokens(redis_url: str) -> None:
+def test_tokens(asking: Asking, redis_url: str) -> None:
     client = asking(redis_url, read_tokens=("one", "two"))
     for wrong in ({}, {"Authorization": "Bearer three"}, {"Authorization": "Basic one"}):
         answer = client.get("/v1/popular", headers=wrong)
@@ -94,7 +117,86 @@ def test_tokens(redis_url: str) -> None:
     assert right.status_code == 200
 
 
-def test_redis_away_is_said_at_once() -> None:
+def test_rights(asking: Asking, redis_url: str) -> None:
+    def status(client: TestClient, token: str) -> tuple[int, int]:
+        """Return what reading and writing an empty array are answered with."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        written = client.post("/v1/events", json=[], headers=headers)
+        return client.get("/v1/popular", headers=headers).status_code, written.status_code
+
+    open_to_all = asking(redis_url)
+    assert status(open_to_all, "") == status(open_to_all, "any") == (200, 400)
+    readers = asking(redis_url, read_tokens=("r",))
+    assert status(readers, "r") == (200, 403) and status(readers, "") == (401, 401)
+    writers = asking(redis_url, write_tokens=("w",))
+    assert status(writers, "") == (200, 401) and status(writers, "w") == (200, 400)
+    both = asking(redis_url, read_tokens=("r", "rw"), write_tokens=("w", "rw"))
+    assert status(both, "r") == (200, 403)
+    assert status(both, "w") == (403, 400)
+    assert status(both, "rw") == (200, 400)
+    assert status(both, "x") == status(both, "") == (401, 401)
+
+
+CLICK = {"user": "u1", "item": "i1", "type": "click"}
+
+
+def test_bodies_that_are_no_events(asking: Asking) -> None:
+    client = asking(body_bytes=2000, events_per_request=3)
+    refused(client.post("/v1/events", content=b"[]", headers={"Content-Type": "text/plain"}), 415)
+    for wrong in (b"[", b"[]", b"[1 2]"):
+        kind = {"Content-Type": "application/json; charset=utf-8"}
+        refused(client.post("/v1/events", content=wrong, headers=kind), 400)
+    assert "events_per_request" in refused(client.post("/v1/events", json=[CLICK] * 4), 413)
+    long = client.post("/v1/events", json=[{**CLICK, "more": "x" * 2000}])
+    assert "body_bytes" in refused(long, 413) and long.headers["connection"] == "close"
+    none = client.post("/v1/events", json=[{"user": "u"}, {**CLICK, "type": "x"}])
+    refused(none, 422)
+    assert [(each["index"], each["reason"]) for each in none.json()["refused"]] == [
+        (0, "schema"),
+        (1, "unknown_type"),
+    ]
+    assert refused(client.post("/v1/events", json=5), 422)
+
+
+def test_items_that_are_none(asking: Asking) -> None:
+    client = asking()
+    assert client.put("/v1/items/i1", json={"item": "i2"}).json()["reason"] == "bad_id"
+    assert client.put("/v1/items/i1", json={"title": 5}).json()["reason"] == "schema"
+    assert client.put("/v1/items/i1", json=[]).json()["reason"] == "malformed"
+    refused(client.put("/v1/items/%7B", json={}), 422)
+
+
+def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    async def never() -> Any:
+        await asyncio.sleep(60)
+
+    async def gone() -> Any:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "headers": [(b"content-type", b"application/json")]}
+    for receive, status in ((never, 408), (gone, 400)):
+        with pytest.raises(HTTPException) as error:
+            asyncio.run(read_json(Request(scope, receive), 100, seconds=0.05))
+        assert error.value.status_code == status
+
+
+def test_kafka_away_is_said_in_time(asking: Asking) -> None:
+    """Whether nobody listens or nobody answers; what can be sent again has the ids for it."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for brokers in ("", f"127.0.0.1:{silent.getsockname()[1]}"):
+            client = asking(brokers=brokers)
+            began = time.monotonic()
+            answer = client.post("/v1/events", json=[CLICK, {**CLICK, "id": "mine"}, {}])
+            refused(answer, 503)
+            assert answer.headers["retry-after"]
+            [made, given, none] = answer.json()["ids"]
+            assert made and (given, none) == ("mine", None)
+            assert [each["index"] for each in answer.json()["refused"]] == [2]
+            refused(client.put("/v1/items/i1", json={"title": "One"}), 503)
+            assert time.monotonic() - began < 5
+
+
+def test_redis_away_is_said_at_once(asking: Asking) -> None:
     client = asking(f"redis://127.0.0.1:{free_port()}/0")
     began = time.monotonic()
     answer = client.get("/v1/popular")
@@ -102,7 +204,7 @@ def test_redis_away_is_said_at_once() -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_redis_that_never_replies_is_not_waited_for() -> None:
+def test_a_redis_that_never_replies_is_not_waited_for(asking: Asking) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         answer = asking(f"redis://127.0.0.1:{silent.getsockname()[1]}/0").get("/v1/popular")
     refused(answer, 503)

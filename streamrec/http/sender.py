@@ -1,0 +1,117 @@
+"""Sends what requests bring to Kafka: one thread, one wait for many requests."""
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+from streamrec.errors import DeliveryFailed, MessageRefused
+from streamrec.settings.sections import Settings
+from streamrec.transport.kafka_log import Log
+from streamrec.transport.open_kafka import open_kafka
+
+MOST_WAITING_BYTES = 64 * 1024 * 1024
+"""Of messages, while Kafka does not take them; what would be more is refused at once."""
+MOST_AT_ONCE = 10_000
+CLOSE_SECONDS = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+class Batch(NamedTuple):
+    """The messages of one request, as (key, value); `done` when Kafka has acknowledged all."""
+
+    topic: str
+    messages: Sequence[tuple[bytes, bytes]]
+    done: "Future[None]"
+
+    def size(self) -> int:
+        """Return the bytes of the messages."""
+        return sum(len(key) + len(value) for key, value in self.messages)
+
+
+class Sender:
+    """Produces the messages of all requests that wait, then waits once for Kafka.
+
+    A request that has stopped waiting before its turn is left out.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._seconds = settings.serve.write_seconds
+        self._log = open_kafka(settings.kafka)  # connects in the thread, at the first message
+        self._queue: SimpleQueue[Batch | None] = SimpleQueue()
+        self._waiting_bytes = 0
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+        self._thread.start()
+
+    def send(self, topic: str, messages: Sequence[tuple[bytes, bytes]]) -> "Future[None]":
+        """Queue messages; the future has DeliveryFailed or MessageRefused where that went wrong."""
+        batch = Batch(topic, messages, Future())
+        with self._lock:
+            if self._waiting_bytes + batch.size() > MOST_WAITING_BYTES:
+                raise DeliveryFailed("too many messages wait for Kafka already")
+            self._waiting_bytes += batch.size()
+        self._queue.put(batch)
+        return batch.done
+
+    def close(self) -> None:
+        """Send what waits, and disconnect."""
+        self._queue.put(None)
+        self._thread.join(CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        for batches in self._turns():
+            wanted = [each for each in batches if each.done.set_running_or_notify_cancel()]
+            self._deliver(wanted)
+            with self._lock:
+                self._waiting_bytes -= sum(each.size() for each in batches)
+        self._log.close()
+
+    def _turns(self) -> Iterator[list[Batch]]:
+        """Yield all that waits, until the queue is closed."""
+        while True:
+            batches, messages = list[Batch](), 0
+            try:
+                while messages < MOST_AT_ONCE:
+                    batch = self._queue.get(block=not batches)
+                    if batch is None:
+                        yield batches
+                        return
+                    batches.append(batch)
+                    messages += len(batch.messages)
+            except Empty:
+                pass
+            yield batches
+
+    def _deliver(self, batches: Sequence[Batch]) -> None:
+        try:
+            produce(self._log, batches, self._seconds)
+        except MessageRefused as error:
+            if len(batches) > 1:  # one of them spoils the others: each alone
+                for each in batches:
+                    self._deliver([each])
+                return
+            _fail(batches, error)
+        except Exception as error:  # a thread that ended would leave all later requests waiting
+            _fail(batches, error)
+        else:
+            for each in batches:
+                each.done.set_result(None)
+
+
+def produce(log: Log, batches: Sequence[Batch], seconds: float) -> None:
+    """Send messages and wait until Kafka has acknowledged all; raises LogError."""
+    for batch in batches:
+        for key, value in batch.messages:
+            log.produce(batch.topic, value, key=key)
+    if batches:
+        log.flush(seconds)
+
+
+def _fail(batches: Sequence[Batch], error: Exception) -> None:
+    logger.warning("not sent", extra={"requests": len(batches), "cause": str(error)})
+    for each in batches:
+        each.done.set_exception(error)

@@ -1,0 +1,88 @@
+"""The requests that write to Kafka: events and items."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from streamrec.errors import DeliveryFailed
+from streamrec.events.event import Rejected, decode_item
+from streamrec.http.bodies import read_json
+from streamrec.http.checked_events import Checked, EventsCheck, split
+from streamrec.http.problems import not_acknowledged, problem
+from streamrec.http.sender import Sender
+from streamrec.settings.sections import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Writing:
+    """Checks what comes as the learners will, and answers when Kafka has it."""
+
+    def __init__(self, settings: Settings, sender: Sender) -> None:
+        self._settings, self._sender = settings, sender
+        self._events = EventsCheck(settings.events)
+
+    async def events(self, request: Request) -> Response:
+        """Send one event, or an array of them."""
+        most = self._settings.serve.events_per_request
+        try:
+            events = split(await self._body(request))
+        except msgspec.DecodeError as error:
+            raise HTTPException(400, f"The body is no array of events: {error}") from None
+        if not events:
+            raise HTTPException(400, "There is no event in the body")
+        if len(events) > most:
+            text = f"{len(events)} events; the limit is {most} (serve.events_per_request)"
+            raise HTTPException(413, text)
+        checked = self._events.check(events, time.time_ns() // 1_000_000)
+        if not checked.messages:
+            return problem(422, "No event is one that can be learnt", refused=checked.refused)
+        try:
+            await self._send(self._settings.kafka.events_topic, checked.messages)
+        except DeliveryFailed:
+            return not_acknowledged(ids=checked.ids, refused=checked.refused)
+        return _accepted(_told(checked))
+
+    async def item(self, request: Request) -> Response:
+        """Send the metadata of one item."""
+        name, body = request.path_params["item"], await self._body(request)
+        found = decode_item(name.encode(), body)
+        if isinstance(found, Rejected):
+            return problem(422, found.detail, reason=found.reason)
+        if found.item != name:
+            return problem(422, "`item` in the body is not the item in the path", reason="bad_id")
+        try:
+            await self._send(self._settings.kafka.items_topic, [(name.encode(), body)])
+        except DeliveryFailed:
+            return not_acknowledged()
+        return _accepted({"item": name})
+
+    async def _body(self, request: Request) -> bytes:
+        return await read_json(request, self._settings.serve.body_bytes)
+
+    async def _send(self, topic: str, messages: Sequence[tuple[bytes, bytes]]) -> None:
+        """Return when Kafka has acknowledged all; raises DeliveryFailed after write_seconds."""
+        seconds = self._settings.serve.write_seconds
+        sent = asyncio.wrap_future(self._sender.send(topic, messages))
+        try:
+            await asyncio.wait_for(sent, seconds)
+        except TimeoutError:
+            raise DeliveryFailed(f"Kafka did not acknowledge within {seconds:g} s") from None
+
+
+def _told(checked: Checked) -> dict[str, object]:
+    return {
+        "accepted": len(checked.messages),
+        "ids": checked.ids,
+        "refused": checked.refused,
+    }
+
+
+def _accepted(found: object) -> Response:
+    return Response(msgspec.json.encode(found), 202, media_type="application/json")

@@ -1,0 +1,124 @@
+"""Events and items over HTTP, into a real Kafka, by both clients."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+from servers import KafkaServer
+
+from streamrec.settings.sections import EventSettings, KafkaSettings, Settings
+from streamrec.settings.serve import ServeSettings
+from streamrec.transport.topics import admin_client
+
+pytest.importorskip("starlette")
+
+from starlette.testclient import TestClient
+
+from streamrec.http.readers import Readers
+from streamrec.http.routes import application
+from streamrec.http.sender import Sender
+
+CLICK = {"user": "u1", "item": "i1", "type": "click"}
+
+
+@pytest.fixture
+def settings(topics: KafkaSettings, client: str) -> Settings:
+    kafka = msgspec.structs.replace(topics, client=client)
+    events = EventSettings(max_bytes=3_000_000)
+    serve = ServeSettings(write_seconds=20, body_bytes=4_000_000)
+    return Settings(kafka=kafka, events=events, serve=serve)
+
+
+@pytest.fixture
+def http(settings: Settings) -> Iterator[TestClient]:
+    sender = Sender(settings)
+    yield TestClient(application(settings, Readers(settings.redis), sender))
+    sender.close()
+
+
+def in_kafka(settings: Settings, topic: str) -> list[tuple[bytes, dict[str, Any]]]:
+    """Return key and content of all that a topic has, partition by partition."""
+    with KafkaConsumer(bootstrap_servers=settings.kafka.brokers) as consumer:
+        places = [TopicPartition(topic, n) for n in range(4)]
+        consumer.assign(places)
+        ends = consumer.end_offsets(places)
+        consumer.seek_to_beginning()
+        found: list[tuple[bytes, dict[str, Any]]] = []
+        while any(consumer.position(p) < ends[p] for p in places):
+            for messages in consumer.poll(1000).values():
+                found += [(m.key, msgspec.json.decode(m.value)) for m in messages]
+        return found
+
+
+def test_what_was_acknowledged_is_in_kafka(http: TestClient, settings: Settings) -> None:
+    answer = http.post("/v1/events", json=[CLICK, {"user": 1}, {**CLICK, "user": 7, "id": "mine"}])
+    assert answer.status_code == 202
+    told = answer.json()
+    assert told["accepted"] == 2
+    assert told["refused"] == [{"index": 1, "reason": "schema", "detail": "item is missing"}]
+    [made, none, mine] = told["ids"]
+    assert (none, mine) == (None, "mine")
+    assert http.post("/v1/events", json={**CLICK, "id": "one"}).json()["accepted"] == 1
+    found = in_kafka(settings, settings.kafka.events_topic)
+    keys = {event["id"]: key for key, event in found}
+    assert keys == {made: b"u1", "mine": b"7", "one": b"u1"} and len(found) == 3
+
+    item = {"title": "Tee", "categories": ["tea"]}
+    answer = http.put("/v1/items/i%20%C3%BC", json=item)
+    assert (answer.status_code, answer.json()) == (202, {"item": "i ü"})
+    assert in_kafka(settings, settings.kafka.items_topic) == [("i ü".encode(), item)]
+
+
+def test_many_requests_at_once_share_a_wait(http: TestClient, settings: Settings) -> None:
+    def post(number: int) -> int:
+        event = {**CLICK, "user": f"u{number}", "id": f"e{number}"}
+        return http.post("/v1/events", json=event).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(post, range(100))) == {202}
+    found = in_kafka(settings, settings.kafka.events_topic)
+    assert {event["id"] for _, event in found} == {f"e{n}" for n in range(100)}
+    assert len(found) == 100
+
+
+def test_what_kafka_refuses_spoils_no_other_request(settings: Settings) -> None:
+    sender = Sender(settings)
+    topic = settings.kafka.events_topic
+    large = b'{"x": "%s"}' % (b"x" * 20_000_000)
+    sent = [sender.send(topic, [(b"k", v)]) for v in (b"{}", large, b"{}", b"{}")]
+    failed = [future.exception(60) for future in sent]
+    sender.close()
+    assert [type(error).__name__ for error in failed] == [
+        "NoneType",
+        "MessageRefused",
+        "NoneType",
+        "NoneType",
+    ]
+
+
+def test_a_broker_that_comes_back_is_used_again(
+    http: TestClient, settings: Settings, kafka: KafkaServer
+) -> None:
+    if not (kafka.can_restart and kafka.keeps_topics):
+        pytest.skip("this broker cannot be restarted")
+    assert http.post("/v1/events", json={**CLICK, "id": "before"}).status_code == 202
+    kafka.stop()
+    try:
+        began = time.monotonic()
+        answer = http.post("/v1/events", json={**CLICK, "id": "while"})
+        assert answer.status_code == 503 and answer.headers["retry-after"]
+        assert answer.json()["ids"] == ["while"]
+        assert time.monotonic() - began < settings.serve.write_seconds + 2
+    finally:
+        kafka.start()
+    with admin_client(settings.kafka):
+        pass  # it answers
+    deadline = time.monotonic() + 60
+    while http.post("/v1/events", json={**CLICK, "id": "after"}).status_code != 202:
+        assert time.monotonic() < deadline
+    ids = [event["id"] for _, event in in_kafka(settings, settings.kafka.events_topic)]
+    assert "before" in ids and "after" in ids

@@ -1,0 +1,69 @@
+"""What becomes of the events in a request; and that what is sent is what was checked."""
+
+import json
+from itertools import count
+from typing import Any
+
+import msgspec
+import pytest
+
+from streamrec.events.event import Event, EventDecoder
+from streamrec.http.checked_events import EventsCheck, Refused, split
+from streamrec.settings.mappings import FieldMapping
+from streamrec.settings.sections import EventSettings
+
+NOW = 1_732_300_000_000
+CLICK = {"user": "u1", "item": "i9", "type": "click"}
+
+
+def check(*events: Any, **settings: Any) -> Any:
+    numbers = count(1)
+    checks = EventsCheck(EventSettings(**settings), lambda: f"made{next(numbers)}")
+    raws = [e if isinstance(e, bytes) else json.dumps(e).encode() for e in events]
+    return checks.check(raws, NOW)
+
+
+def test_an_event_without_an_id_gets_one_and_its_user_is_the_key() -> None:
+    found = check(CLICK, {**CLICK, "user": "ü", "id": "mine"}, {**CLICK, "id": None}, {"user": 7})
+    assert found.ids == ["made1", "mine", "made2", None]
+    assert [key for key, _ in found.messages] == [b"u1", "ü".encode(), b"u1"]
+    decoder = EventDecoder(EventSettings())
+    for event_id, (_, value) in zip(["made1", "mine", "made2"], found.messages, strict=True):
+        event = decoder.decode(value, NOW)
+        assert isinstance(event, Event) and event.id == event_id
+    assert found.refused == [Refused(3, "schema", "item is missing")]
+
+
+def test_the_id_may_not_break_the_limits_of_an_event() -> None:
+    short = json.dumps(CLICK).encode()
+    found = check(short, {**CLICK, "id": "x"}, max_bytes=len(short))
+    assert [each.reason for each in found.refused] == ["too_large", "too_large"]
+    full = CLICK | {f"more{n}": n for n in range(61)}
+    assert check(full).refused[0].reason == "limits"
+    assert not check(full | {"id": "x"}, max_bytes=10_000).messages
+    del full["more0"]
+    assert check(full).ids == ["made1"]
+
+
+def test_events_of_another_shape_are_left_as_they_are() -> None:
+    event = b'{"who": {"id": 5}, "item": "i1", "type": "click"}'
+    found = check(event, CLICK, mapping=FieldMapping(user="who.id"))
+    assert found.messages == [(b"5", event)] and found.ids == [None, None]
+    assert found.refused[0].index == 1
+
+
+def test_what_the_learners_refuse_is_refused() -> None:
+    wrong = ({**CLICK, "type": "stare"}, {**CLICK, "ts": NOW * 2}, {**CLICK, "user": "~popular"})
+    found = check(*wrong, b"{", b"5", b'{"user": "\xff"}', b"")
+    reasons = [each.reason for each in found.refused]
+    assert reasons == ["unknown_type", "future", "bad_id", *["malformed"] * 4]
+    assert [each.index for each in found.refused] == list(range(7)) and not found.messages
+
+
+def test_a_body_is_one_event_or_an_array() -> None:
+    assert split(b' {"a": 1}\n') == [b'{"a": 1}']
+    assert split(b' [{"a": [1]} , 5,"x"]') == [b'{"a": [1]}', b"5", b'"x"']
+    assert split(b"[]") == []
+    for wrong in (b"[", b"[1] x", b"[" * 100_000, b'[{"a" 1}]', b"[1 2]"):
+        with pytest.raises(msgspec.DecodeError):
+            split(wrong)
