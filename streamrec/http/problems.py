@@ -47,3 +47,8 @@ def of_streamrec(request: Request, error: Exception) -> Response:
         return not_acknowledged()
     text = "Kafka refuses it" if isinstance(error, LogError) else "What Redis holds cannot be read"
     return problem(500, f"{text}: the log of `streamrec serve` says why")
+
+
+def of_anything(request: Request, error: Exception) -> Response:
+    """Return 500 for a fault in this program; the server logs where it is."""
+    return problem(500, "A fault in `streamrec serve`: its log says where")

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from streamrec.http.readers import Readers
+from streamrec.monitoring.http_metrics import HttpMetrics
 from streamrec.transport.redis_keys import POPULAR
 
 PLACES = ("home",)
@@ -17,8 +18,8 @@ MOST = 1000
 class Reading:
     """Answers from what Redis holds; its functions wait, and run in threads."""
 
-    def __init__(self, readers: Readers) -> None:
-        self._readers = readers
+    def __init__(self, readers: Readers, metrics: HttpMetrics) -> None:
+        self._readers, self._metrics = readers, metrics
 
     def list(self, request: Request) -> Response:
         """Answer with the list of a user for a place."""
@@ -27,6 +28,8 @@ class Reading:
             raise HTTPException(404, f"There is no place of that name. Places: {', '.join(PLACES)}")
         with self._readers.one() as client:
             found = client.recommend(request.path_params["user"])
+        whose = "own" if found.personal else "popular" if found.items else "none"
+        self._metrics.lists.labels(whose).inc()
         found.items = found.items[:number]
         return _answer(request, found)
 

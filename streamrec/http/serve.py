@@ -24,8 +24,10 @@ def run(settings: Settings, stop: threading.Event) -> int:
     starting(settings, "serve")
     door = listen(settings.serve)
     readers, sender = Readers(settings.redis), Sender(settings)
+    metrics = Metrics(role="serve")
+    metrics.begin(settings, ())
     config = uvicorn.Config(
-        application(settings, readers, sender),
+        application(settings, readers, sender, metrics),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -36,7 +38,7 @@ def run(settings: Settings, stop: threading.Event) -> int:
     thread = threading.Thread(target=server.run, args=([door],), name="http", daemon=True)
     health = serve_health(
         settings.metrics,
-        Metrics(role="serve"),
+        metrics,
         live=lambda: [] if thread.is_alive() else ["the HTTP server has ended"],
         ready=lambda: _reasons(readers),
     )

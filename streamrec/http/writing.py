@@ -16,6 +16,7 @@ from streamrec.http.bodies import read_json
 from streamrec.http.checked_events import Checked, EventsCheck, split
 from streamrec.http.problems import not_acknowledged, problem
 from streamrec.http.sender import Sender
+from streamrec.monitoring.http_metrics import HttpMetrics
 from streamrec.settings.sections import Settings
 
 logger = logging.getLogger(__name__)
@@ -24,8 +25,8 @@ logger = logging.getLogger(__name__)
 class Writing:
     """Checks what comes as the learners will, and answers when Kafka has it."""
 
-    def __init__(self, settings: Settings, sender: Sender) -> None:
-        self._settings, self._sender = settings, sender
+    def __init__(self, settings: Settings, sender: Sender, metrics: HttpMetrics) -> None:
+        self._settings, self._sender, self._metrics = settings, sender, metrics
         self._events = EventsCheck(settings.events)
 
     async def events(self, request: Request) -> Response:
@@ -41,12 +42,15 @@ class Writing:
             text = f"{len(events)} events; the limit is {most} (serve.events_per_request)"
             raise HTTPException(413, text)
         checked = self._events.check(events, time.time_ns() // 1_000_000)
+        self._count("refused", len(checked.refused))
         if not checked.messages:
             return problem(422, "No event is one that can be learnt", refused=checked.refused)
         try:
             await self._send(self._settings.kafka.events_topic, checked.messages)
         except DeliveryFailed:
+            self._count("unacknowledged", len(checked.messages))
             return not_acknowledged(ids=checked.ids, refused=checked.refused)
+        self._count("accepted", len(checked.messages))
         return _accepted(_told(checked))
 
     async def item(self, request: Request) -> Response:
@@ -62,6 +66,9 @@ class Writing:
         except DeliveryFailed:
             return not_acknowledged()
         return _accepted({"item": name})
+
+    def _count(self, result: str, events: int) -> None:
+        self._metrics.events.labels(result).inc(events)
 
     async def _body(self, request: Request) -> bytes:
         return await read_json(request, self._settings.serve.body_bytes)

@@ -13,6 +13,7 @@ from prometheus_client.process_collector import ProcessCollector
 from streamrec import __version__
 from streamrec.events.event import Reason
 from streamrec.monitoring.families import Families
+from streamrec.monitoring.http_metrics import HttpMetrics
 from streamrec.monitoring.neural_metrics import NeuralMetrics
 from streamrec.monitoring.stop_reasons import stop_reasons
 from streamrec.settings.sections import Settings
@@ -52,7 +53,7 @@ class Metrics:
         self._make_texts(families.of("learn"))
         self._make_quality(families)
         self._make_serving(families.of("score"))
-        self.neural = NeuralMetrics(families)
+        self.neural, self.http = NeuralMetrics(families), HttpMetrics(families)
 
     def begin(self, settings: Settings, sources: Sequence[str]) -> None:
         """Name the process, and start what the settings have names for at 0."""
@@ -146,7 +147,7 @@ class Metrics:
             "keys_looked_at", "Events of a sample whose Kafka key was compared with their user."
         )
         self.keys_foreign = of.counter(
-            "keys_foreign", "Of those, events whose key is not their user; should be 0."
+            "keys_foreign", "Of those, whose key is another; should be 0."
         )
 
     def _make_delivery(self, of: Families) -> None:

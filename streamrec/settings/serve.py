@@ -26,3 +26,5 @@ class ServeSettings(Section, frozen=True, kw_only=True):
     """Most events in one request."""
     write_seconds: Positive = 5.0
     """A request that Kafka has not acknowledged after this long is answered with 503."""
+    access_log: bool = False
+    """A line of the log for each request; it names the path's pattern, and no user."""

@@ -10,6 +10,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from servers import KafkaServer
 
+from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.sections import EventSettings, KafkaSettings, Settings
 from streamrec.settings.serve import ServeSettings
 from streamrec.transport.topics import admin_client
@@ -36,7 +37,7 @@ def settings(topics: KafkaSettings, client: str) -> Settings:
 @pytest.fixture
 def http(settings: Settings) -> Iterator[TestClient]:
     sender = Sender(settings)
-    yield TestClient(application(settings, Readers(settings.redis), sender))
+    yield TestClient(application(settings, Readers(settings.redis), sender, Metrics()))
     sender.close()
 
 

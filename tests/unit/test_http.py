@@ -26,6 +26,7 @@ from streamrec.http.routes import application
 from streamrec.http.sender import Sender
 from streamrec.http.serve import listen, run
 from streamrec.local.child import free_port
+from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.load import load
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
 from streamrec.settings.serve import ServeSettings
@@ -53,14 +54,20 @@ def asking() -> Iterator[Callable[..., TestClient]]:
     """Make clients of an application on a Redis; Kafka is where nobody listens."""
     senders: list[Sender] = []
 
-    def make(url: str = "redis://127.0.0.1:1/0", brokers: str = "", **serve: Any) -> TestClient:
+    def make(
+        url: str = "redis://127.0.0.1:1/0",
+        brokers: str = "",
+        metrics: Metrics | None = None,
+        **serve: Any,
+    ) -> TestClient:
         settings = Settings(
             kafka=KafkaSettings(brokers=brokers or f"127.0.0.1:{free_port()}"),
             redis=RedisSettings(url=url, timeout_seconds=0.5),
             serve=ServeSettings(**{"write_seconds": 0.3, **serve}),
         )
         senders.append(Sender(settings))
-        return TestClient(application(settings, Readers(settings.redis), senders[-1]))
+        parts = Readers(settings.redis), senders[-1], metrics or Metrics()
+        return TestClient(application(settings, *parts), raise_server_exceptions=False)
 
     yield make
     for sender in senders:
@@ -135,6 +142,65 @@ def test_rights(asking: Asking, redis_url: str) -> None:
     assert status(both, "w") == (403, 400)
     assert status(both, "rw") == (200, 400)
     assert status(both, "x") == status(both, "") == (401, 401)
+
+
+def counted(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
+    """Return the values of a metric that are not 0, by the values of their labels."""
+    found = (s for family in metrics.registry.collect() for s in family.samples)
+    named = [s for s in found if s.name == f"streamrec_http_{name}" and s.value]
+    return {tuple(s.labels[label] for label in sorted(s.labels)): s.value for s in named}
+
+
+def test_every_request_is_counted_by_its_pattern(asking: Asking, redis_url: str) -> None:
+    metrics = Metrics(role="serve")
+    client = asking(redis_url, metrics=metrics)
+    zero = metrics.registry.get_sample_value
+    labels = {"route": "/v1/popular", "method": "GET", "status": "5xx"}
+    assert zero("streamrec_http_requests_total", labels) == 0
+    etag = client.get("/v1/popular").headers["etag"]
+    client.get("/v1/popular", headers={"If-None-Match": etag})
+    for user in ("%C3%BC%201", "nobody", "broken"):
+        client.get(f"/v1/users/{user}/lists/home")
+    client.request("BREW", "/v1/popular")
+    client.get("/nothing")
+    client.post("/v1/events", json=[CLICK, {}])
+    home = "/v1/users/{user}/lists/{place}"
+    assert counted(metrics, "requests_total") == {  # method, route, status
+        ("GET", "/v1/popular", "2xx"): 1,
+        ("GET", "/v1/popular", "3xx"): 1,
+        ("GET", home, "2xx"): 2,
+        ("GET", home, "5xx"): 1,
+        ("other", "/v1/popular", "4xx"): 1,
+        ("GET", "other", "4xx"): 1,
+        ("POST", "/v1/events", "5xx"): 1,
+    }
+    assert counted(metrics, "request_seconds_count")[(home,)] == 3
+    assert counted(metrics, "lists_total") == {("own",): 1, ("popular",): 1}
+    assert counted(metrics, "events_total") == {("refused",): 1, ("unacknowledged",): 1}
+
+
+def test_the_access_log_names_no_user(
+    asking: Asking, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "streamrec.http")
+    asking(redis_url).get("/v1/popular")
+    assert not caplog.records
+    asking(redis_url, access_log=True).get("/v1/users/somebody/lists/home")
+    [line] = [vars(record) for record in caplog.records]
+    assert (line["message"], line["levelname"]) == ("request", "INFO")
+    assert line["route"] == "/v1/users/{user}/lists/{place}"
+    assert (line["method"], line["status"]) == ("GET", 200) and line["bytes"] > 20
+    assert "somebody" not in str(line)
+
+
+def test_a_fault_is_a_problem_too(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: object, user: str) -> None:
+        raise ZeroDivisionError
+
+    metrics = Metrics()
+    monkeypatch.setattr("streamrec.client.Client.recommend", broken)
+    assert "log" in refused(asking(metrics=metrics).get("/v1/popular"), 500)
+    assert counted(metrics, "requests_total") == {("GET", "/v1/popular", "5xx"): 1}
 
 
 CLICK = {"user": "u1", "item": "i1", "type": "click"}
