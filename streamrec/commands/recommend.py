@@ -48,17 +48,15 @@ def _filtered(settings: "Settings", user: str, filters: Sequence[str]) -> "Recom
     from streamrec.client import Recommendations, Recommended
     from streamrec.expressions.filters import make_rules
     from streamrec.expressions.syntax import ExpressionError
-    from streamrec.inspection.lists_now import list_now
+    from streamrec.inspection.lists_now import StateReader, list_of
     from streamrec.transport.redis_store import Store
 
     try:
         make_rules(filters, {})
     except ExpressionError as error:
         raise ConfigurationError(f"--filter: {error}") from None
-    replace, lists = msgspec.structs.replace, settings.lists
-    settings = replace(settings, lists=replace(lists, filters=(*lists.filters, *filters)))
     with closing(Store(settings.redis)) as store:
-        items, personal = list_now(settings, store, user)
+        items, personal = list_of(StateReader(settings, store).now(user, filters))
     listed = [Recommended(i.item, i.score, i.source, i.because) for i in items]
     return Recommendations(user, time.time_ns() // 1_000_000, items=listed, personal=personal)
 

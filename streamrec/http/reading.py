@@ -1,65 +1,96 @@
 """The requests that read Redis."""
 
 import hashlib
+import time
+from typing import TYPE_CHECKING
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from streamrec.client import Recommendations, Recommended, Similar
+from streamrec.http.made_now import MadeNow
+from streamrec.http.parameters import check_names, filters, number
 from streamrec.http.readers import Readers
 from streamrec.monitoring.http_metrics import HttpMetrics
 from streamrec.transport.redis_keys import POPULAR
 
+if TYPE_CHECKING:
+    from streamrec.inspection.answers import Answer
+    from streamrec.inspection.lists_now import StateReader
+
 PLACES = ("home",)
-MOST = 1000
+SIMILAR = 10
+"""Similar items, if it is not said how many."""
 
 
 class Reading:
-    """Answers from what Redis holds; its functions wait, and run in threads."""
+    """Answers from what Redis holds."""
 
-    def __init__(self, readers: Readers, metrics: HttpMetrics) -> None:
-        self._readers, self._metrics = readers, metrics
+    def __init__(self, readers: Readers, made_now: MadeNow, metrics: HttpMetrics) -> None:
+        self._readers, self._made_now, self._metrics = readers, made_now, metrics
 
-    def list(self, request: Request) -> Response:
-        """Answer with the list of a user for a place."""
-        number, place = _number(request), request.path_params["place"]
+    async def home(self, request: Request) -> Response:
+        """Answer with the list of a user for a place: as it is, or made now under filters."""
+        check_names(request, ("n", "filter"))
+        n, expressions = number(request), filters(request)
+        place, user = request.path_params["place"], request.path_params["user"]
         if place not in PLACES:
             raise HTTPException(404, f"There is no place of that name. Places: {', '.join(PLACES)}")
-        with self._readers.one() as client:
-            found = client.recommend(request.path_params["user"])
+        if expressions:
+            found = await self._made_now.ask(lambda state: filtered(state, user, expressions))
+        else:
+            found = await run_in_threadpool(self._recommend, user)
         whose = "own" if found.personal else "popular" if found.items else "none"
         self._metrics.lists.labels(whose).inc()
-        found.items = found.items[:number]
+        found.items = found.items[:n]
         return _answer(request, found)
 
-    def popular(self, request: Request) -> Response:
+    async def popular(self, request: Request) -> Response:
         """Answer with the list for strangers."""
-        number = _number(request)
-        with self._readers.one() as client:
-            found = client.recommend(POPULAR)
-        fields = {"at": found.at, "model": found.model, "items": found.items[:number]}
-        return _answer(request, fields)
+        check_names(request, ("n",))
+        n = number(request)
+        found = await run_in_threadpool(self._recommend, POPULAR)
+        return _answer(request, {"at": found.at, "model": found.model, "items": found.items[:n]})
 
-    def similar(self, request: Request) -> Response:
+    async def similar(self, request: Request) -> Response:
         """Answer with the items most often taken after an item."""
-        number, item = _number(request), request.path_params["item"]
-        with self._readers.one() as client:
-            found = client.similar(item) if number is None else client.similar(item, number)
+        check_names(request, ("n",))
+        n, item = number(request) or SIMILAR, request.path_params["item"]
+        found = await run_in_threadpool(self._similar, item, n)
         return _answer(request, {"item": item, "items": found})
 
+    async def explain(self, request: Request) -> Response:
+        """Answer why an item is, or is not, in a list made now."""
+        check_names(request, ())
+        user, item = request.path_params["user"], request.path_params["item"]
+        return _answer(request, await self._made_now.ask(lambda state: why(state, user, item)))
 
-def _number(request: Request) -> int | None:
-    """Return `n`; a misspelt parameter is refused, so that nobody believes it did something."""
-    unknown = sorted(set(request.query_params) - {"n"})
-    if unknown:
-        raise HTTPException(400, f"Unknown parameter {unknown[0]!r}. Parameters: n")
-    text = request.query_params.get("n")
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MOST):
-        raise HTTPException(400, f"n must be a whole number from 1 to {MOST}")
-    return int(text)
+    def _recommend(self, user: str) -> Recommendations:
+        with self._readers.one() as client:
+            return client.recommend(user)
+
+    def _similar(self, item: str, n: int) -> list[Similar]:
+        with self._readers.one() as client:
+            return client.similar(item, n)
+
+
+def filtered(state: "StateReader", user: str, expressions: list[str]) -> Recommendations:
+    """Return a list made now."""
+    from streamrec.inspection.lists_now import list_of
+
+    items, personal = list_of(state.now(user, expressions))
+    listed = [Recommended(i.item, i.score, i.source, i.because) for i in items]
+    return Recommendations(user, time.time_ns() // 1_000_000, items=listed, personal=personal)
+
+
+def why(state: "StateReader", user: str, item: str) -> "Answer":
+    """Return why an item is, or is not, in a list made now."""
+    from streamrec.inspection.answers import explained_from
+
+    return explained_from(state.now(user), item)
 
 
 def _answer(request: Request, found: object) -> Response:

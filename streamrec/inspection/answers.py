@@ -3,7 +3,7 @@
 import msgspec
 import numpy as np
 
-from streamrec.inspection.lists_now import read_now
+from streamrec.inspection.lists_now import StateNow, StateReader
 from streamrec.ranking.explain import explain, network_responds_to
 from streamrec.ranking.lists import ListMaker, Ranked
 from streamrec.settings.sections import Settings
@@ -29,8 +29,13 @@ class Answer(msgspec.Struct):
 
 
 def explained(settings: Settings, store: Store, user: str, item: str) -> Answer:
-    """Return the answer from the state in Redis."""
-    now = read_now(settings, store, user)
+    """Return the answer from the state in Redis; it takes as long as the catalogue is large."""
+    return explained_from(StateReader(settings, store).now(user), item)
+
+
+def explained_from(now: StateNow, item: str) -> Answer:
+    """Return the answer from the state as it was read."""
+    user = now.shopper.name
     row = int(now.table.index.rows(np.array([key_of(item)], np.uint64))[0])
     if row < 0 or not now.table.arrays.stored[row]:
         why = "no event or metadata names this item"

@@ -1,7 +1,10 @@
-"""Lists made now from the state in Redis, for `streamrec explain` and `recommend --filter`."""
+"""Lists made now from the state in Redis: for explanations, and under more filters."""
 
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from streamrec.errors import StoreError
 from streamrec.monitoring.metrics import Metrics
@@ -32,23 +35,46 @@ def shards_of(store: Store) -> Shards:
     return shards
 
 
-def read_now(settings: Settings, store: Store, user: str) -> StateNow:
-    """Read the state; it takes as long as the catalogue is large."""
-    shards = shards_of(store)
-    feed = ItemFeed(store, item_shards(shards), lambda: ItemTable(settings, with_lists=True), 0.0)
-    feed.refresh(time.monotonic(), Metrics())
-    lists = ListMaker(settings)
-    lists.prepare(feed.table)
-    shown = times_shown(store.shown([user])[0]) if settings.lists.rotation else {}
-    shopper = lists.shopper(_row_of(store, shards, user), feed.table, user, shown)
-    return StateNow(feed.table, lists, shopper)
+class StateReader:
+    """Keeps a copy of all items, brought up to date for each question; belongs to one thread."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings, self._store = settings, store
+        self._shards = shards_of(store)
+        self._feed = ItemFeed(store, item_shards(self._shards), self._new_table, 0.0)
+        self._metrics = Metrics()
+        self._lists = ListMaker(settings)
+
+    def now(self, user: str, filters: Sequence[str] = ()) -> StateNow:
+        """Return the state, and what makes lists under more filters than those of the settings.
+
+        The first time takes as long as the catalogue is large.
+        """
+        if self._feed.refresh(time.monotonic(), self._metrics):
+            self._lists.prepare(self._feed.table)
+        table, lists = self._feed.table, self._lists
+        if filters:
+            lists = ListMaker(with_filters(self._settings, filters))
+            lists.prepare(table)
+        rotation = self._settings.lists.rotation
+        shown = times_shown(self._store.shown([user])[0]) if rotation else {}
+        shopper = lists.shopper(_row_of(self._store, self._shards, user), table, user, shown)
+        return StateNow(table, lists, shopper)
+
+    def _new_table(self) -> ItemTable:
+        return ItemTable(self._settings, with_lists=True, with_details=True)
 
 
-def list_now(settings: Settings, store: Store, user: str) -> tuple[list[ListItem], bool]:
+def list_of(now: StateNow) -> tuple[list[ListItem], bool]:
     """Return the items of a list made now, and whether the user has a history."""
-    now = read_now(settings, store, user)
     [made] = now.lists.make([now.shopper], now.table)
     return made.items, len(now.shopper.row.ts) > 0
+
+
+def with_filters(settings: Settings, filters: Sequence[str]) -> Settings:
+    """Return the settings with more filters."""
+    replace, lists = msgspec.structs.replace, settings.lists
+    return replace(settings, lists=replace(lists, filters=(*lists.filters, *filters)))
 
 
 def _row_of(store: Store, shards: Shards, user: str) -> UserRow:

@@ -146,9 +146,7 @@ class Metrics:
         self.keys_looked_at = of.counter(
             "keys_looked_at", "Events of a sample whose Kafka key was compared with their user."
         )
-        self.keys_foreign = of.counter(
-            "keys_foreign", "Of those, whose key is another; should be 0."
-        )
+        self.keys_foreign = of.counter("keys_foreign", "Of those, of another key; should be 0.")
 
     def _make_delivery(self, of: Families) -> None:
         self.channel_duplicates = of.counter(

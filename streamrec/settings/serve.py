@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from streamrec.settings.types import Name, Positive, Section, Size
+from streamrec.settings.types import Name, NonNegative, Positive, Section, Size
 
 
 class ServeSettings(Section, frozen=True, kw_only=True):
@@ -26,5 +26,9 @@ class ServeSettings(Section, frozen=True, kw_only=True):
     """Most events in one request."""
     write_seconds: Positive = 5.0
     """A request that Kafka has not acknowledged after this long is answered with 503."""
+    requests_per_second: NonNegative = 0.0
+    """Of one token, or one address without: what is more, after a burst, gets 429; 0: no limit."""
+    cors_origins: tuple[Name, ...] = ()
+    """Web pages that may ask from a browser, e.g. "https://shop.example"; "*": all."""
     access_log: bool = False
     """A line of the log for each request; it names the path's pattern, and no user."""

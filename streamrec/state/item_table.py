@@ -46,10 +46,11 @@ class ItemTable:
 
     A row is made for an item the first time it is named, with the vector that its owner will give
     it; rows are never reused: they stay what they are until the table is loaded anew. Lists hold
-    table rows, -1 unknown.
+    table rows, -1 unknown. Contents are kept where the rules of the settings ask for them, or
+    `with_details` for rules that are not known yet.
     """
 
-    def __init__(self, settings: Settings, *, with_lists: bool) -> None:
+    def __init__(self, settings: Settings, *, with_lists: bool, with_details: bool = False) -> None:
         self.settings = settings
         self.with_lists = with_lists
         self.size: int = settings.factors.size
@@ -64,7 +65,7 @@ class ItemTable:
         self.blend: LearnedBlend | None = None
         self.half_lives_ms = half_lives_ms(settings)
         rules = settings.lists.filters or settings.lists.boosts
-        self._keeps_details = bool(with_lists and rules)
+        self._keeps_details = bool(with_lists and (rules or with_details))
         self._memories = [source.memory() for source in self.sources]
         self._sums = np.zeros(3)  # of 2^(heat - base): the popularity of all items
         self._base = np.zeros(3)

@@ -257,6 +257,9 @@ def test_recommend_takes_more_filters(live: Live, capsys: pytest.CaptureFixture[
     assert live.served(user) == served  # what is served stays
     recommend(context(spine.settings), user, ['item == "none"'])
     assert "the filters remove every candidate" in capsys.readouterr().out
+    spine.describe(item=served[1], title="A tea pot", attributes={"price": 12})
+    spine.turn()
+    assert listed("price < 20 and title contains 'tea'") == [served[1]]
     with pytest.raises(ConfigurationError, match='--filter: unknown field "pric"'):
         recommend(context(spine.settings), user, ["pric < 20"])
 

@@ -20,8 +20,10 @@ from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from streamrec.errors import ConfigurationError
+from streamrec.http import rights
 from streamrec.http.bodies import read_json
 from streamrec.http.readers import Readers
+from streamrec.http.rights import RateLimit
 from streamrec.http.routes import application
 from streamrec.http.sender import Sender
 from streamrec.http.serve import listen, run
@@ -101,6 +103,7 @@ def test_what_is_not_there_is_said(asking: Asking, redis_url: str) -> None:
     refused(client.get("/v1/nothing"), 404)
     refused(client.post("/v1/popular"), 405)
     assert "'filter'" in refused(client.get("/v1/popular?filter=x"), 400)
+    assert "'m'" in refused(client.get("/v1/users/u/lists/home?m=x"), 400)
     for wrong in ("0", "-1", "x", "1001", "٣", "", "9" * 5000):
         refused(client.get("/v1/popular", params={"n": wrong}), 400)
     refused(client.get("/v1/users/broken/lists/home"), 500)
@@ -201,6 +204,61 @@ def test_a_fault_is_a_problem_too(asking: Asking, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("streamrec.client.Client.recommend", broken)
     assert "log" in refused(asking(metrics=metrics).get("/v1/popular"), 500)
     assert counted(metrics, "requests_total") == {("GET", "/v1/popular", "5xx"): 1}
+
+
+def test_a_token_or_an_address_may_ask_so_often(asking: Asking, redis_url: str) -> None:
+    client = asking(redis_url, requests_per_second=0.5, read_tokens=("one", "two"))
+
+    def ask(token: str) -> httpx.Response:
+        return client.get("/v1/popular", headers={"Authorization": f"Bearer {token}"})
+
+    assert ask("one").status_code == 200
+    again = ask("one")
+    assert "requests_per_second" in refused(again, 429) and again.headers["retry-after"] == "2"
+    assert ask("two").status_code == 200
+    assert [ask(wrong).status_code for wrong in ("a", "b")] == [401, 429]  # one address
+
+
+def test_a_bucket_fills_again() -> None:
+    clock = [100.0]
+    limit = RateLimit(2.0, lambda: clock[0])
+    for wait in (0.0, 0.0, 0.0, 0.0, 0.5, 0.5, 60.0, 0.0, 0.0, 0.0):
+        clock[0] += wait
+        limit.check("who")
+    with pytest.raises(HTTPException):
+        limit.check("who")
+    limit.check("another")
+
+
+def test_buckets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rights, "MOST_BUCKETS", 2)
+    limit = RateLimit(0.5, lambda: 0.0)
+    for who in "aba"[:2] + "c":
+        limit.check(who)
+    limit.check("a")  # was forgotten, and is full again
+    with pytest.raises(HTTPException):
+        limit.check("c")
+
+
+def test_web_pages_of_the_list_may_ask(asking: Asking, redis_url: str) -> None:
+    page = {"Origin": "https://shop.example"}
+    ask = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    client = asking(redis_url, cors_origins=("https://shop.example",), read_tokens=("t",))
+    allowed = client.options("/v1/events", headers={**page, **ask})
+    assert allowed.status_code == 200
+    assert allowed.headers["access-control-allow-origin"] == page["Origin"]
+    for answer in (
+        client.get("/v1/popular", headers={**page, "Authorization": "Bearer t"}),
+        client.get("/v1/popular", headers=page),  # 401: the page may read that too
+    ):
+        assert answer.headers["access-control-allow-origin"] == page["Origin"]
+    other = client.options("/v1/events", headers={"Origin": "https://other.example", **ask})
+    assert other.status_code == 400
+    none = asking(redis_url)
+    assert "access-control-allow-origin" not in none.get("/v1/popular", headers=page).headers
 
 
 CLICK = {"user": "u1", "item": "i1", "type": "click"}

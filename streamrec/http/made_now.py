@@ -1,0 +1,64 @@
+"""Lists and explanations that are made for a request, from the state as it is now."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from starlette.exceptions import HTTPException
+
+from streamrec.http.problems import RETRY
+from streamrec.settings.sections import Settings
+from streamrec.transport.redis_store import Store
+
+if TYPE_CHECKING:
+    from streamrec.inspection.lists_now import StateReader
+
+MOST_WAITING = 16
+SECONDS = 10.0
+"""For one answer: the first one compiles, and reads all items."""
+
+Found = TypeVar("Found")
+
+
+class MadeNow:
+    """Asks a copy of all items, which is read at the first question and then kept up to date.
+
+    One question at a time: each takes a processor for itself. What would wait too long is refused.
+    """
+
+    def __init__(self, settings: Settings, seconds: float = SECONDS) -> None:
+        self._settings, self._seconds = settings, seconds
+        self._thread = ThreadPoolExecutor(1, "made-now")
+        self._state: StateReader | None = None
+        self._store: Store | None = None
+        self._waiting = 0
+
+    async def ask(self, question: "Callable[[StateReader], Found]") -> Found:
+        """Return what the question returns. Raises HTTPException 503 where it takes too long."""
+        if self._waiting >= MOST_WAITING:
+            raise HTTPException(503, "Too many such requests wait: try again", RETRY)
+        self._waiting += 1
+        try:
+            asked = asyncio.wrap_future(self._thread.submit(self._answer, question))
+            return await asyncio.wait_for(asked, self._seconds)
+        except TimeoutError:
+            raise HTTPException(503, f"Not made within {self._seconds:g} s", RETRY) from None
+        finally:
+            self._waiting -= 1
+
+    def close(self) -> None:
+        """Answer no more; what is being made comes to its end."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _answer(self, question: "Callable[[StateReader], Found]") -> Found:
+        from streamrec.inspection.lists_now import StateReader  # late: numba and all sources
+
+        try:
+            if self._state is None:
+                self._store = self._store or Store(self._settings.redis)
+                self._state = StateReader(self._settings, self._store)
+            return question(self._state)
+        except Exception:
+            self._state = None  # the next question reads all items anew
+            raise

@@ -1,0 +1,46 @@
+"""The parameters of requests, in path and query."""
+
+from collections.abc import Collection
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+MOST_ITEMS = 1000
+MOST_FILTERS = 10
+FILTER_CHARACTERS = 1000
+
+
+def check_names(request: Request, known: Collection[str]) -> None:
+    """Refuse a misspelt parameter, so that nobody believes it did something."""
+    unknown = sorted(set(request.query_params) - set(known))
+    if unknown:
+        text = f"Unknown parameter {unknown[0]!r}. Parameters: {', '.join(known) or 'none'}"
+        raise HTTPException(400, text)
+
+
+def number(request: Request) -> int | None:
+    """Return `n`, if it is given."""
+    text = request.query_params.get("n")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MOST_ITEMS):
+        raise HTTPException(400, f"n must be a whole number from 1 to {MOST_ITEMS}")
+    return int(text)
+
+
+def filters(request: Request) -> list[str]:
+    """Return the expressions of all `filter`; raises HTTPException 400 where one is none."""
+    texts = request.query_params.getlist("filter")
+    if not texts:
+        return []
+    if len(texts) > MOST_FILTERS or sum(map(len, texts)) > FILTER_CHARACTERS:
+        text = f"At most {MOST_FILTERS} filters with {FILTER_CHARACTERS} characters in all"
+        raise HTTPException(400, text)
+    from streamrec.expressions.filters import make_rules  # late: numpy
+    from streamrec.expressions.syntax import ExpressionError
+
+    try:
+        make_rules(texts, {})
+    except ExpressionError as error:
+        raise HTTPException(400, f"filter: {error}") from None
+    return texts

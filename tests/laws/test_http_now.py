@@ -1,0 +1,121 @@
+"""Explanations and lists under filters over HTTP, from the state of both stages in a real Redis."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+
+import msgspec
+import pytest
+from laws.spine import Spine
+from laws.world import event, small
+from servers import RedisServer
+
+pytest.importorskip("starlette")
+
+from starlette.exceptions import HTTPException
+from starlette.testclient import TestClient
+
+from streamrec.http import made_now
+from streamrec.http.made_now import MadeNow
+from streamrec.http.readers import Readers
+from streamrec.http.routes import application
+from streamrec.http.sender import Sender
+from streamrec.inspection.answers import explained
+from streamrec.monitoring.metrics import Metrics
+from streamrec.roles.score import Scorer
+from streamrec.settings.sections import Settings
+
+ITEMS = 29
+
+
+@pytest.fixture
+def spine(make_spine: Callable[[Settings, int], Spine]) -> Spine:
+    """Return both stages after some clicks, and the lists of four users."""
+    spine = make_spine(small(lists={"length": 5}), 2)
+    spine.learn([event(f"u{n % 4}", f"i{n * 7 % ITEMS}", ts=n) for n in range(60)], batch=10)
+    for n in range(ITEMS):
+        spine.describe(item=f"i{n}", attributes={"price": n})
+    spine.turn()
+    scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+    while scorer.step(10.0):
+        pass
+    return spine
+
+
+@pytest.fixture
+def http(spine: Spine) -> Iterator[TestClient]:
+    sender = Sender(spine.settings)
+    with TestClient(
+        application(spine.settings, Readers(spine.settings.redis), sender, Metrics())
+    ) as client:
+        yield client
+    sender.close()
+
+
+def test_explanations_are_those_of_the_command(http: TestClient, spine: Spine) -> None:
+    explained(spine.settings, spine.store, "u1", "i1")  # compiles
+    served = http.get("/v1/users/u1/lists/home").json()["items"]
+    for rank, item in enumerate([entry["item"] for entry in served], 1):
+        answer = http.get(f"/v1/users/u1/explain/{item}")
+        assert answer.status_code == 200
+        wanted = explained(spine.settings, spine.store, "u1", item)
+        assert answer.json() == msgspec.to_builtins(wanted)
+        assert answer.json()["rank"] == rank
+    unknown = http.get("/v1/users/u1/explain/nothing").json()
+    assert not unknown["listed"] and "names this item" in unknown["why_not"]
+    assert http.get("/v1/users/u1/explain/i1?n=3").status_code == 400
+
+
+def test_an_explanation_follows_what_is_learnt(http: TestClient, spine: Spine) -> None:
+    first = http.get("/v1/users/new/explain/i1").json()
+    spine.learn([event("new", "i8", ts=100)])
+    assert first["past"] == {}
+
+    def past() -> dict[str, float]:
+        found: dict[str, float] = http.get("/v1/users/new/explain/i15").json()["past"]
+        return found
+
+    assert list(past()) == ["i8"]
+
+
+def test_a_list_made_now_under_filters(http: TestClient) -> None:
+    url = "/v1/users/u1/lists/home"
+    answer = http.get(url, params={"filter": ["price < 20", "price > 3"], "n": 3}).json()
+    assert answer["personal"] and answer["user"] == "u1" and answer["at"]
+    assert 0 < len(answer["items"]) <= 3
+    assert all(3 < int(entry["item"][1:]) < 20 for entry in answer["items"])
+    nothing = http.get(url, params={"filter": "price > 99"}).json()
+    assert nothing["items"] == [] and nothing["at"]
+    wrong = http.get(url, params={"filter": "pric <"})
+    assert wrong.status_code == 400 and "filter" in wrong.json()["detail"]
+    assert http.get(url, params={"filter": ["price < 9"] * 11}).status_code == 400
+    assert http.get(url, params={"filter": f"item != '{'x' * 1000}'"}).status_code == 400
+
+
+def test_without_state_it_is_said(clean_redis: RedisServer) -> None:
+    settings = small(redis={"url": clean_redis.url})
+    asked = MadeNow(settings).ask(lambda state: state)
+    with pytest.raises(Exception, match="no streamrec state"):
+        asyncio.run(asked)
+
+
+def test_what_takes_too_long_is_not_waited_for(
+    spine: Spine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One question hangs, one waits behind it, a third is refused at once."""
+    monkeypatch.setattr(made_now, "MOST_WAITING", 2)
+    go_on = threading.Event()
+
+    async def three() -> list[object]:
+        now = MadeNow(spine.settings, seconds=0.5)
+        asked = [now.ask(lambda state: go_on.wait(30)) for _ in range(3)]
+        found: list[object] = await asyncio.gather(*asked, return_exceptions=True)
+        go_on.set()
+        assert await MadeNow(spine.settings).ask(lambda state: 5) == 5
+        now.close()
+        return found
+
+    found = asyncio.run(three())
+    assert [isinstance(each, HTTPException) and each.status_code for each in found] == [503] * 3
+    details = [each.detail for each in found if isinstance(each, HTTPException)]
+    assert ["Too many" in each for each in details] == [False, False, True]
