@@ -12,7 +12,7 @@ from rich.table import Table
 from streamrec.commands.options import settings_of
 
 if TYPE_CHECKING:
-    from streamrec.inspection.answers import Answer
+    from streamrec.inspection.answer import Answer
 
 
 def explain(

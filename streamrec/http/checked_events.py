@@ -5,19 +5,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from streamrec.events.event import Event, EventDecoder, Reason, Rejected
+from streamrec.events.event import Event, EventDecoder, Rejected
+from streamrec.http.shapes import Refused
 from streamrec.settings.mappings import FieldMapping
 from streamrec.settings.sections import EventSettings
 
 NewId = Callable[[], str]
-
-
-class Refused(msgspec.Struct):
-    """An event that is not sent: its place in the request, from 0, and why."""
-
-    index: int
-    reason: Reason
-    detail: str
 
 
 class Checked(msgspec.Struct):

@@ -1,6 +1,5 @@
 """The requests that read Redis."""
 
-import hashlib
 import time
 from typing import TYPE_CHECKING
 
@@ -11,14 +10,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from streamrec.client import Recommendations, Recommended, Similar
+from streamrec.http.entity import answer_of
 from streamrec.http.made_now import MadeNow
 from streamrec.http.parameters import check_names, filters, number
 from streamrec.http.readers import Readers
+from streamrec.http.shapes import Popular, SimilarItems
+from streamrec.inspection.answer import Answer
 from streamrec.monitoring.http_metrics import HttpMetrics
 from streamrec.transport.redis_keys import POPULAR
 
 if TYPE_CHECKING:
-    from streamrec.inspection.answers import Answer
     from streamrec.inspection.lists_now import StateReader
 
 PLACES = ("home",)
@@ -53,14 +54,14 @@ class Reading:
         check_names(request, ("n",))
         n = number(request)
         found = await run_in_threadpool(self._recommend, POPULAR)
-        return _answer(request, {"at": found.at, "model": found.model, "items": found.items[:n]})
+        return _answer(request, Popular(found.at, found.model, found.items[:n]))
 
     async def similar(self, request: Request) -> Response:
         """Answer with the items most often taken after an item."""
         check_names(request, ("n",))
         n, item = number(request) or SIMILAR, request.path_params["item"]
         found = await run_in_threadpool(self._similar, item, n)
-        return _answer(request, {"item": item, "items": found})
+        return _answer(request, SimilarItems(item, found))
 
     async def explain(self, request: Request) -> Response:
         """Answer why an item is, or is not, in a list made now."""
@@ -86,7 +87,7 @@ def filtered(state: "StateReader", user: str, expressions: list[str]) -> Recomme
     return Recommendations(user, time.time_ns() // 1_000_000, items=listed, personal=personal)
 
 
-def why(state: "StateReader", user: str, item: str) -> "Answer":
+def why(state: "StateReader", user: str, item: str) -> Answer:
     """Return why an item is, or is not, in a list made now."""
     from streamrec.inspection.answers import explained_from
 
@@ -94,10 +95,4 @@ def why(state: "StateReader", user: str, item: str) -> "Answer":
 
 
 def _answer(request: Request, found: object) -> Response:
-    body = msgspec.json.encode(found)
-    etag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    known = request.headers.get("If-None-Match", "")
-    if etag in [each.strip().removeprefix("W/") for each in known.split(",")]:
-        return Response(status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type="application/json")
+    return answer_of(request, msgspec.json.encode(found), "application/json", "private, no-cache")

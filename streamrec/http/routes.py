@@ -13,11 +13,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from streamrec.errors import StreamrecError
+from streamrec.http.endpoints import ENDPOINTS, Endpoint
+from streamrec.http.files import file_routes
 from streamrec.http.made_now import MadeNow
 from streamrec.http.problems import of_anything, of_http, of_streamrec
 from streamrec.http.readers import Readers
 from streamrec.http.reading import Reading
-from streamrec.http.rights import RateLimit, Right, Rights
+from streamrec.http.rights import RateLimit, Rights
 from streamrec.http.sender import Sender
 from streamrec.http.watched import Watched
 from streamrec.http.writing import Writing
@@ -30,35 +32,44 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 
 def application(
-    settings: Settings, readers: Readers, sender: Sender, metrics: Metrics
+    settings: Settings,
+    readers: Readers,
+    sender: Sender,
+    metrics: Metrics,
+    more: Sequence[Route] = (),
 ) -> Starlette:
-    """Return the ASGI application."""
+    """Return the ASGI application; `more` are paths that need no token."""
     rights, limit = Rights(settings.serve), RateLimit(settings.serve.requests_per_second)
     made_now = MadeNow(settings)
     reading = Reading(readers, made_now, metrics.http)
     writing = Writing(settings, sender, metrics.http)
 
-    def route(method: str, path: str, right: Right, answer: Answer) -> Route:
+    answers: dict[str, Answer] = {
+        "getList": reading.home,
+        "explain": reading.explain,
+        "getSimilar": reading.similar,
+        "getPopular": reading.popular,
+        "sendEvents": writing.events,
+        "putItem": writing.item,
+    }
+
+    def route(endpoint: Endpoint) -> Route:
+        answer = answers[endpoint.name]
+
         async def checked(request: Request) -> Response:
             token = rights.token(request)
             limit.check(token or (request.client and request.client.host))
-            rights.check(token, right)
+            rights.check(token, endpoint.right)
             try:
                 return await answer(request)
             except StreamrecError as error:
-                logger.warning("a request failed", extra={"route": path, "cause": str(error)})
+                fields = {"route": endpoint.path, "cause": str(error)}
+                logger.warning("a request failed", extra=fields)
                 raise
 
-        return Route(path, checked, methods=[method])
+        return Route(endpoint.path, checked, methods=[endpoint.method])
 
-    routes = [
-        route("GET", "/v1/users/{user}/lists/{place}", "read", reading.home),
-        route("GET", "/v1/items/{item}/similar", "read", reading.similar),
-        route("GET", "/v1/popular", "read", reading.popular),
-        route("GET", "/v1/users/{user}/explain/{item}", "read", reading.explain),
-        route("POST", "/v1/events", "write", writing.events),
-        route("PUT", "/v1/items/{item}", "write", writing.item),
-    ]
+    routes = [*map(route, ENDPOINTS), *file_routes(settings.serve), *more]
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

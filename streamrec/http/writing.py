@@ -13,9 +13,10 @@ from starlette.responses import Response
 from streamrec.errors import DeliveryFailed
 from streamrec.events.event import Rejected, decode_item
 from streamrec.http.bodies import read_json
-from streamrec.http.checked_events import Checked, EventsCheck, split
+from streamrec.http.checked_events import EventsCheck, split
 from streamrec.http.problems import not_acknowledged, problem
 from streamrec.http.sender import Sender
+from streamrec.http.shapes import Accepted, AcceptedItem
 from streamrec.monitoring.http_metrics import HttpMetrics
 from streamrec.settings.sections import Settings
 
@@ -51,7 +52,7 @@ class Writing:
             self._count("unacknowledged", len(checked.messages))
             return not_acknowledged(ids=checked.ids, refused=checked.refused)
         self._count("accepted", len(checked.messages))
-        return _accepted(_told(checked))
+        return _accepted(Accepted(len(checked.messages), checked.ids, checked.refused))
 
     async def item(self, request: Request) -> Response:
         """Send the metadata of one item."""
@@ -65,7 +66,7 @@ class Writing:
             await self._send(self._settings.kafka.items_topic, [(name.encode(), body)])
         except DeliveryFailed:
             return not_acknowledged()
-        return _accepted({"item": name})
+        return _accepted(AcceptedItem(name))
 
     def _count(self, result: str, events: int) -> None:
         self._metrics.events.labels(result).inc(events)
@@ -81,14 +82,6 @@ class Writing:
             await asyncio.wait_for(sent, seconds)
         except TimeoutError:
             raise DeliveryFailed(f"Kafka did not acknowledge within {seconds:g} s") from None
-
-
-def _told(checked: Checked) -> dict[str, object]:
-    return {
-        "accepted": len(checked.messages),
-        "ids": checked.ids,
-        "refused": checked.refused,
-    }
 
 
 def _accepted(found: object) -> Response:

@@ -1,8 +1,8 @@
 """Why an item is where it is in a user's list, from the state in Redis as it is now."""
 
-import msgspec
 import numpy as np
 
+from streamrec.inspection.answer import Answer
 from streamrec.inspection.lists_now import StateNow, StateReader
 from streamrec.ranking.explain import explain, network_responds_to
 from streamrec.ranking.lists import ListMaker, Ranked
@@ -10,22 +10,6 @@ from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
 from streamrec.transport.redis_store import Store
-
-
-class Answer(msgspec.Struct):
-    """Why an item is, or is not, in a user's list made now."""
-
-    user: str
-    item: str
-    listed: bool
-    rank: int | None  # in the list, else among all candidates; None: not a candidate
-    why_not: str
-    score: float | None
-    parts: dict[str, float]  # above the candidates' mean, by source, extra, network and rules
-    past: dict[str, float]  # the user's past items: what each adds, against silence of the sources
-    ranks: dict[str, float]  # the item's rank in each source's own order, 1 is the first
-    mean: float = 0.0  # of the candidates' scores: score = mean + the sum of parts
-    network_responds_to: dict[str, float] = {}  # its part's change by each source; these do not sum
 
 
 def explained(settings: Settings, store: Store, user: str, item: str) -> Answer:

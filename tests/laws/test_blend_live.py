@@ -21,7 +21,8 @@ from streamrec.commands.explain import explain
 from streamrec.commands.recommend import recommend
 from streamrec.commands.weights import weights
 from streamrec.errors import ConfigurationError, StoreError
-from streamrec.inspection.answers import Answer, explained
+from streamrec.inspection.answer import Answer
+from streamrec.inspection.answers import explained
 from streamrec.roles.score import Scorer
 from streamrec.settings.sections import Settings
 from streamrec.sources.segment import SEGMENT_PREFIX

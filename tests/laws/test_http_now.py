@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
+from laws.http_state import some_state
 from laws.spine import Spine
 from laws.world import event, small
 from servers import RedisServer
@@ -22,24 +23,12 @@ from streamrec.http.routes import application
 from streamrec.http.sender import Sender
 from streamrec.inspection.answers import explained
 from streamrec.monitoring.metrics import Metrics
-from streamrec.roles.score import Scorer
 from streamrec.settings.sections import Settings
-
-ITEMS = 29
 
 
 @pytest.fixture
 def spine(make_spine: Callable[[Settings, int], Spine]) -> Spine:
-    """Return both stages after some clicks, and the lists of four users."""
-    spine = make_spine(small(lists={"length": 5}), 2)
-    spine.learn([event(f"u{n % 4}", f"i{n * 7 % ITEMS}", ts=n) for n in range(60)], batch=10)
-    for n in range(ITEMS):
-        spine.describe(item=f"i{n}", attributes={"price": n})
-    spine.turn()
-    scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
-    while scorer.step(10.0):
-        pass
-    return spine
+    return some_state(make_spine)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from streamrec.events.event import Event, EventDecoder
-from streamrec.http.checked_events import EventsCheck, Refused, split
+from streamrec.http.checked_events import EventsCheck, split
+from streamrec.http.shapes import Refused
 from streamrec.settings.mappings import FieldMapping
 from streamrec.settings.sections import EventSettings
 

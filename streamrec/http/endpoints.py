@@ -1,0 +1,107 @@
+"""The table of all paths below /v1: who may ask, what is asked for, what is answered."""
+
+from typing import Any, Literal, NamedTuple
+
+from streamrec.client import Recommendations
+from streamrec.http.rights import Right
+from streamrec.http.shapes import (
+    Accepted,
+    AcceptedItem,
+    Popular,
+    SentEvent,
+    SentItem,
+    SimilarItems,
+)
+from streamrec.inspection.answer import Answer
+
+
+class Parameter(NamedTuple):
+    """Something in the path or the query."""
+
+    name: str
+    place: Literal["path", "query"]
+    schema: dict[str, Any]
+    meaning: str
+    example: object
+
+
+class Endpoint(NamedTuple):
+    """One path by one method. `name` says which function answers; see `application`."""
+
+    name: str
+    method: str
+    path: str
+    right: Right
+    meaning: str
+    parameters: tuple[Parameter, ...]
+    answer: Any
+    problems: tuple[int, ...]  # beyond those of all
+    body: Any = None
+    example: Any = None
+    status: int = 200
+
+
+TEXT = {"type": "string"}
+USER = Parameter("user", "path", TEXT, "A user's id.", "u1")
+ITEM = Parameter("item", "path", TEXT, "An item's id.", "i9")
+PLACE = Parameter("place", "path", {"enum": ["home"]}, "Where the list is shown.", "home")
+NUMBER = {"type": "integer", "minimum": 1, "maximum": 1000}
+N = Parameter("n", "query", NUMBER, "So many items from the top.", 5)
+FILTERS = {"type": "array", "items": TEXT, "maxItems": 10}
+FILTER = Parameter(
+    "filter", "query", FILTERS, "A list made now, of items for which all hold.", ['item != "i3"']
+)
+
+CLICK = {"user": "u1", "item": "i9", "type": "click", "id": "order-7-line-2"}
+TEA_POT = {"title": "A tea pot", "categories": ["kitchen"], "attributes": {"price": 12.5}}
+
+ENDPOINTS = (
+    Endpoint(
+        *("getList", "GET", "/v1/users/{user}/lists/{place}", "read"),
+        "The list of a user; the popular one for who has none.",
+        (USER, PLACE, N, FILTER),
+        Recommendations,
+        (400, 404),
+    ),
+    Endpoint(
+        *("explain", "GET", "/v1/users/{user}/explain/{item}", "read"),
+        "Why an item is, or is not, in a list made now.",
+        (USER, ITEM),
+        Answer,
+        (400,),
+    ),
+    Endpoint(
+        *("getSimilar", "GET", "/v1/items/{item}/similar", "read"),
+        "Items most often taken after this one.",
+        (ITEM, N),
+        SimilarItems,
+        (400,),
+    ),
+    Endpoint(
+        *("getPopular", "GET", "/v1/popular", "read"),
+        "The list for strangers.",
+        (N,),
+        Popular,
+        (400,),
+    ),
+    Endpoint(
+        *("sendEvents", "POST", "/v1/events", "write"),
+        "Send one event or an array of them; answered when Kafka has acknowledged.",
+        (),
+        Accepted,
+        (400, 408, 413, 415, 422),
+        body=SentEvent | list[SentEvent],
+        example=[CLICK, {"user": "u1", "item": "i3", "type": "view"}],
+        status=202,
+    ),
+    Endpoint(
+        *("putItem", "PUT", "/v1/items/{item}", "write"),
+        "Send the whole metadata of an item; answered when Kafka has acknowledged.",
+        (ITEM,),
+        AcceptedItem,
+        (408, 413, 415, 422),
+        body=SentItem,
+        example=TEA_POT,
+        status=202,
+    ),
+)

@@ -1,0 +1,82 @@
+"""The JSON of requests and answers, where it is not said elsewhere."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from streamrec.client import Recommended, Similar
+from streamrec.events.event import Reason
+
+Id = Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+class Popular(msgspec.Struct):
+    """The list for strangers; `at` is when it was made (epoch ms), 0 when there is none."""
+
+    at: int
+    model: str
+    items: list[Recommended]
+
+
+class SimilarItems(msgspec.Struct):
+    """Items most often taken after `item`."""
+
+    item: str
+    items: list[Similar]
+
+
+class SentEvent(msgspec.Struct):
+    """One event; `type` is one of events.weights, and may only be missing with a default type."""
+
+    user: Id | int
+    item: Id | int
+    type: str | None = None
+    ts: int | str | None = None  # epoch ms or RFC 3339; now, if it is missing
+    id: Id | int | None = None
+    value: float | None = None
+    segment: Id | int | None = None
+
+
+class SentItem(msgspec.Struct):
+    """The metadata of an item; what is not given is empty."""
+
+    item: Id | int | None = None
+    title: str = ""
+    categories: list[str] = []
+    text: str = ""
+    available: bool = True
+    attributes: dict[str, str | float | bool | None] = {}
+
+
+class Refused(msgspec.Struct):
+    """An event that is not sent: its place in the request, from 0, and why."""
+
+    index: int
+    reason: Reason
+    detail: str
+
+
+class Accepted(msgspec.Struct):
+    """How many events Kafka has acknowledged, the ids of all in their order, what was refused."""
+
+    accepted: int
+    ids: list[str | None]
+    refused: list[Refused]
+
+
+class AcceptedItem(msgspec.Struct):
+    """The item whose metadata Kafka has acknowledged."""
+
+    item: str
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """What went wrong and what to do (RFC 9457); the last three after sending events or items."""
+
+    title: str
+    status: int
+    detail: str
+    reason: Reason | None = None
+    ids: list[str | None] = []
+    refused: list[Refused] = []

@@ -1,0 +1,19 @@
+"""What `streamrec explain` and the HTTP role answer."""
+
+import msgspec
+
+
+class Answer(msgspec.Struct):
+    """Why an item is, or is not, in a user's list made now."""
+
+    user: str
+    item: str
+    listed: bool
+    rank: int | None  # in the list, else among all candidates; None: not a candidate
+    why_not: str
+    score: float | None
+    parts: dict[str, float]  # above the candidates' mean, by source, extra, network and rules
+    past: dict[str, float]  # the user's past items: what each adds, against silence of the sources
+    ranks: dict[str, float]  # the item's rank in each source's own order, 1 is the first
+    mean: float = 0.0  # of the candidates' scores: score = mean + the sum of parts
+    network_responds_to: dict[str, float] = {}  # its part's change by each source; these do not sum
