@@ -6,7 +6,7 @@ with Client("redis://localhost:6379/0") as client:
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -66,22 +66,9 @@ class Client:
 
         Items that became unavailable since it was made are left out. Raises StoreError.
         """
-        own, popular = self._store.lists([user, POPULAR])
-        if own is not None:
-            found = self._shown(own)
-            found.personal = user != POPULAR
-            if found.items or popular is None:
-                return found
-        found = Recommendations(user) if popular is None else self._shown(popular)
-        found.user = user
-        return found
-
-    def _shown(self, blob: bytes) -> Recommendations:
-        """Return a stored list without what is hidden meanwhile."""
-        found = _decoded(blob)
-        hidden = hidden_among(self._store, [entry.item for entry in found.items])
-        found.items = [entry for entry in found.items if entry.item not in hidden]
-        return found
+        blobs = self._store.lists([user, POPULAR])
+        own, popular = (None if blob is None else decoded(blob) for blob in blobs)
+        return chosen(user, own, popular, hidden_in(self._store, [own, popular]))
 
     def similar(self, item: str, n: int = 10) -> list[Similar]:
         """Return up to `n` items most often taken after `item`; none for an unknown one."""
@@ -158,11 +145,40 @@ class _Entry(msgspec.Struct):
     available: bool = True
 
 
+def hidden_in(store: Store, lists: Iterable[Recommendations | None]) -> set[str]:
+    """Return which items of these lists became unavailable since; one round trip. StoreError."""
+    names = {entry.item for each in lists if each is not None for entry in each.items}
+    return hidden_among(store, sorted(names))
+
+
+def chosen(
+    user: str,
+    own: Recommendations | None,
+    popular: Recommendations | None,
+    hidden: Collection[str],
+) -> Recommendations:
+    """Return the user's list, or the popular one where there is none, or nothing left of it."""
+    if own is not None:
+        found = _without(own, hidden)
+        found.personal = user != POPULAR
+        if found.items or popular is None:
+            return found
+    found = Recommendations(user) if popular is None else _without(popular, hidden)
+    found.user = user
+    return found
+
+
+def _without(found: Recommendations, hidden: Collection[str]) -> Recommendations:
+    left = [entry for entry in found.items if entry.item not in hidden]
+    return msgspec.structs.replace(found, items=left)
+
+
 _LIST = msgspec.json.Decoder(Recommendations)
 _ENTRY = msgspec.json.Decoder(_Entry)
 
 
-def _decoded(blob: bytes) -> Recommendations:
+def decoded(blob: bytes) -> Recommendations:
+    """Return a stored list; raises UnknownVersion."""
     try:
         return _LIST.decode(blob)
     except msgspec.DecodeError as error:

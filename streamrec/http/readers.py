@@ -4,8 +4,19 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
+
 from streamrec.client import Client
-from streamrec.settings.sections import RedisSettings
+from streamrec.settings.sections import RedisSettings, Settings
+
+
+def redis_of(settings: Settings) -> RedisSettings:
+    """Return how Redis is asked for a request.
+
+    For half of the time that one may wait: of a Cluster another node can then still be asked.
+    """
+    seconds = min(settings.redis.timeout_seconds, settings.serve.read_seconds / 2)
+    return msgspec.structs.replace(settings.redis, timeout_seconds=seconds)
 
 
 class Readers:

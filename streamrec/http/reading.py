@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from streamrec.client import Recommendations, Recommended, Similar
 from streamrec.http.entity import answer_of
+from streamrec.http.lists import Lists
 from streamrec.http.made_now import MadeNow
 from streamrec.http.parameters import check_names, filters, number
 from streamrec.http.readers import Readers
@@ -30,8 +31,11 @@ SIMILAR = 10
 class Reading:
     """Answers from what Redis holds."""
 
-    def __init__(self, readers: Readers, made_now: MadeNow, metrics: HttpMetrics) -> None:
-        self._readers, self._made_now, self._metrics = readers, made_now, metrics
+    def __init__(
+        self, lists: Lists, readers: Readers, made_now: MadeNow, metrics: HttpMetrics
+    ) -> None:
+        self._lists, self._readers = lists, readers
+        self._made_now, self._metrics = made_now, metrics
 
     async def home(self, request: Request) -> Response:
         """Answer with the list of a user for a place: as it is, or made now under filters."""
@@ -43,7 +47,7 @@ class Reading:
         if expressions:
             found = await self._made_now.ask(lambda state: filtered(state, user, expressions))
         else:
-            found = await run_in_threadpool(self._recommend, user)
+            found = await self._lists.of(user)
         whose = "own" if found.personal else "popular" if found.items else "none"
         self._metrics.lists.labels(whose).inc()
         found.items = found.items[:n]
@@ -53,7 +57,7 @@ class Reading:
         """Answer with the list for strangers."""
         check_names(request, ("n",))
         n = number(request)
-        found = await run_in_threadpool(self._recommend, POPULAR)
+        found = await self._lists.of(POPULAR)
         return _answer(request, Popular(found.at, found.model, found.items[:n]))
 
     async def similar(self, request: Request) -> Response:
@@ -68,10 +72,6 @@ class Reading:
         check_names(request, ())
         user, item = request.path_params["user"], request.path_params["item"]
         return _answer(request, await self._made_now.ask(lambda state: why(state, user, item)))
-
-    def _recommend(self, user: str) -> Recommendations:
-        with self._readers.one() as client:
-            return client.recommend(user)
 
     def _similar(self, item: str, n: int) -> list[Similar]:
         with self._readers.one() as client:

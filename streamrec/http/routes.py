@@ -10,11 +10,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from streamrec.errors import StreamrecError
 from streamrec.http.endpoints import ENDPOINTS, Endpoint
 from streamrec.http.files import file_routes
+from streamrec.http.lists import Lists
 from streamrec.http.made_now import MadeNow
 from streamrec.http.problems import of_anything, of_http, of_streamrec
 from streamrec.http.readers import Readers
@@ -36,12 +37,12 @@ def application(
     readers: Readers,
     sender: Sender,
     metrics: Metrics,
-    more: Sequence[Route] = (),
+    more: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """Return the ASGI application; `more` are paths that need no token."""
     rights, limit = Rights(settings.serve), RateLimit(settings.serve.requests_per_second)
-    made_now = MadeNow(settings)
-    reading = Reading(readers, made_now, metrics.http)
+    lists, made_now = Lists(settings), MadeNow(settings)
+    reading = Reading(lists, readers, made_now, metrics.http)
     writing = Writing(settings, sender, metrics.http)
 
     answers: dict[str, Answer] = {
@@ -69,15 +70,17 @@ def application(
 
         return Route(endpoint.path, checked, methods=[endpoint.method])
 
-    routes = [*map(route, ENDPOINTS), *file_routes(settings.serve), *more]
+    routes: list[BaseRoute] = [*map(route, ENDPOINTS), *file_routes(settings.serve), *more]
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
+        lists.close()
         made_now.close()
 
-    metrics.http.begin((each.path, method) for each in routes for method in each.methods or ())
-    patterns = {each.endpoint: each.path for each in routes}
+    named = [each for each in routes if isinstance(each, Route)]
+    metrics.http.begin((each.path, method) for each in named for method in each.methods or ())
+    patterns = {each.endpoint: each.path for each in named}
     return Starlette(
         routes=routes,
         middleware=[

@@ -6,7 +6,7 @@ import threading
 import uvicorn
 
 from streamrec.errors import ConfigurationError, StreamrecError
-from streamrec.http.readers import Readers
+from streamrec.http.readers import Readers, redis_of
 from streamrec.http.routes import application
 from streamrec.http.sender import Sender
 from streamrec.monitoring.health import serve_health
@@ -23,7 +23,7 @@ def run(settings: Settings, stop: threading.Event) -> int:
     """Answer requests until `stop`; return the exit code."""
     starting(settings, "serve")
     door = listen(settings.serve)
-    readers, sender = Readers(settings.redis), Sender(settings)
+    readers, sender = Readers(redis_of(settings)), Sender(settings)
     metrics = Metrics(role="serve")
     metrics.begin(settings, ())
     config = uvicorn.Config(

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from prometheus_client import Counter, Histogram
+
 from streamrec.monitoring.families import Families
 
 REQUEST_SECONDS = (
@@ -19,6 +21,7 @@ class HttpMetrics:
 
     def __init__(self, families: Families) -> None:
         of = families.of("serve")
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.requests = of.counter(
             "http_requests",
             "Requests, by the path's pattern (other: none of ours), method and class of status.",
@@ -51,5 +54,12 @@ class HttpMetrics:
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request."""
         named = method if method in METHODS else OTHER
-        self.requests.labels(route, named, f"{status // 100}xx").inc()
-        self.seconds.labels(route).observe(seconds)
+        key = route, named, status // 100
+        series = self._series.get(key)
+        if series is None:  # there are few; to look them up by label takes longer than to count
+            labels = route, named, f"{status // 100}xx"
+            series = self.requests.labels(*labels), self.seconds.labels(route)
+            self._series[key] = series
+        requests, durations = series
+        requests.inc()
+        durations.observe(seconds)

@@ -24,6 +24,8 @@ class ServeSettings(Section, frozen=True, kw_only=True):
     """Longest body of a request."""
     events_per_request: Size = 1000
     """Most events in one request."""
+    read_seconds: Positive = 1.0
+    """A request that Redis has not answered after this long is answered with 503."""
     write_seconds: Positive = 5.0
     """A request that Kafka has not acknowledged after this long is answered with 503."""
     requests_per_second: NonNegative = 0.0

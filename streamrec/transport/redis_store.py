@@ -256,6 +256,13 @@ class Store:
         """Return the published JSON lists."""
         return self.values([list_key(user) for user in users])
 
+    def lists_or_errors(self, users: Sequence[str]) -> list[bytes | None | StoreError]:
+        """Return the published JSON lists; a StoreError stands for one that could not be had."""
+        names = [f"rec:{user}" for user in users]
+        if self._nodes.cluster is None:
+            return list(self.values(names))
+        return self._nodes.each_or_error([("GET", name) for name in names])
+
     def shown(self, users: Sequence[str]) -> list[bytes | None]:
         """Return what was shown to users, source by source, for the live metrics."""
         return self.values([shown_key(user) for user in users])

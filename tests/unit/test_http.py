@@ -197,11 +197,11 @@ def test_the_access_log_names_no_user(
 
 
 def test_a_fault_is_a_problem_too(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: object, user: str) -> None:
+    async def broken(self: object, user: str) -> None:
         raise ZeroDivisionError
 
     metrics = Metrics()
-    monkeypatch.setattr("streamrec.client.Client.recommend", broken)
+    monkeypatch.setattr("streamrec.http.lists.Lists.of", broken)
     assert "log" in refused(asking(metrics=metrics).get("/v1/popular"), 500)
     assert counted(metrics, "requests_total") == {("GET", "/v1/popular", "5xx"): 1}
 
