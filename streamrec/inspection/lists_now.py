@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from streamrec.errors import StoreError
+from streamrec.errors import RefusedVersion, StoreError
 from streamrec.monitoring.metrics import Metrics
+from streamrec.neural.serve import Served
+from streamrec.neural.version import unpack
 from streamrec.ranking.lists import ListItem, ListMaker
 from streamrec.settings.sections import Settings
 from streamrec.sources.source import Shopper
@@ -17,6 +19,7 @@ from streamrec.state.user_rows import UserRow, decode_user, no_user
 from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.redis_keys import Shards, item_shards
 from streamrec.transport.redis_store import Store
+from streamrec.transport.versions import Versions, decoded
 
 
 class StateNow(NamedTuple):
@@ -56,9 +59,10 @@ class StateReader:
         if filters:
             lists = ListMaker(with_filters(self._settings, filters))
             lists.prepare(table)
+        lists.network = network_now(self._settings, self._store, lists)
         rotation = self._settings.lists.rotation
         shown = times_shown(self._store.shown([user])[0]) if rotation else {}
-        shopper = lists.shopper(_row_of(self._store, self._shards, user), table, user, shown)
+        shopper = lists.shopper(row_of(self._store, self._shards, user), table, user, shown)
         return StateNow(table, lists, shopper)
 
     def _new_table(self) -> ItemTable:
@@ -77,7 +81,19 @@ def with_filters(settings: Settings, filters: Sequence[str]) -> Settings:
     return replace(settings, lists=replace(lists, filters=(*lists.filters, *filters)))
 
 
-def _row_of(store: Store, shards: Shards, user: str) -> UserRow:
+def network_now(settings: Settings, store: Store, lists: ListMaker) -> Served | None:
+    """Return the network that orders the lists now; None where none does, or it is refused."""
+    versions = Versions(store)
+    try:
+        number = decoded(versions.pointer()).number if settings.neural.on else 0
+        blob = versions.get(number) if number else None
+        return Served.of(unpack(blob, lists.reader.shape).arrays) if blob else None
+    except RefusedVersion:
+        return None
+
+
+def row_of(store: Store, shards: Shards, user: str) -> UserRow:
+    """Return what is stored of a user, a row without a history for a stranger."""
     wanted = [(f"u{n}", "users", [user]) for n in range(shards.users)]
     for rows in store.many_rows(wanted):
         if rows[0] is not None:

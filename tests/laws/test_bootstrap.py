@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from streamrec.cli import app
 from streamrec.errors import ConfigurationError
-from streamrec.inspection.lists_now import list_now, read_now
+from streamrec.inspection.lists_now import StateReader, list_of
 from streamrec.inspection.stored_state import Stored, lines_of
 from streamrec.neural.version import unpack
 from streamrec.ranking.lists import ListMaker
@@ -144,10 +144,10 @@ def test_lists_and_blend_are_those_of_evaluate(settings: Settings) -> None:
             shard = flow.users[partition_of(user.encode(), PARTITIONS)]
             shopper = lists.shopper(shard.users.row(user), flow.table, user, {})
             [ours] = lists.make([shopper], flow.table)
-            found, personal = list_now(settings, store, user)
+            found, personal = list_of(StateReader(settings, store).now(user))
             assert personal and [i.item for i in found] == [i.item for i in ours.items]
             assert [i.score for i in found] == pytest.approx([i.score for i in ours.items])
-        blend = read_now(settings, store, "u1").table.blend
+        blend = StateReader(settings, store).now("u1").table.blend
         [owner] = [shard for shard in flow.items if shard.blend is not None]
         assert blend is not None and blend.to_bytes() == owner.blend.to_bytes()
         due = [store.client(f"sr:{{u{n}}}:due").zcard(f"sr:{{u{n}}}:due") for n in range(4)]
@@ -160,7 +160,7 @@ def test_titles_come_along_also_of_items_that_nobody_took(settings: Settings) ->
     Path("items.jsonl").write_text("\n".join(map(json.dumps, rows)))
     assert bootstrap(settings, "--items", "items.jsonl").exit_code == 0
     with closing(Store(settings.redis)) as store:
-        table = read_now(settings, store, "u1").table
+        table = StateReader(settings, store).now("u1").table
     assert {f"i{n}" for n in range(1, 40)} <= set(table.ids)
 
 

@@ -18,6 +18,8 @@ from needs import needs
 
 from streamrec.commands import model
 from streamrec.errors import ConfigurationError, RefusedVersion
+from streamrec.inspection.answers import explained
+from streamrec.inspection.lists_now import StateReader, list_of
 from streamrec.neural.sample import Sample, click, kept, unpacked
 from streamrec.neural.version import Manifest, arrays_of, pack, unpack
 from streamrec.roles.score import Scorer
@@ -122,6 +124,23 @@ class Live:
 @pytest.fixture
 def live(make_spine: Make) -> Live:
     return Live(make_spine(settings(), 2))
+
+
+def test_lists_made_now_are_ordered_by_the_network_that_serves(live: Live) -> None:
+    live.network()
+    live.click("u1", live.listed("u1")[0])
+    live.score()
+    spine, served = live.spine, live.served("u1")
+    assert served["model"].endswith("+n1")
+    made, _ = list_of(StateReader(spine.settings, spine.store).now("u1"))
+    assert [one.item for one in made] == live.listed("u1")
+    found = explained(spine.settings, spine.store, "u1", made[2].item)
+    assert found.rank == 3 and found.parts["neural"]
+    assert found.score == pytest.approx(served["items"][2]["score"], abs=2e-4)
+    model.off(context(spine.settings))
+    assert "neural" not in explained(spine.settings, spine.store, "u1", made[2].item).parts
+    spine.store.run([("SET", SERVING, b"damaged")])
+    assert list_of(StateReader(spine.settings, spine.store).now("u1"))[0]
 
 
 def test_a_click_on_a_list_becomes_a_sample_of_what_the_list_knew(live: Live) -> None:
