@@ -18,11 +18,11 @@ from rich.console import Console
 
 from benchmarks.quality import DATA, ROOT
 from streamrec.demo.demo import with_fast_client
-from streamrec.demo.numbers import quantile, recall, scrape
 from streamrec.evaluation.evaluate import Dataset, Plan, evaluate, fitted
 from streamrec.files.event_table import EventTable
 from streamrec.files.events import read_events
 from streamrec.local.machine import Local
+from streamrec.monitoring.numbers import quantile, recall, scrape
 from streamrec.replay.pace import SteadyPace
 from streamrec.replay.progress import LearntEvents
 from streamrec.replay.replay import Replay

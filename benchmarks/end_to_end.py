@@ -15,8 +15,8 @@ import redis
 from benchmarks.figures import Sample
 from benchmarks.servers import start_kafka, start_redis, version_of
 from benchmarks.watching import ListWatch, Producer, cpu_seconds
-from streamrec.demo.numbers import Samples, quantile, scrape
 from streamrec.local.machine import Local
+from streamrec.monitoring.numbers import Samples, quantile, scrape
 from streamrec.replay.progress import LearntEvents
 from streamrec.settings.sections import Settings
 

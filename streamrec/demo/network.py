@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from streamrec.demo.numbers import Samples, total
+from streamrec.monitoring.numbers import Samples, total
 
 STORED = "streamrec_train_version"
 SERVES = "streamrec_network_version"

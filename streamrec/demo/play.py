@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from streamrec.demo.network import Network
-from streamrec.demo.numbers import BLEND, Samples, quantile, recall, scrape, total
 from streamrec.demo.reaction import CLICK_MS, Reaction, best_reaction, is_popular, read_lists
 from streamrec.demo.words import show
 from streamrec.files.event_table import EventTable
 from streamrec.local.machine import Local
 from streamrec.local.shell_lines import how_to
+from streamrec.monitoring.numbers import BLEND, Samples, quantile, recall, scrape, total
 from streamrec.replay.pace import KeepUpPace
 from streamrec.replay.progress import LearntEvents
 from streamrec.replay.replay import TARGET_SECONDS, Replay, Sender, outcome

@@ -1,7 +1,7 @@
 """What the demonstration says of the neural ranker, from metrics as they come."""
 
 from streamrec.demo.network import Network
-from streamrec.demo.numbers import Samples
+from streamrec.monitoring.numbers import Samples
 
 
 def scored(version: int) -> Samples:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from streamrec.demo.numbers import Samples, quantile, recall, scrape, total
 from streamrec.monitoring.metrics import Metrics
+from streamrec.monitoring.numbers import Samples, quantile, recall, scrape, total
 
 LISTED = "streamrec_click_to_list_seconds"
 
