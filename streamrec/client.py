@@ -61,6 +61,11 @@ class Client:
         settings = RedisSettings(url=redis, cluster=cluster) if isinstance(redis, str) else redis
         self._store = Store(settings)
 
+    @property
+    def store(self) -> Store:
+        """The connection, for streamrec's own pages."""
+        return self._store
+
     def recommend(self, user: str) -> Recommendations:
         """Return the user's list; if there is none, or it is empty, the popular one, if any.
 

@@ -6,6 +6,7 @@ import threading
 import uvicorn
 
 from streamrec.errors import ConfigurationError, StreamrecError
+from streamrec.http.console.routes import Console
 from streamrec.http.readers import Readers, redis_of
 from streamrec.http.routes import application
 from streamrec.http.sender import Sender
@@ -13,9 +14,8 @@ from streamrec.monitoring.health import serve_health
 from streamrec.monitoring.metrics import Metrics
 from streamrec.monitoring.starting import starting
 from streamrec.settings.sections import Settings
-from streamrec.settings.serve import ServeSettings
+from streamrec.settings.serve import OWN_ADDRESSES, ServeSettings, has_console
 
-OWN_ADDRESSES = ("127.0.0.1", "::1", "localhost")
 GRACE_SECONDS = 5
 
 
@@ -26,8 +26,10 @@ def run(settings: Settings, stop: threading.Event) -> int:
     readers, sender = Readers(redis_of(settings)), Sender(settings)
     metrics = Metrics(role="serve")
     metrics.begin(settings, ())
+    console = Console(settings, readers) if has_console(settings.serve) else None
+    more = console.routes() if console else ()
     config = uvicorn.Config(
-        application(settings, readers, sender, metrics),
+        application(settings, readers, sender, metrics, more),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -43,10 +45,14 @@ def run(settings: Settings, stop: threading.Event) -> int:
         ready=lambda: _reasons(readers),
     )
     thread.start()
+    if console is not None:
+        console.start()
     while thread.is_alive() and not stop.wait(0.2):
         pass
     code = 0 if stop.is_set() else 1
     server.should_exit = True
+    if console is not None:
+        console.close()
     thread.join(GRACE_SECONDS + 2)
     health.close()
     sender.close()

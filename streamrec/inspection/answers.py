@@ -22,10 +22,15 @@ def explained_from(now: StateNow, item: str) -> Answer:
     user = now.shopper.name
     row = int(now.table.index.rows(np.array([key_of(item)], np.uint64))[0])
     if row < 0 or not now.table.arrays.stored[row]:
-        why = "no event or metadata names this item"
-        return Answer(user, item, False, None, why, None, {}, {}, {})
+        return unknown(user, item)
     [ranked] = now.lists.rank([now.shopper], now.table, [row])
     return answer(now.lists, now.table, ranked, row)
+
+
+def unknown(user: str, item: str) -> Answer:
+    """Return the answer for an item that is not there."""
+    why = "no event or metadata names this item"
+    return Answer(user, item, False, None, why, None, {}, {}, {})
 
 
 def answer(lists: ListMaker, table: ItemTable, ranked: Ranked, row: int) -> Answer:

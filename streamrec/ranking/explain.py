@@ -57,6 +57,23 @@ def explain(lists: ListMaker, table: ItemTable, ranked: Ranked, at: int) -> Expl
     return Explanation(told, by_item, float(means.sum()))
 
 
+def shares(lists: ListMaker, table: ItemTable, ranked: Ranked) -> dict[str, float]:
+    """Return by source, extra, network and neural its share of what lifts the list's items.
+
+    share_m = sum_i max(0, part_im - mean_m) / sum over all m, i being the items of the list and
+    mean_m over the candidates; {} where nothing lifts them.
+    """
+    if not len(ranked.order):
+        return {}
+    parts = np.column_stack([lists.parts(ranked.features, table), ranked.moves])
+    above = np.maximum(parts[ranked.order] - parts.mean(axis=0), 0.0).sum(axis=0)
+    names = (*lists.names, *EXTRAS, "network", NEURAL)
+    total = float(above.sum())
+    return {
+        name: float(part) / total for name, part in zip(names, above, strict=True) if part > 0.0
+    }
+
+
 def _silent(lists: ListMaker, table: ItemTable, features: Features) -> NDArray[np.float64]:
     """Return the parts of one more candidate, of which no source says anything."""
     values = np.append(features.values, np.full_like(features.values[:1], np.nan), axis=0)

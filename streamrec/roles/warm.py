@@ -15,6 +15,7 @@ from streamrec.flow import Flow, deliver, times_shown_now
 from streamrec.neural.sample import click, kept
 from streamrec.neural.serve import Served
 from streamrec.neural.version import Manifest, arrays_of
+from streamrec.ranking.explain import explain
 from streamrec.ranking.lists import ListMaker, Ranked
 from streamrec.settings.sections import Settings
 from streamrec.state import served, updates
@@ -63,6 +64,8 @@ def _run_all(settings: Settings) -> None:
     made = lists.make(people, table)[0]
     if made.ranked is not None:
         _run_network(settings, lists, made.ranked, table)
+        for at in range(len(made.ranked.candidates)):  # scorers do not, the console does
+            explain(lists, table, made.ranked, at)
         sample = made.ranked.features.sample()
         blend = LearnedBlend(blend_rules(settings))
         clicked = blend.read_sample(with_click(sample, 0, 1.0))

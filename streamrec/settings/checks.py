@@ -45,6 +45,9 @@ def problems(settings: Settings) -> Iterator[Problem]:
     yield from _of_events(settings)
     yield from _of_bounds(settings)
     yield from _of_lists(settings)
+    if settings.serve.console == "on" and settings.serve.read_tokens:
+        text = "serve.console is on, but a page has no token to show: put a proxy before it"
+        yield _problem(text, "serve.console", "serve.read_tokens")
 
 
 def _of_kafka(settings: Settings) -> Iterator[Problem]:

@@ -1,10 +1,12 @@
 """The section of the HTTP role."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from streamrec.settings.types import Name, NonNegative, Positive, Section, Size
+
+OWN_ADDRESSES = ("127.0.0.1", "::1", "localhost")
 
 
 class ServeSettings(Section, frozen=True, kw_only=True):
@@ -34,3 +36,14 @@ class ServeSettings(Section, frozen=True, kw_only=True):
     """Web pages that may ask from a browser, e.g. "https://shop.example"; "*": all."""
     access_log: bool = False
     """A line of the log for each request; it names the path's pattern, and no user."""
+    console: Literal["auto", "on", "off"] = "auto"
+    """The page /console, where a click writes; auto: where only this machine can reach it."""
+    metrics_of: tuple[str, ...] = ()
+    """Addresses of /metrics for the console; none: learn, score and train by metrics.port."""
+
+
+def has_console(settings: ServeSettings) -> bool:
+    """Return whether the page /console is there."""
+    tokens = settings.read_tokens or settings.write_tokens
+    only_here = settings.host in OWN_ADDRESSES and not tokens
+    return settings.console == "on" or (settings.console == "auto" and only_here)

@@ -1,0 +1,130 @@
+"""What Redis says of people: who they are, what they took, their lists with titles and reasons."""
+
+import msgspec
+
+from streamrec.client import Client, Recommendations
+from streamrec.errors import StoreError
+from streamrec.http.console.words import meaning, reason
+from streamrec.state.item_rows import CATALOGUE
+from streamrec.state.user_rows import USERS, UserRow, decode_user
+from streamrec.transport.redis_keys import Shards, user_shards
+
+SAMPLED = 100
+"""Users of each partition that are looked at, by chance where there are more."""
+PEOPLE = 30
+LATEST = 5
+
+
+class Named(msgspec.Struct):
+    """An item with its title, or its id for want of one."""
+
+    item: str
+    title: str = ""
+
+
+class Person(msgspec.Struct):
+    """A user who has a list; `latest` items first, `at`: log time of the last event."""
+
+    user: str
+    events: int
+    at: int
+    latest: list[Named]
+
+
+class Row(msgspec.Struct):
+    """One row of a list."""
+
+    item: str
+    title: str
+    score: float
+    source: str
+    meaning: str
+    reason: str
+    because: list[Named]
+
+
+class Shown(msgspec.Struct):
+    """A user's list, and what the user took last, newest first."""
+
+    user: str
+    at: int
+    offset: int
+    personal: bool
+    model: str
+    rows: list[Row]
+    latest: list[Named]
+    milliseconds: float | None = None  # from the click that made it, if one of this page did
+
+
+def people(client: Client) -> list[Person]:
+    """Return some users who have lists, those who did something last first."""
+    store = client.store
+    sampled = [
+        (user.decode(), decode_user(blob))
+        for shard in user_shards(shards_of(client))
+        for user, blob in store.sample_users(shard, SAMPLED)
+    ]
+    sampled.sort(key=lambda one: (-one[1].clock, -one[1].offset))
+    there = store.each([("EXISTS", f"rec:{user}") for user, _ in sampled[: 2 * PEOPLE]])
+    listed = [one for one, has in zip(sampled, there, strict=False) if has == 1][:PEOPLE]
+    latest = {user: latest_keys(row, 1) for user, row in listed}
+    names = named(client, [key for keys in latest.values() for key in keys])
+    return [
+        Person(user, row.events, row.clock, [names[k] for k in latest[user] if k in names])
+        for user, row in listed
+    ]
+
+
+def shown(client: Client, user: str, found: Recommendations) -> Shown:
+    """Return a list as the page shows it."""
+    row = user_row(client, user)
+    keys = [] if row is None else latest_keys(row, LATEST)
+    past = named(client, keys)
+    wanted = {name for entry in found.items for name in (entry.item, *entry.because)}
+    titles = client.titles(sorted(wanted)) if wanted else {}
+    rows = []
+    for entry in found.items:
+        because = [Named(name, titles.get(name) or name) for name in entry.because]
+        again = entry.item in entry.because
+        why = reason(entry.source, [one.title for one in because], again=again)
+        title = titles.get(entry.item) or entry.item
+        of = entry.source, meaning(entry.source)
+        rows.append(Row(entry.item, title, entry.score, *of, why, because))
+    taken = [past[key] for key in keys if key in past]
+    return Shown(user, found.at, found.offset, found.personal, found.model, rows, taken)
+
+
+def user_row(client: Client, user: str) -> UserRow | None:
+    """Return what is stored of a user; None for a stranger."""
+    wanted = [(shard, USERS, [user]) for shard in user_shards(shards_of(client))]
+    found = [rows[0] for rows in client.store.many_rows(wanted) if rows[0] is not None]
+    return decode_user(found[0]) if found else None
+
+
+def latest_keys(row: UserRow, most: int) -> list[bytes]:
+    """Return the keys of the items that a user took last, newest first."""
+    return [key.tobytes() for key in row.keys[: -most - 1 : -1]]
+
+
+def named(client: Client, keys: list[bytes]) -> dict[bytes, Named]:
+    """Return the items of these keys, those that are known."""
+    shards = shards_of(client)
+    distinct = list(dict.fromkeys(keys))
+    owners = [f"i{int.from_bytes(key, 'little') % shards.items}" for key in distinct]
+    asked = [(owner, CATALOGUE, [key]) for owner, key in zip(owners, distinct, strict=True)]
+    rows = zip(distinct, client.store.many_rows(asked), strict=True)
+    return {key: read_named(blob) for key, [blob] in rows if blob is not None}
+
+
+def read_named(blob: bytes) -> Named:
+    """Return the item of a catalogue row."""
+    item = msgspec.json.decode(blob, type=Named)
+    return Named(item.item, item.title or item.item)
+
+
+def shards_of(client: Client) -> Shards:
+    """Return how the state is partitioned; raises StoreError where there is none."""
+    shards = client.store.shards()
+    if shards is None:
+        raise StoreError("Redis holds no streamrec state yet: start `streamrec learn`")
+    return shards

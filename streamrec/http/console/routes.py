@@ -1,0 +1,220 @@
+"""The paths of the console; docs/console.md describes them."""
+
+import logging
+import threading
+from collections.abc import Callable
+from importlib.resources import files
+from urllib.parse import urlsplit
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from streamrec.client import Client
+from streamrec.errors import StreamrecError
+from streamrec.http.console.catalogue import Catalogue
+from streamrec.http.console.clicks import Click, Clicks
+from streamrec.http.console.lists import people, shown
+from streamrec.http.console.status import Watch
+from streamrec.http.console.stream import Streams
+from streamrec.http.console.words import group, meaning
+from streamrec.http.readers import Readers
+from streamrec.inspection.answers import Answer
+from streamrec.inspection.kept_state import KeptState
+from streamrec.settings.sections import Settings
+from streamrec.settings.serve import OWN_ADDRESSES
+
+logger = logging.getLogger(__name__)
+SCRIPT = "text/javascript; charset=utf-8"
+PAGE = {
+    "index.html": "text/html; charset=utf-8",
+    "console.css": "text/css; charset=utf-8",
+    **dict.fromkeys(("console.js", "item.js", "list.js", "page.js", "status.js"), SCRIPT),
+    "icon.svg": "image/svg+xml",
+}
+ONLY_OURS = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+ONLY_OURS += "; ".join(f"{kind}-src 'self'" for kind in ("script", "style", "img", "connect"))
+HEADERS = {
+    "Content-Security-Policy": ONLY_OURS,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+LONGEST = 4096
+MOST_PAST = 5
+MOST_SIMILAR = 8
+
+Read = Callable[[Client, Request], object]
+
+
+class Part(msgspec.Struct):
+    """A part of a score, or of a list's, and what it stands for in words."""
+
+    name: str
+    meaning: str
+    value: float
+
+
+class Why(msgspec.Struct):
+    """Why an item is, or is not, in a user's list; the largest parts and best ranks first."""
+
+    answer: Answer
+    title: str
+    parts: list[Part]
+    past: list[Part]
+    ranks: list[Part]
+
+
+class Console:
+    """The page and what it asks for; keeps connections, and who waits for a list."""
+
+    def __init__(self, settings: Settings, readers: Readers) -> None:
+        self._readers = readers
+        self._own_only = settings.serve.console == "auto"
+        self._stop = threading.Event()
+        self._clicks = Clicks(settings)
+        self._streams = Streams(readers, self._clicks, self._stop)
+        self._catalogue = Catalogue()
+        self._kept = KeptState(settings)
+        self._watch = Watch(settings)
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the paths."""
+        reads: dict[str, Read] = {
+            "people": lambda client, request: people(client),
+            "list": _list,
+            "shares": lambda client, request: self._shares(request),
+            "similar": _similar,
+            "explain": self._explain,
+            "search": lambda client, request: self._catalogue.search(client, asked(request, "q")),
+            "status": lambda client, request: self._watch.status(),
+        }
+        return [
+            Route("/", lambda request: RedirectResponse("/console")),
+            Route("/console", self._page),
+            *(Route(f"/console/{name}", _sending(name)) for name in PAGE),
+            *(self._read(name, read) for name, read in reads.items()),
+            Route("/console/api/stream", self._stream),
+            Route("/console/api/click", self._click, methods=["POST"]),
+        ]
+
+    def start(self) -> None:
+        """Begin to look at the metrics."""
+        self._watch.start()
+
+    def close(self) -> None:
+        """End the streams, and the connections."""
+        self._stop.set()
+        self._watch.close()
+        self._clicks.close()
+        self._kept.close()
+
+    def _page(self, request: Request) -> Response:
+        self._clicks.connect_soon()
+        return _file("index.html")
+
+    def _shares(self, request: Request) -> list[Part]:
+        found: dict[str, float] = {}
+        for name, share in self._kept.shares(asked(request, "user")).items():
+            found[group(name)] = found.get(group(name), 0.0) + share
+        return [Part(name, meaning(name), round(share, 4)) for name, share in largest(found)]
+
+    def _explain(self, client: Client, request: Request) -> object:
+        answer = self._kept.explained(asked(request, "user"), asked(request, "item"))
+        past = [(name, value) for name, value in largest(answer.past) if name][:MOST_PAST]
+        titles = client.titles([answer.item, *(name for name, _ in past)])
+        return Why(
+            answer,
+            titles.get(answer.item) or answer.item,
+            [Part(name, meaning(name), value) for name, value in largest(answer.parts)],
+            [Part(name, titles.get(name) or name, value) for name, value in past],
+            [Part(name, meaning(name), rank) for name, rank in largest(answer.ranks)[::-1]],
+        )
+
+    def _read(self, name: str, read: Read) -> Route:
+        def answer(request: Request) -> Response:  # not async: runs in a thread, and may wait
+            self._check_host(request)
+            return self._answer(name, request, read)
+
+        return Route(f"/console/api/{name}", answer, methods=["GET"])
+
+    def _answer(self, name: str, request: Request, read: Read, status: int = 200) -> Response:
+        try:
+            with self._readers.one() as client:
+                body = msgspec.json.encode(read(client, request))
+        except StreamrecError as error:
+            fields = {"route": f"/console/api/{name}", "cause": str(error)}
+            logger.warning("a request failed", extra=fields)
+            raise
+        return Response(body, status, {"Cache-Control": "no-store"}, "application/json")
+
+    def _stream(self, request: Request) -> Response:
+        self._check_host(request)
+        return self._streams.of(asked(request, "user"))
+
+    async def _click(self, request: Request) -> Response:
+        self._check_host(request)
+        _check_sender(request)
+        click = _read_click(await request.body())
+        return await run_in_threadpool(
+            self._answer, "click", request, lambda client, _: self._clicks.send(client, click), 202
+        )
+
+    def _check_host(self, request: Request) -> None:
+        """Refuse other names of this machine: another site's page may have given it its own."""
+        name = urlsplit(f"//{request.headers.get('Host', '')}").hostname
+        if self._own_only and name not in OWN_ADDRESSES:
+            raise HTTPException(403, "Ask by 127.0.0.1 or localhost, or set serve.console=on")
+
+
+def asked(request: Request, name: str) -> str:
+    """Return a parameter; raises HTTPException where it is missing or too long."""
+    text = request.query_params.get(name, "").strip()
+    if not text or len(text.encode()) > LONGEST:
+        raise HTTPException(400, f"The parameter {name!r} is missing or too long")
+    return text
+
+
+def _list(client: Client, request: Request) -> object:
+    user = asked(request, "user")
+    return shown(client, user, client.recommend(user))
+
+
+def _similar(client: Client, request: Request) -> object:
+    return client.similar(asked(request, "item"), MOST_SIMILAR)
+
+
+def largest(parts: dict[str, float]) -> list[tuple[str, float]]:
+    """Return parts by falling size, whatever their sign."""
+    return sorted(parts.items(), key=lambda part: -abs(part[1]))
+
+
+def _read_click(body: bytes) -> Click:
+    if len(body) > LONGEST:
+        raise HTTPException(413, f"A click has at most {LONGEST} bytes")
+    try:
+        return msgspec.json.decode(body, type=Click)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise HTTPException(400, f"Not a click: {error}") from None
+
+
+def _check_sender(request: Request) -> None:
+    """Refuse what another site's page could send: it can choose neither of these two."""
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise HTTPException(415, "Send application/json")
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+        raise HTTPException(403, "Only the console's own page may click")
+
+
+def _sending(name: str) -> Callable[[Request], Response]:
+    return lambda request: _file(name)
+
+
+def _file(name: str) -> Response:
+    body = (files("streamrec.http.console") / "page" / name).read_bytes()
+    return Response(body, 200, HEADERS, PAGE[name])

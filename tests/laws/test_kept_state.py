@@ -1,0 +1,118 @@
+"""Questions about lists that are asked often: the copy follows, and says what `explain` says."""
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+import pytest
+from laws.spine import Spine
+from laws.world import event, small
+
+pytest.importorskip("starlette")
+
+from servers import RedisServer
+from starlette.testclient import TestClient
+
+from streamrec.http.console.routes import Console
+from streamrec.http.readers import Readers
+from streamrec.http.routes import application
+from streamrec.inspection.answers import explained
+from streamrec.inspection.kept_state import KeptState
+from streamrec.roles.score import Scorer
+from streamrec.settings.sections import Settings
+
+Make = Callable[[Settings, int], Spine]
+ITEMS = 23
+
+
+@pytest.fixture
+def spine(make_spine: Make) -> Spine:
+    made = make_spine(small(lists={"length": 5}), 2)
+    for n in range(ITEMS):
+        made.describe(item=f"i{n}", title=f"Tea {n}" if n % 2 else f"Cup {n}")
+    made.learn([event(f"u{n % 4}", f"i{n * 7 % ITEMS}", ts=n) for n in range(60)])
+    score(made)
+    return made
+
+
+def score(spine: Spine) -> None:
+    scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+    while scorer.step(10.0):
+        pass
+
+
+@pytest.fixture
+def kept(spine: Spine, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeptState]:
+    monkeypatch.setattr("streamrec.inspection.kept_state.REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr("streamrec.transport.item_feed.REST", 0.0)
+    state = KeptState(spine.settings)
+    yield state
+    state.close()
+
+
+def test_it_says_what_explain_says_and_follows(spine: Spine, kept: KeptState) -> None:
+    asked = [(user, f"i{n}") for user in ("u0", "u3", "nobody") for n in range(ITEMS)]
+    for turn in range(2):
+        for user, item in asked:
+            assert kept.explained(user, item) == explained(spine.settings, spine.store, user, item)
+        spine.learn([event("u0", "i5", ts=100 + turn)])
+    assert "names this item" in kept.explained("u0", "never").why_not
+
+
+def test_shares_sum_to_one_and_name_what_lifts_the_list(spine: Spine, kept: KeptState) -> None:
+    shares = kept.shares("u0")
+    assert sum(shares.values()) == pytest.approx(1.0) and min(shares.values()) > 0
+    replace, settings = msgspec.structs.replace, spine.settings
+    one = replace(settings.blend, kind="weighted", weights={"factors": 1.0})
+    alone = KeptState(replace(settings, blend=one))
+    try:
+        assert set(alone.shares("u0")) == {"factors"}
+    finally:
+        alone.close()
+
+
+def test_another_state_is_read_anew(
+    spine: Spine, kept: KeptState, clean_redis: RedisServer
+) -> None:
+    assert kept.shares("u0")
+    clean_redis.client().flushall()
+    spine.store.declare(1, 2, 1, spine.settings.factors.size)
+    assert kept.shares("u0") == {}
+
+
+def test_what_the_page_asks_for(spine: Spine) -> None:
+    readers = Readers(spine.settings.redis)
+    console = Console(spine.settings, readers)
+    routes = console.routes()
+    client = TestClient(
+        application(spine.settings.serve, readers, routes), base_url="http://localhost"
+    )
+
+    def ask(path: str) -> object:
+        answer = client.get(f"/console/api/{path}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    people = ask("people")
+    assert people[0]["user"] == "u3", people
+    assert {one["user"] for one in people} == {"u0", "u1", "u2", "u3"}
+    assert people[0]["events"] == 15 and people[0]["latest"][0]["item"] == f"i{59 * 7 % ITEMS}"
+    mine = ask("list?user=u3")
+    assert mine["personal"] and len(mine["rows"]) == 5 and len(mine["latest"]) == 5
+    for row in mine["rows"]:
+        assert row["title"].startswith(("Tea", "Cup")) and row["reason"] and row["meaning"]
+        for past in row["because"]:
+            assert past["title"] in row["reason"] or "Taken before" in row["reason"]
+    stranger = ask("list?user=nobody")
+    assert not stranger["personal"] and stranger["rows"] and stranger["latest"] == []
+    found = ask("search?q=tea+1")
+    assert found[0]["title"] == "Tea 1" and all("Tea" in one["title"] for one in found)
+    assert ask("search?q=i8")[0] == {"item": "i8", "title": "Cup 8"}
+    why = ask(f"explain?user=u3&item={mine['rows'][0]['item']}")
+    assert why["answer"]["listed"] and why["title"] == mine["rows"][0]["title"] and why["parts"]
+    sizes = [abs(part["value"]) for part in why["parts"]]
+    assert sizes == sorted(sizes, reverse=True)
+    shares = ask("shares?user=u3")
+    assert sum(part["value"] for part in shares) == pytest.approx(1.0, abs=0.01)
+    assert len({part["name"] for part in shares}) == len(shares)
+    assert ask(f"similar?item=i{7}")
+    console.close()
