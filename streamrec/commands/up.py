@@ -28,6 +28,7 @@ def up(
         typer.Option("--targets", help="Where to tell Prometheus what runs (file_sd_configs)."),
     ] = None,
     train: Annotated[bool, typer.Option(help="Train the neural ranker, where torch is.")] = True,
+    console: Annotated[bool, typer.Option(help="Serve the page /console.")] = True,
 ) -> None:
     """Run everything on this machine, with an embedded Kafka and Redis where none is given."""
     options: Options = ctx.obj
@@ -35,26 +36,29 @@ def up(
     kafka = settings.kafka.brokers if "kafka.brokers" in given else None
     redis = settings.redis.url if "redis.url" in given else None
     from streamrec.local.machine import Local, ending_on_signals
-    from streamrec.local.shell_lines import how_to
+    from streamrec.local.shell_lines import how_to, where_to_look
 
-    console = Console(highlight=False)
+    screen = Console(highlight=False)
     local = Local(settings)
     with ending_on_signals(), closing(local):
         try:
-            with console.status("starting"):
+            with screen.status("starting"):
                 local.start_servers(kafka, redis, partitions, usual_ports=True)
                 local.start_roles(learners, scorers, train=train)
+                page = local.start_console() if console else None
             targets = targets or local.folder / "prometheus.json"
             local.write_targets(targets)
-            _print_addresses(console, local, kafka, redis)
-            console.print(f"Prometheus finds these processes in {targets}\n", soft_wrap=True)
+            _print_addresses(screen, local, kafka, redis)
+            screen.print(f"Prometheus finds these processes in {targets}\n", soft_wrap=True)
             lines = how_to(local.settings, embedded=kafka is None)
-            console.print(lines, soft_wrap=True, markup=False)
+            if console:
+                screen.print(where_to_look(local.settings, page), soft_wrap=True, markup=False)
+            screen.print(lines, soft_wrap=True, markup=False)
             while True:
                 local.check()
                 time.sleep(CHECK_SECONDS)
         except KeyboardInterrupt:
-            console.print("\nstopping: what was taken in is being committed")
+            screen.print("\nstopping: what was taken in is being committed")
 
 
 def _print_addresses(

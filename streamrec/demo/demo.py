@@ -14,6 +14,7 @@ from streamrec.files.event_table import EventTable
 from streamrec.files.events import read_events
 from streamrec.files.reading import Reading
 from streamrec.local.machine import Local, ending_on_signals
+from streamrec.local.shell_lines import where_to_look
 from streamrec.settings.sections import Settings
 
 DEFAULT_SECONDS = 120.0
@@ -79,7 +80,9 @@ def _start(local: Local, console: Console) -> None:
     console.print(f"Kafka {kafka} and Redis {redis} (embedded)", soft_wrap=True)
     with console.status("starting learn and score"):
         local.start_roles(1, 1, console.print, train=True)
+        page = local.start_console()
     also = "train starts beside it" if "train" in local.ports else "no torch: nothing is trained"
+    console.print(where_to_look(local.settings, page), soft_wrap=True, markup=False)
     console.print(f"learn and score are ready; the replay starts ({also})")
 
 

@@ -1,4 +1,4 @@
-"""The learn and score processes of `up` and `demo`: started, watched and ended together."""
+"""The roles' processes of `up` and `demo`: started, watched and ended together."""
 
 import os
 import signal

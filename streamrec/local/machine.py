@@ -1,4 +1,4 @@
-"""What `up` and `demo` run on one machine: broker, Redis, learn and score processes."""
+"""What `up` and `demo` run on one machine: broker, Redis, the roles, the console."""
 
 import http.client
 import json
@@ -23,6 +23,7 @@ from streamrec.local.servers import EmbeddedBroker, EmbeddedRedis
 from streamrec.settings.load import all_settings, variable_of
 from streamrec.settings.ports import ports_of, setting_for
 from streamrec.settings.sections import Settings
+from streamrec.settings.serve import has_console
 from streamrec.transport.topics import create_topics
 
 LOOPBACK = "127.0.0.1"
@@ -128,12 +129,29 @@ class Local:
         if train and find_spec("torch") is not None:
             self._start_role("train", "train")
 
-    def _start_role(self, role: str, name: str) -> None:
+    def start_console(self) -> str | None:
+        """Start the page once the roles run; return its address.
+
+        None where `serve.console` is off, or the packages that it needs are not installed.
+        """
+        serve = self.settings.serve
+        if not (has_console(serve) and find_spec("starlette") and find_spec("uvicorn")):
+            return None
+        port = _port(serve.port, wanted=True)
+        self._use("serve", port=port, metrics_of=tuple(self.metrics_addresses()))
+        names = ("serve.port", "serve.metrics_of")
+        values = environment_of(self.settings)
+        self._start_role("serve", "serve", **{n: values[n] for n in map(variable_of, names)})
+        self._wait_until_ready()
+        return f"http://{reachable(serve.host)}:{port}/console"
+
+    def _start_role(self, role: str, name: str, **environment: str) -> None:
         assert self.children is not None
         self.ports[name] = port = self._metrics_port(role)
         arguments = ["-m", "streamrec.cli", role]
         variable = str(setting_for(role, port))
-        self.children.start(name, arguments, STREAMREC_METRICS_PORT=variable)
+        environment["STREAMREC_METRICS_PORT"] = variable
+        self.children.start(name, arguments, **environment)
 
     def check(self) -> None:
         """Raise when a process, the broker or Redis has ended."""

@@ -1,4 +1,4 @@
-"""The lines for the shell that `up` and `demo` print; each works as it is printed."""
+"""The lines that `up` and `demo` print: for the shell, each works as it is printed."""
 
 import re
 import shutil
@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from streamrec.settings.sections import Settings
+from streamrec.settings.serve import has_console
 
 OLDEST = (2, 2)
 """Older librdkafka stumbles over the fields that the embedded broker adds to its greeting."""
@@ -42,6 +43,15 @@ def how_to(
         f"  streamrec send {user} {item}" + (f" --ts {ts}" if ts is not None else "") + "\n"
         f"  streamrec recommend {user}\n"
     )
+
+
+def where_to_look(settings: Settings, page: str | None) -> str:
+    """Return a line that names the address of the console, or says how there would be one."""
+    if page is not None:
+        return f"Look at lists and click in them, in a browser:\n  {page}\n"
+    if has_console(settings.serve):
+        return "There is no page to look at: pip install 'streamrec[serve]'\n"
+    return "There is no page to look at: serve.console is off, or serve lets other machines in\n"
 
 
 def older_kcat() -> tuple[str, str]:

@@ -8,7 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 from streamrec.local.machine import COMPILING, WARM, Local
+from streamrec.local.shell_lines import where_to_look
 from streamrec.settings.sections import Settings
+from streamrec.settings.serve import ServeSettings
 
 
 def said(work: str) -> str:
@@ -47,3 +49,13 @@ def test_a_port_tells_the_role_whatever_is_taken() -> None:
         ports = [first, local._metrics_port("score"), local._metrics_port("learn")]
         assert [port % 10 for port in ports] == [5, 5, 4]
         assert first < ports[1] and local.ports["learn"] < ports[2]
+
+
+def test_where_to_look() -> None:
+    page = "http://127.0.0.1:8080/console"
+    assert page in where_to_look(Settings(), page)
+    assert "pip install 'streamrec[serve]'" in where_to_look(Settings(), None)
+    off = Settings(serve=ServeSettings(console="off"))
+    assert "serve.console is off" in where_to_look(off, None)
+    with closing(Local(off)) as local:
+        assert local.start_console() is None and local.ports == {}
