@@ -1,6 +1,7 @@
 """What a test needs of the machine: where it is missing, a laptop skips the test and CI fails."""
 
 import os
+import shutil
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NoReturn, TypeVar
@@ -26,6 +27,15 @@ def needs_server(start: Callable[[], Server]) -> Server:
         return start()
     except Unavailable as reason:
         _missing(str(reason))
+
+
+def needs_program(package: str, *names: str) -> str:
+    """Return where the first of these programs is that is on PATH; the Debian package has it."""
+    for name in names:
+        found = shutil.which(name)
+        if found is not None:
+            return found
+    _missing(f"no {names[0]} on PATH: apt-get install --no-install-recommends {package}")
 
 
 def _missing(reason: str) -> NoReturn:
