@@ -51,7 +51,7 @@ class EventsCheck:
                 checked.ids.append(None)
             else:
                 checked.messages.append((event.user.encode(), raw))
-                checked.ids.append(event.id)
+                checked.ids.append(event.id if isinstance(event, Event) else None)
         return checked
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from starlette.exceptions import HTTPException
 
 from streamrec.http.problems import RETRY
+from streamrec.inspection.answer import Answer
 from streamrec.settings.sections import Settings
 from streamrec.transport.redis_store import Store
 
@@ -43,13 +44,23 @@ class MadeNow:
             asked = asyncio.wrap_future(self._thread.submit(self._answer, question))
             return await asyncio.wait_for(asked, self._seconds)
         except TimeoutError:
-            raise HTTPException(503, f"Not made within {self._seconds:g} s", RETRY) from None
+            raise self._too_long() from None
         finally:
             self._waiting -= 1
+
+    def asked(self, question: "Callable[[StateReader], Found]") -> Found:
+        """Return what the question returns, to who waits in a thread. Raises as `ask`."""
+        try:
+            return self._thread.submit(self._answer, question).result(self._seconds)
+        except TimeoutError:
+            raise self._too_long() from None
 
     def close(self) -> None:
         """Answer no more; what is being made comes to its end."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _too_long(self) -> HTTPException:
+        return HTTPException(503, f"Not made within {self._seconds:g} s", RETRY)
 
     def _answer(self, question: "Callable[[StateReader], Found]") -> Found:
         from streamrec.inspection.lists_now import StateReader  # late: numba and all sources
@@ -62,3 +73,17 @@ class MadeNow:
         except Exception:
             self._state = None  # the next question reads all items anew
             raise
+
+
+def why(state: "StateReader", user: str, item: str) -> Answer:
+    """Return why an item is, or is not, in a list made now."""
+    from streamrec.inspection.answers import explained_from
+
+    return explained_from(state.now(user), item)
+
+
+def lifts(state: "StateReader", user: str) -> dict[str, float]:
+    """Return what lifts the items of a list made now, by part."""
+    from streamrec.inspection.answers import shares_from
+
+    return shares_from(state.now(user))

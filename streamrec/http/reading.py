@@ -12,11 +12,10 @@ from starlette.responses import Response
 from streamrec.client import Recommendations, Recommended, Similar
 from streamrec.http.entity import answer_of
 from streamrec.http.lists import Lists
-from streamrec.http.made_now import MadeNow
+from streamrec.http.made_now import MadeNow, why
 from streamrec.http.parameters import check_names, filters, number
 from streamrec.http.readers import Readers
 from streamrec.http.shapes import Popular, SimilarItems
-from streamrec.inspection.answer import Answer
 from streamrec.monitoring.http_metrics import HttpMetrics
 from streamrec.transport.redis_keys import POPULAR
 
@@ -85,13 +84,6 @@ def filtered(state: "StateReader", user: str, expressions: list[str]) -> Recomme
     items, personal = list_of(state.now(user, expressions))
     listed = [Recommended(i.item, i.score, i.source, i.because) for i in items]
     return Recommendations(user, time.time_ns() // 1_000_000, items=listed, personal=personal)
-
-
-def why(state: "StateReader", user: str, item: str) -> Answer:
-    """Return why an item is, or is not, in a list made now."""
-    from streamrec.inspection.answers import explained_from
-
-    return explained_from(state.now(user), item)
 
 
 def _answer(request: Request, found: object) -> Response:

@@ -37,11 +37,12 @@ def application(
     readers: Readers,
     sender: Sender,
     metrics: Metrics,
+    made_now: MadeNow,
     more: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """Return the ASGI application; `more` are paths that need no token."""
     rights, limit = Rights(settings.serve), RateLimit(settings.serve.requests_per_second)
-    lists, made_now = Lists(settings), MadeNow(settings)
+    lists = Lists(settings)
     reading = Reading(lists, readers, made_now, metrics.http)
     writing = Writing(settings, sender, metrics.http)
 
@@ -76,7 +77,6 @@ def application(
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         lists.close()
-        made_now.close()
 
     named = [each for each in routes if isinstance(each, Route)]
     metrics.http.begin((each.path, method) for each in named for method in each.methods or ())

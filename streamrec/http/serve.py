@@ -7,6 +7,7 @@ import uvicorn
 
 from streamrec.errors import ConfigurationError, StreamrecError
 from streamrec.http.console.routes import Console
+from streamrec.http.made_now import MadeNow
 from streamrec.http.readers import Readers, redis_of
 from streamrec.http.routes import application
 from streamrec.http.sender import Sender
@@ -26,10 +27,11 @@ def run(settings: Settings, stop: threading.Event) -> int:
     readers, sender = Readers(redis_of(settings)), Sender(settings)
     metrics = Metrics(role="serve")
     metrics.begin(settings, ())
-    console = Console(settings, readers) if has_console(settings.serve) else None
+    made_now = MadeNow(settings)
+    console = Console(settings, readers, made_now) if has_console(settings.serve) else None
     more = console.routes() if console else ()
     config = uvicorn.Config(
-        application(settings, readers, sender, metrics, more),
+        application(settings, readers, sender, metrics, made_now, more),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -55,6 +57,7 @@ def run(settings: Settings, stop: threading.Event) -> int:
         console.close()
     thread.join(GRACE_SECONDS + 2)
     health.close()
+    made_now.close()
     sender.close()
     readers.close()
     return code

@@ -4,7 +4,7 @@ import numpy as np
 
 from streamrec.inspection.answer import Answer
 from streamrec.inspection.lists_now import StateNow, StateReader
-from streamrec.ranking.explain import explain, network_responds_to
+from streamrec.ranking.explain import explain, network_responds_to, shares
 from streamrec.ranking.lists import ListMaker, Ranked
 from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
@@ -25,6 +25,14 @@ def explained_from(now: StateNow, item: str) -> Answer:
         return unknown(user, item)
     [ranked] = now.lists.rank([now.shopper], now.table, [row])
     return answer(now.lists, now.table, ranked, row)
+
+
+def shares_from(now: StateNow) -> dict[str, float]:
+    """Return what lifts the items of a list made from the state, by part; they sum to 1."""
+    if not now.lists.ready:
+        return {}
+    [ranked] = now.lists.rank([now.shopper], now.table)
+    return shares(now.lists, now.table, ranked)
 
 
 def unknown(user: str, item: str) -> Answer:

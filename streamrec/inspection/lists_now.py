@@ -43,8 +43,7 @@ class StateReader:
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings, self._store = settings, store
-        self._shards = shards_of(store)
-        self._feed = ItemFeed(store, item_shards(self._shards), self._new_table, 0.0)
+        self._shards: Shards | None = None
         self._metrics = Metrics()
         self._lists = ListMaker(settings)
 
@@ -53,6 +52,10 @@ class StateReader:
 
         The first time takes as long as the catalogue is large.
         """
+        shards = shards_of(self._store)
+        if shards != self._shards:  # the first question, or another state has begun
+            self._shards = shards
+            self._feed = ItemFeed(self._store, item_shards(shards), self._new_table, 0.0)
         if self._feed.refresh(time.monotonic(), self._metrics):
             self._lists.prepare(self._feed.table)
         table, lists = self._feed.table, self._lists
@@ -62,7 +65,7 @@ class StateReader:
         lists.network = network_now(self._settings, self._store, lists)
         rotation = self._settings.lists.rotation
         shown = times_shown(self._store.shown([user])[0]) if rotation else {}
-        shopper = lists.shopper(row_of(self._store, self._shards, user), table, user, shown)
+        shopper = lists.shopper(row_of(self._store, shards, user), table, user, shown)
         return StateNow(table, lists, shopper)
 
     def _new_table(self) -> ItemTable:

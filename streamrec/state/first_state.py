@@ -11,7 +11,8 @@ from streamrec.state.item_rows import ITEMS
 from streamrec.state.item_shard import ItemShard
 from streamrec.state.item_table import ItemTable
 from streamrec.state.metadata_shard import catalogue_entry
-from streamrec.state.user_shard import Counters, UserShard
+from streamrec.state.user_fold import Counters
+from streamrec.state.user_shard import UserShard
 
 Rows = Mapping[str, Mapping[bytes, bytes]]
 

@@ -11,6 +11,7 @@ from streamrec.monitoring.metrics import Metrics
 from streamrec.state.item_rows import BLEND, CATALOGUE, ITEMS
 from streamrec.state.item_table import ItemTable
 from streamrec.state.schema import check_version
+from streamrec.transport.redis_keys import key
 from streamrec.transport.redis_store import Store
 
 MOST_ENTRIES = 1000
@@ -53,7 +54,7 @@ class ItemFeed:
             if shard not in self._positions:
                 self._load_all(shard)
                 metrics.item_table_loads.labels("full").inc()
-        behind = self._follow(self._store.feed(self._positions, MOST_ENTRIES))
+        behind = self._follow(entries_after(self._store, self._positions, MOST_ENTRIES))
         self._catch_up(behind, metrics)
         metrics.item_table_loads.labels("feed").inc()
         self.refreshed = now
@@ -104,7 +105,7 @@ class ItemFeed:
 
     def _load_all(self, shard: str) -> None:
         """Read all rows of a shard; what changes meanwhile comes through the feed."""
-        position, meta = self._store.feed_end(shard), self._store.meta(shard)
+        position, meta = end_of(self._store, shard), self._store.meta(shard)
         if meta:
             check_version(np.array([int(meta[b"version"])]), f"item shard {shard}")
             self._schema.check(meta[b"schema"].decode())
@@ -117,6 +118,21 @@ class ItemFeed:
         self._positions[shard] = position
         self._commits[shard] = int(meta.get(b"commits", 0))
         self.marks[shard] = json.loads(meta.get(b"marks", b"{}"))
+
+
+def entries_after(store: Store, positions: Mapping[str, bytes], most: int) -> dict[str, Entries]:
+    """Return the feed entries after each shard's position; a shard that fails is left out."""
+    calls = [
+        ("XRANGE", key(s, "feed"), b"(" + at, "+", "COUNT", most) for s, at in positions.items()
+    ]
+    replies = zip(positions, store.each(calls), strict=True)
+    return {s: reply for s, reply in replies if not isinstance(reply, StoreError)}
+
+
+def end_of(store: Store, shard: str) -> bytes:
+    """Return the position of a shard's latest feed entry."""
+    last = store.run([("XREVRANGE", key(shard, "feed"), "+", "-", "COUNT", 1)])[0]
+    return bytes(last[0][0]) if last else b"0-0"
 
 
 def _keys(packed: bytes) -> list[bytes]:

@@ -174,6 +174,17 @@ class Nodes:
             with suppress(*REDIS_ERRORS):  # it is asked again after the next error
                 self.cluster.nodes_manager.initialize(last_failed_node_name=_name(client))
 
+    def names(self, pattern: str, most: int) -> Iterator[list[bytes]]:
+        """Yield the names of keys, those among `most` keys at a time; a name may come twice."""
+        with as_store_errors("answer"):
+            for client in self.all():
+                cursor: Any = None
+                with self.asking(client):
+                    while cursor != 0:
+                        found: Any = client.scan(cursor or 0, match=pattern, count=most)
+                        cursor, names = found
+                        yield names
+
     def close(self) -> None:
         """Close the connections."""
         client = self._client or self.cluster

@@ -283,29 +283,7 @@ class Store:
 
     def names(self, pattern: str, most: int) -> Iterator[list[bytes]]:
         """Yield the names of keys, those among `most` keys at a time; a name may come twice."""
-        with as_store_errors("answer"):
-            for client in self._nodes.all():
-                cursor: Any = None
-                with self._nodes.asking(client):
-                    while cursor != 0:
-                        found: Any = client.scan(cursor or 0, match=pattern, count=most)
-                        cursor, names = found
-                        yield names
-
-    def feed(
-        self, positions: Mapping[str, bytes], most: int
-    ) -> dict[str, list[tuple[bytes, dict[bytes, bytes]]]]:
-        """Return the feed entries after each shard's position; a shard that fails is left out."""
-        calls = [
-            ("XRANGE", key(s, "feed"), b"(" + at, "+", "COUNT", most) for s, at in positions.items()
-        ]
-        replies = zip(positions, self.each(calls), strict=True)
-        return {s: reply for s, reply in replies if not isinstance(reply, StoreError)}
-
-    def feed_end(self, shard: str) -> bytes:
-        """Return the position of the latest feed entry."""
-        last = self.run([("XREVRANGE", key(shard, "feed"), "+", "-", "COUNT", 1)])[0]
-        return bytes(last[0][0]) if last else b"0-0"
+        return self._nodes.names(pattern, most)
 
     def sample_users(self, shard: str, most: int) -> list[tuple[bytes, bytes]]:
         """Return up to `most` random user rows."""

@@ -20,6 +20,7 @@ pytest.importorskip("starlette")
 
 import httpx
 
+from streamrec.http.made_now import MadeNow
 from streamrec.http.readers import Readers, redis_of
 from streamrec.http.routes import application
 from streamrec.http.sender import Sender
@@ -51,7 +52,7 @@ class Shop:
     def __init__(self, settings: Settings) -> None:
         self._sender = Sender(settings)
         readers = Readers(redis_of(settings))
-        self._app = application(settings, readers, self._sender, Metrics())
+        self._app = application(settings, readers, self._sender, Metrics(), MadeNow(settings))
         self._loop = asyncio.new_event_loop()
 
     def ask(self, users: Sequence[str]) -> tuple[list[httpx.Response], float]:

@@ -35,7 +35,13 @@ def spine(make_spine: Callable[[Settings, int], Spine]) -> Spine:
 def http(spine: Spine) -> Iterator[TestClient]:
     sender = Sender(spine.settings)
     with TestClient(
-        application(spine.settings, Readers(spine.settings.redis), sender, Metrics())
+        application(
+            spine.settings,
+            Readers(spine.settings.redis),
+            sender,
+            Metrics(),
+            MadeNow(spine.settings),
+        )
     ) as client:
         yield client
     sender.close()
@@ -83,7 +89,7 @@ def test_a_list_made_now_under_filters(http: TestClient) -> None:
 
 def test_without_state_it_is_said(clean_redis: RedisServer) -> None:
     settings = small(redis={"url": clean_redis.url})
-    asked = MadeNow(settings).ask(lambda state: state)
+    asked = MadeNow(settings).ask(lambda state: state.now("u1"))
     with pytest.raises(Exception, match="no streamrec state"):
         asyncio.run(asked)
 

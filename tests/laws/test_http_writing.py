@@ -19,6 +19,7 @@ pytest.importorskip("starlette")
 
 from starlette.testclient import TestClient
 
+from streamrec.http.made_now import MadeNow
 from streamrec.http.readers import Readers
 from streamrec.http.routes import application
 from streamrec.http.sender import Sender
@@ -37,7 +38,9 @@ def settings(topics: KafkaSettings, client: str) -> Settings:
 @pytest.fixture
 def http(settings: Settings) -> Iterator[TestClient]:
     sender = Sender(settings)
-    yield TestClient(application(settings, Readers(settings.redis), sender, Metrics()))
+    yield TestClient(
+        application(settings, Readers(settings.redis), sender, Metrics(), MadeNow(settings))
+    )
     sender.close()
 
 

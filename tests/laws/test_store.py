@@ -16,6 +16,7 @@ from streamrec.blend.rules import BLEND_KEY
 from streamrec.errors import CommitConflict, ConfigurationError, StoreError
 from streamrec.settings.sections import RedisSettings
 from streamrec.state.metadata_shard import MetadataShard
+from streamrec.transport.item_feed import end_of, entries_after
 from streamrec.transport.redis_keys import Commit, feed_entry, key
 from streamrec.transport.redis_store import Store
 
@@ -239,17 +240,17 @@ def test_a_name_cannot_pretend_to_be_an_offset(store: Store) -> None:
 
 
 def test_the_feed_is_trimmed_and_read_from_a_position(store: Store) -> None:
-    assert store.feed_end("i0") == b"0-0"
+    assert end_of(store, "i0") == b"0-0"
     for n in range(8):
         entry = feed_entry(n, '{"u0": 5}', {"items": b"%d" % n})
         store.commit(commit(n + 1, n or None, "i0", feed=entry, feed_entries=3))
-    entries = store.feed({"i0": b"0-0", "i1": b"0-0"}, 10)
+    entries = entries_after(store, {"i0": b"0-0", "i1": b"0-0"}, 10)
     assert entries["i1"] == []
     assert [fields[b"items"] for _, fields in entries["i0"]] == [b"5", b"6", b"7"]
     head = b'{"commit": 5, "marks": {"u0": 5}}'
     assert entries["i0"][0][1][b"head"] == head
-    assert store.feed_end("i0") == entries["i0"][-1][0]
-    after = store.feed({"i0": entries["i0"][0][0]}, 1)["i0"]
+    assert end_of(store, "i0") == entries["i0"][-1][0]
+    after = entries_after(store, {"i0": entries["i0"][0][0]}, 1)["i0"]
     assert [fields[b"items"] for _, fields in after] == [b"6"]
 
 

@@ -18,8 +18,10 @@ from streamrec.http.console.clicks import DAY_MS, STEP_MS, Clicks, Waiting, clic
 from streamrec.http.console.routes import PAGE, Console
 from streamrec.http.console.status import Line, Watch, lines, usual_addresses
 from streamrec.http.console.words import MEANINGS, group, meaning, reason
+from streamrec.http.made_now import MadeNow
 from streamrec.http.readers import Readers
 from streamrec.http.routes import application
+from streamrec.http.sender import Sender
 from streamrec.http.serve import run
 from streamrec.local.child import free_port
 from streamrec.monitoring.health import HealthPort, serve_health
@@ -37,8 +39,10 @@ CLICK = {"user": "u1", "item": "i1"}
 def asking(url: str = "redis://127.0.0.1:1/0", **flags: str) -> TestClient:
     settings = load(None, {}, {"redis.url": url, "redis.timeout_seconds": "0.5", **flags})
     readers = Readers(settings.redis)
-    console = Console(settings, readers)
-    return TestClient(application(settings.serve, readers, console.routes()), base_url=HERE)
+    made_now = MadeNow(settings)
+    console = Console(settings, readers, made_now)
+    parts = Sender(settings), Metrics(), made_now, console.routes()
+    return TestClient(application(settings, readers, *parts), base_url=HERE)
 
 
 def refused(answer: httpx.Response, status: int) -> str:

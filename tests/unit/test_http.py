@@ -22,6 +22,7 @@ from starlette.testclient import TestClient
 from streamrec.errors import ConfigurationError
 from streamrec.http import rights
 from streamrec.http.bodies import read_json
+from streamrec.http.made_now import MadeNow
 from streamrec.http.readers import Readers
 from streamrec.http.rights import RateLimit
 from streamrec.http.routes import application
@@ -68,7 +69,7 @@ def asking() -> Iterator[Callable[..., TestClient]]:
             serve=ServeSettings(**{"write_seconds": 0.3, **serve}),
         )
         senders.append(Sender(settings))
-        parts = Readers(settings.redis), senders[-1], metrics or Metrics()
+        parts = Readers(settings.redis), senders[-1], metrics or Metrics(), MadeNow(settings)
         return TestClient(application(settings, *parts), raise_server_exceptions=False)
 
     yield make

@@ -21,9 +21,9 @@ from streamrec.http.console.lists import people, shown
 from streamrec.http.console.status import Watch
 from streamrec.http.console.stream import Streams
 from streamrec.http.console.words import group, meaning
+from streamrec.http.made_now import MadeNow, lifts, why
 from streamrec.http.readers import Readers
-from streamrec.inspection.answers import Answer
-from streamrec.inspection.kept_state import KeptState
+from streamrec.inspection.answer import Answer
 from streamrec.settings.sections import Settings
 from streamrec.settings.serve import OWN_ADDRESSES
 
@@ -71,14 +71,13 @@ class Why(msgspec.Struct):
 class Console:
     """The page and what it asks for; keeps connections, and who waits for a list."""
 
-    def __init__(self, settings: Settings, readers: Readers) -> None:
-        self._readers = readers
+    def __init__(self, settings: Settings, readers: Readers, made_now: MadeNow) -> None:
+        self._readers, self._made_now = readers, made_now
         self._own_only = settings.serve.console == "auto"
         self._stop = threading.Event()
         self._clicks = Clicks(settings)
         self._streams = Streams(readers, self._clicks, self._stop)
         self._catalogue = Catalogue()
-        self._kept = KeptState(settings)
         self._watch = Watch(settings)
 
     def routes(self) -> list[BaseRoute]:
@@ -110,20 +109,20 @@ class Console:
         self._stop.set()
         self._watch.close()
         self._clicks.close()
-        self._kept.close()
 
     def _page(self, request: Request) -> Response:
         self._clicks.connect_soon()
         return _file("index.html")
 
     def _shares(self, request: Request) -> list[Part]:
-        found: dict[str, float] = {}
-        for name, share in self._kept.shares(asked(request, "user")).items():
+        user, found = asked(request, "user"), dict[str, float]()
+        for name, share in self._made_now.asked(lambda state: lifts(state, user)).items():
             found[group(name)] = found.get(group(name), 0.0) + share
         return [Part(name, meaning(name), round(share, 4)) for name, share in largest(found)]
 
     def _explain(self, client: Client, request: Request) -> object:
-        answer = self._kept.explained(asked(request, "user"), asked(request, "item"))
+        user, item = asked(request, "user"), asked(request, "item")
+        answer = self._made_now.asked(lambda state: why(state, user, item))
         past = [(name, value) for name, value in largest(answer.past) if name][:MOST_PAST]
         titles = client.titles([answer.item, *(name for name, _ in past)])
         return Why(

@@ -1,6 +1,6 @@
 """Questions about lists that are asked often: the copy follows, and says what `explain` says."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -13,10 +13,13 @@ from servers import RedisServer
 from starlette.testclient import TestClient
 
 from streamrec.http.console.routes import Console
+from streamrec.http.made_now import MadeNow
 from streamrec.http.readers import Readers
 from streamrec.http.routes import application
-from streamrec.inspection.answers import explained
-from streamrec.inspection.kept_state import KeptState
+from streamrec.http.sender import Sender
+from streamrec.inspection.answers import explained, explained_from, shares_from
+from streamrec.inspection.lists_now import StateReader
+from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.score import Scorer
 from streamrec.settings.sections import Settings
 
@@ -41,51 +44,45 @@ def score(spine: Spine) -> None:
 
 
 @pytest.fixture
-def kept(spine: Spine, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeptState]:
-    monkeypatch.setattr("streamrec.inspection.kept_state.REFRESH_SECONDS", 0.0)
+def kept(spine: Spine, monkeypatch: pytest.MonkeyPatch) -> StateReader:
     monkeypatch.setattr("streamrec.transport.item_feed.REST", 0.0)
-    state = KeptState(spine.settings)
-    yield state
-    state.close()
+    return StateReader(spine.settings, spine.store)
 
 
-def test_it_says_what_explain_says_and_follows(spine: Spine, kept: KeptState) -> None:
+def test_it_says_what_explain_says_and_follows(spine: Spine, kept: StateReader) -> None:
     asked = [(user, f"i{n}") for user in ("u0", "u3", "nobody") for n in range(ITEMS)]
     for turn in range(2):
         for user, item in asked:
-            assert kept.explained(user, item) == explained(spine.settings, spine.store, user, item)
+            found = explained_from(kept.now(user), item)
+            assert found == explained(spine.settings, spine.store, user, item)
         spine.learn([event("u0", "i5", ts=100 + turn)])
-    assert "names this item" in kept.explained("u0", "never").why_not
+    assert "names this item" in explained_from(kept.now("u0"), "never").why_not
 
 
-def test_shares_sum_to_one_and_name_what_lifts_the_list(spine: Spine, kept: KeptState) -> None:
-    shares = kept.shares("u0")
+def test_shares_sum_to_one_and_name_what_lifts_the_list(spine: Spine, kept: StateReader) -> None:
+    shares = shares_from(kept.now("u0"))
     assert sum(shares.values()) == pytest.approx(1.0) and min(shares.values()) > 0
     replace, settings = msgspec.structs.replace, spine.settings
     one = replace(settings.blend, kind="weighted", weights={"factors": 1.0})
-    alone = KeptState(replace(settings, blend=one))
-    try:
-        assert set(alone.shares("u0")) == {"factors"}
-    finally:
-        alone.close()
+    alone = StateReader(replace(settings, blend=one), spine.store)
+    assert set(shares_from(alone.now("u0"))) == {"factors"}
 
 
 def test_another_state_is_read_anew(
-    spine: Spine, kept: KeptState, clean_redis: RedisServer
+    spine: Spine, kept: StateReader, clean_redis: RedisServer
 ) -> None:
-    assert kept.shares("u0")
+    assert shares_from(kept.now("u0"))
     clean_redis.client().flushall()
     spine.store.declare(1, 2, 1, spine.settings.factors.size)
-    assert kept.shares("u0") == {}
+    assert shares_from(kept.now("u0")) == {}
 
 
 def test_what_the_page_asks_for(spine: Spine) -> None:
     readers = Readers(spine.settings.redis)
-    console = Console(spine.settings, readers)
-    routes = console.routes()
-    client = TestClient(
-        application(spine.settings.serve, readers, routes), base_url="http://localhost"
-    )
+    made_now = MadeNow(spine.settings)
+    console = Console(spine.settings, readers, made_now)
+    parts = Sender(spine.settings), Metrics(), made_now, console.routes()
+    client = TestClient(application(spine.settings, readers, *parts), base_url="http://localhost")
 
     def ask(path: str) -> object:
         answer = client.get(f"/console/api/{path}")
