@@ -1,7 +1,7 @@
 """The rights that docs/operations.md gives in Kafka are enough for what they are for."""
 
 import json
-import subprocess
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,11 +9,18 @@ from typing import Any
 
 import msgspec
 import pytest
-import servers
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ResourcePattern,
+    ResourceType,
+)
 from laws.live import learning
 from make import context
 from needs import needs_server
-from servers import KafkaServer, RedisServer, apache_jars, start_apache
+from servers import KafkaServer, RedisServer, start_apache
 
 from streamrec.commands.forget import forget
 from streamrec.errors import StreamrecError
@@ -21,7 +28,7 @@ from streamrec.inspection.accounts import Ends, take
 from streamrec.inspection.stored_state import Stored
 from streamrec.settings.sections import KafkaSettings, ListSettings, RedisSettings, Settings
 from streamrec.transport.open_kafka import open_kafka
-from streamrec.transport.topics import create_topics
+from streamrec.transport.topics import admin_client, create_topics
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 LINES = [
@@ -42,7 +49,7 @@ def login(user: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+def guarded() -> Iterator[KafkaServer]:
     """A real broker that refuses what no line of the page allows; the topics are made."""
     jaas = "org.apache.kafka.common.security.plain.PlainLoginModule required"
     known = " ".join(f'user_{user}="{user}-secret"' for user in USERS)
@@ -62,19 +69,26 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
             listener="SASL_PLAINTEXT",
         )
     )
-    admin = tmp_path_factory.mktemp("acls") / "admin.properties"
-    own = jaas + ' username="admin" password="admin-secret";'
-    admin.write_text(
-        f"security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.jaas.config={own}\n"
-    )
-    command = [*servers.JAVA, "-cp", f"{apache_jars()}/*", "kafka.admin.AclCommand"]
-    command += ["--bootstrap-server", server.address, "--command-config", str(admin), "--add"]
     create_topics(settings_of("admin", server), 2)
-    for line in LINES:
-        done = subprocess.run([*command, *line], capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stdout + done.stderr
+    with admin_client(settings_of("admin", server)) as admin:
+        made = admin.create_acls([acl for line in LINES for acl in acls_of(line)])
+    assert not made["failed"]
     yield server
     server.close()
+
+
+def acls_of(line: list[str]) -> Iterator[ACL]:
+    """Yield what `kafka-acls.sh --add` makes of its arguments: each operation on each resource."""
+    given = list(zip(line[::2], line[1::2], strict=True))
+    prefixed = ("--resource-pattern-type", "prefixed") in given
+    kind = ACLResourcePatternType.PREFIXED if prefixed else ACLResourcePatternType.LITERAL
+    [principal] = [value for name, value in given if name == "--allow-principal"]
+    [operation] = [value for name, value in given if name == "--operation"]
+    does = ACLOperation[re.sub(r"(?<!^)(?=[A-Z])", "_", operation).upper()]
+    for name, value in given:
+        if name in ("--topic", "--group"):
+            resource = ResourcePattern(ResourceType[name.strip("-").upper()], value, kind)
+            yield ACL(principal, "*", does, ACLPermissionType.ALLOW, resource)
 
 
 def settings_of(user: str, server: KafkaServer) -> KafkaSettings:
