@@ -186,7 +186,7 @@ def test_a_screen_reader_hears_names_and_the_change(chromium: Any, site: Site) -
     visit = Visit(chromium, site)
     page = visit.page
     page.wait_for_selector("#shares li")
-    first = page.locator("#list .take").first.inner_text()
+    first = page.locator("#list .title").first.inner_text()
     read = page.locator("body").aria_snapshot()
     assert 'combobox "Person"' in read and 'searchbox "Words of its title, or its id"' in read
     assert f'button "{first}"' in read and f'button "Why {first}?"' in read
@@ -204,7 +204,7 @@ def test_someone_new_has_a_list_of_their_own_after_a_click(chromium: Any, site: 
     page.click("#stranger")
     page.wait_for_selector("#list-head:has-text('strangers')")
     assert page.inner_text("#latest") == "Took nothing yet."
-    title = page.locator("#list .take").nth(2).inner_text()
+    title = page.locator("#list .title").nth(2).inner_text()
     page.locator("#list .take").nth(2).click()
     visit.changed()
     page.wait_for_selector("#list-head:has-text('visitor-')")

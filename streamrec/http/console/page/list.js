@@ -24,11 +24,11 @@ export function showList(shown, clicked, actions) {
 function rowOf(row, place, best, before, { click, why }) {
   const bar = make("b");
   bar.style.width = `${100 * Math.exp(row.score - best)}%`;  // scores are logarithms
+  const move = before ? moveOf(place, before.get(row.item)) : "";
   const body = make("div", { class: "body" },
-    make("button", { type: "button", class: "take", onclick: () => click(row) }, row.title));
-  const move = before && moveOf(place, before.get(row.item));
-  if (move) body.append(move);
-  body.append(make("div", { class: "why-text" }, row.reason));
+    make("button", { type: "button", class: "take", onclick: () => click(row) },
+      make("span", { class: "title" }, row.title), move),
+    make("div", { class: "why-text" }, row.reason));
   return make("li", { class: "row", "data-item": row.item },
     make("span", { class: "rank", "aria-hidden": "true" }, String(place)),
     body,
@@ -41,7 +41,7 @@ function rowOf(row, place, best, before, { click, why }) {
 
 function moveOf(place, was) {
   if (was === undefined) return make("span", { class: "move new" }, "new");
-  if (was === place) return null;
+  if (was === place) return "";
   const up = was > place;
   return make("span", { class: `move ${up ? "up" : "down"}` },
     make("span", { "aria-hidden": "true" }, `${up ? "▲" : "▼"} ${Math.abs(was - place)}`),
