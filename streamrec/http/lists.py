@@ -35,11 +35,11 @@ class Lists:
         self._waiting.append((user, future))
         if self._asking is None or self._asking.done():
             self._asking = loop.create_task(self._ask())
+        end = loop.call_later(self._seconds, _give_up, future)
         try:
-            async with asyncio.timeout(self._seconds):
-                return await future
-        except TimeoutError:
-            raise StoreError("Redis did not answer in time") from None
+            return await future
+        finally:
+            end.cancel()
 
     def close(self) -> None:
         """Ask no more."""
@@ -71,6 +71,11 @@ class Lists:
         except StreamrecError as error:
             return [error] * len(users)
         return [_chosen(user, mine, popular, hidden) for user, mine in zip(users, own, strict=True)]
+
+
+def _give_up(future: "asyncio.Future[Recommendations]") -> None:
+    if not future.done():
+        future.set_exception(StoreError("Redis did not answer in time"))
 
 
 def _decoded(blob: bytes | None | StoreError) -> Recommendations | None | StreamrecError:
