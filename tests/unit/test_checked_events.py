@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamrec.events.event import Event, EventDecoder
 from streamrec.http.checked_events import EventsCheck, split
@@ -59,6 +61,36 @@ def test_what_the_learners_refuse_is_refused() -> None:
     reasons = [each.reason for each in found.refused]
     assert reasons == ["unknown_type", "future", "bad_id", *["malformed"] * 4]
     assert [each.index for each in found.refused] == list(range(7)) and not found.messages
+
+
+PARTS = st.sampled_from(
+    ["[", "]", "{", "}", ",", ":", '"user"', '"item"', '"type"', '"click"', '"u1"', "7", "1e999",
+     '"id"', "null", " ", '"\\ud800"', "\x00"]
+)  # fmt: skip
+CLICKS = st.fixed_dictionaries(
+    {"user": st.text() | st.integers(), "item": st.text(), "type": st.just("click")},
+    optional={"id": st.text() | st.none(), "ts": st.integers(), "more": st.text()},
+)
+
+
+@given(
+    st.binary()
+    | st.lists(PARTS, max_size=12).map(lambda parts: "".join(parts).encode())
+    | st.lists(CLICKS, max_size=3).map(lambda events: json.dumps(events).encode())
+)
+def test_whatever_comes_each_event_is_sent_or_refused(body: bytes) -> None:
+    try:
+        events = split(body)
+    except msgspec.DecodeError:
+        return
+    found = EventsCheck(EventSettings()).check(events, NOW)
+    assert len(found.ids) == len(events) == len(found.messages) + len(found.refused)
+    sent = [event_id for event_id in found.ids if event_id is not None]
+    decoder = EventDecoder(EventSettings())
+    for event_id, (key, value) in zip(sent, found.messages, strict=True):
+        event = decoder.decode(value, NOW)
+        assert isinstance(event, Event)
+        assert (event.user.encode(), event.id) == (key, event_id)
 
 
 def test_a_body_is_one_event_or_an_array() -> None:

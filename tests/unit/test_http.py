@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from streamrec.errors import ConfigurationError
-from streamrec.http import rights
+from streamrec.http import rights, sender
 from streamrec.http.bodies import read_json
 from streamrec.http.made_now import MadeNow
 from streamrec.http.readers import Readers
@@ -73,8 +73,8 @@ def asking() -> Iterator[Callable[..., TestClient]]:
         return TestClient(application(settings, *parts), raise_server_exceptions=False)
 
     yield make
-    for sender in senders:
-        sender.close()
+    for each in senders:
+        each.close()
 
 
 Asking = Callable[..., TestClient]
@@ -319,6 +319,14 @@ def test_kafka_away_is_said_in_time(asking: Asking) -> None:
             assert [each["index"] for each in answer.json()["refused"]] == [2]
             refused(client.put("/v1/items/i1", json={"title": "One"}), 503)
             assert time.monotonic() - began < 5
+
+
+def test_what_waits_for_kafka_is_bounded(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "MOST_WAITING_BYTES", 100)
+    client = asking(write_seconds=5.0)
+    began = time.monotonic()
+    refused(client.post("/v1/events", json=[CLICK] * 3), 503)
+    assert time.monotonic() - began < 2
 
 
 def test_redis_away_is_said_at_once(asking: Asking) -> None:
