@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from streamrec.commands.options import Options
+from streamrec.commands.options import Columns, ItemColumns, Options, end
 from streamrec.monitoring.log_lines import without_password
 
 if TYPE_CHECKING:
@@ -29,6 +29,14 @@ def up(
     ] = None,
     train: Annotated[bool, typer.Option(help="Train the neural ranker, where torch is.")] = True,
     console: Annotated[bool, typer.Option(help="Serve the page /console.")] = True,
+    history: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Events to learn first, as `bootstrap`.")
+    ] = None,
+    items: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Items: ids, titles, categories, texts.")
+    ] = None,
+    columns: Columns = "",
+    item_columns: ItemColumns = "",
 ) -> None:
     """Run everything on this machine, with an embedded Kafka and Redis where none is given."""
     options: Options = ctx.obj
@@ -44,8 +52,15 @@ def up(
         try:
             with screen.status("starting"):
                 local.start_servers(kafka, redis, partitions, usual_ports=True)
+            if history is not None:
+                given_too = ("--items", str(items)) if items else ()
+                named = ("--columns", columns, "--item-columns", item_columns)
+                _run(local, "bootstrap", str(history), *given_too, *named)
+            with screen.status("starting"):
                 local.start_roles(learners, scorers, train=train)
                 page = local.start_console() if console else None
+            if items is not None and history is None:
+                _run(local, "items", "load", str(items), "--item-columns", item_columns)
             targets = targets or local.folder / "prometheus.json"
             local.write_targets(targets)
             _print_addresses(screen, local, kafka, redis)
@@ -59,6 +74,12 @@ def up(
                 time.sleep(CHECK_SECONDS)
         except KeyboardInterrupt:
             screen.print("\nstopping: what was taken in is being committed")
+
+
+def _run(local: "Local", *arguments: str) -> None:
+    """Run a command under the same settings; end as it did if it failed, which it has said."""
+    if code := local.run(*arguments):
+        end(code)
 
 
 def _print_addresses(

@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -96,6 +98,12 @@ class Local:
         self._use("kafka", brokers=kafka)
         self._use("redis", url=redis)
         create_topics(self.settings.kafka, partitions)
+
+    def run(self, *arguments: str) -> int:
+        """Run a command of streamrec under the settings, here on the terminal; return its code."""
+        command = [sys.executable, "-m", "streamrec.cli", *arguments]
+        environment = {**os.environ, **environment_of(self.settings)}
+        return subprocess.run(command, env=environment, check=False).returncode
 
     def start_roles(
         self,
