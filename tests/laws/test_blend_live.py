@@ -330,7 +330,8 @@ def test_the_commands(live: Live) -> None:
     live.score()
     sizes = ["factors.size=4", "factors.context=2", "users.recent_items=5", "blend.hidden=3",
              "lists.length=5", "content.size=4", "similarity.window=3", "similarity.neighbours=30",
-             "cosine.neighbours=5", "successors.entries=6"]  # fmt: skip
+             "cosine.neighbours=5", "successors.entries=6", "similarity.half_life_seconds=50",
+             "cosine.half_life_seconds=80"]  # fmt: skip
     before = ["--redis", live.spine.settings.redis.url]
     before += [word for size in sizes for word in ("--set", size)]
     for command, said in (
