@@ -9,15 +9,16 @@ import msgspec
 import typer
 
 from streamrec.commands.encoding import texts_encoded
-from streamrec.commands.evaluate import print_figures, with_bar, with_neural
+from streamrec.commands.evaluate import print_figures, with_neural
 from streamrec.commands.options import ItemColumns, reading_of, reads_events, say, settings_of
+from streamrec.commands.progress import with_progress
 from streamrec.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from streamrec.evaluation.prequential import Prequential
-    from streamrec.events.event import Item
+    from streamrec.events.event import Event, Item
     from streamrec.files.reading import Reading
     from streamrec.settings.sections import Settings
     from streamrec.state.first_state import First
@@ -80,8 +81,12 @@ def bootstrap(
         dataset = Dataset(table, catalogue, frozenset(table.type_names), encoder)
         roomy = fitted(settings, dataset)[0].users
         own = msgspec.structs.replace(settings, users=roomy)
+
+        def shown(log: "Iterator[Event]", count: int) -> "Iterator[Event]":
+            return with_progress(log, count, "events")
+
         cut = Parts(users, parts, lambda user: partition_of(user.encode(), users))
-        live, figures = passed(own, dataset, plan, time.monotonic, with_bar, cut)
+        live, figures = passed(own, dataset, plan, time.monotonic, shown, cut)
         for name in catalogue.keys() - set(table.item_names):
             live.announce(catalogue[name])
         live.end()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -12,13 +11,17 @@ import typer
 from rich.console import Console
 
 from streamrec.commands.encoding import texts_encoded
+from streamrec.commands.interrupt import first_interrupt_noted, until
 from streamrec.commands.options import (
+    EXIT_INTERRUPTED,
     ItemColumns,
     Options,
+    end,
     reading_of,
     reads_events,
     say,
 )
+from streamrec.commands.progress import with_progress
 from streamrec.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -113,6 +116,8 @@ def evaluate(
         json_file.write_text(json.dumps(result, indent=1) + "\n")
     if report is not None and render is not None:
         report.write_text(render(result))
+    if "interrupted" in result["protocol"]:
+        end(EXIT_INTERRUPTED)
 
 
 def _evaluated(
@@ -128,9 +133,14 @@ def _evaluated(
     settings, remarks = fitted(settings, dataset)
     for remark in remarks:
         say(remark)
-    if plan.shelf:
-        return evaluate_shelf(settings, dataset, plan, with_bar)
-    return evaluate_all(settings, dataset, plan, time.monotonic, with_bar)
+    with first_interrupt_noted() as stopped:
+
+        def shown(events: "Iterator[Event]", count: int) -> "Iterator[Event]":
+            return with_progress(until(events, stopped), count, "events")
+
+        if plan.shelf:
+            return evaluate_shelf(settings, dataset, plan, shown)
+        return evaluate_all(settings, dataset, plan, time.monotonic, shown)
 
 
 def with_neural(asked: str, settings: "Settings") -> bool:
@@ -173,24 +183,6 @@ def _check_writable(file: Path) -> None:
         raise ConfigurationError(f"Cannot write {file}: it is a folder.")
     if not os.access(file if file.exists() else file.parent, os.W_OK):
         raise ConfigurationError(f"Cannot write {file}: permission denied.")
-
-
-def with_bar(events: "Iterator[Event]", count: int) -> "Iterator[Event]":
-    """Yield the events with a progress bar on a terminal."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.percentage:3.0f} %"), BarColumn(), TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    started = time.monotonic()
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=count, rate="")
-        for n, event in enumerate(events):
-            yield event
-            if n % 500 == 0:
-                rate = n / max(1e-9, time.monotonic() - started)
-                bar.update(task, completed=n, rate=f"{rate:,.0f} events/s")
 
 
 def print_figures(result: Mapping[str, Any]) -> None:

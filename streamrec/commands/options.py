@@ -46,6 +46,8 @@ SkipRefused = Annotated[
 
 EXIT_REFUSED = 65
 """Of commands that send events, when some were refused."""
+EXIT_INTERRUPTED = 130
+"""Ended by Ctrl-C."""
 
 
 class Commands(TyperGroup):
@@ -62,7 +64,7 @@ class Commands(TyperGroup):
                 typer.echo(f"streamrec: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+            raise typer.Exit(EXIT_INTERRUPTED) from None
         except BrokenPipeError:  # the reader of our output went away, as `| head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None

@@ -3,7 +3,7 @@
 The clock and the progress shown are the caller's; nothing is read or printed here.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,12 +25,14 @@ ONLINE = "blend:online"
 """The learned blend alone, without the neural ranker."""
 LAGS = ("0", "100", "1000", "10000", "1h", "1d")
 """Of the staleness curve: events, or time."""
+INTERRUPTED = "interrupted"
+"""Key of the protocol: where Ctrl-C ended the run, in words."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 Clock = Callable[[], float]
 """Seconds; only differences count."""
 Shown = Callable[[Iterator[Event], int], Iterator[Event]]
-"""Yields the events, of which there are so many, and may show how far it is."""
+"""Yields the events, of which there are so many, may show how far it is, and may end early."""
 
 
 class Plan(NamedTuple):
@@ -62,20 +64,28 @@ def evaluate_all(
     settings: Settings, dataset: Dataset, plan: Plan, clock: Clock, shown: Shown
 ) -> dict[str, Any]:
     """Return the figures of the plan, with those at each lag and without each source if asked."""
-
-    def blend(settings: Settings, lag: str) -> Any:
-        alone = plan._replace(lag=lag, peers=(), blends=())
-        return evaluate(settings, dataset, alone, clock, shown)["sources"][BLEND]
-
     result = evaluate(settings, dataset, plan, clock, shown)
+
+    def repeat(name: str, under: Iterable[tuple[str, Settings, str]]) -> list[dict[str, Any]]:
+        """Return the blend's metrics under each; none after the run that is ended early."""
+        found: list[dict[str, Any]] = []
+        for words, settings, lag in under:
+            if INTERRUPTED not in result["protocol"]:
+                alone = plan._replace(lag=lag, peers=(), blends=())
+                again = evaluate(settings, dataset, alone, clock, shown)
+                if INTERRUPTED in again["protocol"]:
+                    result["protocol"][INTERRUPTED] = "among the repeats"
+                else:
+                    found.append({name: words, **again["sources"][BLEND]})
+        return found
+
     if plan.staleness:
-        result["staleness"] = [{"lag": lag_words(lag), **blend(settings, lag)} for lag in LAGS]
+        lags = _lags_within(dataset.events, result["events"])
+        result["staleness"] = repeat("lag", ((lag_words(lag), settings, lag) for lag in lags))
     if plan.ablation:
-        result["ablation"] = [
-            {"without": name, **blend(_without(settings, name), plan.lag)}
-            for name in names_of(settings)
-            if name in result["sources"]
-        ]
+        names = [name for name in names_of(settings) if name in result["sources"]]
+        without = ((name, _without(settings, name), plan.lag) for name in names)
+        result["ablation"] = repeat("without", without)
         if ONLINE in result["sources"]:
             result["ablation"].append({"without": "neural ranker", **result["sources"][ONLINE]})
     return result
@@ -108,13 +118,14 @@ def passed(
     count = min(len(table), plan.limit or len(table))
     first, every = int(count * plan.warm_up), max(1, min(1000, count // 40))
     run = _Run(settings, dataset, plan, clock, parts or plan.workers)
-    started = clock()
+    started, done = clock(), 0
     for n, event in enumerate(shown(events_of(table, count), count)):
         if n == first:
             started = clock()
         run.step(n, event, scored=n >= first)
         if n % every == 0:
             run.tally.add_weights(n, run.live.table)
+        done = n + 1
     seconds = clock() - started
     known = sum(map(bool, run.item_events))
     protocol = {
@@ -122,15 +133,22 @@ def passed(
         "limit": plan.limit, "warm_up": plan.warm_up, "types": sorted(dataset.types),
         "lag": lag_words(plan.lag), "workers": plan.workers, "seed": settings.factors.seed,
         "texts": dataset.encoder.name if dataset.encoder else "hashed",
-        "blend": settings.blend.kind, "events": count, "items": known,
+        "blend": settings.blend.kind, "events": done, "items": known,
         "off": list(settings.blend.off), "peers": list(plan.peers), "blends": list(plan.blends),
         "neural": plan.neural,
     }  # fmt: skip
-    figures = {"protocol": protocol, "events": count, **run.tally.summary(known)}
+    if done < count:
+        protocol[INTERRUPTED] = after(done, count)
+    figures = {"protocol": protocol, "events": done, **run.tally.summary(known)}
     if run.live.neural is not None:
         figures["neural"] = run.live.neural.figures()
     figures["events_per_second"] = round(len(run.tally) / max(seconds, 1e-9), 1)
     return run.live, figures
+
+
+def after(done: int, count: int) -> str:
+    """Return in words where a run was ended early."""
+    return f"after {done:,} of {count:,} events"
 
 
 def fitted(settings: Settings, dataset: Dataset) -> tuple[Settings, list[str]]:
@@ -188,6 +206,13 @@ def parse_lag(text: str) -> Lag:
 def lag_words(text: str) -> str:
     """Return a lag in words."""
     return text if text[-1:] in UNITS else f"{text} events"
+
+
+def _lags_within(table: EventTable, count: int) -> list[str]:
+    """Return the lags that are no longer than the first `count` events of a log."""
+    span = int(table.ts[count - 1] - table.ts[0]) if count else 0
+    each = ((text, parse_lag(text)) for text in LAGS)
+    return [text for text, lag in each if lag.events <= count and lag.milliseconds <= span]
 
 
 class _Run:

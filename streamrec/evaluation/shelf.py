@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.evaluation.evaluate import Dataset, Plan, Shown, events_of
+from streamrec.evaluation.evaluate import (
+    INTERRUPTED,
+    Dataset,
+    Plan,
+    Shown,
+    after,
+    events_of,
+)
 from streamrec.events.event import Event
 from streamrec.flow import Flow, deliver, load
 from streamrec.settings.sections import Settings
@@ -36,14 +43,18 @@ def evaluate_shelf(
     """Return for each group of items the share of its events found in the first TOP, by method."""
     run, table = _Shelf(settings, dataset), dataset.events
     count = min(len(table), plan.limit or len(table))
+    done = 0
     for n, event in enumerate(shown(events_of(table, count), count)):
         run.step(event, scored=n >= plan.warm_up * count and event.type in dataset.types)
+        done = n + 1
     protocol = {
         "file": table.name, "profile": settings.profile, "warm_up": plan.warm_up,
         "texts": dataset.encoder.name if dataset.encoder else "hashed",
     }  # fmt: skip
+    if done < count:
+        protocol[INTERRUPTED] = after(done, count)
     groups = [run.summary(group) for group in GROUPS]
-    return {"protocol": protocol, "events": count, "shelf": groups}
+    return {"protocol": protocol, "events": done, "shelf": groups}
 
 
 class _Shelf:

@@ -1,10 +1,13 @@
 """`streamrec evaluate` on made-up logs: figures, and files that cannot be read."""
 
+import itertools
 import json
 import math
+import re
+import signal
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from logs import DAY, HOUR, MINUTE, NOW, PLAIN, Click, clicks, figures, refused,
 from oracle import NAMES
 from report_page import check
 
+from streamrec.commands.interrupt import first_interrupt_noted, until
 from streamrec.evaluation.evaluate import lag_words, parse_lag
 from streamrec.evaluation.peers.other_blends import OtherBlends
 from streamrec.evaluation.prequential import Lag
@@ -93,12 +97,17 @@ def test_a_report_without_its_extra_is_refused_at_once(monkeypatch: pytest.Monke
 
 def test_what_is_printed() -> None:
     result = run(written(clicks(300)), *PLAIN, "--peers", "popularity_7d")
+    assert re.match(
+        r"20 suggestions hold the next item [\d.]+ times in 100; the most popular items alone ",
+        result.stdout,
+    )
     for words in ("300 events", "full catalogue of", "recall@20", "popularity_medium",
                   "peer:popularity_7d", "history_5_plus", "paired block bootstrap"):  # fmt: skip
         assert words in result.stdout
     assert "…" not in result.stdout
     assert result.stderr.startswith("log.csv: 300 rows, 300 events, 0 refused, 2023-11-14 to")
-    assert result.stderr.count("\n") == 1
+    slow = " events, "  # of the progress after 10 s, on a busy machine
+    assert sum(slow not in line.partition(" of ")[2] for line in result.stderr.splitlines()) == 1
 
 
 def slow_popularity(log: Sequence[Click], exclude: str) -> list[float]:
@@ -325,17 +334,71 @@ def test_the_same_seed_gives_the_same_figures() -> None:
 
 
 def test_staleness_and_ablation_repeat_the_run() -> None:
-    found = figures(clicks(70), *PLAIN, "--staleness", "--ablation")
-    assert [one["lag"] for one in found["staleness"]] == [
-        "0 events", "100 events", "1000 events", "10000 events", "1h", "1d",
-    ]  # fmt: skip
+    log = clicks(120)
+    assert MINUTE < log[-1].ts - log[0].ts < 3 * HOUR
+    found = figures(log, *PLAIN, "--staleness", "--ablation")
+    lags = [one["lag"] for one in found["staleness"]]
+    assert lags == ["0 events", "100 events", "1h"]  # others are longer than the log
     blend = found["sources"]["blend"]
     assert {m: found["staleness"][0][m] for m in blend} == blend
-    assert found["staleness"][3]["recall@20"] == 0.0  # longer than the log
+    assert found["staleness"][1]["recall@20"] < blend["recall@20"]
     assert [one["without"] for one in found["ablation"]] == [
         name for name in NAMES if name in found["sources"]
     ]
     assert list(found)[:9] == KEYS
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Press Ctrl-C at so many events, all runs together."""
+
+    def after(most: int) -> None:
+        count = itertools.count(1)
+
+        def shown(events: Iterable[Any], *_: Any) -> Iterator[Any]:
+            for event in events:
+                if next(count) == most:
+                    signal.raise_signal(signal.SIGINT)
+                yield event
+
+        monkeypatch.setattr("streamrec.commands.evaluate.with_progress", shown)
+
+    return after
+
+
+def test_ctrl_c_prints_what_was_scored(interrupted: Callable[[int], None]) -> None:
+    log = clicks(300)
+    alone = figures(log[:200], *PLAIN, "--warm-up", "0")
+    interrupted(200)
+    result = run(written(log), *PLAIN, "--warm-up", "0", "--json", "out.json", "--staleness")
+    assert result.exit_code == 130
+    assert result.stdout.startswith("Ended by Ctrl-C after 200 of 300 events: the figures are of")
+    assert "20 suggestions hold the next item" in result.stdout and "lag " in result.stdout
+    found = json.loads(Path("out.json").read_text())
+    assert found["protocol"].pop("interrupted") == "after 200 of 300 events"
+    assert found.pop("staleness") == [] and same_but_speed(found, alone)
+
+
+def test_ctrl_c_in_the_warm_up_and_among_repeats(interrupted: Callable[[int], None]) -> None:
+    interrupted(20)
+    result = run(written(clicks(120)), *PLAIN, "--warm-up", "0.5")
+    assert result.exit_code == 130 and "No event had been scored" in result.stdout
+    interrupted(120 + 120 + 60)
+    result = run("log.csv", *PLAIN, "--staleness", "--json", "out.json", "--report", "out.html")
+    assert result.exit_code == 130 and "Ended by Ctrl-C among the repeats" in result.stdout
+    found = json.loads(Path("out.json").read_text())
+    assert found["events"] == 120 and [one["lag"] for one in found["staleness"]] == ["0 events"]
+    assert "among the repeats" in check(Path("out.html").read_text()).text
+
+
+def test_a_second_ctrl_c_ends_at_once() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), first_interrupt_noted() as stopped:
+        assert list(until([1, 2], stopped)) == [1, 2]
+        signal.raise_signal(signal.SIGINT)
+        assert stopped() and list(until([1, 2], stopped)) == []
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_the_order_of_the_file_does_not_matter() -> None:

@@ -1,9 +1,12 @@
 """The report in a terminal: the sentences and tables that `streamrec evaluate` prints."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from rich.table import Table
+
+from streamrec.evaluation.report.findings import Findings
 
 COLUMNS = ("recall@10", "recall@20", "ndcg@10", "mrr@20", "coverage@10", "diversity@10")
 SLICES = ("new_user", "new_item", "history_1", "history_2_4", "history_5_plus")
@@ -13,6 +16,8 @@ MAIN, ONLINE = "recall@20", "blend:online"
 def in_words(result: Mapping[str, Any]) -> Iterator[str | Table]:
     """Yield the figures of one evaluation, for people."""
     protocol = result["protocol"]
+    if "interrupted" in protocol:
+        yield f"Ended by Ctrl-C {protocol['interrupted']}: the figures are of what was done."
     if "shelf" in result:
         yield (
             f"{protocol['file']}: items with few events, ranked among themselves; recall@20 after "
@@ -21,6 +26,7 @@ def in_words(result: Mapping[str, Any]) -> Iterator[str | Table]:
         )
         yield _shelf(result["shelf"])
         return
+    yield from islice(Findings(result).opening(), 1)
     yield (
         f"{protocol['file']}: {result['events']:,} events, {result['scored']:,} scored after the "
         f"first {protocol['warm_up']:.0%}, full catalogue of {protocol['items']:,} items, "
@@ -28,6 +34,9 @@ def in_words(result: Mapping[str, Any]) -> Iterator[str | Table]:
         f"{protocol['workers']} worker(s). New items (a miss for all): "
         f"{result['new_item_share']:.1%}. {result['events_per_second']:,.0f} scored events/s."
     )
+    if not result["scored"] and "interrupted" in protocol:
+        yield "No event had been scored: the first are only learnt from (--warm-up)."
+        return
     if not result["scored"]:
         yield (
             "No event could be scored: after the warm-up there is none of a scored type and of a "
@@ -38,7 +47,7 @@ def in_words(result: Mapping[str, Any]) -> Iterator[str | Table]:
         return
     yield _sources(result["sources"])
     for name, wanted in (("staleness", "lag"), ("ablation", "without")):
-        if name in result:
+        if result.get(name):
             yield _rows(result[name], wanted)
     yield _slices(result["slices"])
     if result["comparisons"]:
