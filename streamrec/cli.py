@@ -26,6 +26,7 @@ from streamrec.commands.score import score
 from streamrec.commands.send import send
 from streamrec.commands.serve import serve
 from streamrec.commands.similar import similar
+from streamrec.commands.size import size
 from streamrec.commands.train import train
 from streamrec.commands.up import up
 from streamrec.commands.version import version
@@ -37,7 +38,7 @@ configuration; 130 Ctrl-C.
 For audit: 0 all accounted for, 2 work is left, 3 the counts do not agree."""
 
 COMMANDS = (learn, score, train, serve, up, demo, bootstrap, replay, send, recommend, similar,
-            forget, audit, export, doctor, version, evaluate, explain, weights)  # fmt: skip
+            forget, audit, export, doctor, version, evaluate, explain, weights, size)  # fmt: skip
 
 app = typer.Typer(
     cls=Commands,

@@ -1,0 +1,168 @@
+"""`streamrec size` against a real Redis and real processes with made-up rows: within 15 %."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from servers import RedisServer
+from typer.testing import CliRunner
+
+from streamrec.cli import app
+from streamrec.inspection.sizes import (
+    CANDIDATES,
+    EXTRAS,
+    FEED,
+    METADATA,
+    NAME,
+    Part,
+    learn_parts,
+    redis_parts,
+    score_parts,
+)
+from streamrec.settings.load import load
+from streamrec.settings.sections import Settings
+from streamrec.state.item_shard import ItemShard
+from streamrec.state.keys import key_of
+from streamrec.state.schema import VERSION, Arrays, Kind
+from streamrec.state.user_rows import USERS, user_columns
+from streamrec.transport.redis_keys import key
+from streamrec.transport.redis_store import Store
+
+USERS_COUNT, ITEMS, PARTITIONS = 4_000, 12_000, 2
+AT_ONCE = 500
+Calls = list[tuple[Any, ...]]
+
+
+def total(parts: Sequence[Part]) -> float:
+    return sum(part.bytes for part in parts)
+
+
+def full(kind: Kind, count: int) -> list[bytes]:
+    """Return rows with every list as long as it may be."""
+    arrays = Arrays(kind.columns, count)
+    for column in kind.lists:
+        arrays.named(column.sized_by)[:] = column.width
+        keys = column.dtype == "<u8"
+        most = ITEMS if keys else 100
+        drawn = np.random.default_rng(1).integers(0, most, (count, column.width))
+        named = np.array([key_of(f"item {n}") for n in range(ITEMS)], np.uint64)
+        arrays.named(column.name)[:] = named[drawn] if keys else drawn
+    return kind.pack(arrays, np.arange(count))
+
+
+def fill(settings: Settings, store: Store) -> None:
+    """Store made-up rows and lists: as many, and as long, as the formula is asked for."""
+    store.declare(PARTITIONS, PARTITIONS, PARTITIONS, settings.factors.size)
+    users = [f"user {n:0{NAME - 5}}" for n in range(USERS_COUNT)]
+    people = Kind(USERS, user_columns(settings.users.recent_items, settings.users.seen_items))
+    schema = ItemShard(0, settings, 0).schema
+    calls: Calls = []
+    for n, (user, row) in enumerate(zip(users, full(people, USERS_COUNT), strict=True)):
+        calls.append(("HSET", key(f"u{n % PARTITIONS}", USERS), user, row))
+    items = [f"item {n}" for n in range(ITEMS)]
+    for kind in schema.kinds.values():
+        if kind.name != "texts":
+            for item, row in zip(items, full(kind, ITEMS), strict=True):
+                calls.append(of_item(item, kind.name, row))
+    for item in items:
+        entry = json.dumps({"item": item, "title": ""})
+        title = "x" * (METADATA - len(entry))
+        calls.append(of_item(item, "catalogue", json.dumps({"item": item, "title": title})))
+    random = np.random.default_rng(2)
+    sources = 10
+    shown = 12 + (8 * (1 + sources) + 1) * 20
+    features = 18 + (8 + 3 * sources + 2 * EXTRAS) * CANDIDATES * 50
+    entries = [{"item": f"item {n}", "score": -1.0723, "source": "similarity",
+                "because": ["i12"]} for n in range(20)]  # fmt: skip
+    for user in users:
+        one = {"user": user, "at": 1795420484028, "model": "m", "offset": 7, "items": entries}
+        length = shown + (features if random.random() < 0.25 else 0)
+        calls += [
+            ("SET", f"rec:{user}", json.dumps(one, separators=(",", ":")), "EX", 600_000),
+            ("SET", f"sr:shown:{user}", random.bytes(length), "EX", 600_000),
+            ("SET", f"sr:reading:{user}", random.bytes(6_000), "EX", 600_000),
+        ]
+    for n in range(PARTITIONS):
+        for name, size in (("ids", settings.events.duplicate_window), ("latest", 5_000)):
+            for at in range(0, size, 512):
+                chunk = random.bytes(8 * min(512, size - at))
+                calls.append(("HSET", key(f"u{n}", "rings"), f"{name}:{at // 512}", chunk))
+        meta = {"version": VERSION, "schema": schema.signature, "offset": 1, "commits": 0,
+                "marks": "{}"}  # fmt: skip
+        calls.append(("HSET", key(f"i{n}", "meta"), *(x for pair in meta.items() for x in pair)))
+        for _ in range(settings.items.feed_entries):
+            entry = (b"head", b"{}", b"items", random.bytes(FEED))
+            calls.append(("XADD", key(f"i{n}", "feed"), "*", *entry))
+    for at in range(0, len(calls), AT_ONCE):
+        store.run(calls[at : at + AT_ONCE])
+
+
+def of_item(item: str, kind: str, row: bytes | str) -> tuple[Any, ...]:
+    own = key_of(item)
+    return ("HSET", key(f"i{own % PARTITIONS}", kind), own.to_bytes(8, "little"), row)
+
+
+def peak(role: str, url: str) -> int:
+    """Return the most bytes that a process in the role took."""
+    script = Path(__file__).with_name("sized.py")
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(script), role, url],
+        env=environment, check=True, capture_output=True, text=True, timeout=250,
+    )  # fmt: skip
+    return int(done.stdout)
+
+
+def test_the_formula_is_within_15_percent_of_the_truth(clean_redis: RedisServer) -> None:
+    settings = load(None, {}, {"redis.url": clean_redis.url, "text.model": "hashed"})
+    clean_redis.client().execute_command("FLUSHALL", "SYNC")
+    before = clean_redis.client().info("memory")["used_memory"]
+    store = Store(settings.redis)
+    fill(settings, store)
+    of = USERS_COUNT, ITEMS, PARTITIONS, 1.0
+    told = {
+        "redis": total(redis_parts(settings, *of)),
+        "learn": total(learn_parts(settings, *of)),
+        "score": total(score_parts(settings, *of[1:])),
+    }
+    found = {"redis": clean_redis.client().info("memory")["used_memory"] - before}
+    found |= {role: peak(role, clean_redis.url) for role in ("learn", "score")}
+    store.close()
+    print({name: (round(told[name] / 1e6), round(found[name] / 1e6)) for name in told})
+    for name in told:
+        assert told[name] == pytest.approx(found[name], rel=0.15), name
+
+
+def test_the_command_prints_the_sums(nothing_configured: None) -> None:
+    options = ["--users", "1000000", "--items", "50000", "--partitions", "4"]
+    common = ["--set", "text.model=hashed", "size"]
+    done = CliRunner().invoke(app, [*common, *options])
+    assert done.exit_code == 0
+    settings = load(None, {}, {"text.model": "hashed"})
+    of = 1_000_000, 50_000, 4
+    for parts in (
+        redis_parts(settings, *of, 1.0),
+        learn_parts(settings, *of, 1.0),
+        score_parts(settings, *of[1:], 1.0),
+    ):
+        assert f"{total(parts) / 1e6:,.1f}  " in done.stdout
+        assert all(part.what in done.stdout for part in parts)
+    less = CliRunner().invoke(app, [*common, *options, "--fill", "0.2"])
+    assert total(redis_parts(settings, *of, 0.2)) < 0.8 * total(redis_parts(settings, *of, 1.0))
+    assert f"{total(redis_parts(settings, *of, 0.2)) / 1e6:,.1f}  Redis" in less.stdout
+
+
+def test_an_encoder_and_rules_take_more() -> None:
+    hashed = load(None, {}, {"text.model": "hashed"})
+    texts = load(None, {}, {"text.model": "minilm"})
+    each = [part.what for part in redis_parts(texts, 1, 1, 1, 1.0)]
+    assert "texts rows" in each
+    assert "texts rows" not in [part.what for part in redis_parts(hashed, 1, 1, 1, 1.0)]
+    rules = load(None, {}, {"text.model": "hashed", "lists.filters": '["available"]'})
+    assert total(score_parts(rules, 1000, 1, 1.0)) > total(score_parts(hashed, 1000, 1, 1.0))
