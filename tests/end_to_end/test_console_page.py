@@ -39,7 +39,8 @@ class Site(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """All that runs, without an event."""
     folder = tmp_path_factory.mktemp("console")
     up = Command(folder, "--set", f"serve.port={free_port()}", "up", "--partitions", "2")
     try:
@@ -48,12 +49,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         page = re.search(r"http://\S+/console", text)
         found = re.search(r"export STREAMREC_KAFKA=(\S+) STREAMREC_REDIS=(\S+)", text)
         assert page is not None and found is not None, text
-        site = Site(page[0], KafkaSettings(brokers=found[1]), RedisSettings(url=found[2]))
-        shop(site)
-        yield site
+        yield Site(page[0], KafkaSettings(brokers=found[1]), RedisSettings(url=found[2]))
     finally:
         up.kill()
         assert up.all_gone(10), up.alive()
+
+
+@pytest.fixture(scope="module")
+def site(empty: Site) -> Site:
+    """The same, and all users have lists."""
+    shop(empty)
+    return empty
 
 
 def shop(site: Site) -> None:
@@ -103,15 +109,22 @@ def chromium() -> Iterator[Any]:
 class Visit:
     """A page that is looked at; `complaints`: what the browser's console said."""
 
-    def __init__(self, chromium: Any, site: Site, width: int = 1280, scheme: str = "light") -> None:
+    def __init__(
+        self,
+        chromium: Any,
+        site: Site,
+        width: int = 1280,
+        scheme: str = "light",
+        behind: str = "#user=u3",
+    ) -> None:
         self.page = chromium.new_page(
             viewport={"width": width, "height": WIDTHS[width]}, color_scheme=scheme
         )
         self.complaints: list[str] = []
         self.page.on("console", lambda said: self.complaints.append(said.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.goto(f"{site.page}#user=u3")
-        self.page.wait_for_selector("#list li")
+        self.page.goto(site.page + behind)
+        self.page.wait_for_selector("#note:not(:empty)")
 
     def items(self) -> list[str]:
         found: list[str] = self.page.eval_on_selector_all(
@@ -125,12 +138,25 @@ class Visit:
         return str(self.page.inner_text("#change"))
 
     def picture(self, name: str) -> None:
+        self.page.evaluate("scrollTo(0, 0)")
         self.page.wait_for_timeout(600)  # rows glide to their places
         self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
 
     def close(self) -> None:
         self.page.close()
         assert self.complaints == []
+
+
+def test_who_comes_before_the_first_event_meets_people_later(
+    chromium: Any, empty: Site, request: pytest.FixtureRequest
+) -> None:
+    visit = Visit(chromium, empty, behind="")
+    assert visit.page.inner_text("#note").startswith("There is no list yet")
+    request.getfixturevalue("site")
+    visit.page.wait_for_selector("#list-head:has-text('The list of u')")
+    assert len(visit.items()) > 4
+    assert visit.page.locator("#person option").count() >= 30
+    visit.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -6,29 +6,50 @@ import { ask, find, make, number } from "./page.js";
 import { showShares, watchStatus } from "./status.js";
 
 const PATIENCE_MS = 10_000;
+const MEET_MS = 5000;
 const HINT = "Click an item, as this person would, and watch the list change.";
 const NEW = "visitor-";
 let user = "";
+let people = [];
 let stream = null;
 let waiting = null; // the click whose list has not come yet
 let timer = 0;
 
 const open = (item) => showItem(user, item, click, open);
 
-async function start() {
+function start() {
   find("person").addEventListener("change", () => become(find("person").value));
   find("stranger").addEventListener("click", () => become(someoneNew()));
   find("about-close").addEventListener("click", () => find("about").close());
   addEventListener("hashchange", () => follow(named()));
   watchSearch(open);
   watchStatus();
+  meet();
+  setInterval(meet, MEET_MS);
+}
+
+// Asks who has a list now. Who has chosen nobody becomes the first of them.
+async function meet() {
   try {
-    const people = await ask("people");
-    find("person").replaceChildren(...people.map(option));
-    follow(named() || people[0]?.user || someoneNew());
+    people = await ask("people");
+    if (!user || (!named() && user.startsWith(NEW) && people.length)) {
+      follow(named() || people[0]?.user || someoneNew());
+    }
+    if (document.activeElement !== find("person")) introduce();
+    if (stream.readyState === EventSource.CLOSED) listen();
   } catch (error) {
-    tell(error.message);
+    if (!find("list").children.length) tell(error.message);
   }
+}
+
+function introduce() {
+  const options = people.map(option);
+  if (!people.some((one) => one.user === user)) {
+    const text = user.startsWith(NEW) ? `${user} (new here)` : user;
+    options.unshift(make("option", { value: user }, text));
+  }
+  find("person").replaceChildren(...options);
+  find("person").value = user;
 }
 
 const named = () => new URLSearchParams(location.hash.slice(1)).get("user");
@@ -48,13 +69,12 @@ function option({ user: name, events, latest }) {
 function follow(name) {
   if (!name || name === user) return;
   user = name;
-  const known = [...find("person").options].some((one) => one.value === name);
-  if (!known) {
-    const text = name.startsWith(NEW) ? `${name} (new here)` : name;
-    find("person").prepend(make("option", { value: name }, text));
-  }
-  find("person").value = name;
+  introduce();
   forget();
+  listen();
+}
+
+function listen() {
   stream?.close();
   stream = new EventSource(`/console/api/stream?${new URLSearchParams({ user })}`);
   stream.addEventListener("list", (event) => show(JSON.parse(event.data)));
@@ -87,6 +107,7 @@ function note({ at, model, rows, personal }) {
 }
 
 async function click({ item, title }) {
+  if (!named()) become(user);
   forget();
   waiting = { item };
   tell(`Clicked “${title}” …`);

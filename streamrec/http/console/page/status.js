@@ -33,7 +33,7 @@ export function watchStatus() {
 
 function show(status) {
   find("roles").replaceChildren(...Object.entries(status.roles).map(([role, answers]) =>
-    make("li", answers ? {} : { class: "away" }, answers ? role : `${role} does not answer`)));
+    make("li", answers ? {} : { class: "away" }, answers ? role : `${short(role)} does not answer`)));
   const numbers = [
     ["click to list, half within", status.p50_ms, 0, " ms"],
     ["click to list, 99 % within", status.p99_ms, 0, " ms"],
@@ -56,6 +56,9 @@ function show(status) {
   }
   showRecall(status.recall);
 }
+
+// An address stands for a role that never answered.
+const short = (role) => (role.startsWith("http") ? new URL(role).host : role);
 
 function showRecall(lines) {
   const words = lines.map((line) => `${line.meaning} ${percent(line.recall, 1)}`);
