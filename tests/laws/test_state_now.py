@@ -1,17 +1,25 @@
-"""Questions about lists that are asked often: the copy follows, and says what `explain` says."""
+"""What the console answers and sends; its copy of the state says what `explain` says."""
 
+<<<<<<<< HEAD:tests/laws/test_state_now.py
 from collections.abc import Callable
+========
+from collections.abc import Callable, Iterator
+from contextlib import closing
+>>>>>>>> 75f6ef3 (Tests: a click of the console is read back from Kafka, with both clients):tests/laws/test_console_state.py
 
 import msgspec
 import pytest
+from laws.members import Member
 from laws.spine import Spine
-from laws.world import event, small
+from laws.world import NOW, event, small
 
 pytest.importorskip("starlette")
 
 from servers import RedisServer
 from starlette.testclient import TestClient
 
+from streamrec.events.event import Event, EventDecoder
+from streamrec.http.console.clicks import STEP_MS
 from streamrec.http.console.routes import Console
 from streamrec.http.made_now import MadeNow
 from streamrec.http.readers import Readers
@@ -21,7 +29,8 @@ from streamrec.inspection.answers import explained, explained_from, shares_from
 from streamrec.inspection.lists_now import StateReader
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.score import Scorer
-from streamrec.settings.sections import Settings
+from streamrec.settings.sections import KafkaSettings, Settings
+from streamrec.transport.open_kafka import open_kafka
 
 Make = Callable[[Settings, int], Spine]
 ITEMS = 23
@@ -113,3 +122,35 @@ def test_what_the_page_asks_for(spine: Spine) -> None:
     assert len({part["name"] for part in shares}) == len(shares)
     assert ask(f"similar?item=i{7}")
     console.close()
+
+
+def test_a_click_is_an_event_like_any_other(
+    spine: Spine, client: str, topics: KafkaSettings
+) -> None:
+    settings = msgspec.structs.replace(
+        spine.settings, kafka=msgspec.structs.replace(topics, client=client)
+    )
+    readers, stranger = Readers(settings.redis), {"user": "ü 1", "item": "i9"}
+    console = Console(settings, readers)
+    page = TestClient(
+        application(settings.serve, readers, console.routes()), base_url="http://127.0.0.1"
+    )
+    unknown = page.post("/console/api/click", json={"user": "u1", "item": "never"})
+    assert unknown.status_code == 404 and "'never'" in unknown.json()["detail"]
+    long = page.post("/console/api/click", json={"user": "u" * 600, "item": "i9"})
+    assert long.status_code == 400 and "user" in long.json()["detail"]
+    sent = page.post("/console/api/click", json=stranger)
+    assert sent.status_code == 202 and sent.json() | stranger == sent.json()
+    with closing(open_kafka(settings.kafka, settings.kafka.group)) as log:
+        member = Member(log, [topics.events_topic])
+        member.until(lambda: member.count > 0)
+    console.close()
+    [[message]] = member.messages.values()
+    assert message.key == "ü 1".encode()
+    event = EventDecoder(settings.events).decode(message.value, message.timestamp)
+    assert isinstance(event, Event) and (event.user, event.item, event.type) == (
+        "ü 1",
+        "i9",
+        "click",
+    )
+    assert event.ts == NOW - 1_000_000 + 59_000 + STEP_MS  # behind the newest of the old events

@@ -1,0 +1,156 @@
+"""What the console answers and sends; its copy of the state says what `explain` says."""
+
+<<<<<<<< HEAD:tests/laws/test_state_now.py
+from collections.abc import Callable
+========
+from collections.abc import Callable, Iterator
+from contextlib import closing
+>>>>>>>> 75f6ef3 (Tests: a click of the console is read back from Kafka, with both clients):tests/laws/test_console_state.py
+
+import msgspec
+import pytest
+from laws.members import Member
+from laws.spine import Spine
+from laws.world import NOW, event, small
+
+pytest.importorskip("starlette")
+
+from servers import RedisServer
+from starlette.testclient import TestClient
+
+from streamrec.events.event import Event, EventDecoder
+from streamrec.http.console.clicks import STEP_MS
+from streamrec.http.console.routes import Console
+from streamrec.http.made_now import MadeNow
+from streamrec.http.readers import Readers
+from streamrec.http.routes import application
+from streamrec.http.sender import Sender
+from streamrec.inspection.answers import explained, explained_from, shares_from
+from streamrec.inspection.lists_now import StateReader
+from streamrec.monitoring.metrics import Metrics
+from streamrec.roles.score import Scorer
+from streamrec.settings.sections import KafkaSettings, Settings
+from streamrec.transport.open_kafka import open_kafka
+
+Make = Callable[[Settings, int], Spine]
+ITEMS = 23
+
+
+@pytest.fixture
+def spine(make_spine: Make) -> Spine:
+    made = make_spine(small(lists={"length": 5}), 2)
+    for n in range(ITEMS):
+        made.describe(item=f"i{n}", title=f"Tea {n}" if n % 2 else f"Cup {n}")
+    made.learn([event(f"u{n % 4}", f"i{n * 7 % ITEMS}", ts=n) for n in range(60)])
+    score(made)
+    return made
+
+
+def score(spine: Spine) -> None:
+    scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+    while scorer.step(10.0):
+        pass
+
+
+@pytest.fixture
+def kept(spine: Spine, monkeypatch: pytest.MonkeyPatch) -> StateReader:
+    monkeypatch.setattr("streamrec.transport.item_feed.REST", 0.0)
+    return StateReader(spine.settings, spine.store)
+
+
+def test_it_says_what_explain_says_and_follows(spine: Spine, kept: StateReader) -> None:
+    asked = [(user, f"i{n}") for user in ("u0", "u3", "nobody") for n in range(ITEMS)]
+    for turn in range(2):
+        for user, item in asked:
+            found = explained_from(kept.now(user), item)
+            assert found == explained(spine.settings, spine.store, user, item)
+        spine.learn([event("u0", "i5", ts=100 + turn)])
+    assert "names this item" in explained_from(kept.now("u0"), "never").why_not
+
+
+def test_shares_sum_to_one_and_name_what_lifts_the_list(spine: Spine, kept: StateReader) -> None:
+    shares = shares_from(kept.now("u0"))
+    assert sum(shares.values()) == pytest.approx(1.0) and min(shares.values()) > 0
+    replace, settings = msgspec.structs.replace, spine.settings
+    one = replace(settings.blend, kind="weighted", weights={"factors": 1.0})
+    alone = StateReader(replace(settings, blend=one), spine.store)
+    assert set(shares_from(alone.now("u0"))) == {"factors"}
+
+
+def test_another_state_is_read_anew(
+    spine: Spine, kept: StateReader, clean_redis: RedisServer
+) -> None:
+    assert shares_from(kept.now("u0"))
+    clean_redis.client().flushall()
+    spine.store.declare(1, 2, 1, spine.settings.factors.size)
+    assert shares_from(kept.now("u0")) == {}
+
+
+def test_what_the_page_asks_for(spine: Spine) -> None:
+    readers = Readers(spine.settings.redis)
+    made_now = MadeNow(spine.settings)
+    console = Console(spine.settings, readers, made_now)
+    parts = Sender(spine.settings), Metrics(), made_now, console.routes()
+    client = TestClient(application(spine.settings, readers, *parts), base_url="http://localhost")
+
+    def ask(path: str) -> object:
+        answer = client.get(f"/console/api/{path}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    people = ask("people")
+    assert people[0]["user"] == "u3", people
+    assert {one["user"] for one in people} == {"u0", "u1", "u2", "u3"}
+    assert people[0]["events"] == 15 and people[0]["latest"][0]["item"] == f"i{59 * 7 % ITEMS}"
+    mine = ask("list?user=u3")
+    assert mine["personal"] and len(mine["rows"]) == 5 and len(mine["latest"]) == 5
+    for row in mine["rows"]:
+        assert row["title"].startswith(("Tea", "Cup")) and row["reason"] and row["meaning"]
+        for past in row["because"]:
+            assert past["title"] in row["reason"] or "Taken before" in row["reason"]
+    stranger = ask("list?user=nobody")
+    assert not stranger["personal"] and stranger["rows"] and stranger["latest"] == []
+    found = ask("search?q=tea+1")
+    assert found[0]["title"] == "Tea 1" and all("Tea" in one["title"] for one in found)
+    assert ask("search?q=i8")[0] == {"item": "i8", "title": "Cup 8"}
+    why = ask(f"explain?user=u3&item={mine['rows'][0]['item']}")
+    assert why["answer"]["listed"] and why["title"] == mine["rows"][0]["title"] and why["parts"]
+    sizes = [abs(part["value"]) for part in why["parts"]]
+    assert sizes == sorted(sizes, reverse=True)
+    shares = ask("shares?user=u3")
+    assert sum(part["value"] for part in shares) == pytest.approx(1.0, abs=0.01)
+    assert len({part["name"] for part in shares}) == len(shares)
+    assert ask(f"similar?item=i{7}")
+    console.close()
+
+
+def test_a_click_is_an_event_like_any_other(
+    spine: Spine, client: str, topics: KafkaSettings
+) -> None:
+    settings = msgspec.structs.replace(
+        spine.settings, kafka=msgspec.structs.replace(topics, client=client)
+    )
+    readers, stranger = Readers(settings.redis), {"user": "ü 1", "item": "i9"}
+    console = Console(settings, readers)
+    page = TestClient(
+        application(settings.serve, readers, console.routes()), base_url="http://127.0.0.1"
+    )
+    unknown = page.post("/console/api/click", json={"user": "u1", "item": "never"})
+    assert unknown.status_code == 404 and "'never'" in unknown.json()["detail"]
+    long = page.post("/console/api/click", json={"user": "u" * 600, "item": "i9"})
+    assert long.status_code == 400 and "user" in long.json()["detail"]
+    sent = page.post("/console/api/click", json=stranger)
+    assert sent.status_code == 202 and sent.json() | stranger == sent.json()
+    with closing(open_kafka(settings.kafka, settings.kafka.group)) as log:
+        member = Member(log, [topics.events_topic])
+        member.until(lambda: member.count > 0)
+    console.close()
+    [[message]] = member.messages.values()
+    assert message.key == "ü 1".encode()
+    event = EventDecoder(settings.events).decode(message.value, message.timestamp)
+    assert isinstance(event, Event) and (event.user, event.item, event.type) == (
+        "ü 1",
+        "i9",
+        "click",
+    )
+    assert event.ts == NOW - 1_000_000 + 59_000 + STEP_MS  # behind the newest of the old events
