@@ -58,7 +58,8 @@ def up(
                 _run(local, "bootstrap", str(history), *given_too, *named)
             with screen.status("starting"):
                 local.start_roles(learners, scorers, train=train)
-                page = local.start_console() if console else None
+                if console:
+                    local.start_console()
             if items is not None and history is None:
                 _run(local, "items", "load", str(items), "--item-columns", item_columns)
             targets = targets or local.folder / "prometheus.json"
@@ -67,7 +68,9 @@ def up(
             screen.print(f"Prometheus finds these processes in {targets}\n", soft_wrap=True)
             lines = how_to(local.settings, embedded=kafka is None)
             if console:
-                screen.print(where_to_look(local.settings, page), soft_wrap=True, markup=False)
+                screen.print(
+                    where_to_look(local.settings, local.page), soft_wrap=True, markup=False
+                )
             screen.print(lines, soft_wrap=True, markup=False)
             while True:
                 local.check()

@@ -80,9 +80,9 @@ def _start(local: Local, console: Console) -> None:
     console.print(f"Kafka {kafka} and Redis {redis} (embedded)", soft_wrap=True)
     with console.status("starting learn and score"):
         local.start_roles(1, 1, console.print, train=True)
-        page = local.start_console()
+        local.start_console()
     also = "train starts beside it" if "train" in local.ports else "no torch: nothing is trained"
-    console.print(where_to_look(local.settings, page), soft_wrap=True, markup=False)
+    console.print(where_to_look(local.settings, local.page), soft_wrap=True, markup=False)
     console.print(f"learn and score are ready; the replay starts ({also})")
 
 

@@ -13,7 +13,7 @@ from streamrec.demo.reaction import CLICK_MS, Reaction, best_reaction, is_popula
 from streamrec.demo.words import show
 from streamrec.files.event_table import EventTable
 from streamrec.local.machine import Local
-from streamrec.local.shell_lines import how_to
+from streamrec.local.shell_lines import how_to, where_to_look
 from streamrec.monitoring.numbers import BLEND, Samples, quantile, recall, scrape, total
 from streamrec.replay.pace import KeepUpPace
 from streamrec.replay.progress import LearntEvents
@@ -107,6 +107,8 @@ class Play:
         self._console.print("\n[bold]Everything is still running[/]; Ctrl-C ends it.")
         ts = self._replay.clock + 2 * CLICK_MS
         lines = how_to(self._local.settings, reaction.user, reaction.after.items[0].item, ts)
+        if self._local.page is not None:
+            lines = where_to_look(self._local.settings, self._local.page) + lines
         self._console.print(lines, soft_wrap=True, markup=False)
         if ts < (time.time() - 86_400) * 1000:
             self._console.print(

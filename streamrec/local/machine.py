@@ -65,6 +65,7 @@ class Local:
         self.settings = settings
         self.folder = Path(tempfile.mkdtemp(prefix="streamrec-"))
         self.ports: dict[str, int] = {}
+        self.page: str | None = None  # the console's address
         self.keep_logs = False
         self._servers: list[EmbeddedBroker | EmbeddedRedis] = []
         self._usual_ports = False
@@ -137,21 +138,21 @@ class Local:
         if train and find_spec("torch") is not None:
             self._start_role("train", "train")
 
-    def start_console(self) -> str | None:
-        """Start the page once the roles run; return its address.
+    def start_console(self) -> None:
+        """Start the page once the roles run.
 
-        None where `serve.console` is off, or the packages that it needs are not installed.
+        Not where `serve.console` is off, or the packages that it needs are not installed.
         """
         serve = self.settings.serve
         if not (has_console(serve) and find_spec("starlette") and find_spec("uvicorn")):
-            return None
+            return
         port = _port(serve.port, wanted=True)
         self._use("serve", port=port, metrics_of=tuple(self.metrics_addresses()))
         names = ("serve.port", "serve.metrics_of")
         values = environment_of(self.settings)
         self._start_role("serve", "serve", **{n: values[n] for n in map(variable_of, names)})
         self._wait_until_ready()
-        return f"http://{reachable(serve.host)}:{port}/console"
+        self.page = f"http://{reachable(serve.host)}:{port}/console"
 
     def _start_role(self, role: str, name: str, **environment: str) -> None:
         assert self.children is not None

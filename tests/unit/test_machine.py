@@ -58,4 +58,5 @@ def test_where_to_look() -> None:
     off = Settings(serve=ServeSettings(console="off"))
     assert "serve.console is off" in where_to_look(off, None)
     with closing(Local(off)) as local:
-        assert local.start_console() is None and local.ports == {}
+        local.start_console()
+        assert local.page is None and local.ports == {}
