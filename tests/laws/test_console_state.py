@@ -1,11 +1,7 @@
 """What the console answers and sends; its copy of the state says what `explain` says."""
 
-<<<<<<<< HEAD:tests/laws/test_state_now.py
 from collections.abc import Callable
-========
-from collections.abc import Callable, Iterator
 from contextlib import closing
->>>>>>>> 75f6ef3 (Tests: a click of the console is read back from Kafka, with both clients):tests/laws/test_console_state.py
 
 import msgspec
 import pytest
@@ -131,10 +127,10 @@ def test_a_click_is_an_event_like_any_other(
         spine.settings, kafka=msgspec.structs.replace(topics, client=client)
     )
     readers, stranger = Readers(settings.redis), {"user": "ü 1", "item": "i9"}
-    console = Console(settings, readers)
-    page = TestClient(
-        application(settings.serve, readers, console.routes()), base_url="http://127.0.0.1"
-    )
+    made_now = MadeNow(settings)
+    console = Console(settings, readers, made_now)
+    parts = Sender(settings), Metrics(), made_now, console.routes()
+    page = TestClient(application(settings, readers, *parts), base_url="http://127.0.0.1")
     unknown = page.post("/console/api/click", json={"user": "u1", "item": "never"})
     assert unknown.status_code == 404 and "'never'" in unknown.json()["detail"]
     long = page.post("/console/api/click", json={"user": "u" * 600, "item": "i9"})
