@@ -43,6 +43,8 @@ def test_a_port_tells_the_role_whatever_is_taken() -> None:
     with closing(Local(Settings())) as local, socket.socket() as taken:
         local._usual_ports = True
         first = local._metrics_port("score")
+        # as is_free asks: connections to an earlier `up` may still be in TIME_WAIT
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", first))
         taken.listen()
         local.ports["learn"] = local._metrics_port("learn")
