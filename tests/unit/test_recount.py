@@ -95,6 +95,29 @@ def test_a_repeat_beyond_the_window_counts_again() -> None:
     assert count.users["u"].events == 4
 
 
+def test_a_forget_message_drops_what_its_partition_knows() -> None:
+    forget = Raw(3, NOW, b'{"user": "ann", "type": "forget"}')
+    one = [
+        raw(0, NOW, "ann", "a", id="1"),
+        raw(1, NOW, "bob", "a", id="1"),
+        raw(2, NOW, "ann", "b", id="2", personal=False),  # of nobody, and not forgotten either
+        forget,
+        raw(4, NOW, "ann", "c", id="1"),  # no repeat any more
+        raw(5, NOW, "ann", "b", id="2", personal=False),
+        raw(6, NOW, "bob", "c", id="1"),
+    ]
+    count = Recount()
+    count.partition(0, one)
+    count.partition(1, [forget])  # nothing of hers is here
+    assert [visit.item for visit in count.users["ann"].history] == ["c"]
+    assert count.users["ann"].events == count.users["bob"].events == 1
+    assert count.item_events == {"a": 2, "b": 1, "c": 1}
+    assert count.pairs == {}
+    found = count.partitions[0]
+    assert (found["consumed"], found["accepted"], found["duplicate"]) == (7, 4, 2)
+    assert found["control"] == count.partitions[1]["control"] == 1
+
+
 def test_difference_names_what_differs() -> None:
     one, two = Recount(), Recount()
     one.partition(0, [raw(0, NOW, "u", "a"), raw(1, NOW, "u", "b")])
