@@ -93,6 +93,7 @@ def score(spine: Spine, url: str, admin: Any) -> set[str]:
     scorer = Scorer(settings, store, spine.shards, spine.metrics)
     found = used(admin)
     for turn in range(3):
+        spine.describe(item="i2", available=turn != 1)  # hidden, and shown again
         spine.learn(clicks(200 + 100 * turn, 20))
         used(admin)
         while scorer.step(10.0 * (turn + 1)):

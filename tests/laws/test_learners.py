@@ -169,7 +169,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     real, raised = UserShard._arrays, []
 
     def arrays(self: UserShard, accepted: Any, table: Any) -> Any:
-        if any(e.item == "poison" for _, _, e in accepted):
+        if any(one.event.item == "poison" for one in accepted):
             raised.append(len(accepted))
             raise IndexError("a bug")
         return real(self, accepted, table)
