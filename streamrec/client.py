@@ -5,6 +5,7 @@ with Client("redis://localhost:6379/0") as client:
         print(entry.item, entry.score)
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from types import TracebackType
@@ -17,6 +18,8 @@ from streamrec.settings.sections import RedisSettings
 from streamrec.transport.hidden import hidden_among
 from streamrec.transport.redis_keys import POPULAR, key
 from streamrec.transport.redis_store import Store
+
+logger = logging.getLogger(__name__)
 
 
 class Recommended(msgspec.Struct):
@@ -151,9 +154,16 @@ class _Entry(msgspec.Struct):
 
 
 def hidden_in(store: Store, lists: Iterable[Recommendations | None]) -> set[str]:
-    """Return which items of these lists became unavailable since; one round trip. StoreError."""
+    """Return which items of these lists became unavailable since, in one round trip.
+
+    None where that cannot be told: an item too many is better than no list.
+    """
     names = {entry.item for each in lists if each is not None for entry in each.items}
-    return hidden_among(store, sorted(names))
+    try:
+        return hidden_among(store, sorted(names))
+    except StoreError as error:
+        logger.warning("hidden items are not known", extra={"cause": str(error)})
+        return set()
 
 
 def chosen(
@@ -186,7 +196,7 @@ def decoded(blob: bytes) -> Recommendations:
     """Return a stored list; raises UnknownVersion."""
     try:
         return _LIST.decode(blob)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnknownVersion(
             f"a published list is not one that this program reads: {error}"
         ) from None

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ from streamrec.commands.progress import with_progress
 from streamrec.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from streamrec.evaluation.prequential import Prequential
     from streamrec.events.event import Event, Item
@@ -48,6 +49,9 @@ def bootstrap(
     neural: Annotated[
         str, typer.Option(help="on or off: the neural ranker (default: on where torch is).")
     ] = "",
+    again: Annotated[
+        bool, typer.Option("--again", help="After one that was cut off: delete what it wrote.")
+    ] = False,
     item_columns: ItemColumns = "",
 ) -> None:
     """Learn a file of history, blend and network with it, into an empty Redis.
@@ -76,20 +80,24 @@ def bootstrap(
     users, parts = log.counts[settings.kafka.events_topic], log.counts[settings.kafka.updates_topic]
     plan = Plan(warm_up=1 - LAST_PART, neural=with_neural(neural, settings))
     with closing(Store(settings.redis)) as store:
-        first = _begin(store, settings, log)
-        encoder = texts_encoded(settings.text.model, list(catalogue.values()))
-        dataset = Dataset(table, catalogue, frozenset(table.type_names), encoder)
-        roomy = fitted(settings, dataset)[0].users
-        own = msgspec.structs.replace(settings, users=roomy)
+        first = _begin(store, settings, log, again)
+        try:
+            encoder = texts_encoded(settings.text.model, list(catalogue.values()))
+            dataset = Dataset(table, catalogue, frozenset(table.type_names), encoder)
+            roomy = fitted(settings, dataset)[0].users
+            own = msgspec.structs.replace(settings, users=roomy)
 
-        def shown(log: "Iterator[Event]", count: int) -> "Iterator[Event]":
-            return with_progress(log, count, "events")
+            def shown(log: "Iterator[Event]", count: int) -> "Iterator[Event]":
+                return with_progress(log, count, "events")
 
-        cut = Parts(users, parts, lambda user: partition_of(user.encode(), users))
-        live, figures = passed(own, dataset, plan, time.monotonic, shown, cut)
-        for name in catalogue.keys() - set(table.item_names):
-            live.announce(catalogue[name])
-        live.end()
+            cut = Parts(users, parts, lambda user: partition_of(user.encode(), users))
+            live, figures = passed(own, dataset, plan, time.monotonic, shown, cut)
+            for name in catalogue.keys() - set(table.item_names):
+                live.announce(catalogue[name])
+            live.end()
+        except BaseException:
+            first.abandon()
+            raise
         say("Storing what was learnt.")
         _store(first, live, catalogue, starts, log)
     print_figures(figures)
@@ -127,7 +135,7 @@ def _starts(settings: "Settings", then: str) -> "Mapping[str, int]":
     }
 
 
-def _begin(store: Any, settings: "Settings", log: "LogIdentity") -> "FirstCommit":
+def _begin(store: Any, settings: "Settings", log: "LogIdentity", again: bool) -> "FirstCommit":
     from streamrec.state.item_rows import BLEND, CATALOGUE
     from streamrec.state.item_shard import ItemShard
     from streamrec.transport.first_commit import FirstCommit
@@ -140,7 +148,7 @@ def _begin(store: Any, settings: "Settings", log: "LogIdentity") -> "FirstCommit
         ("m", kafka.items_topic, ()),
     ):
         kinds.update({f"{letter}{n}": rows for n in range(log.counts[topic])})
-    return FirstCommit(store, kinds)
+    return FirstCommit(store, kinds, again)
 
 
 def _store(
@@ -161,12 +169,13 @@ def _store(
         due.setdefault(shard, {})[user] = now + rank * 1000 // LISTS_A_SECOND
     marks = {shard.name: starts[shard.name] for shard in flow.users}
     entries = catalogue_of(flow.table, catalogue)
-    states: Sequence[First] = [
-        *(of_users(shard, starts[shard.name]) for shard in flow.users),
-        *(of_items(shard, starts[shard.name], marks, entries) for shard in flow.items),
-    ]
-    metas = {state.shard: state.meta for state in states}
+    metas: dict[str, Mapping[str, str | int]] = {}
+    states: Iterator[First] = chain(  # one at a time: packed rows are as large as all else
+        (of_users(shard, starts[shard.name]) for shard in flow.users),
+        (of_items(shard, starts[shard.name], marks, entries) for shard in flow.items),
+    )
     for state in states:
+        metas[state.shard] = state.meta
         for kind, rows in state.rows.items():
             first.rows(state.shard, kind, rows)
         first.due(state.shard, due.get(state.shard, {}))

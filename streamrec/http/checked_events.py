@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from streamrec.events.event import Event, EventDecoder, Rejected
+from streamrec.events.event import Event, EventDecoder, Forget, Rejected
 from streamrec.http.shapes import Refused
 from streamrec.settings.mappings import FieldMapping
 from streamrec.settings.sections import EventSettings
@@ -46,12 +46,15 @@ class EventsCheck:
             if isinstance(event, Event) and event.id is None and self._adds_ids:
                 raw = raw.rstrip()[:-1] + b',"id":"%s"}' % self._new_id().encode()
                 event = self._decoder.decode(raw, now_ms)  # the id may have made it too long
+            if isinstance(event, Forget):
+                text = "forget is not taken here: run `streamrec forget`, or send it to Kafka"
+                event = Rejected("unknown_type", text)
             if isinstance(event, Rejected):
                 checked.refused.append(Refused(index, event.reason, event.detail))
                 checked.ids.append(None)
             else:
                 checked.messages.append((event.user.encode(), raw))
-                checked.ids.append(event.id if isinstance(event, Event) else None)
+                checked.ids.append(event.id)
         return checked
 
 

@@ -85,7 +85,7 @@ ENDPOINTS = (
         (400,),
     ),
     Endpoint(
-        *("sendEvents", "POST", "/v1/events", "write"),
+        *("sendEvents", "POST", "/v1/events", "events"),
         "Send one event or an array of them; answered when Kafka has acknowledged.",
         (),
         Accepted,

@@ -17,7 +17,7 @@ AN_HOUR = "public, max-age=3600"
 
 def file_routes(settings: ServeSettings) -> list[Route]:
     """Return the paths of both; they need no token."""
-    tokens = bool(settings.read_tokens or settings.write_tokens)
+    tokens = bool(settings.read_tokens or settings.write_tokens or settings.events_tokens)
     described = msgspec.json.encode(openapi(ENDPOINTS, tokens))
     beacon = files("streamrec.http").joinpath("beacon.js").read_bytes()
     return [

@@ -51,7 +51,14 @@ class Lists:
         while self._waiting:
             asked, self._waiting = self._waiting, []
             wanted = [(user, future) for user, future in asked if not future.done()]
-            found = await loop.run_in_executor(self._thread, self._read, [u for u, _ in wanted])
+            users = [user for user, _ in wanted]
+            try:
+                found = await loop.run_in_executor(self._thread, self._read, users)
+            except Exception as error:  # a fault of ours: each of them is to hear of it
+                for _, future in wanted:
+                    if not future.done():
+                        future.set_exception(error)
+                continue
             for (_, future), each in zip(wanted, found, strict=True):
                 if future.done():  # waited too long
                     continue

@@ -1,9 +1,10 @@
 """Lists and explanations that are made for a request, from the state as it is now."""
 
 import asyncio
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.exceptions import HTTPException
 
@@ -34,30 +35,42 @@ class MadeNow:
         self._state: StateReader | None = None
         self._store: Store | None = None
         self._waiting = 0
+        self._lock = threading.Lock()
 
     async def ask(self, question: "Callable[[StateReader], Found]") -> Found:
         """Return what the question returns. Raises HTTPException 503 where it takes too long."""
-        if self._waiting >= MOST_WAITING:
-            raise HTTPException(503, "Too many such requests wait: try again", RETRY)
-        self._waiting += 1
         try:
-            asked = asyncio.wrap_future(self._thread.submit(self._answer, question))
+            asked = asyncio.wrap_future(self._submit(question))
             return await asyncio.wait_for(asked, self._seconds)
         except TimeoutError:
             raise self._too_long() from None
-        finally:
-            self._waiting -= 1
 
     def asked(self, question: "Callable[[StateReader], Found]") -> Found:
         """Return what the question returns, to who waits in a thread. Raises as `ask`."""
+        asked = self._submit(question)
         try:
-            return self._thread.submit(self._answer, question).result(self._seconds)
+            return asked.result(self._seconds)
         except TimeoutError:
+            asked.cancel()
             raise self._too_long() from None
 
     def close(self) -> None:
         """Answer no more; what is being made comes to its end."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _submit(self, question: "Callable[[StateReader], Found]") -> "Future[Found]":
+        """Put a question behind the others; raises HTTPException 503 where too many wait."""
+        with self._lock:
+            if self._waiting >= MOST_WAITING:
+                raise HTTPException(503, "Too many such requests wait: try again", RETRY)
+            self._waiting += 1
+        asked = self._thread.submit(self._answer, question)
+        asked.add_done_callback(self._leave)
+        return asked
+
+    def _leave(self, asked: "Future[Any]") -> None:
+        with self._lock:
+            self._waiting -= 1
 
     def _too_long(self) -> HTTPException:
         return HTTPException(503, f"Not made within {self._seconds:g} s", RETRY)

@@ -11,18 +11,21 @@ from starlette.requests import Request
 
 from streamrec.settings.serve import ServeSettings
 
-Right = Literal["read", "write"]
+Right = Literal["read", "write", "events"]
 BURST_SECONDS = 2.0
 MOST_BUCKETS = 100_000
 
 
 class Rights:
-    """The tokens of each right; a token may have both."""
+    """The tokens of each right; a token may have several."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self._tokens: dict[Right, list[bytes]] = {
             "read": [token.encode() for token in settings.read_tokens],
             "write": [token.encode() for token in settings.write_tokens],
+            "events": [
+                token.encode() for token in (*settings.write_tokens, *settings.events_tokens)
+            ],
         }
         self._all = sorted({token for tokens in self._tokens.values() for token in tokens})
 
@@ -39,10 +42,10 @@ class Rights:
     def check(self, token: bytes | None, right: Right) -> None:
         """Raise HTTPException 401 where there is no valid token, 403 where it lacks the right.
 
-        Without any tokens everything is open. With tokens for reading alone, writing is closed.
+        Without any tokens everything is open. With any, only reading can be without.
         """
         tokens = self._tokens[right]
-        if token in tokens or (not tokens and (right == "read" or not self._tokens["read"])):
+        if token in tokens or (not tokens and (right == "read" or not self._all)):
             return
         if token is not None:
             raise HTTPException(403, f"This token may not {right}: see serve.{right}_tokens")

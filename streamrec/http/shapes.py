@@ -36,6 +36,7 @@ class SentEvent(msgspec.Struct):
     id: Id | int | None = None
     value: float | None = None
     segment: Id | int | None = None
+    personal: bool = True  # false: the item learns, nothing is kept of the user
 
 
 class SentItem(msgspec.Struct):

@@ -37,7 +37,7 @@ NAMED = 260
 """Bytes of an item's id and key in a process's indexes."""
 COPIES = 3
 """How often a scorer has the rows that it reads: as they came, as columns, and its keys as rows."""
-WINDOW_ID = 80
+WINDOW_ID = 88
 """Bytes of an id of the duplicate window in a process."""
 
 
@@ -75,7 +75,7 @@ def redis_parts(
         Part("lists", users, KEY + len("rec:") + NAME + LIST + LISTED * lists.length),
         Part("shown rows", users, KEY + len("sr:shown:") + NAME + shown + sampled),
         Part("readings, at most", min(users, int(kept)), KEY + len("sr:reading:") + NAME + READING),
-        Part("duplicate windows", partitions, 8 * settings.events.duplicate_window),
+        Part("duplicate windows", partitions, 16 * settings.events.duplicate_window),
         Part("latest items", partitions, 8 * settings.factors.ring),
         Part("feeds", partitions, FEED * settings.items.feed_entries),
     ]

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from streamrec.errors import ConfigurationError
 from streamrec.monitoring.log_lines import without_password
 from streamrec.settings.sections import Settings
+from streamrec.settings.serve import has_console
 
 TLS = ("SSL", "SASL_SSL")
 
@@ -30,7 +31,11 @@ def open_ends(settings: Settings) -> Iterator[str]:
         )
     serve = settings.serve
     if not is_loopback(serve.host) and not serve.read_tokens:
-        yield f"serve.host is {serve.host}: whoever reaches the port reads lists, without a token"
+        tokens = serve.write_tokens or serve.events_tokens
+        what = "reads lists" if tokens else "reads lists, sends events and items"
+        yield f"serve.host is {serve.host}: whoever reaches the port {what}, without a token"
+    if not is_loopback(serve.host) and has_console(serve):
+        yield "serve.console is on: whoever reaches the port sees users and clicks for them"
 
 
 def is_loopback(host: str) -> bool:

@@ -136,7 +136,7 @@ class Scorer:
             done = {s: [u for u, _ in users if u not in failed] for s, users in due.items()}
             gone = self._store.done({s: users for s, users in done.items() if users}, lease)
             self._take_back([one for one in lists if one.user in gone])
-            self._note_short(done, dict(zip((w.name for w in waiting), made, strict=True)))
+            self._note_short(done, gone, dict(zip((w.name for w in waiting), made, strict=True)))
         if now - self._popular_at >= POPULAR_SECONDS:
             self._popular_at = now
             self._serve_popular()
@@ -149,12 +149,14 @@ class Scorer:
             self.ready = True
             self._store.make_due(self._short.take(self._lists.servable), time.time() * 1000.0)
 
-    def _note_short(self, done: Mapping[str, Sequence[str]], made: Mapping[str, UserList]) -> None:
-        """Note whose list is shorter than lists may be."""
+    def _note_short(
+        self, done: Mapping[str, Sequence[str]], gone: set[str], made: Mapping[str, UserList]
+    ) -> None:
+        """Note whose list is shorter than lists may be; `gone`: who has no row any more."""
         for shard, users in done.items():
             for user in users:
                 if user in made:
-                    full = len(made[user].items) >= self._settings.lists.length
+                    full = user in gone or len(made[user].items) >= self._settings.lists.length
                     self._short.note(user, shard, self._lists.servable, full)
 
     def _new_lease(self) -> float:

@@ -20,6 +20,8 @@ class ServeSettings(Section, frozen=True, kw_only=True):
     """Bearer tokens that may read; none: everybody who can reach the port may."""
     write_tokens: tuple[Name, ...] = ()
     """Those that may send events and items; none: everybody may if there are no read_tokens too."""
+    events_tokens: tuple[Name, ...] = ()
+    """Those that may send events and nothing else, as for a page that everybody can read."""
     without_tokens: bool = False
     """Listen on other addresses without tokens, e.g. behind a proxy that asks for them."""
     body_bytes: Size = 1_048_576
@@ -44,6 +46,6 @@ class ServeSettings(Section, frozen=True, kw_only=True):
 
 def has_console(settings: ServeSettings) -> bool:
     """Return whether the page /console is there."""
-    tokens = settings.read_tokens or settings.write_tokens
+    tokens = settings.read_tokens or settings.write_tokens or settings.events_tokens
     only_here = settings.host in OWN_ADDRESSES and not tokens
     return settings.console == "on" or (settings.console == "auto" and only_here)

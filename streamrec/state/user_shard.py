@@ -28,6 +28,10 @@ STRIDE = 1_000_003
 """Between the seeds of two partitions' draws: a prime, above any number of seeds tried."""
 
 
+Forgetting = dict[str, tuple[tuple[int, ...], Forgotten]]
+"""By user: the rows that were dropped, and what was in them."""
+
+
 class UserShard:
     """State of one events partition. Bounds: users.cached_users, events.duplicate_window, ring."""
 
@@ -79,9 +83,9 @@ class UserShard:
         self.offset = next_offset
         for name in counts.__struct_fields__:
             setattr(self.counters, name, getattr(self.counters, name) + getattr(counts, name))
-        for row, told in forgotten.values():
-            told.events = int(self.users.arrays.events[row])
-            told.recent = int(self.users.arrays.recent[row])
+        for rows, told in forgotten.values():
+            told.events = int(self.users.arrays.events[list(rows)].sum())
+            told.recent = int(self.users.arrays.recent[list(rows)].sum())
         told_by = {user: told for user, (_, told) in forgotten.items()}
         self._forgotten |= told_by
         times = [(one.time, one.event) for one in accepted]
@@ -161,18 +165,22 @@ class UserShard:
 
     def _admit(
         self, decoded: Sequence[Decoded], counts: Counters
-    ) -> tuple[list[Admitted], list[tuple[int, Rejected]], dict[str, tuple[int, Forgotten]]]:
-        """Sort out rejected, duplicate and flooding events, and users to forget: (row, what)."""
+    ) -> tuple[
+        list[Admitted], list[tuple[int, Rejected]], dict[str, tuple[tuple[int, ...], Forgotten]]
+    ]:
+        """Sort out rejected, duplicate and flooding events, and users to forget: (rows, what)."""
         accepted: list[Admitted] = []
         rejected: list[tuple[int, Rejected]] = []
-        forgotten: dict[str, tuple[int, Forgotten]] = {}
+        forgotten: Forgetting = {}
         flood = self.settings.events.flood_per_minute > 0
         for offset, time, event in decoded:
             if isinstance(event, Rejected):
                 rejected.append((offset, event))
             elif isinstance(event, Forget):
-                told = Forgotten(offset, time, ids=self.duplicates.forget(event.user))
-                forgotten[event.user] = self.users.forget(event.user), told
+                rows, before = forgotten.get(event.user, ((), None))
+                ids = self.duplicates.forget(event.user) + (before.ids if before else 0)
+                rows = (*rows, self.users.forget(event.user))
+                forgotten[event.user] = rows, Forgotten(offset, time, ids=ids)
                 counts.control += 1
             elif event.id is not None and not self.duplicates.is_new(
                 event.user, event.id, personal=event.personal

@@ -4,6 +4,7 @@ While it is written a marker lies beside it, under which `learn` does not start.
 was cut off leaves the marker: the next one deletes what it names, and begins again.
 """
 
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
@@ -23,8 +24,10 @@ BESIDE_ROWS = ("meta", "due", "feed")
 class FirstCommit:
     """Writes rows, then meta fields, then that there is a state."""
 
-    def __init__(self, store: Store, kinds: Mapping[str, Sequence[str]]) -> None:
-        """Refuse a Redis that has a state; kinds: of rows, by shard."""
+    def __init__(
+        self, store: Store, kinds: Mapping[str, Sequence[str]], again: bool = False
+    ) -> None:
+        """Refuse a Redis that has a state; kinds: of rows, by shard; again: after one cut off."""
         self._store = store
         [left, there] = store.run([("GET", BOOTSTRAP), ("GET", SHARDS)])
         if left is None and there is not None:
@@ -33,13 +36,27 @@ class FirstCommit:
                 "redis.url, or start over: docs/guarantees.md"
             )
         if left is not None:
-            self._delete(msgspec.json.decode(left, type=list[str]))
+            if not again:
+                raise ConfigurationError(
+                    "a bootstrap is filling this Redis, or was cut off: wait until it is done. If "
+                    "none runs any more, --again deletes what it has written and begins anew"
+                )
+            _, *written = msgspec.json.decode(left, type=list[str])
+            store.run([("UNLINK", name) for name in (*written, BOOTSTRAP)])
         names = [key(s, kind) for s, of in kinds.items() for kind in (*of, *BESIDE_ROWS)]
         names += [SHARDS, VERSIONS, DECISIONS, NUMBER, SERVING]
-        store.run([("SET", BOOTSTRAP, msgspec.json.encode(names))])
+        self._mine = msgspec.json.encode([secrets.token_hex(8), *names])
+        if not store.run([("SET", BOOTSTRAP, self._mine, "NX")])[0]:
+            raise ConfigurationError("another bootstrap of this Redis has begun just now")
+
+    def abandon(self) -> None:
+        """Take the marker away: nothing was written."""
+        self._check()
+        self._store.run([("DEL", BOOTSTRAP)])
 
     def rows(self, shard: str, kind: str, rows: Mapping[bytes, bytes]) -> None:
         """Write rows of one kind."""
+        self._check()
         for part in _parts(rows):
             self._store.run([("HSET", key(shard, kind), *part)])
 
@@ -60,6 +77,7 @@ class FirstCommit:
         self, metas: Mapping[str, Mapping[str, str | int]], log: LogIdentity, size: int
     ) -> None:
         """Write the meta fields of all shards; from then on it is the state."""
+        self._check()
         for shard, meta in metas.items():
             flat = [part for pair in meta.items() for part in pair]
             self._store.run([("HSET", key(shard, "meta"), *flat)])
@@ -69,9 +87,9 @@ class FirstCommit:
         self._store.declare(users, items, metadata, size, log.ids, first=True)
         self._store.run([("DEL", BOOTSTRAP)])
 
-    def _delete(self, names: Sequence[str]) -> None:
-        """Delete what a bootstrap that was cut off has written."""
-        self._store.run([("UNLINK", name) for name in names])
+    def _check(self) -> None:
+        if self._store.run([("GET", BOOTSTRAP)])[0] != self._mine:
+            raise ConfigurationError("another bootstrap has begun: this one writes no more")
 
 
 def _parts(rows: Mapping[bytes, bytes]) -> Iterator[list[bytes]]:

@@ -84,11 +84,13 @@ class Store:
         """
         if not first and self.run([("EXISTS", BOOTSTRAP)])[0]:
             raise ConfigurationError(
-                "a bootstrap is filling this Redis, or was cut off: wait until it is done, or run "
-                "`streamrec bootstrap` again"
+                "a bootstrap is filling this Redis: wait until it is done. If it was cut off, run "
+                "`streamrec bootstrap` with --again"
             )
         wanted = Shards(users, items, metadata, size, secrets.token_hex(4), log=dict(log or {}))
-        self.run([("SET", SHARDS, msgspec.json.encode(wanted), "NX")])
+        written = self.run([("SET", SHARDS, msgspec.json.encode(wanted), "NX")])[0]
+        if first and not written:
+            raise ConfigurationError("another process has begun a state meanwhile; start over")
         stored = self.shards()
         assert stored is not None
         for name in ("version", "size"):

@@ -67,8 +67,7 @@ def learn_users(settings: Settings, store: Store, name: str, parts: int) -> User
     rows = store.all_rows(name, "users")
     shard.users.load([user.decode() for user in rows], list(rows.values()))
     for number in np.random.default_rng(1).integers(0, 2**62, settings.events.duplicate_window):
-        shard.window.push_one(int(number))
-        shard._window_set.add(int(number))
+        shard.duplicates.is_new(f"u{number % 1000}", str(number))
     return shard
 
 

@@ -196,11 +196,13 @@ def test_one_that_was_cut_off_is_begun_again(
         patch.setattr(FirstCommit, "end", killed)
         assert bootstrap(settings).exit_code == 130
     with closing(Store(settings.redis)) as store:
-        with pytest.raises(ConfigurationError, match="run `streamrec bootstrap` again"):
+        with pytest.raises(ConfigurationError, match="`streamrec bootstrap` with --again"):
             store.declare(4, 4, 4, settings.factors.size)
     Path("log.csv").unlink()
     written(log[:120])
-    assert bootstrap(settings).exit_code == 0
+    asked = bootstrap(settings)
+    assert asked.exit_code == 78 and "--again deletes" in asked.stderr
+    assert bootstrap(settings, "--again").exit_code == 0
     assert recounted(log[:120]).difference(stored(settings)) == []
 
 

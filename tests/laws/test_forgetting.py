@@ -93,6 +93,14 @@ def test_a_forgotten_user_is_nowhere(spine: Spine, stored: Stored) -> None:
     assert spine.value("events_control_total") == 1
 
 
+def test_two_messages_in_one_batch_are_one_receipt(spine: Spine, stored: Stored) -> None:
+    spine.learn(clicks(), batch=5)
+    spine.send([forget(), event("person1", "i9", ts=49), forget()])
+    spine.users.step()
+    [told] = noted(stored, "person1").values()
+    assert (told.offset, told.events, told.ids, told.recent) == (32, 11, 10, 6)
+
+
 def test_who_comes_back_begins_anew(spine: Spine, stored: Stored) -> None:
     spine.learn(clicks(), batch=5)
     scorer(spine).step(10.0)

@@ -55,6 +55,12 @@ def test_events_of_another_shape_are_left_as_they_are() -> None:
     assert found.refused[0].index == 1
 
 
+def test_a_page_may_not_have_anybody_forgotten() -> None:
+    found = check({"user": "u1", "type": "forget"}, CLICK)
+    assert [each.index for each in found.refused] == [0] and len(found.messages) == 1
+    assert "streamrec forget" in found.refused[0].detail
+
+
 def test_what_the_learners_refuse_is_refused() -> None:
     wrong = ({**CLICK, "type": "stare"}, {**CLICK, "ts": NOW * 2}, {**CLICK, "user": "~popular"})
     found = check(*wrong, b"{", b"5", b'{"user": "\xff"}', b"")

@@ -83,6 +83,7 @@ def test_who_may_click() -> None:
     refused(client.post("/console/api/click", content=b"{}", headers=form), 415)
     origin = {"Origin": "http://shop.example"}
     assert "own page" in refused(client.post("/console/api/click", json=CLICK, headers=origin), 403)
+    refused(client.get("/console/api/status", headers={"Host": "["}), 403)
     host = {"Host": "shop.example:8080"}
     for path in ("people", "stream?user=u", "status"):
         assert "localhost" in refused(client.get(f"/console/api/{path}", headers=host), 403)

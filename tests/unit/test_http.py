@@ -141,6 +141,12 @@ def test_rights(asking: Asking, redis_url: str) -> None:
     assert status(readers, "r") == (200, 403) and status(readers, "") == (401, 401)
     writers = asking(redis_url, write_tokens=("w",))
     assert status(writers, "") == (200, 401) and status(writers, "w") == (200, 400)
+    assert status(asking(redis_url, events_tokens=("e",)), "e") == (200, 400)
+    assert status(asking(redis_url, events_tokens=("e",)), "") == (200, 401)
+    page = asking(redis_url, read_tokens=("r",), events_tokens=("e",))
+    assert status(page, "e") == (403, 400)
+    item = page.put("/v1/items/i1", json={}, headers={"Authorization": "Bearer e"})
+    assert item.status_code == 403
     both = asking(redis_url, read_tokens=("r", "rw"), write_tokens=("w", "rw"))
     assert status(both, "r") == (200, 403)
     assert status(both, "w") == (403, 400)

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from importlib.resources import files
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from streamrec.client import Client
 from streamrec.errors import StreamrecError
+from streamrec.http.bodies import read_json
 from streamrec.http.console.catalogue import Catalogue
 from streamrec.http.console.clicks import Click, Clicks
 from streamrec.http.console.lists import people, shown
@@ -157,14 +158,14 @@ class Console:
     async def _click(self, request: Request) -> Response:
         self._check_host(request)
         _check_sender(request)
-        click = _read_click(await request.body())
+        click = _read_click(await read_json(request, LONGEST))
         return await run_in_threadpool(
             self._answer, "click", request, lambda client, _: self._clicks.send(client, click), 202
         )
 
     def _check_host(self, request: Request) -> None:
         """Refuse other names of this machine: another site's page may have given it its own."""
-        name = urlsplit(f"//{request.headers.get('Host', '')}").hostname
+        name = _split(f"//{request.headers.get('Host', '')}").hostname
         if self._own_only and name not in OWN_ADDRESSES:
             raise HTTPException(403, "Ask by 127.0.0.1 or localhost, or set serve.console=on")
 
@@ -192,8 +193,6 @@ def largest(parts: dict[str, float]) -> list[tuple[str, float]]:
 
 
 def _read_click(body: bytes) -> Click:
-    if len(body) > LONGEST:
-        raise HTTPException(413, f"A click has at most {LONGEST} bytes")
     try:
         return msgspec.json.decode(body, type=Click)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -206,8 +205,15 @@ def _check_sender(request: Request) -> None:
     if kind != "application/json":
         raise HTTPException(415, "Send application/json")
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+    if origin is not None and _split(origin).netloc != request.headers.get("Host"):
         raise HTTPException(403, "Only the console's own page may click")
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def _sending(name: str) -> Callable[[Request], Response]:

@@ -1,5 +1,6 @@
 """How the whole is doing, from the roles' metrics: rates, freshness, lag, and live recall."""
 
+import logging
 import threading
 import time
 from collections import deque
@@ -12,6 +13,8 @@ from streamrec.http.console.words import meaning
 from streamrec.monitoring.numbers import BLEND, Samples, quantile, recall, scrape, total
 from streamrec.settings.ports import ports_of
 from streamrec.settings.sections import Settings
+
+logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 WINDOW_SECONDS = 30.0
@@ -91,6 +94,8 @@ class Watch:
                 samples[name] = max(before, value) if name[0] in SAME else before + value
                 if name[0] == "streamrec_build_info":
                     self._roles[address] = dict(name[1])["role"]
+        if not all(self._answers[address] for address in self._roles):
+            return  # without one that was there before, sums cannot be compared
         if self._looks and total(samples, EVENTS) < total(self._looks[-1].samples, EVENTS):
             self._looks.clear()  # a process has started anew
             self._points.clear()
@@ -111,7 +116,10 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self.look(time.monotonic())
+            try:
+                self.look(time.monotonic())
+            except Exception as error:  # what another process answers; the next look may be right
+                logger.warning("metrics cannot be read", extra={"cause": repr(error)})
             self._stop.wait(LOOK_SECONDS)
 
     def _add_point(self, samples: Samples) -> None:
