@@ -23,6 +23,7 @@ UNITS = set((Path(__file__).parent / "grafana_units.txt").read_text().split())
 FILLED = {"$__rate_interval": "20s", "$window": "5m", "$__interval": "5s", "$__range": "5m"}
 LOAD_SECONDS = 25.0
 TRAINS = find_spec("torch") is not None
+SERVES = find_spec("starlette") is not None
 REFRESHED = 'max(streamrec_train_gain{order="candidate"})'
 
 
@@ -107,7 +108,7 @@ def test_what_lives_in_several_processes_sums_right(watched: Watched) -> None:
         assert number(owned) == number(f'max(streamrec_topic_partitions{{topic="{topic}"}})') == 4
         assert number(f'count(streamrec_lag_messages{{topic="{topic}"}})') == 4
     assert number('sum(up{job="streamrec-learn"})') == number('sum(up{job="streamrec-score"})') == 2
-    assert number("count(count by (role) (streamrec_build_info))") == 2 + TRAINS
+    assert number("count(count by (role) (streamrec_build_info))") == 2 + TRAINS + SERVES
     assert number("max(streamrec_oldest_unlearnt_seconds)") == 0
     assert number("max(streamrec_oldest_due_seconds)") == 0
     assert number("sum(rate(streamrec_redis_errors_total[5m])) > bool 0") == 1
