@@ -88,6 +88,15 @@ def test_a_set_that_redis_refuses_holds_up_no_list(spine: Spine) -> None:
     assert hidden_items(spine.store) == {"i3"}
 
 
+def test_a_set_that_cannot_be_read_keeps_no_list_back(spine: Spine) -> None:
+    """As on a Cluster whose node of that key is away: an item too many, and no error."""
+    spine.learn(clicks(60), batch=10)
+    scorer(spine).step(10.0)
+    spine.store.run([("DEL", HIDDEN)])
+    spine.store.run([("SET", HIDDEN, "not a set")])
+    assert shown(spine, "u1") == listed(spine, "u1") != []
+
+
 def test_first_lists_are_made_again_as_items_come(spine: Spine) -> None:
     mine = scorer(spine)
     spine.learn([event("first", "i0")])
