@@ -78,7 +78,7 @@ def bootstrap(
     log = log_identity(settings.kafka)
     starts = _starts(settings, then)
     users, parts = log.counts[settings.kafka.events_topic], log.counts[settings.kafka.updates_topic]
-    plan = Plan(warm_up=1 - LAST_PART, neural=with_neural(neural, settings))
+    plan = Plan(warm_up=1 - LAST_PART, workers=users, neural=with_neural(neural, settings))
     with closing(Store(settings.redis)) as store:
         first = _begin(store, settings, log, again)
         try:

@@ -260,7 +260,7 @@ class Store:
 
     def lists_or_errors(self, users: Sequence[str]) -> list[bytes | None | StoreError]:
         """Return the published JSON lists; a StoreError stands for one that could not be had."""
-        names = [f"rec:{user}" for user in users]
+        names = [list_key(user) for user in users]
         if self._nodes.cluster is None:
             return list(self.values(names))
         return self._nodes.each_or_error([("GET", name) for name in names])

@@ -7,7 +7,7 @@ from streamrec.errors import StoreError
 from streamrec.http.console.words import meaning, reason
 from streamrec.state.item_rows import CATALOGUE
 from streamrec.state.user_rows import USERS, UserRow, decode_user
-from streamrec.transport.redis_keys import Shards, user_shards
+from streamrec.transport.redis_keys import Shards, list_key, user_shards
 
 SAMPLED = 100
 """Users of each partition that are looked at, by chance where there are more."""
@@ -65,7 +65,7 @@ def people(client: Client) -> list[Person]:
         for user, blob in store.sample_users(shard, SAMPLED)
     ]
     sampled.sort(key=lambda one: (-one[1].clock, -one[1].offset))
-    there = store.each([("EXISTS", f"rec:{user}") for user, _ in sampled[: 2 * PEOPLE]])
+    there = store.each([("EXISTS", list_key(user)) for user, _ in sampled[: 2 * PEOPLE]])
     listed = [one for one, has in zip(sampled, there, strict=False) if has == 1][:PEOPLE]
     latest = {user: latest_keys(row, 1) for user, row in listed}
     names = named(client, [key for keys in latest.values() for key in keys])
