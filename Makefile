@@ -11,7 +11,7 @@ NEURAL := $(if $(LIGHT),,$(COMMA)neural)
 
 help:
 	@echo "make demo       a running system on real shopping data   (ARGS=\"--seconds 60 --keep ...\")"
-	@echo "make test       the tests, about half an hour           (ARGS=\"-k name\")"
+	@echo "make test       the tests, about 25 minutes             (ARGS=\"-k name\")"
 	@echo "make test-long  with the long forms of the fault tests"
 	@echo "make bench      the figures of README, printed and in build/bench.json"
 	@echo "make quality    how good the lists are on public logs    (ARGS=\"ml-100k --parts main\")"
@@ -45,10 +45,10 @@ demo: .venv/installed-demo
 	$(BIN)/streamrec demo $(ARGS)
 
 test: install
-	$(BIN)/python -m pytest -m "not long" $(ARGS)
+	tools/test $(ARGS)
 
 test-long: install
-	$(BIN)/python -m pytest $(ARGS)
+	STREAMREC_TEST_LONG=1 tools/test $(ARGS)
 
 quality: install
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality $(ARGS)

@@ -75,6 +75,17 @@ def topics(kafka_settings: KafkaSettings) -> KafkaSettings:
     return kafka_settings
 
 
+PROCESSES = ("end_to_end", "operations", "recovery")  # folders whose tests start streamrec's processes
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts processes, so that `make test` can run it beside the others."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).parts[0] in PROCESSES:
+            item.add_marker("processes")
+
+
 def pytest_report_header() -> str:
     wanted = os.environ.get("STREAMREC_TEST_KAFKA", "container, jars or embedded: the first here")
     return f"streamrec: Kafka wanted: {wanted}"
