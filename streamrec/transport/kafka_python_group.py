@@ -46,12 +46,23 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
 
 
 class GroupConsumer(KafkaConsumer):  # type: ignore[misc]
-    """A KafkaConsumer that does not forget a join, and reads past a batch that it cannot read."""
+    """A KafkaConsumer that forgets no join, no paused partition, and reads past a damaged batch."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._coordinator.__class__ = KeepingCoordinator
         self._fetcher.PartitionRecords = Batches
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        """Fetch again from where `seek` said, without what was fetched before the pause.
+
+        kafka-python 3.0.12 keeps the rest of a fetch that a pause cut in two, fetches nothing of
+        its partition meanwhile, and takes it up only while it has no other partition's fetch at
+        hand: with others that deliver, never.
+        """
+        for where in partitions:
+            self._fetcher._paused_partition_records.pop(where, None)  # noqa: SLF001
+        super().resume(*partitions)
 
 
 class KeepingCoordinator(ConsumerCoordinator):  # type: ignore[misc]

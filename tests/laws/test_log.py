@@ -193,6 +193,27 @@ def test_seek_goes_back_and_forth(log: Log, topics: KafkaSettings) -> None:
     assert [message.offset for message in member.messages[where]] == list(range(2990, 3000))
 
 
+def test_what_was_fetched_before_a_hold_does_not_stop_what_follows(
+    log: Log, topics: KafkaSettings
+) -> None:
+    held, other = Partition(topics.events_topic, 0), Partition(topics.events_topic, 1)
+    for number in range(50):
+        log.produce(held.topic, b"%d" % number, partition=held.number)
+    log.flush()
+    member = Member(log, [topics.events_topic])
+    while not member.messages[held]:
+        member.poll(max_messages=10)
+    log.hold(held)  # of what was fetched, most is not delivered yet
+    for number in (1, 2):
+        log.produce(other.topic, b"", partition=other.number)
+        log.flush()
+        member.until(lambda number=number: len(member.messages[other]) == number)  # type: ignore[misc]
+    delivered = len(member.messages[held])
+    log.seek(held, delivered)
+    member.until(lambda: len(member.messages[held]) == 50)
+    assert [message.offset for message in member.messages[held]] == list(range(50))
+
+
 def test_seek_of_a_foreign_partition_is_refused(log: Log, topics: KafkaSettings) -> None:
     member = Member(log, [topics.events_topic])
     member.join(4)

@@ -22,6 +22,7 @@ from streamrec.transport.kafka_python_group import KeepingCoordinator
         (BaseCoordinator.join_group_async, "_on_join_complete_async"),
         (KafkaConsumer.__init__, "_fetcher"),
         (Fetcher._parse_fetched_data, "PartitionRecords"),
+        (Fetcher.fetched_records, "_paused_partition_records"),
         (Fetcher.PartitionRecords.__init__, "_unpack_records"),
         (Fetcher.PartitionRecords._unpack_records, "next_batch"),
         (DefaultRecordBatch._maybe_uncompress, "_decompressed"),
@@ -34,8 +35,9 @@ def test_a_name_that_our_subclasses_rest_on_is_used(function: object, name: str)
     code: CodeType = function.__code__  # type: ignore[attr-defined]
     assert name in code.co_names, (
         f"{code.co_qualname} of kafka-python {version('kafka-python')} uses no {name} any more: "
-        "see whether it still forgets joins (tests/laws/test_log.py), keeps sending after close or "
-        "loops over a damaged batch, and change or delete GroupConsumer, ClosingProducer or Batches"
+        "see whether it still forgets joins and paused partitions (tests/laws/test_log.py), keeps "
+        "sending after close or loops over a damaged batch, and change or delete GroupConsumer, "
+        "ClosingProducer or Batches"
     )
 
 
