@@ -97,6 +97,12 @@ class NotForgotten(StreamrecError):
     exit_code = 75
 
 
+class NotLearnt(StreamrecError):
+    """What was sent before is not learnt in time; what Redis holds is not what was sent."""
+
+    exit_code = 75
+
+
 class ChildFailed(StreamrecError):
     """A process that we started did not get ready, or ended; the text has its last lines."""
 

@@ -1,5 +1,6 @@
 """`streamrec items load`: a file's items go to Kafka, those that are not stored yet as they are."""
 
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -20,16 +21,18 @@ from streamrec.commands.options import (
     settings_of,
 )
 from streamrec.commands.progress import with_progress
-from streamrec.errors import ConfigurationError, RowsRefused
+from streamrec.errors import ConfigurationError, NotLearnt, RowsRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streamrec.events.event import Item
+    from streamrec.inspection.stored_state import Stored
     from streamrec.replay.catalogue import Difference
-    from streamrec.settings.sections import KafkaSettings, RedisSettings
+    from streamrec.settings.sections import KafkaSettings, Settings
 
 FLUSH_EVERY = 10_000
+POLL_SECONDS = 0.25
 
 
 def load(
@@ -40,6 +43,10 @@ def load(
         typer.Option("--delete-missing", help="Stored items that the file lacks: no longer shown."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is different.")] = False,
+    timeout: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds to wait until what was sent before is learnt; 0: none."),
+    ] = 60.0,
     item_columns: ItemColumns = "",
     separator: Separator = "",
     no_header: NoHeader = False,
@@ -65,7 +72,7 @@ def load(
         raise RowsRefused(
             f"--delete-missing needs all rows of {file}: items of refused ones would count as gone."
         )
-    found = _compared(settings.redis, items)
+    found = _compared(settings, items, timeout)
     print(found)
     sending = [*found.new, *found.changed]
     sending += map(withdrawn, found.gone) if delete_missing else ()
@@ -77,17 +84,41 @@ def load(
         end(EXIT_REFUSED)
 
 
-def _compared(redis: "RedisSettings", items: "Mapping[str, Item]") -> "Difference":
+def _compared(settings: "Settings", items: "Mapping[str, Item]", timeout: float) -> "Difference":
     """Compare with what Redis holds: nothing, before the first learn process."""
+    from streamrec.inspection.stored_state import Stored
     from streamrec.replay.catalogue import difference
-    from streamrec.transport.redis_keys import item_shards
     from streamrec.transport.redis_store import Store
 
-    with closing(Store(redis)) as store:
-        shards = store.shards()
-        names = [] if shards is None else item_shards(shards)
-        rows = (row for name in names for _, row in store.scan(name, "catalogue"))
+    with closing(Store(settings.redis)) as store:
+        if store.shards() is None:
+            return difference(items, ())
+    with closing(Stored(settings.redis)) as stored:
+        _wait(settings.kafka, stored, timeout)
+        rows = (row for _, row in stored.rows("i", "catalogue"))
         return difference(items, with_progress(rows, None, "stored items read"))
+
+
+def _wait(kafka: "KafkaSettings", stored: "Stored", timeout: float) -> None:
+    """Wait until Redis holds what was sent before: an item sent since would look as it was."""
+    from streamrec.inspection.sent_items import sent_until_now, unlearnt
+    from streamrec.transport.log_identity import check_same
+
+    check_same(stored.shards, kafka)
+    deadline = time.monotonic() + timeout
+    sent = sent_until_now(kafka, stored)
+    left = unlearnt(stored, sent)
+    if left:
+        say(f"{left:,} messages of {kafka.items_topic} are not learnt yet.")
+    while left and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        left = unlearnt(stored, sent)
+    if left and timeout:
+        raise NotLearnt(
+            f"{left:,} messages of {kafka.items_topic} are not learnt after {timeout:g} s, so what "
+            "is new or changed cannot be told; nothing was sent. Is `streamrec learn` running? "
+            "`--timeout 0` compares with what is stored"
+        )
 
 
 def _send(kafka: "KafkaSettings", items: "Sequence[Item]") -> None:

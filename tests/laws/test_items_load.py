@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from kafka import KafkaConsumer
@@ -14,6 +15,7 @@ from streamrec.cli import app
 from streamrec.events.event import Item
 from streamrec.replay.catalogue import difference, withdrawn
 from streamrec.settings.sections import KafkaSettings
+from streamrec.transport.topics import create_topics
 
 FILE = "id,title,price,new\na,Pot,3,true\nb,Cup,4.5,false\nc,Jug,,true\n"
 
@@ -24,7 +26,8 @@ class Shop:
     def __init__(self, folder: Path, kafka: KafkaSettings, redis: str, spine: Spine) -> None:
         self.file, self.spine = folder / "items.csv", spine
         self._common = ["--kafka", kafka.brokers, "--redis", redis]
-        self._common += ["--set", f"kafka.items_topic={kafka.items_topic}"]
+        for name in ("group", "events_topic", "updates_topic", "items_topic"):
+            self._common += ["--set", f"kafka.{name}={getattr(kafka, name)}"]
         self._consumer = KafkaConsumer(
             kafka.items_topic, bootstrap_servers=kafka.brokers, auto_offset_reset="earliest"
         )
@@ -56,12 +59,13 @@ class Shop:
 @pytest.fixture
 def shop(
     tmp_path: Path,
-    topics: KafkaSettings,
+    kafka_settings: KafkaSettings,
     clean_redis: RedisServer,
     make_spine: Callable[..., Spine],
     nothing_configured: None,
 ) -> Iterator[Shop]:
-    shop = Shop(tmp_path, topics, clean_redis.url, make_spine(small(), 2))
+    create_topics(kafka_settings, 1)
+    shop = Shop(tmp_path, kafka_settings, clean_redis.url, make_spine(small(), 1))
     yield shop
     shop.close()
 
@@ -91,6 +95,24 @@ def test_only_differences_are_sent(shop: Shop) -> None:
     assert back.stdout.splitlines()[0] == "3 items: 0 new, 2 changed, 1 as they were, 1 gone"
 
 
+def test_what_was_sent_before_is_learnt_before_it_is_compared(shop: Shop) -> None:
+    shop.load(FILE)
+    assert shop.learn(3) == ["a", "b", "c"]
+    other = FILE.replace("Cup", "Mug")
+    assert shop.load(other).stdout.startswith("3 items: 0 new, 1 changed")
+    late = shop.load(FILE, "--timeout", "0.5")
+    assert late.exit_code == 75 and not late.stdout
+    assert f"1 messages of {topic(shop)} are not learnt after 0.5 s" in late.stderr
+    blind = shop.load(FILE, "--timeout", "0", "--dry-run")  # as if b were a cup for all time
+    assert "1 messages" in blind.stderr and ", 0 changed, 3 as they were" in blind.stdout
+    learner = Timer(1.0, shop.learn, [1])
+    learner.start()
+    back = shop.load(FILE)
+    learner.join()
+    assert back.stdout.startswith("3 items: 0 new, 1 changed, 2 as they were")
+    assert shop.learn(1) == ["b"] and '"title":"Cup"' in "".join(shop.stored())
+
+
 def test_refused_rows_end_with_65_and_delete_nothing(shop: Shop) -> None:
     wrong = FILE + "{},Bad,1,true\n"
     result = shop.load(wrong)
@@ -98,8 +120,10 @@ def test_refused_rows_end_with_65_and_delete_nothing(shop: Shop) -> None:
     result = shop.load(wrong, "--max-refused", "1")
     assert result.exit_code == 65 and "sent 3" in result.stdout
     assert "4 rows, 3 items, 1 refused: 1 bad_id" in result.stderr
-    result = shop.load(wrong, "--skip-refused")
-    assert result.exit_code == 0 and "sent 3" in result.stdout
+    assert shop.learn(3) == ["a", "b", "c"]
+    other = wrong.replace("Cup", "Mug")
+    result = shop.load(other, "--skip-refused")
+    assert result.exit_code == 0 and "sent 1" in result.stdout
     result = shop.load(wrong, "--skip-refused", "--delete-missing")
     assert result.exit_code == 65 and "would count as gone" in result.stderr and not result.stdout
     assert shop.load("id,title\n", "--delete-missing").exit_code == 78

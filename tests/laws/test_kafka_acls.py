@@ -25,6 +25,7 @@ from servers import KafkaServer, RedisServer, start_apache
 from streamrec.commands.forget import forget
 from streamrec.errors import StreamrecError
 from streamrec.inspection.accounts import Ends, take
+from streamrec.inspection.sent_items import sent_until_now, unlearnt
 from streamrec.inspection.stored_state import Stored
 from streamrec.settings.sections import KafkaSettings, ListSettings, RedisSettings, Settings
 from streamrec.transport.open_kafka import open_kafka
@@ -122,6 +123,7 @@ def test_each_principal_can_do_its_work(
         operator = of("operator")
         with closing(Stored(operator.redis)) as stored, closing(Ends(operator.kafka)) as ends:
             found: Any = take(operator.kafka, stored, ends)
+            assert unlearnt(stored, sent_until_now(operator.kafka, stored)) == 0
         assert found.broken == []
         assert sum(shard.counters.get("control", 0) for shard in found.shards) == 2
 
