@@ -39,8 +39,9 @@ class _Noted:
 class Forgetting:
     """The users who were forgotten in the shards of this process. Bound: none, they are stored."""
 
-    def __init__(self, store: Store, lease_seconds: float) -> None:
+    def __init__(self, store: Store, lease_seconds: float, state: str) -> None:
         self._store = store
+        self._state = state
         self._lease = lease_seconds
         self._noted: dict[str, dict[str, _Noted]] = {}  # by shard, user
 
@@ -78,7 +79,9 @@ class Forgetting:
             for user in users
             if told[user].events or not known_elsewhere(self._store, others, user)
         ]
-        deleted = delete_lists(self._store, [(user, told[user].offset) for user in mine])
+        deleted = delete_lists(
+            self._store, [(user, told[user].offset) for user in mine], self._state
+        )
         left = {user for user, done in zip(mine, deleted, strict=True) if not done}
         for user in users:
             one = noted[user]

@@ -80,7 +80,7 @@ class Scorer:
             lambda: ItemTable(settings, with_lists=True),
             settings.items.refresh_seconds,
         )
-        self._swap = Swap(settings, shards.epoch, Versions(store), self._lists, metrics)
+        self._swap = Swap(settings, shards.state, Versions(store), self._lists, metrics)
         self._kept = KeptReadings(settings, self._lists, metrics)
         self._hidden = HiddenItems(store, metrics)
         self._short = ShortLists()
@@ -227,7 +227,7 @@ class Scorer:
 
     def _take_back(self, lists: Sequence[Encoded]) -> None:
         """Delete lists of users whose row is gone since it was read: they may be forgotten."""
-        delete_lists(self._store, [(one.user, one.offset) for one in lists])
+        delete_lists(self._store, [(one.user, one.offset) for one in lists], self._swap.state)
 
     def _serve_popular(self) -> None:
         """Publish the list for strangers; the newest wins, so its time stands for an offset."""

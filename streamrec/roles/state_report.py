@@ -24,6 +24,7 @@ class StateReport:
 
     def __init__(self, store: Store, shards: Shards, metrics: Metrics) -> None:
         self._store = store
+        self.name = shards.state
         self._users, self._items = user_shards(shards), item_shards(shards)
         self._metrics = metrics
         self._memory_at = 0.0

@@ -20,12 +20,12 @@ class Swap:
     def __init__(
         self,
         settings: Settings,
-        epoch: str,
+        state: str,
         versions: Versions,
         lists: ListMaker,
         metrics: Metrics,
     ) -> None:
-        self.state = self.model = f"online-{epoch}"
+        self.state = self.model = state
         self._on = settings.neural.on
         self._versions = versions
         self._lists = lists

@@ -79,7 +79,7 @@ class UserLearner:
         self._suspects = Suspects()
         self._senders = Senders(self._decoder, metrics)
         self._user_shards = log.partitions(settings.kafka.events_topic)
-        self._forgetting = Forgetting(store, settings.lists.lease_seconds)
+        self._forgetting = Forgetting(store, settings.lists.lease_seconds, state.name)
 
     def open(self, partition: Partition) -> AnyShard:
         """Restore a partition's shard from Redis, or start it at the log's beginning."""

@@ -18,14 +18,15 @@ FORGOTTEN = "forgotten"
 """Rows of a user shard, by user: who was forgotten, until nothing of them is left elsewhere."""
 
 
-def delete_lists(store: Store, users: Sequence[tuple[str, int]]) -> list[bool]:
+def delete_lists(store: Store, users: Sequence[tuple[str, int]], state: str) -> list[bool]:
     """Delete (user, offset)'s list, unless it knows a later event, and what was kept beside it.
 
+    state: whose offsets they are; a list of an earlier one is deleted whatever its offset.
     Return whose keys are gone; a user whose keys Redis did not delete is to be asked for again.
     """
     calls: list[tuple[Any, ...]] = []
     for user, offset in users:
-        calls.append(("EVAL", DELETE_LIST, 1, list_key(user), offset))
+        calls.append(("EVAL", DELETE_LIST, 1, list_key(user), offset, state))
         calls += [("DEL", shown_key(user)), ("DEL", reading_key(user))]
     replies = store.each(calls) if calls else []
     bad = [isinstance(reply, StoreError) for reply in replies]

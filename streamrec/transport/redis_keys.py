@@ -38,11 +38,11 @@ return 1
 
 DELETE_LIST = """
 local old = redis.call('GETRANGE', KEYS[1], 0, 600)
-local offset = string.match(old, '"model":"[^"]*","offset":(%d+)')
-if offset and tonumber(offset) > tonumber(ARGV[1]) then return 0 end
+local model, offset = string.match(old, '"model":"([^"+]*)[^"]*","offset":(%d+)')
+if model == ARGV[2] and tonumber(offset) > tonumber(ARGV[1]) then return 0 end
 return redis.call('DEL', KEYS[1])
 """
-"""Of a list that knows nothing after an offset."""
+"""Of a list that knows nothing after an offset of this state; those of another say nothing."""
 DELETE_FORGOTTEN = """
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 return redis.call('HDEL', KEYS[1], ARGV[1])
@@ -59,6 +59,11 @@ class Shards(msgspec.Struct):
     epoch: str  # of this state: lists of another epoch may be overwritten
     version: int = 2
     log: dict[str, str] = {}  # ids of the cluster and of topics by name, as LogIdentity has them
+
+    @property
+    def state(self) -> str:
+        """Name the state: `model` of its lists begins with it, and their offsets compare."""
+        return f"online-{self.epoch}"
 
 
 class Commit(msgspec.Struct):

@@ -101,7 +101,9 @@ def score(spine: Spine, url: str, admin: Any) -> set[str]:
         found |= used(admin)
     assert store.lists(["u1"]) != [None] and store.lists(["~popular"]) != [None]
     assert spine.value("lists_failed_total") == 0
-    assert delete_lists(store, [("nobody", 1)]) == [True]  # as of one forgotten meanwhile
+    assert delete_lists(store, [("nobody", 1)], "online-a") == [
+        True
+    ]  # as of one forgotten meanwhile
     found |= used(admin)
     store.close()
     return found

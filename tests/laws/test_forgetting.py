@@ -128,6 +128,14 @@ def test_an_event_that_was_forgotten_is_no_duplicate(spine: Spine, stored: Store
     assert history["events"] == 1  # of others the window stays
 
 
+def test_a_list_of_an_earlier_state_goes_too(spine: Spine, stored: Stored) -> None:
+    spine.learn(clicks(), batch=5)
+    old = b'{"user":"person1","at":1,"model":"online-another","offset":999,"items":[]}'
+    spine.store.run([("SET", "rec:person1", old)])
+    spine.learn([forget()])
+    assert traces_of(stored, "person1").names == []
+
+
 def test_a_list_published_late_is_taken_back(spine: Spine, stored: Stored) -> None:
     """The scorer has read the row; the user is forgotten, and all keys are deleted, twice."""
     spine.learn(clicks(), batch=5)
@@ -347,9 +355,12 @@ def test_keys_lie_in_any_slot(place: RedisSettings) -> None:
         plain.set(f"rec:{user}", blob.replace(": ", ":").replace(", ", ","))
         plain.set(shown_key(user), b"s")
         plain.set(reading_key(user), b"r")
-    assert delete_lists(store, [(user, 9) for user in users]) == [True] * 20
+    assert delete_lists(store, [(user, 9) for user in users], "online-a") == [True] * 20
     left = [user for user, blob in zip(users, store.lists(users), strict=True) if blob]
     assert left == users[10:]  # they know an event after offset 9
+    assert delete_lists(store, [(user, 9) for user in users[:15]], "online-b") == [True] * 15
+    left = [user for user, blob in zip(users, store.lists(users), strict=True) if blob]
+    assert left == users[15:]  # another state's offsets begin anew
     assert store.shown(users) == [None] * 20
     assert store.values([reading_key(user) for user in users]) == [None] * 20
     rows = {"users": {b"ann": b"row"}, "forgotten": {b"bob": b"told"}}
