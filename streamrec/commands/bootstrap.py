@@ -99,7 +99,7 @@ def bootstrap(
             first.abandon()
             raise
         say("Storing what was learnt.")
-        _store(first, live, catalogue, starts, log)
+        first.whole(lambda: _store(first, live, catalogue, starts, log), say)
     print_figures(figures)
     typer.echo(
         f"{len(table):,} events of {len(table.user_names):,} users are learnt and stored. Start "

@@ -38,6 +38,11 @@ class Duplicates:
         self.owners.clear(at)
         return len(at)
 
+    def note_changed(self) -> None:
+        """Note that all of it is to be stored."""
+        self.ids.note_changed()
+        self.owners.note_changed()
+
     def changed_chunks(self) -> dict[bytes, bytes]:
         """Return what to store since the last call, by field name."""
         return self.ids.changed_chunks() | self.owners.changed_chunks()

@@ -29,6 +29,7 @@ def of_users(shard: UserShard, offset: int) -> First:
     """Return the state of a user shard that goes on at `offset` of its partition.
 
     What is counted, and drawn, is counted from there: the file's events are none of the log's.
+    Called again, it returns the same.
     """
     users = shard.users
     shard.start = shard.offset = offset
@@ -36,6 +37,8 @@ def of_users(shard: UserShard, offset: int) -> First:
     shard.stored_users = len(users.row_of)
     users.arrays.offset[:] = offset - 1
     users.note_changed(list(users.row_of))
+    shard.duplicates.note_changed()
+    shard.latest.note_changed()
     return First(shard.name, *shard.changes())
 
 
@@ -45,7 +48,7 @@ def of_items(
     """Return the state of an item shard that goes on at `offset` of its updates.
 
     marks: offsets of the user shards; catalogue: of all items, by key. Rows that say no more than
-    that of a new item are left out, as they are while it learns.
+    that of a new item are left out, as they are while it learns. Called again, it returns the same.
     """
     shard.begin(offset, marks, catalogue)
     rows, _, meta = shard.changes()

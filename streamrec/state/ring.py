@@ -48,6 +48,10 @@ class Ring:
         self.keys[at] = 0
         self._cleared.update((at // CHUNK).tolist())
 
+    def note_changed(self) -> None:
+        """Note that all of it is to be stored."""
+        self._stored = 0
+
     def latest(self) -> NDArray[np.uint64]:
         """Return uint64[size], oldest first."""
         if self.total <= len(self.keys) or not len(self.keys):

@@ -5,20 +5,23 @@ was cut off leaves the marker: the next one deletes what it names, and begins ag
 """
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import msgspec
 
-from streamrec.errors import ConfigurationError
+from streamrec.errors import CommandRefused, ConfigurationError, StoreError
 from streamrec.transport.log_identity import LogIdentity
-from streamrec.transport.redis_keys import BOOTSTRAP, SHARDS, key
+from streamrec.transport.redis_keys import BOOTSTRAP, SHARDS, Shards, key
 from streamrec.transport.redis_store import Store
 from streamrec.transport.versions import DECISIONS, NUMBER, SERVING, VERSIONS, Serving, Versions
 
 AT_ONCE = 1000
 """Rows of one command."""
 BESIDE_ROWS = ("meta", "due", "feed")
+WAITS_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, *[30.0] * 18)
+"""Before all is written again: an outage of 10 minutes does not lose what was learnt in an hour."""
 
 
 class FirstCommit:
@@ -45,9 +48,32 @@ class FirstCommit:
             store.run([("UNLINK", name) for name in (*written, BOOTSTRAP)])
         names = [key(s, kind) for s, of in kinds.items() for kind in (*of, *BESIDE_ROWS)]
         names += [SHARDS, VERSIONS, DECISIONS, NUMBER, SERVING]
+        self._names = names
+        self._named = b""  # how the state is partitioned, once that is known
+        self._epoch = secrets.token_hex(4)
         self._mine = msgspec.json.encode([secrets.token_hex(8), *names])
         if not store.run([("SET", BOOTSTRAP, self._mine, "NX")])[0]:
             raise ConfigurationError("another bootstrap of this Redis has begun just now")
+
+    def whole(self, write: Callable[[], None], tell: Callable[[str], None]) -> None:
+        """Call `write`, which ends with `end`, again where Redis was away: all is written anew.
+
+        A Redis that restarts may have lost what it had taken already. Raises what is no outage.
+        """
+        waits = iter(WAITS_SECONDS)
+        while True:
+            try:
+                if not self._written():
+                    write()
+                return
+            except CommandRefused:
+                raise
+            except StoreError as error:
+                wait = next(waits, None)
+                if wait is None:
+                    raise
+                tell(f"{error}. All of it is written again in {wait:g} s.")
+                time.sleep(wait)
 
     def abandon(self) -> None:
         """Take the marker away: nothing was written."""
@@ -84,8 +110,22 @@ class FirstCommit:
         users, items, metadata = (
             sum(shard.startswith(letter) for shard in metas) for letter in "uim"
         )
-        self._store.declare(users, items, metadata, size, log.ids, first=True)
+        shards = Shards(users, items, metadata, size, self._epoch, log=dict(log.ids))
+        self._named = msgspec.json.encode(shards)
+        if not self._store.run([("SET", SHARDS, self._named, "NX")])[0]:
+            raise ConfigurationError("another process has begun a state meanwhile; start over")
         self._store.run([("DEL", BOOTSTRAP)])
+
+    def _written(self) -> bool:
+        """Say whether all was written, and only the answer was lost; else delete what was."""
+        [marker, named] = self._store.run([("GET", BOOTSTRAP), ("GET", SHARDS)])
+        if marker is None and named is not None and named == self._named:
+            return True
+        if marker is None and named is None:  # lost too: it was not on the disk yet
+            self._store.run([("SET", BOOTSTRAP, self._mine, "NX")])
+        self._check()
+        self._store.run([("UNLINK", name) for name in self._names])
+        return False
 
     def _check(self) -> None:
         if self._store.run([("GET", BOOTSTRAP)])[0] != self._mine:

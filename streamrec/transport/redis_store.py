@@ -74,23 +74,19 @@ class Store:
         metadata: int,
         size: int,
         log: Mapping[str, str] | None = None,
-        *,
-        first: bool = False,
     ) -> Shards:
         """Write how the state is partitioned, and of which log; return what is written.
 
-        Raises ConfigurationError if the size differs; whether the log does: see log_identity.
-        first: a bootstrap has written it; else none may be at it.
+        Raises ConfigurationError if the size differs, or while a bootstrap is at it; whether the
+        log differs: see log_identity.
         """
-        if not first and self.run([("EXISTS", BOOTSTRAP)])[0]:
+        if self.run([("EXISTS", BOOTSTRAP)])[0]:
             raise ConfigurationError(
                 "a bootstrap is filling this Redis: wait until it is done. If it was cut off, run "
                 "`streamrec bootstrap` with --again"
             )
         wanted = Shards(users, items, metadata, size, secrets.token_hex(4), log=dict(log or {}))
-        written = self.run([("SET", SHARDS, msgspec.json.encode(wanted), "NX")])[0]
-        if first and not written:
-            raise ConfigurationError("another process has begun a state meanwhile; start over")
+        self.run([("SET", SHARDS, msgspec.json.encode(wanted), "NX")])
         stored = self.shards()
         assert stored is not None
         for name in ("version", "size"):

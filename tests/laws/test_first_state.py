@@ -16,7 +16,7 @@ from servers import KafkaServer, RedisServer
 from typer.testing import CliRunner, Result
 
 from streamrec.cli import app
-from streamrec.errors import ConfigurationError
+from streamrec.errors import ConfigurationError, StoreError
 from streamrec.inspection.lists_now import StateReader, list_of
 from streamrec.inspection.stored_state import Stored, lines_of
 from streamrec.neural.version import unpack
@@ -204,6 +204,40 @@ def test_one_that_was_cut_off_is_begun_again(
     assert asked.exit_code == 78 and "--again deletes" in asked.stderr
     assert bootstrap(settings, "--again").exit_code == 0
     assert recounted(log[:120]).difference(stored(settings)) == []
+
+
+@pytest.mark.parametrize("fault", ["all is lost", "nothing is lost", "the answer is lost"])
+def test_an_outage_while_it_is_written_loses_nothing(
+    settings: Settings, clean_redis: RedisServer, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    log = clicks(200)
+    written(log)
+    end, named = FirstCommit.end, []
+
+    def cut_off(self: FirstCommit, *arguments: Any) -> None:
+        if fault != "nothing is lost" or named:
+            end(self, *arguments)
+        if not named:
+            named.append(clean_redis.client().get("sr:shards"))
+            if fault == "all is lost":
+                clean_redis.client().flushall()
+            clean_redis.stop()
+            raise StoreError("Redis did not answer")
+
+    monkeypatch.setattr(FirstCommit, "end", cut_off)
+    monkeypatch.setattr("streamrec.transport.first_commit.time.sleep", lambda _: clean_redis.start())
+    done = bootstrap(settings)
+    assert done.exit_code == 0, done.output
+    assert "All of it is written again in 1 s" in done.stderr
+    assert recounted(log).difference(stored(settings)) == []
+    if fault == "the answer is lost":
+        assert clean_redis.client().get("sr:shards") == named[0]
+    with closing(Store(settings.redis)) as store:
+        assert store.declare(4, 4, 4, settings.factors.size)  # no marker is left
+        counted = [int(store.meta(f"u{n}")[b"users"]) for n in range(PARTITIONS)]
+        assert counted == [len(store.all_rows(f"u{n}", "users")) for n in range(PARTITIONS)]
+        rings = [store.all_rows(f"u{n}", "rings") for n in range(PARTITIONS)]
+    assert any(rings)
 
 
 def test_the_network_comes_along(settings: Settings) -> None:
