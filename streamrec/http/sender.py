@@ -1,4 +1,4 @@
-"""Sends what requests bring to Kafka: one thread, one wait for many requests."""
+"""Sends what requests bring to Kafka: a thread for each topic, one wait for many requests."""
 
 import logging
 import threading
@@ -33,23 +33,43 @@ class Batch(NamedTuple):
 
 
 class Sender:
+    """Sends each topic's messages by a connection of its own: one that fails holds none up."""
+
+    def __init__(self, settings: Settings) -> None:
+        kafka = settings.kafka
+        topics = dict.fromkeys((kafka.events_topic, kafka.items_topic))
+        self._topics = {topic: TopicSender(settings, topic) for topic in topics}
+
+    def send(self, topic: str, messages: Sequence[tuple[bytes, bytes]]) -> "Future[None]":
+        """Queue messages; the future has DeliveryFailed or MessageRefused where that went wrong."""
+        return self._topics[topic].send(messages)
+
+    def close(self) -> None:
+        """Send what waits, and disconnect."""
+        for each in self._topics.values():
+            each.end()
+        for each in self._topics.values():
+            each.join()
+
+
+class TopicSender:
     """Produces the messages of all requests that wait, then waits once for Kafka.
 
     A request that has stopped waiting before its turn is left out.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._seconds = settings.serve.write_seconds
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self._topic, self._seconds = topic, settings.serve.write_seconds
         self._log = open_kafka(settings.kafka)  # connects in the thread, at the first message
         self._queue: SimpleQueue[Batch | None] = SimpleQueue()
         self._waiting_bytes = 0
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"sender-{topic}", daemon=True)
         self._thread.start()
 
-    def send(self, topic: str, messages: Sequence[tuple[bytes, bytes]]) -> "Future[None]":
-        """Queue messages; the future has DeliveryFailed or MessageRefused where that went wrong."""
-        batch = Batch(topic, messages, Future())
+    def send(self, messages: Sequence[tuple[bytes, bytes]]) -> "Future[None]":
+        """Queue messages; see Sender."""
+        batch = Batch(self._topic, messages, Future())
         with self._lock:
             if self._waiting_bytes + batch.size() > MOST_WAITING_BYTES:
                 raise DeliveryFailed("too many messages wait for Kafka already")
@@ -57,9 +77,12 @@ class Sender:
         self._queue.put(batch)
         return batch.done
 
-    def close(self) -> None:
-        """Send what waits, and disconnect."""
+    def end(self) -> None:
+        """Let the thread end when all that waits is sent."""
         self._queue.put(None)
+
+    def join(self) -> None:
+        """Wait for the end."""
         self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:

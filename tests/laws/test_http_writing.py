@@ -126,3 +126,15 @@ def test_a_broker_that_comes_back_is_used_again(
         assert time.monotonic() < deadline
     ids = [event["id"] for _, event in in_kafka(settings, settings.kafka.events_topic)]
     assert "before" in ids and "after" in ids
+
+
+def test_a_topic_that_fails_keeps_no_other_back(settings: Settings) -> None:
+    """Events go on at their own pace while the topic of items is missing."""
+    kafka = msgspec.structs.replace(settings.kafka, items_topic="streamrec.not.there")
+    sender = Sender(msgspec.structs.replace(settings, kafka=kafka))
+    item = sender.send(kafka.items_topic, [(b"i1", b"{}")])
+    sent = [sender.send(kafka.events_topic, [(b"u1", b"{}")]) for _ in range(3)]
+    assert [future.result(15) for future in sent] == [None] * 3
+    assert not item.done()
+    item.cancel()
+    sender.close()
