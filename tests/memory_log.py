@@ -103,6 +103,12 @@ class MemoryLog:
         if lost:
             raise DeliveryFailed("half of the messages were not acknowledged")
 
+    def connect(self, topic: str) -> None:
+        pass
+
+    def give_up(self) -> None:
+        pass
+
     def high_watermark(self, partition: Partition) -> int | None:
         log = self.broker.messages[partition]
         last = log[-1].offset + 1 if log else 0

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
@@ -15,13 +16,17 @@ from streamrec.transport.open_kafka import open_kafka
 MOST_WAITING_BYTES = 64 * 1024 * 1024
 """Of messages, while Kafka does not take them; what would be more is refused at once."""
 MOST_AT_ONCE = 10_000
-CLOSE_SECONDS = 2.0
+CLOSE_SECONDS = 1.0
+GIVE_UP_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
-    """The messages of one request, as (key, value); `done` when Kafka has acknowledged all."""
+    """The messages of one request, as (key, value), or none: then it only connects.
+
+    `done` when Kafka has acknowledged all.
+    """
 
     topic: str
     messages: Sequence[tuple[bytes, bytes]]
@@ -45,11 +50,19 @@ class Sender:
         return self._topics[topic].send(messages)
 
     def close(self) -> None:
-        """Send what waits, and disconnect."""
+        """Send what waits, for at most a second, and disconnect."""
         for each in self._topics.values():
             each.end()
-        for each in self._topics.values():
-            each.join()
+        deadline = time.monotonic() + CLOSE_SECONDS
+        late = [each for each in self._topics.values() if not each.has_ended(deadline)]
+        for each in late:
+            each.give_up()
+        for each in late:
+            each.has_ended(deadline + GIVE_UP_SECONDS)
+
+    def connect_soon(self, topic: str) -> None:
+        """Connect for a topic's messages, which the first would otherwise wait for."""
+        self._topics[topic].send(())
 
 
 class TopicSender:
@@ -64,6 +77,7 @@ class TopicSender:
         self._queue: SimpleQueue[Batch | None] = SimpleQueue()
         self._waiting_bytes = 0
         self._lock = threading.Lock()
+        self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"sender-{topic}", daemon=True)
         self._thread.start()
 
@@ -81,9 +95,15 @@ class TopicSender:
         """Let the thread end when all that waits is sent."""
         self._queue.put(None)
 
-    def join(self) -> None:
-        """Wait for the end."""
-        self._thread.join(CLOSE_SECONDS)
+    def has_ended(self, deadline: float) -> bool:
+        """Wait for the end, until a moment of time.monotonic()."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        return not self._thread.is_alive()
+
+    def give_up(self) -> None:
+        """Let what Kafka has not taken fail."""
+        self._ending.set()
+        self._log.give_up()
 
     def _run(self) -> None:
         for batches in self._turns():
@@ -111,6 +131,8 @@ class TopicSender:
 
     def _deliver(self, batches: Sequence[Batch]) -> None:
         try:
+            if self._ending.is_set():
+                raise DeliveryFailed("serve has ended")
             produce(self._log, batches, self._seconds)
         except MessageRefused as error:
             if len(batches) > 1:  # one of them spoils the others: each alone
@@ -128,6 +150,8 @@ class TopicSender:
 def produce(log: Log, batches: Sequence[Batch], seconds: float) -> None:
     """Send messages and wait until Kafka has acknowledged all; raises LogError."""
     for batch in batches:
+        if not batch.messages:
+            log.connect(batch.topic)
         for key, value in batch.messages:
             log.produce(batch.topic, value, key=key)
     if batches:

@@ -28,7 +28,7 @@ def run(settings: Settings, stop: threading.Event) -> int:
     metrics = Metrics(role="serve")
     metrics.begin(settings, ())
     made_now = MadeNow(settings)
-    console = Console(settings, readers, made_now) if has_console(settings.serve) else None
+    console = Console(settings, readers, made_now, sender) if has_console(settings.serve) else None
     more = console.routes() if console else ()
     config = uvicorn.Config(
         application(settings, readers, sender, metrics, made_now, more),

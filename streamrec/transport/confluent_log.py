@@ -59,6 +59,7 @@ class ConfluentLog:
         self._consumer: Any = None
         self._producer = ConfluentProducer(settings)
         self.produce, self.flush = self._producer.produce, self._producer.flush
+        self.connect, self.give_up = self._producer.connect, self._producer.give_up
         self._assignment: Assignment | None = None
         self._member = ""
         self._gone: dict[Partition, OffsetGone] = {}

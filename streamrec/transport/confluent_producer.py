@@ -1,6 +1,7 @@
 """The producing half of ConfluentLog."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from streamrec.errors import ConfigurationError, DeliveryFailed, MessageRefused
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.client_settings import (
+    CONNECT_SECONDS,
     DELIVERY_SECONDS,
     MAX_MESSAGE_BYTES,
     confluent_settings,
@@ -22,6 +24,9 @@ REFUSED = {
     KafkaError.MSG_SIZE_TOO_LARGE,
     KafkaError.RECORD_LIST_TOO_LARGE,
 }
+
+LOOK_SECONDS = 0.5
+"""A flush waits so long before it sees if it is to go on."""
 
 logger = logging.getLogger("confluent_kafka")
 
@@ -37,6 +42,7 @@ class ConfluentProducer:
         self._client: Any = None
         self._failures: list[object] = []  # of this client; the next one gets a new list
         self._report: Callable[[object, object], None] | None = None
+        self._ended = threading.Event()
 
     def produce(
         self,
@@ -63,16 +69,29 @@ class ConfluentProducer:
                 client.produce(topic, value, key, on_delivery=self._report, **options)
                 return
             except BufferError as error:  # its queue is full
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or self._ended.is_set():
                     self._failures.append(error)
                 client.poll(0.1)
             except KafkaException as error:
                 self._failures.append(error.args[0])
 
+    def connect(self, topic: str) -> None:
+        """Connect, and learn where the topic is; what goes wrong is raised by the next flush."""
+        try:
+            self._open().list_topics(topic, timeout=CONNECT_SECONDS)
+        except KafkaException as error:
+            self._failures.append(error.args[0])
+
+    def give_up(self) -> None:
+        """End what waits for Kafka, now and later; the only call from another thread."""
+        self._ended.set()
+
     def flush(self, timeout_seconds: float = 30.0) -> None:
         """Wait for all acknowledgements; raises DeliveryFailed or MessageRefused."""
         if self._client is not None and not self._failures:
-            left = self._client.flush(timeout_seconds)
+            left, deadline = 1, time.monotonic() + timeout_seconds
+            while left and time.monotonic() < deadline and not self._ended.is_set():
+                left = self._client.flush(min(LOOK_SECONDS, timeout_seconds))
             if left:
                 self._failures.append(f"{left} messages were not sent in {timeout_seconds:g} s")
         if self._failures:
@@ -85,7 +104,7 @@ class ConfluentProducer:
     def close(self) -> None:
         """Send what is queued, for at most 3 s, and disconnect."""
         if self._client is not None:
-            self._client.flush(3.0)
+            self._client.flush(0.0 if self._ended.is_set() else 3.0)
         self._drop()
 
     def _open(self) -> Any:

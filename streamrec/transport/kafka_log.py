@@ -98,6 +98,12 @@ class Log(Protocol):
         Raises DeliveryFailed if one was not, MessageRefused if one never will be.
         """
 
+    def connect(self, topic: str) -> None:
+        """Connect, which the first message would wait for; the next flush raises why not."""
+
+    def give_up(self) -> None:
+        """Let what waits to produce or flush fail; the only call that another thread may make."""
+
     def high_watermark(self, partition: Partition) -> int | None:
         """Return the offset after the partition's last message as of the last fetch, if known."""
 

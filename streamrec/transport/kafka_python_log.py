@@ -74,6 +74,7 @@ class KafkaPythonLog:
         self._consumer: KafkaConsumer | None = None
         self._producer = KafkaPythonProducer(settings)
         self.produce, self.flush = self._producer.produce, self._producer.flush
+        self.connect, self.give_up = self._producer.connect, self._producer.give_up
         self._assignment: Assignment | None = None
         self._silent_until = 0.0
         self._names: dict[TopicPartition, Partition] = {}

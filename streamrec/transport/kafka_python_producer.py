@@ -1,6 +1,8 @@
 """The producing half of KafkaPythonLog."""
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 
 from kafka import KafkaProducer
 from kafka.errors import (
@@ -22,6 +24,8 @@ from streamrec.transport.client_settings import (
 )
 
 REFUSED = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
+BLOCK_SECONDS = 0.5
+"""A call waits so long for a topic to be known, or for room; then it is seen if it is to go on."""
 
 
 class ClosingProducer(KafkaProducer):  # type: ignore[misc]
@@ -57,6 +61,7 @@ class KafkaPythonProducer:
         self._settings = settings
         self._client: KafkaProducer | None = None
         self._failures: list[BaseException] = []  # of this client; the next one gets a new list
+        self._ended = threading.Event()
 
     def produce(
         self,
@@ -72,16 +77,32 @@ class KafkaPythonProducer:
         if self._failures:
             return
         try:
-            sent = self._open().send(topic, value, key, list(headers), partition, timestamp)
-            sent.add_errback(self._failures.append)
+            client, content = self._open(), (value, key, list(headers), partition, timestamp)
+            self._patiently(
+                lambda: client.send(topic, *content).add_errback(self._failures.append),
+                DELIVERY_SECONDS,
+            )
         except (KafkaError, ValueError) as error:
             self._failures.append(error)
 
+    def connect(self, topic: str) -> None:
+        """Connect, and learn where the topic is; what goes wrong is raised by the next flush."""
+        try:
+            client = self._open()
+            self._patiently(lambda: client.partitions_for(topic), DELIVERY_SECONDS)
+        except KafkaError as error:
+            self._failures.append(error)
+
+    def give_up(self) -> None:
+        """End what waits for Kafka, now and later; the only call from another thread."""
+        self._ended.set()
+
     def flush(self, timeout_seconds: float = 30.0) -> None:
         """Wait for all acknowledgements; raises DeliveryFailed or MessageRefused."""
-        if self._client is not None and not self._failures:
+        client, turn = self._client, min(BLOCK_SECONDS, timeout_seconds)
+        if client is not None and not self._failures:
             try:
-                self._client.flush(timeout_seconds)
+                self._patiently(lambda: client.flush(turn), timeout_seconds)
             except KafkaError as error:
                 self._failures.append(error)
         if self._failures:
@@ -93,7 +114,18 @@ class KafkaPythonProducer:
 
     def close(self) -> None:
         """Send what is queued, for at most 3 s, and disconnect."""
-        self._drop(wait_seconds=3)
+        self._drop(wait_seconds=0 if self._ended.is_set() else 3)
+
+    def _patiently(self, call: Callable[[], object], seconds: float) -> None:
+        """Repeat a call whose time was up before anything came of it, for so many seconds."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                call()
+                return
+            except KafkaTimeoutError:
+                if time.monotonic() > deadline or self._ended.is_set():
+                    raise
 
     def _open(self) -> KafkaProducer:
         if self._client is None:
@@ -107,7 +139,7 @@ class KafkaPythonProducer:
                 batch_size=128 * 1024,
                 max_request_size=MAX_MESSAGE_BYTES,
                 delivery_timeout_ms=int(DELIVERY_SECONDS * 1000),
-                max_block_ms=int(DELIVERY_SECONDS * 1000),
+                max_block_ms=int(BLOCK_SECONDS * 1000),
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
             )

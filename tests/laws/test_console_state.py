@@ -1,6 +1,8 @@
 """What the console answers and sends; its copy of the state says what `explain` says."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import msgspec
@@ -23,6 +25,7 @@ from streamrec.http.routes import application
 from streamrec.http.sender import Sender
 from streamrec.inspection.answers import explained, explained_from, shares_from
 from streamrec.inspection.lists_now import StateReader
+from streamrec.local.child import free_port
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.score import Scorer
 from streamrec.settings.sections import KafkaSettings, Settings
@@ -85,8 +88,9 @@ def test_another_state_is_read_anew(
 def test_what_the_page_asks_for(spine: Spine) -> None:
     readers = Readers(spine.settings.redis)
     made_now = MadeNow(spine.settings)
-    console = Console(spine.settings, readers, made_now)
-    parts = Sender(spine.settings), Metrics(), made_now, console.routes()
+    sender = Sender(spine.settings)
+    console = Console(spine.settings, readers, made_now, sender)
+    parts = sender, Metrics(), made_now, console.routes()
     client = TestClient(application(spine.settings, readers, *parts), base_url="http://localhost")
 
     def ask(path: str) -> object:
@@ -128,8 +132,9 @@ def test_a_click_is_an_event_like_any_other(
     )
     readers, stranger = Readers(settings.redis), {"user": "ü 1", "item": "i9"}
     made_now = MadeNow(settings)
-    console = Console(settings, readers, made_now)
-    parts = Sender(settings), Metrics(), made_now, console.routes()
+    sender = Sender(settings)
+    console = Console(settings, readers, made_now, sender)
+    parts = sender, Metrics(), made_now, console.routes()
     page = TestClient(application(settings, readers, *parts), base_url="http://127.0.0.1")
     unknown = page.post("/console/api/click", json={"user": "u1", "item": "never"})
     assert unknown.status_code == 404 and "'never'" in unknown.json()["detail"]
@@ -150,3 +155,25 @@ def test_a_click_is_an_event_like_any_other(
         "click",
     )
     assert event.ts == NOW - 1_000_000 + 59_000 + STEP_MS  # behind the newest of the old events
+
+
+def test_clicks_wait_for_kafka_no_longer_than_other_requests(spine: Spine) -> None:
+    """And none of them for another one's turn."""
+    replace = msgspec.structs.replace
+    kafka = replace(spine.settings.kafka, brokers=f"127.0.0.1:{free_port()}")
+    serve = replace(spine.settings.serve, write_seconds=1.0)
+    settings = replace(spine.settings, kafka=kafka, serve=serve)
+    readers, sender, made_now = Readers(settings.redis), Sender(settings), MadeNow(settings)
+    console = Console(settings, readers, made_now, sender)
+    parts = sender, Metrics(), made_now, console.routes()
+    page = TestClient(application(settings, readers, *parts), base_url="http://localhost")
+
+    def click(number: int) -> int:
+        event = {"user": f"u{number}", "item": "i9"}
+        return page.post("/console/api/click", json=event).status_code
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(3) as pool:
+        assert set(pool.map(click, range(3))) == {503}
+    assert time.monotonic() - began < 8  # each would wait 10 s for a connection of its own
+    sender.close()

@@ -1,5 +1,6 @@
 """Events and items over HTTP, into a real Kafka, by both clients."""
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from servers import KafkaServer
 
+from streamrec.errors import DeliveryFailed
 from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.sections import EventSettings, KafkaSettings, Settings
 from streamrec.settings.serve import ServeSettings
@@ -136,5 +138,8 @@ def test_a_topic_that_fails_keeps_no_other_back(settings: Settings) -> None:
     sent = [sender.send(kafka.events_topic, [(b"u1", b"{}")]) for _ in range(3)]
     assert [future.result(15) for future in sent] == [None] * 3
     assert not item.done()
-    item.cancel()
+    began = time.monotonic()
     sender.close()
+    assert time.monotonic() - began < 8
+    assert isinstance(item.exception(0), DeliveryFailed)
+    assert [one.name for one in threading.enumerate() if "not.there" in one.name] == []

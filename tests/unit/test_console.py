@@ -40,8 +40,9 @@ def asking(url: str = "redis://127.0.0.1:1/0", **flags: str) -> TestClient:
     settings = load(None, {}, {"redis.url": url, "redis.timeout_seconds": "0.5", **flags})
     readers = Readers(settings.redis)
     made_now = MadeNow(settings)
-    console = Console(settings, readers, made_now)
-    parts = Sender(settings), Metrics(), made_now, console.routes()
+    sender = Sender(settings)
+    console = Console(settings, readers, made_now, sender)
+    parts = sender, Metrics(), made_now, console.routes()
     return TestClient(application(settings, readers, *parts), base_url=HERE)
 
 
@@ -160,7 +161,7 @@ def test_the_type_of_a_click() -> None:
 
 
 def test_the_first_list_that_knows_of_a_click_has_its_milliseconds() -> None:
-    clicks = Clicks(Settings())
+    clicks = Clicks(Settings(), Sender(Settings()))
     clicks._wait("u", Waiting(time.perf_counter() - 0.05, 7))
     assert clicks.is_waiting("u") and not clicks.is_waiting("v")
     assert clicks.milliseconds("u", 7) is None

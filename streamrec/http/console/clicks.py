@@ -1,32 +1,27 @@
 """Clicks of the page: each is an event in Kafka, and its user's next list is timed."""
 
-import logging
-import threading
 import time
 
 import msgspec
 from starlette.exceptions import HTTPException
 
 from streamrec.client import Client
-from streamrec.errors import StreamrecError
+from streamrec.errors import DeliveryFailed
 from streamrec.events.event import Event, EventDecoder, Rejected, encode_event
 from streamrec.http.console.lists import named, shards_of, user_row
+from streamrec.http.sender import Sender
 from streamrec.settings.mappings import FieldMapping
 from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of
 from streamrec.state.user_rows import decode_user
-from streamrec.transport.kafka_log import Log
-from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.redis_keys import user_shards
 
-logger = logging.getLogger(__name__)
 DAY_MS = 86_400_000
 STEP_MS = 1000
 LOOK_SECONDS = 5.0
 SAMPLED = 50
 PATIENCE_SECONDS = 30.0
 MOST_WAITING = 1000
-CLOSE_SECONDS = 1.0
 
 
 class Click(msgspec.Struct):
@@ -46,11 +41,9 @@ class Waiting(msgspec.Struct):
 class Clicks:
     """Sends clicks, and knows who waits for a list. Bound: MOST_WAITING users."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, sender: Sender) -> None:
+        self._settings, self._sender = settings, sender
         self._decoder = EventDecoder(settings.events)
-        self._lock = threading.Lock()  # the log belongs to one thread at a time
-        self._log: Log | None = None
         self._waiting: dict[str, Waiting] = {}
         self._connecting = False
         self._newest = 0
@@ -71,24 +64,20 @@ class Clicks:
             raise HTTPException(400, f"{decoded.reason}: {decoded.detail}")
         before = client.recommend(click.user)
         self._wait(click.user, Waiting(began, before.offset if before.personal else -1))
-        with self._lock:
-            log = self._opened()
-            log.produce(self._settings.kafka.events_topic, message, key=event.user.encode())
-            log.flush()
+        topic, seconds = self._settings.kafka.events_topic, self._settings.serve.write_seconds
+        sent = self._sender.send(topic, [(event.user.encode(), message)])
+        try:
+            sent.result(seconds)
+        except TimeoutError:
+            sent.cancel()
+            raise DeliveryFailed(f"Kafka did not acknowledge within {seconds:g} s") from None
         return event
 
     def connect_soon(self) -> None:
         """Connect to Kafka, which the first click would otherwise wait for."""
         if not self._connecting:
             self._connecting = True
-            threading.Thread(target=self._connect, name="kafka", daemon=True).start()
-
-    def _connect(self) -> None:
-        try:
-            with self._lock:
-                self._opened().partitions(self._settings.kafka.events_topic)
-        except StreamrecError as error:
-            logger.warning("the console cannot click yet", extra={"cause": str(error)})
+            self._sender.connect_soon(self._settings.kafka.events_topic)
 
     def is_waiting(self, user: str) -> bool:
         """Return whether a click of the user is in no list yet."""
@@ -107,18 +96,6 @@ class Clicks:
             return None
         self._waiting.pop(user, None)
         return round((time.perf_counter() - waiting.began) * 1000, 1)
-
-    def close(self) -> None:
-        """Close the connection to Kafka, unless it is still being made."""
-        if self._lock.acquire(timeout=CLOSE_SECONDS):
-            if self._log is not None:
-                self._log.close()
-            self._lock.release()
-
-    def _opened(self) -> Log:
-        if self._log is None:
-            self._log = open_kafka(self._settings.kafka)
-        return self._log
 
     def _wait(self, user: str, waiting: Waiting) -> None:
         while len(self._waiting) >= MOST_WAITING:

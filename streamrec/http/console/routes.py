@@ -24,6 +24,7 @@ from streamrec.http.console.stream import Streams
 from streamrec.http.console.words import group, meaning
 from streamrec.http.made_now import MadeNow, lifts, why
 from streamrec.http.readers import Readers
+from streamrec.http.sender import Sender
 from streamrec.inspection.answer import Answer
 from streamrec.settings.sections import Settings
 from streamrec.settings.serve import OWN_ADDRESSES
@@ -70,13 +71,15 @@ class Why(msgspec.Struct):
 
 
 class Console:
-    """The page and what it asks for; keeps connections, and who waits for a list."""
+    """The page and what it asks for; keeps who waits for a list."""
 
-    def __init__(self, settings: Settings, readers: Readers, made_now: MadeNow) -> None:
+    def __init__(
+        self, settings: Settings, readers: Readers, made_now: MadeNow, sender: Sender
+    ) -> None:
         self._readers, self._made_now = readers, made_now
         self._own_only = settings.serve.console == "auto"
         self._stop = threading.Event()
-        self._clicks = Clicks(settings)
+        self._clicks = Clicks(settings, sender)
         self._streams = Streams(readers, self._clicks, self._stop)
         self._catalogue = Catalogue()
         self._watch = Watch(settings)
@@ -106,10 +109,9 @@ class Console:
         self._watch.start()
 
     def close(self) -> None:
-        """End the streams, and the connections."""
+        """End the streams, and look no more."""
         self._stop.set()
         self._watch.close()
-        self._clicks.close()
 
     def _page(self, request: Request) -> Response:
         self._clicks.connect_soon()
