@@ -13,6 +13,7 @@ from streamrec.dashboards.panel import (
     stat,
 )
 from streamrec.dashboards.promql import late, quantile, rate
+from streamrec.dashboards.serving import SERVE
 
 NOW = Row(
     "Now",
@@ -248,5 +249,5 @@ BOARD = Board(
     "streamrec-operations",
     "streamrec / Operations",
     "For who is on call. Read from the top: what is wrong now, then where.",
-    (NOW, FRESHNESS, TRAFFIC, LAG, WORK, STATE),
+    (NOW, FRESHNESS, TRAFFIC, LAG, WORK, STATE, SERVE),
 )

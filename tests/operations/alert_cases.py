@@ -37,6 +37,9 @@ LEARN, SCORE = 'job="streamrec-learn",instance="a"', 'job="streamrec-score",inst
 CONSUMED = "streamrec_events_consumed_total"
 JUDGED = 'streamrec_prequential_events_total{list="own"}'
 LISTS = "streamrec_click_to_list_seconds"
+REQUESTS = "streamrec_http_requests_total"
+TAKEN = "streamrec_http_request_seconds_bucket"
+LIST = "/v1/users/{user}/lists/{place}"
 
 
 def hits(source: str) -> str:
@@ -149,6 +152,20 @@ CASES: dict[str, Case] = {
         {f"streamrec_redis_evicted_keys{{{LEARN}}}": counter(0, 10)},
         PAGE,
         "Redis threw 100 keys away in 10 minutes",
+    ),
+    "StreamrecServeDown": Case(
+        {'up{job="streamrec-serve",instance="d"}': gauge(1, 0)},
+        PAGE,
+        "0 serve processes answer: lists over HTTP fail",
+    ),
+    "StreamrecServeFails": Case(
+        {
+            f'{REQUESTS}{{route="/v1/popular",status="2xx"}}': counter(95, 90),
+            f'{REQUESTS}{{route="/v1/popular",status="4xx"}}': counter(5, 5),
+            f'{REQUESTS}{{route="/v1/events",status="5xx"}}': counter(0, 5),
+        },
+        PAGE,
+        "5% of the requests over HTTP fail",
     ),
     "StreamrecRedisMemory": Case(
         {
@@ -264,5 +281,18 @@ CASES: dict[str, Case] = {
         "streamrec-score b has refused a version of the network 12 times within the hour",
         {"job": "streamrec-score", "instance": "b"},
         step_minutes=5,
+    ),
+    "StreamrecServeSlow": Case(
+        {
+            f'{TAKEN}{{route="{LIST}",le="0.2"}}': counter(100, 50),
+            f'{TAKEN}{{route="{LIST}",le="0.5"}}': counter(100, 100),
+            f'{TAKEN}{{route="{LIST}",le="+Inf"}}': counter(100, 100),
+            # made in the request, for a person who looks: slow is right
+            f'{TAKEN}{{route="/v1/users/{{user}}/explain/{{item}}",le="0.2"}}': counter(0, 0),
+            f'{TAKEN}{{route="/v1/users/{{user}}/explain/{{item}}",le="+Inf"}}': counter(9, 9),
+        },
+        TICKET,
+        f"One request of a hundred for {LIST} takes longer than 494ms",
+        {"route": LIST},
     ),
 }

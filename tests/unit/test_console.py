@@ -1,7 +1,9 @@
 """The console's words, numbers and refusals; what needs no state."""
 
+import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -234,6 +236,35 @@ def test_what_all_roles_say_of_the_whole_is_not_added_up(learn: Metrics) -> None
             port.close()
     told = watch.status()
     assert told.waiting == 5 and 50 <= (told.p50_ms or 0) <= 60
+
+
+def test_a_name_that_stands_for_several_processes_is_asked_at_each(
+    learn: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the name of a service with replicas: lag adds up, who waits does not."""
+    away = socket.getaddrinfo
+
+    def resolver(name: str, port: int, *more: Any) -> Any:
+        hosts = {"learn": ["127.0.0.1", "127.0.0.2"], "gone": []}.get(name)
+        if hosts is None:
+            return away(name, port, *more)
+        if not hosts:
+            raise socket.gaierror("no such name")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    learn.lag_messages.labels("events", "0").set(3)
+    learn.due_users.set(2)
+    port = serve_health(MetricsSettings(host="0.0.0.0", port=free_port()), learn, list, list)
+    urls = f'["http://learn:{port.port}/metrics", "http://gone:{port.port}/metrics"]'
+    watch = Watch(load(None, {}, {"serve.metrics_of": urls}))
+    try:
+        watch.look(1.0)
+    finally:
+        port.close()
+    told = watch.status()
+    assert told.roles == {"learn": True, f"http://gone:{port.port}/metrics": False}
+    assert (told.lag, told.waiting) == (6, 2)
 
 
 def test_a_process_that_starts_anew_starts_the_picture_anew() -> None:

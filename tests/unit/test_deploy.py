@@ -10,13 +10,15 @@ from needs import needs
 
 from streamrec.monitoring.exposure import check_plaintext
 from streamrec.settings.load import load
-from streamrec.settings.ports import ports_of
+from streamrec.settings.ports import ROLES, ports_of
 from streamrec.settings.sections import MetricsSettings
+from streamrec.settings.serve import has_console
 
 yaml = needs("yaml")
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]
+SERVE_YAML = (ROOT / "deploy/kubernetes/base/serve.yaml").read_text()
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
@@ -48,7 +50,7 @@ def test_services_are_closed_and_their_replicas_are_possible(name: str) -> None:
 
 def test_what_talks_in_the_clear_says_so() -> None:
     """Roles refuse another machine without TLS, and containers are other machines."""
-    for name in ("learn", "score", "train"):
+    for name in ("learn", "score", "serve", "train"):
         flags = SERVICES[name]["environment"]
         settings = load(None, {k: v for k, v in flags.items() if "${" not in v}, {})
         assert not settings.kafka.brokers.startswith("127.")
@@ -56,16 +58,31 @@ def test_what_talks_in_the_clear_says_so() -> None:
     check_plaintext(load(ROOT / "deploy/kubernetes/base/settings.toml", {}, {}))
 
 
+def test_serve_is_open_to_this_machine_alone_and_on_kubernetes_to_who_has_a_token() -> None:
+    flags = {k: v for k, v in SERVICES["serve"]["environment"].items() if "${" not in v}
+    settings = load(None, flags, {})
+    assert settings.serve.without_tokens and has_console(settings.serve)
+    port = settings.serve.port
+    assert SERVICES["serve"]["ports"] == [f"127.0.0.1:${{SERVE_PORT:-{port}}}:{port}"]
+    for address in settings.serve.metrics_of:
+        role, _, port_and_path = address.removeprefix("http://").partition(":")
+        assert role in SERVICES
+        assert port_and_path == f"{ports_of(MetricsSettings(), role)[0]}/metrics"
+    flags = dict(re.findall(r"--set, ([\w.]+)=([\w.]+)", SERVE_YAML))
+    assert not load(ROOT / "deploy/kubernetes/base/settings.toml", {}, flags).serve.without_tokens
+    assert flags["serve.host"] == "0.0.0.0" and f"containerPort: {port}" in SERVE_YAML
+
+
 def test_the_same_grace_everywhere() -> None:
-    assert SERVICES["learn"]["stop_grace_period"] == SERVICES["score"]["stop_grace_period"] == "15s"
-    for role in ("learn", "score"):
+    for role in ("learn", "score", "serve"):
+        assert SERVICES[role]["stop_grace_period"] == "15s"
         text = (ROOT / f"deploy/kubernetes/base/{role}.yaml").read_text()
         assert "terminationGracePeriodSeconds: 15" in text
     assert "TimeoutStopSec=15" in (ROOT / "deploy/systemd/streamrec@.service").read_text()
 
 
 def test_each_role_is_asked_at_its_own_port() -> None:
-    for role in ("learn", "score"):
+    for role in ("learn", "score", "serve"):
         port = ports_of(MetricsSettings(), role)[0]
         text = (ROOT / f"deploy/kubernetes/base/{role}.yaml").read_text()
         assert f'prometheus.io/port: "{port}"' in text and f"containerPort: {port}" in text
@@ -75,7 +92,7 @@ def test_each_role_is_asked_at_its_own_port() -> None:
 def test_prometheus_asks_the_services_of_the_compose_file() -> None:
     found = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
     jobs = {job["job_name"]: job["dns_sd_configs"][0] for job in found["scrape_configs"]}
-    assert set(jobs) == {"streamrec-learn", "streamrec-score", "streamrec-train"}
+    assert set(jobs) == {f"streamrec-{role}" for role in ROLES}
     for job, discovery in jobs.items():
         assert job == f"streamrec-{discovery['names'][0]}" and discovery["names"][0] in SERVICES
         assert discovery["port"] == ports_of(MetricsSettings(), discovery["names"][0])[0]

@@ -1,15 +1,19 @@
 """How the whole is doing, from the roles' metrics: rates, freshness, lag, and live recall."""
 
 import logging
+import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
 from streamrec.http.console.words import meaning
+from streamrec.monitoring.exposure import is_loopback
 from streamrec.monitoring.numbers import BLEND, Samples, quantile, recall, scrape, total
 from streamrec.settings.ports import ports_of
 from streamrec.settings.sections import Settings
@@ -87,9 +91,9 @@ class Watch:
         """Read the metrics of all roles that answer."""
         samples: dict[Any, float] = {}
         for address in self._addresses:
-            found = scrape([address])
-            self._answers[address] = found is not None
-            for name, value in (found or {}).items():
+            found = [scrape([host]) for host in each_of(address)]
+            self._answers[address] = bool(found) and None not in found
+            for name, value in chain.from_iterable(each.items() for each in found if each):
                 before = samples.get(name, 0.0)
                 samples[name] = max(before, value) if name[0] in SAME else before + value
                 if name[0] == "streamrec_build_info":
@@ -135,6 +139,19 @@ def usual_addresses(settings: Settings) -> list[str]:
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.metrics.host, settings.metrics.host)
     ports = [ports_of(settings.metrics, role) for role in ROLES]
     return [f"http://{host}:{tried[0]}/metrics" for tried in ports if tried]
+
+
+def each_of(address: str) -> list[str]:
+    """Return an address for each host that its name stands for: a service has several processes."""
+    place = urlsplit(address)
+    name = place.hostname or ""
+    if place.scheme != "http" or place.port is None or is_loopback(name):
+        return [address]
+    try:
+        found = socket.getaddrinfo(name, place.port, socket.AF_INET, socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return [f"http://{host}:{port}{place.path}" for *_, (host, port) in sorted(found)]
 
 
 def lines(samples: Samples, points: Sequence[dict[str, float]]) -> list[Line]:
