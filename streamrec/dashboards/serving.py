@@ -15,8 +15,8 @@ SERVE = Row(
     (
         Panel(
             "Requests",
-            "Follows your traffic; `other` are paths that are none of ours. Suddenly 0: do callers "
-            "still reach it?",
+            "Follows your traffic; `other` are paths that are none of ours. Suddenly 0: see "
+            "whether callers still reach it.",
             "reqps",
             (Query(f"topk(6, {rate('http_requests_total', 'route')})", "{{route}}"),),
             NEUTRAL,

@@ -1,8 +1,10 @@
 """`streamrec up --learn 2 --score 2` under load, with a real Prometheus that watches it."""
 
+import re
 import time
 from pathlib import Path
 
+from asks import Asks
 from clicks import Clicks, of_every_kind
 from end_to_end.commands import Command
 from needs import needs_server
@@ -31,11 +33,18 @@ class Watched:
             self.up.kill()
             raise
         self.prometheus.start()
-        broker = self.up.output.read_text().split("Kafka")[1].split()[0]
-        self.clicks = Clicks(broker)
+        told = self.up.output.read_text()
+        self.clicks = Clicks(told.split("Kafka")[1].split()[0])
         self.clicks.extra = of_every_kind
+        page = re.search(r"(http://[\d.]+:\d+)/console", told)
+        self.asks = Asks(page[1]) if page else None  # without starlette there is no serve
+
+    def sent(self) -> int:
+        """Return how many events were sent, over Kafka and over HTTP."""
+        return self.clicks.sent + (self.asks.accepted if self.asks else 0)
 
     def close(self) -> None:
+        self._stop()
         self.clicks.close()
         self.up.process.terminate()
         self.up.process.wait(30)
@@ -44,7 +53,7 @@ class Watched:
 
     def rest(self) -> None:
         """End the traffic, and wait until all that was sent is learnt and listed."""
-        self.clicks.stop()
+        self._stop()
         self.wait("sum(streamrec_lag_messages) + max(streamrec_due_users) == 0")
 
     def wait(self, expression: str, seconds: float = 60.0) -> None:
@@ -53,3 +62,8 @@ class Watched:
         while not self.prometheus.query(expression):
             assert time.monotonic() < deadline, f"not within {seconds} s: {expression}"
             time.sleep(0.2)
+
+    def _stop(self) -> None:
+        if self.asks:
+            self.asks.stop()
+        self.clicks.stop()
