@@ -46,7 +46,7 @@ def main() -> int:
     settings = with_fast_client(load(None, {}, flags))
     dataset = Dataset(table, {}, frozenset(table.type_names))
     fit, _ = fitted(settings, dataset)
-    offline = evaluate(fit, dataset, Plan(warm_up=0.0), time.monotonic)
+    offline = evaluate(fit, dataset, Plan(warm_up=0.0), time.monotonic).figures
     live, ages = run_live(settings, table, asked.speed)
     rows = {
         name: (live.get(name, 0.0), figures["recall@20"])

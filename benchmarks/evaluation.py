@@ -54,7 +54,7 @@ class Evaluation:
 
     def once(self) -> Sample:
         """Return scored events a second after the warm-up."""
-        found = evaluate(self._settings, self._dataset, self._plan, time.monotonic)
+        found = evaluate(self._settings, self._dataset, self._plan, time.monotonic).figures
         self._last = {name: found[name] for name in ("events", "scored")}
         return {"evaluation_events_per_second": found["events_per_second"]}
 

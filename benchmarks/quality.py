@@ -150,7 +150,7 @@ def run(
         neural=not why_off(settings),
     )  # fmt: skip
     fit, _ = fitted(settings, dataset)
-    return evaluate(fit, dataset, plan, time.monotonic)
+    return evaluate(fit, dataset, plan, time.monotonic).figures
 
 
 def part_main(stream: Stream, dataset: Dataset, limit: int | None) -> dict[str, Any]:

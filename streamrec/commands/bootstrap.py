@@ -60,8 +60,9 @@ def bootstrap(
     the settings and topics of the installation, while `learn` is not running.
     """
     settings = settings_of(ctx)
-    from streamrec.evaluation.evaluate import Dataset, Plan, fitted, passed
+    from streamrec.evaluation.evaluate import Dataset, Plan, evaluate, fitted
     from streamrec.evaluation.prequential import Parts
+    from streamrec.evaluation.walk import Walk
     from streamrec.files.events import read_events
     from streamrec.files.items import read_items
     from streamrec.transport.kafka_log import partition_of
@@ -91,10 +92,8 @@ def bootstrap(
                 return with_progress(log, count, "events")
 
             cut = Parts(users, parts, lambda user: partition_of(user.encode(), users))
-            live, figures = passed(own, dataset, plan, time.monotonic, shown, cut)
-            for name in catalogue.keys() - set(table.item_names):
-                live.announce(catalogue[name])
-            live.end()
+            figures, _, live = evaluate(own, dataset, plan, time.monotonic, shown, cut)
+            Walk(live, table, catalogue).end()
         except BaseException:
             first.abandon()
             raise

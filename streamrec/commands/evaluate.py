@@ -140,7 +140,7 @@ def _evaluated(
 
         if plan.shelf:
             return evaluate_shelf(settings, dataset, plan, shown)
-        return evaluate_all(settings, dataset, plan, time.monotonic, shown)
+        return evaluate_all(settings, dataset, plan, time.monotonic, shown).figures
 
 
 def with_neural(asked: str, settings: "Settings") -> bool:

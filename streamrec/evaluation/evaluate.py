@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from streamrec.errors import ConfigurationError
 from streamrec.evaluation.peers.other_blends import OtherBlends
 from streamrec.evaluation.peers.registry import make_peers
-from streamrec.evaluation.peers.rivals import Rivals
+from streamrec.evaluation.peers.rivals import Guest, Rivals
 from streamrec.evaluation.prequential import Lag, Parts, Prequential, Scored
-from streamrec.evaluation.sessions import NamedSessions
 from streamrec.evaluation.tally import BLEND, Tally
+from streamrec.evaluation.walk import Walk, events_of
 from streamrec.events.event import Event, Item
 from streamrec.files.event_table import EventTable
 from streamrec.settings.sections import Settings
@@ -49,6 +51,7 @@ class Plan(NamedTuple):
     ablation: bool = False
     shelf: bool = False
     neural: bool = False  # with the neural ranker, which needs torch
+    guests: Mapping[str, Guest] = {}  # peers from outside, by name
 
 
 class Dataset(NamedTuple):
@@ -60,19 +63,28 @@ class Dataset(NamedTuple):
     encoder: Encoder | None = None  # of the items' texts; None: hashed words
 
 
+class Evaluated(NamedTuple):
+    """What came of one evaluation."""
+
+    figures: dict[str, Any]  # as in the JSON of `streamrec evaluate`
+    places: dict[str, NDArray[np.float32]]  # of each scored event's item, by list; inf: a miss
+    live: Prequential  # what has learnt the log
+
+
 def evaluate_all(
     settings: Settings, dataset: Dataset, plan: Plan, clock: Clock, shown: Shown
-) -> dict[str, Any]:
-    """Return the figures of the plan, with those at each lag and without each source if asked."""
-    result = evaluate(settings, dataset, plan, clock, shown)
+) -> Evaluated:
+    """Evaluate as planned, then at each lag and without each source if that is asked."""
+    first = evaluate(settings, dataset, plan, clock, shown)
+    result = first.figures
 
     def repeat(name: str, under: Iterable[tuple[str, Settings, str]]) -> list[dict[str, Any]]:
         """Return the blend's metrics under each; none after the run that is ended early."""
         found: list[dict[str, Any]] = []
         for words, settings, lag in under:
             if INTERRUPTED not in result["protocol"]:
-                alone = plan._replace(lag=lag, peers=(), blends=())
-                again = evaluate(settings, dataset, alone, clock, shown)
+                alone = plan._replace(lag=lag, peers=(), blends=(), guests={})
+                again = evaluate(settings, dataset, alone, clock, shown).figures
                 if INTERRUPTED in again["protocol"]:
                     result["protocol"][INTERRUPTED] = "among the repeats"
                 else:
@@ -88,7 +100,7 @@ def evaluate_all(
         result["ablation"] = repeat("without", without)
         if ONLINE in result["sources"]:
             result["ablation"].append({"without": "neural ranker", **result["sources"][ONLINE]})
-    return result
+    return first
 
 
 def evaluate(
@@ -97,20 +109,9 @@ def evaluate(
     plan: Plan,
     clock: Clock,
     shown: Shown = lambda events, count: events,
-) -> dict[str, Any]:
-    """Run over the whole log once; return the figures."""
-    return passed(settings, dataset, plan, clock, shown)[1]
-
-
-def passed(
-    settings: Settings,
-    dataset: Dataset,
-    plan: Plan,
-    clock: Clock,
-    shown: Shown = lambda events, count: events,
     parts: Parts | None = None,
-) -> tuple[Prequential, dict[str, Any]]:
-    """Run over the whole log once; return what has learnt it, and the figures.
+) -> Evaluated:
+    """Run over the log once, or over what `shown` lets through of it.
 
     parts: how the state is cut, where that is not into `plan.workers`.
     """
@@ -134,8 +135,8 @@ def passed(
         "lag": lag_words(plan.lag), "workers": plan.workers, "seed": settings.factors.seed,
         "texts": dataset.encoder.name if dataset.encoder else "hashed",
         "blend": settings.blend.kind, "events": done, "items": known,
-        "off": list(settings.blend.off), "peers": list(plan.peers), "blends": list(plan.blends),
-        "neural": plan.neural,
+        "off": list(settings.blend.off), "peers": [*plan.peers, *plan.guests],
+        "blends": list(plan.blends), "neural": plan.neural,
     }  # fmt: skip
     if done < count:
         protocol[INTERRUPTED] = after(done, count)
@@ -143,7 +144,7 @@ def passed(
     if run.live.neural is not None:
         figures["neural"] = run.live.neural.figures()
     figures["events_per_second"] = round(len(run.tally) / max(seconds, 1e-9), 1)
-    return run.live, figures
+    return Evaluated(figures, run.tally.columns(), run.live)
 
 
 def after(done: int, count: int) -> str:
@@ -225,37 +226,30 @@ class _Run:
         neural = clock if plan.neural else None
         lag = parse_lag(plan.lag)
         self.live = Prequential(settings, parts, lag, dataset.encoder, neural=neural)
-        self._rivals = Rivals(make_peers(plan.peers, settings.factors.seed), settings)
+        self._walk = Walk(self.live, table, dataset.items)
+        peers = make_peers(plan.peers, settings.factors.seed)
+        self._rivals = Rivals(peers, settings, plan.guests)
         self._blends = OtherBlends(plan.blends, settings)
         others = [*self._rivals.names, *self._blends.names]
         self._online = plan.neural and not (settings.lists.filters or settings.lists.boosts)
         self.tally = Tally(names_of(settings), others + [ONLINE] * self._online)
-        self._dataset = dataset
-        self._weights = settings.events.weights
+        self._types = dataset.types
         self._users, self._items = table.users.tolist(), table.items.tolist()
-        self._sessions = table.sessions.tolist() if table.sessions is not None else None
-        self._named = NamedSessions()
         self._user_events = [0] * len(table.user_names)
         self.item_events = [0] * len(table.item_names)
 
     def step(self, n: int, event: Event, scored: bool) -> None:
         """Look event number `n` up, count it if it is of those scored, then learn it."""
         user, item = self._users[n], self._items[n]
-        if not self.item_events[item] and event.item in self._dataset.items:
-            self.live.announce(self._dataset.items[event.item])
-        weight, in_session = self._weights.get(event.type, 0.0), None
-        if self._sessions is not None:
-            in_session = self._named.continues(user, item, self._sessions[n], weight)
-        found = self.live.step(event, in_session)
+        found = self._walk.step(n, event)
         if found is not None:
             others = _by_other_blends(self._blends, found)
-            if scored and event.type in self._dataset.types:
-                others = self._rivals.places(event.user, event.item, event.ts) + others
+            if scored and event.type in self._types:
+                others = self._rivals.places(event) + others
                 others += [found.blend_rank] * self._online
                 had = self._user_events[user], self.item_events[item]
                 self.tally.add(n, event.ts, found, *had, others, self.live.table)
-        if self._rivals.peers:
-            self._rivals.learn(event.user, event.item, weight, event.ts, event.type == "remove")
+        self._rivals.learn(event)
         self._user_events[user] += 1
         self.item_events[item] += 1
 
@@ -273,16 +267,3 @@ def _by_other_blends(blends: OtherBlends, scored: Scored) -> list[float]:
 def _without(settings: Settings, source: str) -> Settings:
     replace = msgspec.structs.replace
     return replace(settings, blend=replace(settings.blend, off=(*settings.blend.off, source)))
-
-
-def events_of(table: EventTable, count: int) -> Iterator[Event]:
-    """Yield the first `count` events of a log."""
-    columns = zip(
-        table.users[:count].tolist(), table.items[:count].tolist(), table.types[:count].tolist(),
-        table.ts[:count].tolist(), strict=True,
-    )  # fmt: skip
-    for n, (user, item, kind, ts) in enumerate(columns):
-        event = Event(table.user_names[user], table.item_names[item], table.type_names[kind], ts)
-        if table.segments is not None:
-            event.segment = table.segment_names[table.segments[n]] or None
-        yield event

@@ -16,8 +16,8 @@ from streamrec.evaluation.evaluate import (
     Plan,
     Shown,
     after,
-    events_of,
 )
+from streamrec.evaluation.walk import events_of
 from streamrec.events.event import Event
 from streamrec.flow import Flow, deliver, load
 from streamrec.settings.sections import Settings

@@ -20,6 +20,7 @@ NEW = 5
 """A user or an item is new before its fifth event."""
 MISS = np.inf
 MAIN = "recall@20"
+METRICS = ("recall@10", "recall@20", "precision@10", "ndcg@10", "ndcg@20", "mrr@20")
 
 
 class Tally:
@@ -89,14 +90,18 @@ class Tally:
                 out[m] = -bits.mean(), distance, np.exp2(bits).mean()
         return out
 
-    def summary(self, items: int) -> dict[str, Any]:
-        """Return the figures, as in the JSON of `streamrec evaluate`; `items`: all known."""
-        places = np.array(self._places).reshape(len(self), len(self.names))
+    def columns(self) -> dict[str, Array]:
+        """Return float32[scored] places by list; those that never found an item are left out."""
+        places: Array = np.array(self._places, np.float32).reshape(len(self), len(self.names))
         places[np.isnan(places)] = MISS
-        facts = np.array(self._events, np.int64).reshape(len(self), 6)
         some = np.isfinite(places).any(axis=0)
         some[0] = True  # the blend is always there, even if it never found the item
-        columns = {name: places[:, k] for k, name in enumerate(self.names) if some[k]}
+        return {name: places[:, k] for k, name in enumerate(self.names) if some[k]}
+
+    def summary(self, items: int) -> dict[str, Any]:
+        """Return the figures, as in the JSON of `streamrec evaluate`; `items`: all known."""
+        facts = np.array(self._events, np.int64).reshape(len(self), 6)
+        columns = self.columns()
         sources = {name: metrics(column) for name, column in columns.items()}
         self._add_qualities(sources, items)
         history, users, events = facts[:, 2], facts[:, 3], facts[:, 4]
@@ -164,16 +169,20 @@ def metrics(places: Array) -> dict[str, float]:
     """Return the mean metrics of some clicks' places (0 best, inf a miss)."""
     if not len(places):
         return {}
-    gains = 1.0 / np.log2(places.astype(np.float64) + 2.0)
-    recall10, recall20 = float((places < 10).mean()), float((places < 20).mean())
-    return {
-        "recall@10": recall10,
-        "recall@20": recall20,
-        "precision@10": recall10 / 10.0,
-        "ndcg@10": float(np.where(places < 10, gains, 0.0).mean()),
-        "ndcg@20": float(np.where(places < 20, gains, 0.0).mean()),
-        "mrr@20": float(np.where(places < 20, 1.0 / (places.astype(np.float64) + 1.0), 0.0).mean()),
-    }
+    return {name: float(values_of(name, places).mean()) for name in METRICS}
+
+
+def values_of(metric: str, places: Array) -> NDArray[np.float64]:
+    """Return float64[n]: one of METRICS for each click, by its place."""
+    name, _, k = metric.partition("@")
+    gains = np.ones(len(places))
+    if name == "ndcg":
+        gains /= np.log2(places.astype(np.float64) + 2.0)
+    elif name == "mrr":
+        gains /= places.astype(np.float64) + 1.0
+    elif name == "precision":
+        gains /= int(k)
+    return np.where(places < int(k), gains, 0.0)
 
 
 def intra_list_distance(vectors: Array) -> float:
@@ -193,10 +202,9 @@ def comparisons(columns: Mapping[str, Array]) -> list[dict[str, Any]]:
     """Return the blend against each other contender: difference of recall@20 and its interval."""
     if BLEND not in columns:
         return []
-    mine = (columns[BLEND] < 20).astype(np.float64)
-    out = []
+    mine, out = values_of(MAIN, columns[BLEND]), []
     for name, column in columns.items():
         if name != BLEND and len(column):
-            found = interval(mine, (column < 20).astype(np.float64))
+            found = interval(mine, values_of(MAIN, column))
             out.append({"a": BLEND, "b": name, "metric": MAIN, **found._asdict()})
     return out

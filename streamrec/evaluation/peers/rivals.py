@@ -1,22 +1,41 @@
 """Peers in the same run: asked before each event, told after it, under the same exclusion rule."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 from numba import njit
 
+from streamrec.errors import ConfigurationError
 from streamrec.evaluation.peers.registry import Peer
+from streamrec.events.event import Event
 from streamrec.settings.sections import Settings
 
 MISS = float("nan")
+LISTED = 20
+"""A guest's list is read so far."""
+
+
+class Guest(Protocol):
+    """A recommender from outside, which knows users and items by their ids."""
+
+    def recommend(self, user: str, k: int, /) -> Any:
+        """Return up to k item ids, best first, or a pair of these and their scores."""
+
+    def learn(self, event: Any, /) -> Any:
+        """Take one event in: a dict as docs/events.md has it, ts in epoch milliseconds."""
 
 
 class Rivals:
     """Ranks the clicked item in the lists of peers; items and users as dense ints by appearance."""
 
-    def __init__(self, peers: Sequence[Peer], settings: Settings) -> None:
-        self.peers = peers
-        self.names = [f"peer:{peer.name}" for peer in peers]
+    def __init__(
+        self, peers: Sequence[Peer], settings: Settings, guests: Mapping[str, Guest] | None = None
+    ) -> None:
+        self.peers, self._guests = peers, guests or {}
+        self.names = [f"peer:{name}" for name in (*(p.name for p in peers), *self._guests)]
+        self._weights = settings.events.weights
         self._rule = settings.lists.exclude
         self._gap_ms = int(settings.lists.session_seconds * 1000)
         self._users: dict[str, int] = {}
@@ -27,31 +46,51 @@ class Rivals:
         self._sessions: list[int] = []
         self._count = 0
 
-    def places(self, user: str, item: str, ts: int) -> list[float]:
-        """Return the item's place in each peer's ranking; NaN where it is new."""
+    def places(self, event: Event) -> list[float]:
+        """Return the place of the event's item in each peer's list; NaN where it is new."""
         known = len(self._items)
-        target = self._items.get(item)
-        if target is None or user not in self._users:
-            return [MISS] * len(self.peers)
-        number = self._users[user]
+        target, number = self._items.get(event.item), self._users.get(event.user)
+        if target is None or number is None:
+            return [MISS] * len(self.names)
+        out = self._disliked[number] | (self._taken[number] if self._rule != "none" else set())
         allowed = np.ones(known, np.bool_)
-        allowed[list(self._disliked[number])] = False
-        if self._rule != "none":
-            allowed[list(self._taken[number])] = False
-        return [_place(peer.scores(number, ts, known), target, allowed) for peer in self.peers]
+        allowed[list(out)] = False
+        places = [
+            _place(peer.scores(number, event.ts, known), target, allowed) for peer in self.peers
+        ]
+        return places + [self._place_of(name, event, out) for name in self._guests]
 
-    def learn(self, user: str, item: str, weight: float, ts: int, undo: bool = False) -> None:
-        """Tell the peers of one event; `undo`: the user takes the item back.
+    def _place_of(self, name: str, event: Event, out: set[int]) -> float:
+        """Return the item's place in a guest's list; NaN where it is not among the first 20.
+
+        Items that our lists leave out are passed over, and more asked for in their stead.
+        """
+        left: list[str] = []
+        for most in (LISTED, LISTED + len(out)):
+            listed = ids_of(name, self._guests[name].recommend(event.user, most))
+            left = [item for item in listed if self._items.get(item) not in out][:LISTED]
+            if len(left) == LISTED or len(listed) < most:
+                break
+        return float(left.index(event.item)) if event.item in left else MISS
+
+    def learn(self, event: Event) -> None:
+        """Tell the peers of one event.
 
         What lists leave out is as in state/user_kernel.py: only what was taken or disliked.
         """
-        number = self._users.setdefault(user, len(self._users))
-        row = self._items.setdefault(item, len(self._items))
+        if not self.names:
+            return
+        for guest in self._guests.values():
+            guest.learn({k: v for k, v in msgspec.structs.asdict(event).items() if v is not None})
+        weight, ts = self._weights.get(event.type, 0.0), event.ts
+        number = self._users.setdefault(event.user, len(self._users))
+        row = self._items.setdefault(event.item, len(self._items))
         if number == len(self._taken):
             self._taken.append(set())
             self._disliked.append(set())
             self._latest.append(ts)
             self._sessions.append(-1)
+        undo = event.type == "remove"
         if undo or weight < 0:
             self._taken[number].discard(row)
             (self._disliked[number].discard if undo else self._disliked[number].add)(row)
@@ -67,6 +106,19 @@ class Rivals:
         session = self._sessions[number] if self._rule != "user" else number
         for peer in self.peers:
             peer.learn(number, row, weight, ts, session)
+
+
+def ids_of(name: str, said: Any) -> list[str]:
+    """Return the ids that a guest's `recommend` returned; raises ConfigurationError."""
+    if isinstance(said, tuple) and len(said) == 2 and not isinstance(said[0], str | int):
+        said = said[0]
+    try:
+        return [str(item) for item in said]
+    except TypeError:
+        raise ConfigurationError(
+            f"peer {name}: recommend returned {type(said).__name__}, neither item ids nor a pair "
+            "of ids and scores."
+        ) from None
 
 
 @njit(cache=True, nogil=True)

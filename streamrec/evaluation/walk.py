@@ -1,0 +1,53 @@
+"""One walk over a log, as `evaluate`, `bootstrap` and the library take it."""
+
+from collections.abc import Iterator, Mapping
+
+from streamrec.evaluation.prequential import Prequential, Scored
+from streamrec.evaluation.sessions import NamedSessions
+from streamrec.events.event import Event, Item
+from streamrec.files.event_table import EventTable
+
+
+class Walk:
+    """Steps through the events of a log, and tells of an item just before the log names it."""
+
+    def __init__(self, live: Prequential, table: EventTable, items: Mapping[str, Item]) -> None:
+        self._live, self._items, self._table = live, items, table
+        self._weights = live.settings.events.weights
+        self._users, self._codes = table.users.tolist(), table.items.tolist()
+        self._sessions = table.sessions.tolist() if table.sessions is not None else None
+        self._named = NamedSessions()
+        self._met = bytearray(len(table.item_names))
+
+    def step(self, n: int, event: Event) -> Scored | None:
+        """Look event number `n` up, then learn it."""
+        item, in_session = self._codes[n], None
+        if not self._met[item]:
+            self._met[item] = True
+            if event.item in self._items:
+                self._live.announce(self._items[event.item])
+        if self._sessions is not None:
+            weight = self._weights.get(event.type, 0.0)
+            in_session = self._named.continues(self._users[n], item, self._sessions[n], weight)
+        return self._live.step(event, in_session)
+
+    def end(self) -> None:
+        """Tell of the items that the log does not name; the lists then know all there is."""
+        named = set(self._table.item_names)
+        for name, item in self._items.items():
+            if name not in named:
+                self._live.announce(item)
+        self._live.end()
+
+
+def events_of(table: EventTable, count: int | None = None) -> Iterator[Event]:
+    """Yield the first `count` events of a log, or all."""
+    columns = zip(
+        table.users[:count].tolist(), table.items[:count].tolist(), table.types[:count].tolist(),
+        table.ts[:count].tolist(), strict=True,
+    )  # fmt: skip
+    for n, (user, item, kind, ts) in enumerate(columns):
+        event = Event(table.user_names[user], table.item_names[item], table.type_names[kind], ts)
+        if table.segments is not None:
+            event.segment = table.segment_names[table.segments[n]] or None
+        yield event
