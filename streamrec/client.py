@@ -16,6 +16,7 @@ import msgspec
 from streamrec.errors import StoreError, UnknownVersion
 from streamrec.settings.sections import RedisSettings
 from streamrec.transport.hidden import hidden_among
+from streamrec.transport.item_lists import stored_item_list
 from streamrec.transport.redis_keys import POPULAR, key
 from streamrec.transport.redis_store import Store
 
@@ -55,6 +56,22 @@ class Similar(msgspec.Struct):
     title: str
     share: float
     count: int
+
+
+class Neighbour(msgspec.Struct):
+    """An item beside another, and its score: a share or a cosine, higher is better."""
+
+    item: str
+    score: float
+
+
+class ItemList(msgspec.Struct):
+    """What people take after an item, and what is like it; `at` 0: there is no list."""
+
+    item: str
+    at: int = 0
+    follows: list[Neighbour] = []
+    like: list[Neighbour] = []
 
 
 class Client:
@@ -99,6 +116,17 @@ class Client:
             if entry is not None and entry.available and len(found) < n:
                 share = float(weights[row]) / total
                 found.append(Similar(entry.item, entry.title, share, int(counts[row])))
+        return found
+
+    def item_list(self, item: str) -> ItemList:
+        """Return `sim:<item>` without items that became unavailable since. Raises StoreError."""
+        blob = stored_item_list(self._store, item)
+        if blob is None:
+            return ItemList(item)
+        found = msgspec.json.decode(blob, type=ItemList)
+        hidden = hidden_names(self._store, (each.item for each in (*found.follows, *found.like)))
+        found.follows = [each for each in found.follows if each.item not in hidden]
+        found.like = [each for each in found.like if each.item not in hidden]
         return found
 
     def titles(self, items: Sequence[str]) -> dict[str, str]:
@@ -158,9 +186,13 @@ def hidden_in(store: Store, lists: Iterable[Recommendations | None]) -> set[str]
 
     None where that cannot be told: an item too many is better than no list.
     """
-    names = {entry.item for each in lists if each is not None for entry in each.items}
+    return hidden_names(store, (e.item for each in lists if each is not None for e in each.items))
+
+
+def hidden_names(store: Store, items: Iterable[str]) -> set[str]:
+    """Return which of these items became unavailable; none where that cannot be told."""
     try:
-        return hidden_among(store, sorted(names))
+        return hidden_among(store, sorted(set(items)))
     except StoreError as error:
         logger.warning("hidden items are not known", extra={"cause": str(error)})
         return set()

@@ -75,7 +75,8 @@ def topics(kafka_settings: KafkaSettings) -> KafkaSettings:
     return kafka_settings
 
 
-PROCESSES = ("end_to_end", "operations", "recovery")  # folders whose tests start streamrec's processes
+PROCESSES = ("end_to_end", "operations", "recovery")
+"""Folders whose tests start streamrec's processes."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,6 +21,8 @@ METADATA = 200
 """Bytes of an item's JSON."""
 LIST, LISTED = 100, 80
 """Bytes of a list's JSON, and of each of its items."""
+ITEM_LIST, NEIGHBOUR = 60, 34
+"""Bytes of the JSON of an item's list, and of each item in it."""
 ROW = 150
 """Bytes of a row read from Redis, beside its own, in a process."""
 READING = 6_000
@@ -64,6 +66,8 @@ def redis_parts(
     shown = 12 + (8 * (1 + sources) + 1) * lists.length
     sampled = blend.sample * features if blend.kind == "learned" else 0.0
     kept = neural.sample_bytes_per_second * neural.task_seconds / READING
+    length = settings.items.similar_length
+    similar = ITEM_LIST + NEIGHBOUR * length * (1.0 + fill)
     rows = [
         Part(f"{kind.name} rows", items, FIELD + 8 + _bytes(kind, fill))
         for kind in _item_kinds(settings)
@@ -73,6 +77,7 @@ def redis_parts(
         *rows,
         Part("catalogue rows", items, FIELD + 8 + METADATA),
         Part("lists", users, KEY + len("rec:") + NAME + LIST + LISTED * lists.length),
+        Part("lists of items", items if length else 0, KEY + len("sim:") + NAME + similar),
         Part("shown rows", users, KEY + len("sr:shown:") + NAME + shown + sampled),
         Part("readings, at most", min(users, int(kept)), KEY + len("sr:reading:") + NAME + READING),
         Part("duplicate windows", partitions, 16 * settings.events.duplicate_window),

@@ -14,6 +14,7 @@ from streamrec import __version__
 from streamrec.events.event import Reason
 from streamrec.monitoring.families import Families
 from streamrec.monitoring.http_metrics import HttpMetrics
+from streamrec.monitoring.item_list_metrics import ItemListMetrics
 from streamrec.monitoring.neural_metrics import NeuralMetrics
 from streamrec.monitoring.stop_reasons import stop_reasons
 from streamrec.settings.sections import Settings
@@ -54,6 +55,7 @@ class Metrics:
         self._make_quality(families)
         self._make_serving(families.of("score"))
         self.neural, self.http = NeuralMetrics(families), HttpMetrics(families)
+        self.items = ItemListMetrics(families)
 
     def begin(self, settings: Settings, sources: Sequence[str]) -> None:
         """Name the process, and start what the settings have names for at 0."""
@@ -275,9 +277,7 @@ class Metrics:
             "score_seconds", "Time to score one batch of due users.", WORK_SECONDS
         )
         self.list_length_items = of.histogram(
-            "list_length_items",
-            "Items of a published list; le 0 counts the empty ones.",
-            LIST_ITEMS,
+            "list_length_items", "Items of a published list; le 0: the empty ones.", LIST_ITEMS
         )
         self.list_items = of.counter(
             "list_items", "Items in published lists, by who speaks most for them.", "source"

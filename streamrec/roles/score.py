@@ -18,6 +18,7 @@ from streamrec.monitoring.metrics import Metrics
 from streamrec.monitoring.starting import starting
 from streamrec.ranking.lists import ListMaker, PublishedList, UserList
 from streamrec.roles.hidden_items import HiddenItems
+from streamrec.roles.item_lists import ItemLists
 from streamrec.roles.kept_readings import KeptReadings
 from streamrec.roles.leave import stop_on_signals
 from streamrec.roles.list_metrics import ListMetrics
@@ -83,6 +84,7 @@ class Scorer:
         self._swap = Swap(settings, shards.state, Versions(store), self._lists, metrics)
         self._kept = KeptReadings(settings, self._lists, metrics)
         self._hidden = HiddenItems(store, metrics)
+        self._item_lists = ItemLists(settings, store, metrics)
         self._short = ShortLists()
         self._popular_at = self._reported = 0.0
         self.ready = False
@@ -140,6 +142,7 @@ class Scorer:
         if now - self._popular_at >= POPULAR_SECONDS:
             self._popular_at = now
             self._serve_popular()
+        self._item_lists.look(self._feed.table, self._swap.model, now)
         return any(len(users) >= self._settings.lists.due_batch for users in due.values())
 
     def _refresh(self, now: float) -> None:

@@ -134,6 +134,10 @@ class ItemSettings(Section, frozen=True, kw_only=True):
     """Commits whose changed items are kept for readers; a reader further behind loads all rows."""
     refresh_seconds: NonNegative = 0.1
     """How often a worker brings its copy of the item table up to date."""
+    similar_length: Annotated[int, Meta(ge=0, le=200)] = 12
+    """Items of each part of `sim:<item>`, what follows an item and what is like it; 0: none."""
+    similar_per_second: Positive = 20.0
+    """Lists of items that are written, at most, by all scorers together."""
 
 
 class BlendSettings(Section, frozen=True, kw_only=True):

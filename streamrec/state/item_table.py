@@ -13,6 +13,7 @@ from streamrec.blend.rules import blend_rules
 from streamrec.settings.sections import Settings
 from streamrec.sources.popularity import HALF_LIVES, half_lives_ms, refresh_heats
 from streamrec.sources.registry import sources_of
+from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.sources.source import having
 from streamrec.state.item_rows import BLEND, CATALOGUE, ITEMS, ItemSchema
 from streamrec.state.keys import KeyIndex, key_of
@@ -62,11 +63,14 @@ class ItemTable:
         self.ids: list[str | None] = []
         self.row_of: dict[str, int] = {}
         self.details: dict[int, Metadata] = {}  # of described items, where rules may ask
+        self.categories: dict[int, tuple[str, ...]] = {}  # of described items that have any
+        self.segments: list[int] = []  # rows that stand for one
         self.blend: LearnedBlend | None = None
         self.half_lives_ms = half_lives_ms(settings)
         rules = settings.lists.filters or settings.lists.boosts
         self._keeps_details = bool(with_lists and (rules or with_details))
         self._memories = [source.memory() for source in self.sources]
+        self._shared: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._sums = np.zeros(3)  # of 2^(heat - base): the popularity of all items
         self._base = np.zeros(3)
         self._totals: NDArray[np.float64] | None = None
@@ -177,6 +181,8 @@ class ItemTable:
             self._name(row, entry.item)
             self.arrays.available[row] = entry.available
             self.arrays.changed[row] = True
+            if self.with_lists:
+                self._categorise(row, entry.categories)
             if self._keeps_details:
                 self.details[row] = entry
             if self.with_lists:
@@ -238,6 +244,15 @@ class ItemTable:
         if self.ids[row] is None:
             self.ids[row] = item
             self.row_of[item] = row
+            if item.startswith(SEGMENT_PREFIX):
+                self.segments.append(row)
+
+    def _categorise(self, row: int, names: list[str]) -> None:
+        """Keep an item's categories, equal ones once."""
+        if names:
+            self.categories[row] = self._shared.setdefault(tuple(names), tuple(names))
+        else:
+            self.categories.pop(row, None)
 
 
 @njit(cache=True, nogil=True)

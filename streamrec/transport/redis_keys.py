@@ -105,6 +105,16 @@ def list_key(user: str) -> str:
     return f"rec:{user}"
 
 
+def popular_of(name: str) -> str:
+    """Return what stands for a user in the list for strangers of a category or segment."""
+    return f"{POPULAR}:{name}"
+
+
+def item_list_key(item: str) -> str:
+    """Return the key of an item's list."""
+    return f"sim:{item}"
+
+
 def user_shards(shards: Shards) -> list[str]:
     """Return the names of all user shards."""
     return [f"u{n}" for n in range(shards.users)]

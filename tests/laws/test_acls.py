@@ -130,6 +130,7 @@ def read(url: str) -> None:
         assert client.recommend("u1").items
         assert client.titles(["i1"]) == {"i1": "Blue teapot"}
         assert client.similar("i1")
+        assert client.item_list("i1").follows
 
 
 def test_each_role_has_enough_rights_and_none_too_many(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from servers import RedisServer
@@ -25,6 +26,7 @@ from streamrec.inspection.sizes import (
     redis_parts,
     score_parts,
 )
+from streamrec.ranking.item_lists import ItemList, Neighbour
 from streamrec.settings.load import load
 from streamrec.settings.sections import Settings
 from streamrec.state.item_shard import ItemShard
@@ -74,6 +76,10 @@ def fill(settings: Settings, store: Store) -> None:
         entry = json.dumps({"item": item, "title": ""})
         title = "x" * (METADATA - len(entry))
         calls.append(of_item(item, "catalogue", json.dumps({"item": item, "title": title})))
+    beside = [Neighbour(f"item {n}", 0.1234) for n in range(settings.items.similar_length)]
+    for item in items:
+        similar = msgspec.json.encode(ItemList(item, 1795420484028, beside, beside))
+        calls.append(("SET", f"sim:{item}", similar, "EX", 600_000))
     random = np.random.default_rng(2)
     sources = 10
     shown = 12 + (8 * (1 + sources) + 1) * 20

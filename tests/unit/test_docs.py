@@ -16,6 +16,7 @@ from streamrec.cli import app
 from streamrec.events.checks import Reason
 from streamrec.events.event import Event, EventDecoder, Item, Rejected, decode_item
 from streamrec.monitoring.metrics import Metrics
+from streamrec.ranking.item_lists import ItemList
 from streamrec.ranking.lists import PublishedList
 from streamrec.settings.load import all_settings, default_of, load
 from streamrec.settings.sections import EventSettings, Section, Settings
@@ -248,7 +249,9 @@ def test_types_table_has_the_default_weights() -> None:
 
 def test_example_lists_are_published_lists() -> None:
     examples = [b.text for b in blocks(ROOT / "docs" / "redis.md") if b.language == "json"]
-    assert len(examples) == 2
+    assert len(examples) == 3
+    similar = msgspec.json.decode(examples.pop(1), type=ItemList)
+    assert similar.follows and similar.like
     for text in examples:
         found = msgspec.json.decode(text, type=PublishedList)
         assert json.loads(text) == json.loads(msgspec.json.encode(found))

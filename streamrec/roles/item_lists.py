@@ -1,0 +1,96 @@
+"""The lists of items, written by one scorer at a time, at a bounded rate."""
+
+import logging
+import time
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrec.errors import StoreError
+from streamrec.monitoring.metrics import Metrics
+from streamrec.ranking.item_lists import ItemListMaker
+from streamrec.roles.popular_lists import PopularLists
+from streamrec.roles.turn import LOOK_SECONDS, Turn
+from streamrec.settings.sections import Settings
+from streamrec.state.item_table import ItemTable
+from streamrec.transport.item_lists import store_item_lists
+from streamrec.transport.redis_store import Store
+
+logger = logging.getLogger(__name__)
+CHANGED = 0.05
+"""A list is made again when the counts that it rests on have changed by this share."""
+WORK = 2_000_000
+"""Items looked through in one go, at most: a list of people is not held up by those of items."""
+Array = NDArray[Any]
+
+
+class ItemLists:
+    """Keeps `sim:<item>` near what the item table says; those who wait longest come first.
+
+    Bound: items.similar_per_second lists; as many numbers as the table has rows.
+    """
+
+    def __init__(self, settings: Settings, store: Store, metrics: Metrics) -> None:
+        self._settings, self._store, self._metrics = settings, store, metrics.items
+        self._errors = metrics.redis_errors.labels("score")
+        self._maker = ItemListMaker(settings)
+        self._popular = PopularLists(settings, store, metrics)
+        self._turn = Turn(store)
+        self._table: ItemTable | None = None
+        self._forget()
+
+    def look(self, table: ItemTable, model: str, now: float) -> None:
+        """Write lists that are due; a Redis that refuses holds up no list of people.
+
+        now: seconds of a clock that never goes back.
+        """
+        if not self._settings.items.similar_length:
+            return
+        try:
+            if not self._turn.come(now):
+                return
+            if not self._turn.mine or table is not self._table:
+                self._forget()  # what is stored is not ours to know
+                self._table = table
+            if self._turn.mine:
+                most = max(1, round(self._settings.items.similar_per_second * LOOK_SECONDS))
+                self._write(table, most, now)
+                self._popular.look(table, model, most, now)
+        except StoreError as error:
+            self._errors.inc()
+            self._forget()
+            logger.warning("lists of items cannot be stored", extra={"cause": str(error)})
+
+    def _forget(self) -> None:
+        self._table = None
+        self._popular.forget()
+        self._totals = np.zeros(0, np.float32)  # what stored lists rest on, NaN: none is stored
+        self._stored = np.zeros(0)  # when, seconds
+        self._since = np.zeros(0)  # since when due, seconds; infinite: it is not
+        self._metrics.due.set(0)
+
+    def _write(self, table: ItemTable, most: int, now: float) -> None:
+        n, arrays = len(table), table.arrays
+        if new := n - len(self._totals):
+            self._totals = np.append(self._totals, np.full(new, np.nan, np.float32))
+            self._stored = np.append(self._stored, np.full(new, -np.inf))
+            self._since = np.append(self._since, np.full(new, np.inf))
+        totals = arrays.similarity_total[:n]
+        moved = ~(np.abs(totals - self._totals) <= CHANGED * self._totals)
+        moved |= now - self._stored > self._settings.lists.ttl_seconds / 2
+        due = np.flatnonzero(moved & arrays.stored[:n])
+        self._since[due] = np.minimum(self._since[due], now)
+        most = max(1, min(most, WORK // max(n, 1)))
+        rows = due[np.argsort(self._since[due], kind="stable")[:most]]
+        self._metrics.due.set(len(due) - len(rows))
+        if not len(rows):
+            return
+        made = self._maker.make(table, rows.tolist(), int(time.time() * 1000))
+        lists = {one.item: msgspec.json.encode(one) for one in made if one.follows or one.like}
+        store_item_lists(self._store, lists, self._settings.lists.ttl_seconds)
+        self._metrics.published.inc(len(lists))
+        for waited in (now - self._since[rows]).tolist():
+            self._metrics.wait_seconds.observe(waited)
+        self._totals[rows], self._stored[rows], self._since[rows] = totals[rows], now, np.inf
