@@ -225,7 +225,9 @@ def test_an_outage_while_it_is_written_loses_nothing(
             raise StoreError("Redis did not answer")
 
     monkeypatch.setattr(FirstCommit, "end", cut_off)
-    monkeypatch.setattr("streamrec.transport.first_commit.time.sleep", lambda _: clean_redis.start())
+    monkeypatch.setattr(
+        "streamrec.transport.first_commit.time.sleep", lambda _: clean_redis.start()
+    )
     done = bootstrap(settings)
     assert done.exit_code == 0, done.output
     assert "All of it is written again in 1 s" in done.stderr

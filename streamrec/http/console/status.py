@@ -151,7 +151,8 @@ def each_of(address: str) -> list[str]:
         found = socket.getaddrinfo(name, place.port, socket.AF_INET, socket.SOCK_STREAM)
     except OSError:
         return []
-    return [f"http://{host}:{port}{place.path}" for *_, (host, port) in sorted(found)]
+    hosts = sorted({str(address[0]) for *_, address in found})
+    return [f"http://{host}:{place.port}{place.path}" for host in hosts]
 
 
 def lines(samples: Samples, points: Sequence[dict[str, float]]) -> list[Line]:
