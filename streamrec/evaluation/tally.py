@@ -94,7 +94,7 @@ class Tally:
         """Return float32[scored] places by list; those that never found an item are left out."""
         places: Array = np.array(self._places, np.float32).reshape(len(self), len(self.names))
         places[np.isnan(places)] = MISS
-        some: Array = np.isfinite(places).any(axis=0)
+        some: Array = np.asarray(np.isfinite(places).any(axis=0))
         some[0] = True  # the blend is always there, even if it never found the item
         return {name: places[:, k] for k, name in enumerate(self.names) if some[k]}
 
