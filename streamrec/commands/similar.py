@@ -20,17 +20,20 @@ def similar(
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="As a JSON array.")] = False,
 ) -> None:
-    """Print the items most often taken after an item."""
+    """Print the items most often taken after an item, and items like it."""
     settings = settings_of(ctx)
     from streamrec.client import Client
 
     with Client(settings.redis) as client:
-        found = client.similar(item, count)
+        found, like = client.similar(item, count), client.item_list(item).like[:count]
     if as_json:
         print(msgspec.json.encode(found).decode())
-    elif found:
+        return
+    if found:
         _print_similar(item, found)
-    else:
+    if like:
+        print(f"like {item}: " + ", ".join(f"{one.item} ({one.score:.2f})" for one in like))
+    if not found and not like:
         print(f"nothing is known to follow {item!r}: its id may be wrong, or nobody took it yet")
 
 

@@ -47,6 +47,7 @@ ITEM = Parameter("item", "path", TEXT, "An item's id.", "i9")
 PLACE = Parameter("place", "path", {"enum": ["home"]}, "Where the list is shown.", "home")
 NUMBER = {"type": "integer", "minimum": 1, "maximum": 1000}
 N = Parameter("n", "query", NUMBER, "So many items from the top.", 5)
+OF = Parameter("of", "query", TEXT, "A category or a segment.", "kitchen")
 FILTERS = {"type": "array", "items": TEXT, "maxItems": 10}
 FILTER = Parameter(
     "filter", "query", FILTERS, "A list made now, of items for which all hold.", ['item != "i3"']
@@ -72,15 +73,15 @@ ENDPOINTS = (
     ),
     Endpoint(
         *("getSimilar", "GET", "/v1/items/{item}/similar", "read"),
-        "Items most often taken after this one.",
+        "Items most often taken after this one, and items like it.",
         (ITEM, N),
         SimilarItems,
         (400,),
     ),
     Endpoint(
         *("getPopular", "GET", "/v1/popular", "read"),
-        "The list for strangers.",
-        (N,),
+        "The list for strangers, or for those of a category or segment.",
+        (N, OF),
         Popular,
         (400,),
     ),

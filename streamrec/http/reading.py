@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from streamrec.client import Recommendations, Recommended, Similar
+from streamrec.client import Recommendations, Recommended
 from streamrec.http.entity import answer_of
 from streamrec.http.lists import Lists
 from streamrec.http.made_now import MadeNow, why
@@ -17,7 +17,7 @@ from streamrec.http.parameters import check_names, filters, number
 from streamrec.http.readers import Readers
 from streamrec.http.shapes import Popular, SimilarItems
 from streamrec.monitoring.http_metrics import HttpMetrics
-from streamrec.transport.redis_keys import POPULAR
+from streamrec.transport.redis_keys import POPULAR, popular_of
 
 if TYPE_CHECKING:
     from streamrec.inspection.lists_now import StateReader
@@ -53,10 +53,10 @@ class Reading:
         return _answer(request, found)
 
     async def popular(self, request: Request) -> Response:
-        """Answer with the list for strangers."""
-        check_names(request, ("n",))
-        n = number(request)
-        found = await self._lists.of(POPULAR)
+        """Answer with the list for strangers, of a category or segment if there is one."""
+        check_names(request, ("n", "of"))
+        n, of = number(request), request.query_params.get("of")
+        found = await self._lists.of(popular_of(of) if of else POPULAR)
         return _answer(request, Popular(found.at, found.model, found.items[:n]))
 
     async def similar(self, request: Request) -> Response:
@@ -64,7 +64,7 @@ class Reading:
         check_names(request, ("n",))
         n, item = number(request) or SIMILAR, request.path_params["item"]
         found = await run_in_threadpool(self._similar, item, n)
-        return _answer(request, SimilarItems(item, found))
+        return _answer(request, found)
 
     async def explain(self, request: Request) -> Response:
         """Answer why an item is, or is not, in a list made now."""
@@ -72,9 +72,9 @@ class Reading:
         user, item = request.path_params["user"], request.path_params["item"]
         return _answer(request, await self._made_now.ask(lambda state: why(state, user, item)))
 
-    def _similar(self, item: str, n: int) -> list[Similar]:
+    def _similar(self, item: str, n: int) -> SimilarItems:
         with self._readers.one() as client:
-            return client.similar(item, n)
+            return SimilarItems(item, client.similar(item, n), client.item_list(item).like[:n])
 
 
 def filtered(state: "StateReader", user: str, expressions: list[str]) -> Recommendations:

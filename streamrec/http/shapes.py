@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from streamrec.client import Recommended, Similar
+from streamrec.client import Neighbour, Recommended, Similar
 from streamrec.events.event import Reason
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -20,10 +20,11 @@ class Popular(msgspec.Struct):
 
 
 class SimilarItems(msgspec.Struct):
-    """Items most often taken after `item`."""
+    """Items most often taken after `item`, and `like`: of `sim:<item>`."""
 
     item: str
     items: list[Similar]
+    like: list[Neighbour]
 
 
 class SentEvent(msgspec.Struct):

@@ -39,6 +39,8 @@ POPULAR = {"user": "~popular", "at": 5, "model": "m", "items": [{"item": "i9", "
 OWN = {**POPULAR, "user": "ü 1", "at": 7}
 OWN["items"] = [{"item": f"i{n}", "score": 1.0 / n, "because": ["x"]} for n in range(1, 5)]
 
+LIKE = [{"item": f"i{n}", "score": 1.0 / n} for n in range(1, 5)]
+
 
 @pytest.fixture(scope="module")
 def redis_url() -> Iterator[str]:
@@ -46,6 +48,8 @@ def redis_url() -> Iterator[str]:
     store = Store(RedisSettings(url=server.url))
     store.run([("SET", "rec:~popular", json.dumps(POPULAR))])
     store.run([("SET", "rec:ü 1", json.dumps(OWN))])
+    store.run([("SET", "rec:~popular:tea", json.dumps({**OWN, "user": "~popular:tea"}))])
+    store.run([("SET", "sim:i9", json.dumps({"item": "i9", "at": 1, "follows": [], "like": LIKE}))])
     store.run([("SET", "rec:broken", b"\x01")])
     store.close()
     yield server.url
@@ -96,6 +100,20 @@ def test_lists(asking: Asking, redis_url: str) -> None:
     assert [entry["item"] for entry in stranger["items"]] == ["i9"]
     popular = client.get("/v1/popular").json()
     assert popular["items"] == stranger["items"] and set(popular) == {"at", "model", "items"}
+
+
+def test_lists_of_a_category_and_of_an_item(asking: Asking, redis_url: str) -> None:
+    client = asking(redis_url)
+    tea = client.get("/v1/popular?of=tea&n=2").json()
+    assert [entry["item"] for entry in tea["items"]] == ["i1", "i2"]
+    unknown = client.get("/v1/popular", params={"of": "nobody has it"}).json()
+    assert unknown == client.get("/v1/popular").json()
+    store = Store(RedisSettings(url=redis_url))
+    store.declare(1, 1, 1, 8)
+    similar = client.get("/v1/items/i9/similar?n=3").json()
+    assert similar == {"item": "i9", "items": [], "like": LIKE[:3]}
+    store.run([("DEL", "sr:shards")])
+    store.close()
 
 
 def test_what_is_not_there_is_said(asking: Asking, redis_url: str) -> None:
