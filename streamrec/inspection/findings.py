@@ -3,6 +3,8 @@
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -13,9 +15,10 @@ from streamrec.monitoring.exposure import open_ends
 from streamrec.monitoring.log_lines import without_password
 from streamrec.settings.sections import KafkaSettings, Settings
 from streamrec.transport.batch_codecs import PACKAGES as PACKAGES_OF_CODECS
+from streamrec.transport.listening import check_listening
 from streamrec.transport.log_identity import differences, log_identity
 from streamrec.transport.open_kafka import open_kafka
-from streamrec.transport.redis_keys import SHARDS
+from streamrec.transport.redis_keys import BOOTSTRAP, SHARDS
 from streamrec.transport.redis_store import Store
 from streamrec.transport.topics import check_topics, remarks
 
@@ -35,19 +38,28 @@ class Finding(NamedTuple):
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
-    """Yield what each check finds, one after the other."""
-    counts: dict[str, int] = {}
-    checks: dict[str, Callable[[], Iterator[Finding]]] = {
-        "installation": lambda: _installation(settings.kafka),
-        "Kafka": lambda: _kafka(settings.kafka, counts),
-        "Redis": lambda: _redis(settings, counts),
-        "security": lambda: _security(settings),
-    }
-    for subject, check in checks.items():
-        try:
-            yield from check()
-        except StreamrecError as error:
-            yield Finding("FAIL", subject, str(error))
+    """Yield what each check finds; Kafka and Redis are asked side by side."""
+    counts: dict[str, int] = {}  # of partitions, where Kafka answers
+    with ThreadPoolExecutor(2) as pool:
+        kafka = pool.submit(_told, "Kafka", lambda: _kafka(settings.kafka, counts))
+        server = pool.submit(_told, "Redis", lambda: _redis(settings))
+        yield from _told("installation", lambda: _installation(settings.kafka))
+        yield from kafka.result()
+        yield from server.result()
+    if not any(found.state == "FAIL" and found.subject == "Redis" for found in server.result()):
+        yield from _told("state", lambda: _state(settings, counts))
+    yield from _told("security", lambda: _security(settings))
+
+
+def _told(subject: str, check: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    """Return what a check finds; an error of ours is its last finding."""
+    found = []
+    try:
+        for finding in check():
+            found.append(finding)
+    except StreamrecError as error:
+        found.append(Finding("FAIL", subject, str(error)))
+    return found
 
 
 def _installation(settings: KafkaSettings) -> Iterator[Finding]:
@@ -75,6 +87,7 @@ def _installation(settings: KafkaSettings) -> Iterator[Finding]:
 
 
 def _kafka(settings: KafkaSettings, counts: dict[str, int]) -> Iterator[Finding]:
+    check_listening(settings)
     counts |= check_topics(settings)  # names why Kafka refuses, where it does
     log = open_kafka(settings)
     try:
@@ -92,11 +105,11 @@ def _kafka(settings: KafkaSettings, counts: dict[str, int]) -> Iterator[Finding]
         yield Finding("warn", f"topic {settings.samples_topic}", f"it is missing; {next_step}")
 
 
-def _redis(settings: Settings, counts: dict[str, int]) -> Iterator[Finding]:
-    store = Store(settings.redis)
+def _redis(settings: Settings) -> Iterator[Finding]:
     url = without_password(settings.redis.url)
     try:
-        found: dict[str, Any] = store.client(SHARDS).info("everything")
+        with closing(Store(settings.redis)) as store:
+            found: dict[str, Any] = store.client(SHARDS).info("everything")
     except redis.RedisError as error:
         next_step = "start it, or set STREAMREC_REDIS=redis://host:port/0"
         yield Finding("FAIL", "Redis", f"{url} does not answer ({error}); {next_step}")
@@ -110,7 +123,6 @@ def _redis(settings: Settings, counts: dict[str, int]) -> Iterator[Finding]:
     yield _verdict(primary, "Redis role", "primary" if primary else "replica", next_step)
     yield _eviction(found)
     yield _persistence(found)
-    yield from _partitioning(settings, store, counts)
 
 
 def _security(settings: Settings) -> Iterator[Finding]:
@@ -141,8 +153,18 @@ def _persistence(found: dict[str, Any]) -> Finding:
     )
 
 
-def _partitioning(settings: Settings, store: Store, counts: dict[str, int]) -> Iterator[Finding]:
-    shards = store.shards()
+def _state(settings: Settings, counts: dict[str, int]) -> Iterator[Finding]:
+    with closing(Store(settings.redis)) as store:
+        shards, [marker] = store.shards(), store.run([("GET", BOOTSTRAP)])
+    if marker is not None:
+        yield Finding(
+            "FAIL",
+            "state",
+            "a bootstrap is filling this Redis, or was cut off, and `learn` does not start: wait "
+            "until it is done. If none runs any more, run `streamrec bootstrap` with --again, or "
+            "start over without (docs/guarantees.md)",
+        )
+        return
     if shards is None:
         yield Finding("ok", "state", "nothing learnt yet")
         return

@@ -6,21 +6,26 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 from laws.spine import Spine
 from laws.world import event, small
 from servers import RedisServer
+from typer.testing import CliRunner
 
+from streamrec.cli import app
 from streamrec.client import Client
 from streamrec.inspection.known_user import known_of
 from streamrec.inspection.stored_state import Stored, lines_of
 from streamrec.roles.score import Scorer
 from streamrec.roles.state_report import StateReport
-from streamrec.settings.sections import RedisSettings
+from streamrec.settings.load import load
+from streamrec.settings.sections import KafkaSettings, RedisSettings
 from streamrec.transport.forgetting import delete_lists
 from streamrec.transport.redis_store import Store
 from streamrec.transport.stopped import Stopped, note_stopped
+from streamrec.transport.topics import create_topics
 from streamrec.transport.versions import KEPT, Serving, Versions
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
@@ -155,6 +160,58 @@ def test_each_role_has_enough_rights_and_none_too_many(
     for name, commands in found.items():
         assert granted(name) - RARE == commands - RARE, name
         assert commands <= granted(name), name
+
+
+@pytest.fixture
+def common(kafka_settings: KafkaSettings, nothing_configured: None) -> list[str]:
+    """Options of every command: this test's own topics, of one partition each."""
+    create_topics(kafka_settings, 1)
+    given = ["--kafka", kafka_settings.brokers, "--set", "text.model=hashed"]
+    topics = [f"{kind}_topic" for kind in ("events", "items", "updates", "samples", "dead_letters")]
+    for name in ("group", *topics):
+        given += ["--set", f"kafka.{name}={getattr(kafka_settings, name)}"]
+    return given
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code in (0, 2) and "ermission" not in result.output, result.output
+    return result.output
+
+
+def test_the_commands_of_an_operator_have_their_rights(
+    clean_redis: RedisServer, admin: Any, common: list[str]
+) -> None:
+    spine = Spine(load(None, {}, {"text.model": "hashed"}), url_of(clean_redis, "learn"), 1)
+    spine.describe(item="i1", title="Blue teapot")
+    spine.learn(clicks(0, 200), batch=20)
+    settings = msgspec.structs.replace(
+        spine.settings, redis=RedisSettings(url=url_of(clean_redis, "score"))
+    )
+    with closing(Store(settings.redis)) as store:
+        Scorer(settings, store, spine.shards, spine.metrics).step(10.0)
+    spine.close()
+    Path("items.csv").write_text("id,title\ni1,Red teapot\n")
+    common += ["--redis", url_of(clean_redis, "operator")]
+    for command in (
+        "recommend u1", "recommend u1 --filter price<20", "similar i1", "explain u1 i1", "weights",
+        "model list", "export --user u1", "export --state out", "lists export --out lists.jsonl",
+        "items load items.csv --dry-run", "doctor",
+    ):  # fmt: skip
+        run(*common, *command.split())
+
+
+def test_a_bootstrap_has_its_rights(
+    clean_redis: RedisServer, admin: Any, common: list[str]
+) -> None:
+    Path("log.csv").write_text("".join(f"u{n % 9},i{n % 7},{n}\n" for n in range(99)))
+    columns = ["--no-header", "--columns", "user=1,item=2,ts=3", "--time-format", "s"]
+    own = ["--redis", url_of(clean_redis, "bootstrap"), "bootstrap", "log.csv", *columns]
+    own += ["--neural", "off"]
+    assert "99 events of 9 users are learnt" in run(*common, *own)
+    admin.delete("sr:shards")
+    admin.set("sr:bootstrap", '["cut off", "sr:{u0}:users"]')
+    assert "99 events of 9 users are learnt" in run(*common, *own, "--again")
 
 
 @pytest.mark.parametrize("name", ["score", "train", "serve", "operator"])

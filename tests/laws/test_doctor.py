@@ -1,6 +1,8 @@
 """The doctor finds what is wrong and says what to do."""
 
 import json
+from contextlib import closing
+from threading import Barrier
 
 import msgspec
 import pytest
@@ -9,7 +11,9 @@ from make import context
 from servers import RedisServer
 
 from streamrec.commands.doctor import doctor
+from streamrec.errors import StoreError
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
+from streamrec.transport.first_commit import FirstCommit
 from streamrec.transport.redis_store import Store
 
 
@@ -70,8 +74,8 @@ def test_an_evicting_redis_fails(
 def test_servers_that_are_away_fail(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for module in ("kafka_python_log", "topics"):
-        monkeypatch.setattr(f"streamrec.transport.{module}.CONNECT_SECONDS", 0.3)
+    # what nobody listens at is not asked: a client would try for CONNECT_SECONDS
+    monkeypatch.setattr("streamrec.inspection.findings.check_topics", pytest.fail)
     away = Settings(
         kafka=KafkaSettings(brokers="127.0.0.1:1"),
         redis=RedisSettings(url="redis://user:secret@127.0.0.1:1/0"),
@@ -81,6 +85,36 @@ def test_servers_that_are_away_fail(
     assert "FAIL  Kafka: No Kafka broker answers at 127.0.0.1:1" in out
     assert "STREAMREC_REDIS" in out
     assert "secret" not in out
+
+
+def test_a_bootstrap_that_was_cut_off_is_told(
+    settings: Settings, clean_redis: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(Store(settings.redis)) as store:
+        first = FirstCommit(store, {"u0": ("users",)})
+        assert code(settings) == 1
+        out = capsys.readouterr().out
+        assert "FAIL  state: a bootstrap is filling this Redis, or was cut off" in out
+        assert "`streamrec bootstrap` with --again" in out
+        first.abandon()
+    assert code(settings) == 0
+    assert "nothing learnt yet" in capsys.readouterr().out
+
+
+def test_the_checks_go_on_side_by_side(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = Barrier(2, timeout=30)
+
+    def met(*arguments: object) -> None:
+        both.wait()
+        raise StoreError("met")
+
+    monkeypatch.setattr("streamrec.inspection.findings.check_listening", met)
+    monkeypatch.setattr("streamrec.inspection.findings.Store", met)
+    assert code(settings) == 1
+    out = capsys.readouterr().out
+    assert "FAIL  Kafka: met" in out and "FAIL  Redis: met" in out
 
 
 def test_as_json_for_machines(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
