@@ -115,8 +115,7 @@ def evaluate(
 
     parts: how the state is cut, where that is not into `plan.workers`.
     """
-    table = dataset.events
-    count = min(len(table), plan.limit or len(table))
+    table, count = dataset.events, min(len(dataset.events), plan.limit or len(dataset.events))
     first, every = int(count * plan.warm_up), max(1, min(1000, count // 40))
     run = _Run(settings, dataset, plan, clock, parts or plan.workers)
     started, done = clock(), 0
@@ -235,11 +234,15 @@ class _Run:
         self.tally = Tally(names_of(settings), others + [ONLINE] * self._online)
         self._types = dataset.types
         self._users, self._items = table.users.tolist(), table.items.tolist()
+        self._names = table.user_names
         self._user_events = [0] * len(table.user_names)
         self.item_events = [0] * len(table.item_names)
 
     def step(self, n: int, event: Event, scored: bool) -> None:
         """Look event number `n` up, count it if it is of those scored, then learn it."""
+        for forgotten in self._walk.forgets.get(n, ()):
+            self._rivals.forget(self._names[forgotten])
+            self._user_events[forgotten] = 0
         user, item = self._users[n], self._items[n]
         found = self._walk.step(n, event)
         if found is not None:
@@ -250,7 +253,7 @@ class _Run:
                 had = self._user_events[user], self.item_events[item]
                 self.tally.add(n, event.ts, found, *had, others, self.live.table)
         self._rivals.learn(event)
-        self._user_events[user] += 1
+        self._user_events[user] += event.personal
         self.item_events[item] += 1
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from streamrec.blend.learned import with_click
 from streamrec.evaluation.neural import NeuralRanker
-from streamrec.events.event import Event, Item
+from streamrec.events.event import Event, Forget, Item
 from streamrec.flow import Flow, deliver, load, teach
 from streamrec.ranking.lists import Ranked
 from streamrec.settings.sections import Settings
@@ -22,6 +22,7 @@ from streamrec.sources.source import Shopper
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
 from streamrec.state.updates import Updates
+from streamrec.state.user_fold import Decoded
 from streamrec.state.user_shard import UserShard
 from streamrec.text.words import Encoder
 
@@ -102,9 +103,11 @@ class Prequential:
         """
         self._arrive(event.ts)
         shard = self.flow.users[self._parts.of(event.user)]
-        decoded = [(shard.offset, event.ts, event)]
+        decoded: list[Decoded] = [(shard.offset, event.ts, event)]
         load(shard, decoded, lambda users: [None] * len(users))
-        if in_session is None or self.settings.lists.exclude != "session":
+        if not event.personal:
+            scorable = False
+        elif in_session is None or self.settings.lists.exclude != "session":
             scorable = shard.scorable(event, event.ts)
         else:  # lists go by the gap: what they leave out is what lies near the newest event
             scorable = in_session and shard.scorable(event, shard.newest(event.user))
@@ -119,6 +122,17 @@ class Prequential:
         self._late.append((self._count, event.ts, fold.records))
         self._count += 1
         return scored
+
+    def forget(self, user: str, now: int) -> None:
+        """Drop a user's row, as a forget message does; now: time of the latest event, ms."""
+        shard = self.flow.users[self._parts.of(user)]
+        decoded: list[Decoded] = [(shard.offset, now, Forget(user))]
+        load(shard, decoded, lambda users: [None] * len(users))
+        fold = shard.fold(decoded, shard.offset + 1, self.table)
+        shard.committed()
+        self._times.pop(user, None)
+        self._late.append((self._count, now, fold.records))
+        self._count += 1
 
     def _score(self, shard: UserShard, event: Event) -> Scored | None:
         row = shard.users.row(event.user)

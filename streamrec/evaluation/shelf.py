@@ -18,12 +18,13 @@ from streamrec.evaluation.evaluate import (
     after,
 )
 from streamrec.evaluation.walk import events_of
-from streamrec.events.event import Event
+from streamrec.events.event import Event, Forget
 from streamrec.flow import Flow, deliver, load
 from streamrec.settings.sections import Settings
 from streamrec.sources.content import Words
 from streamrec.sources.factors import mean_of
 from streamrec.sources.source import Shopper
+from streamrec.state.user_fold import Decoded
 from streamrec.text.words import Array
 
 FEW = 5
@@ -44,7 +45,10 @@ def evaluate_shelf(
     run, table = _Shelf(settings, dataset), dataset.events
     count = min(len(table), plan.limit or len(table))
     done = 0
+    forgets = table.forgets_at()
     for n, event in enumerate(shown(events_of(table, count), count)):
+        for user in forgets.get(n, ()):
+            run.forget(table.user_names[user])
         run.step(event, scored=n >= plan.warm_up * count and event.type in dataset.types)
         done = n + 1
     protocol = {
@@ -82,13 +86,25 @@ class _Shelf:
         """Rank the event's item if it is on the shelf, then learn the event."""
         flow = self._flow
         shard = flow.users[0]
-        decoded = [(shard.offset, event.ts, event)]
+        decoded: list[Decoded] = [(shard.offset, event.ts, event)]
         load(shard, decoded, lambda users: [None] * len(users))
         target = flow.table.row_of.get(event.item, -1)
-        if scored and target >= 0 and flow.table.arrays.events[target] < FEW:
+        if scored and event.personal and target >= 0 and flow.table.arrays.events[target] < FEW:
             self._rank(shard.users.row(event.user), event.user, target)
+        self._learn(decoded)
+
+    def forget(self, user: str) -> None:
+        """Drop a user's row."""
+        shard = self._flow.users[0]
+        decoded: list[Decoded] = [(shard.offset, 0, Forget(user))]
+        load(shard, decoded, lambda users: [None] * len(users))
+        self._learn(decoded)
+
+    def _learn(self, decoded: list[Decoded]) -> None:
+        flow = self._flow
+        shard = flow.users[0]
         fold = shard.fold(decoded, shard.offset + 1, flow.table)
-        shard.users.committed()
+        shard.committed()
         deliver(flow.items, fold.records)
         flow.follow()
 

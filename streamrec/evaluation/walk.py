@@ -17,27 +17,34 @@ class Walk:
         self._users, self._codes = table.users.tolist(), table.items.tolist()
         self._sessions = table.sessions.tolist() if table.sessions is not None else None
         self._named = NamedSessions()
+        self.forgets = table.forgets_at()
         self._met = bytearray(len(table.item_names))
 
     def step(self, n: int, event: Event) -> Scored | None:
-        """Look event number `n` up, then learn it."""
+        """Forget who is to be forgotten before event number `n`, look it up, then learn it."""
+        self._forget(n, event.ts)
         item, in_session = self._codes[n], None
         if not self._met[item]:
             self._met[item] = True
             if event.item in self._items:
                 self._live.announce(self._items[event.item])
-        if self._sessions is not None:
+        if self._sessions is not None and event.personal:
             weight = self._weights.get(event.type, 0.0)
             in_session = self._named.continues(self._users[n], item, self._sessions[n], weight)
         return self._live.step(event, in_session)
 
     def end(self) -> None:
         """Tell of the items that the log does not name; the lists then know all there is."""
+        self._forget(len(self._codes), int(self._table.ts[-1]))
         named = set(self._table.item_names)
         for name, item in self._items.items():
             if name not in named:
                 self._live.announce(item)
         self._live.end()
+
+    def _forget(self, n: int, now: int) -> None:
+        for user in self.forgets.get(n, ()):
+            self._live.forget(self._table.user_names[user], now)
 
 
 def events_of(table: EventTable, count: int | None = None) -> Iterator[Event]:
@@ -50,4 +57,6 @@ def events_of(table: EventTable, count: int | None = None) -> Iterator[Event]:
         event = Event(table.user_names[user], table.item_names[item], table.type_names[kind], ts)
         if table.segments is not None:
             event.segment = table.segment_names[table.segments[n]] or None
+        if table.personal is not None:
+            event.personal = bool(table.personal[n])
         yield event

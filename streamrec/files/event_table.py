@@ -20,8 +20,10 @@ class EventTable:
     milliseconds; `values` float64[n] or None, NaN where an event has none; `catalogue` has the
     metadata of an item by its id, as messages of the items topic; `user_word` is what a user is;
     `sessions` int64[n] tells a user's sessions apart, None where the file names none; `segments`
-    int32[n] index `segment_names`, "" where an event has none; `refused` rows
-    of the file are not in it.
+    int32[n] index `segment_names`, "" where an event has none; `personal` bool[n] is False where
+    nothing may be kept of the user, None where it is True for all; `forgets` are users to forget,
+    each before the event at its place (n: after all), by place; `refused` rows of the file are not
+    in it.
     """
 
     name: str
@@ -38,6 +40,8 @@ class EventTable:
     sessions: NDArray[np.int64] | None = None
     segments: NDArray[np.int32] | None = None
     segment_names: Sequence[str] = ()
+    personal: NDArray[np.bool_] | None = None
+    forgets: Sequence[tuple[int, int]] = ()
     refused: int = 0
 
     def __len__(self) -> int:
@@ -50,10 +54,18 @@ class EventTable:
         return self.taken(np.argsort(self.ts, kind="stable"))
 
     def taken(self, at: NDArray[np.int64] | slice) -> Self:
-        """Return the table of these events."""
-        columns = ("users", "items", "types", "ts", "values", "sessions", "segments")
+        """Return the table of these events; who is to be forgotten among them is left out."""
+        columns = ("users", "items", "types", "ts", "values", "sessions", "segments", "personal")
         held = {name: getattr(self, name) for name in columns}
-        return replace(self, **{k: v[at] for k, v in held.items() if v is not None})
+        taken: dict[str, Any] = {k: v[at] for k, v in held.items() if v is not None}
+        return replace(self, **taken, forgets=())
+
+    def forgets_at(self) -> dict[int, list[int]]:
+        """Return the users to forget before the event at each place."""
+        found: dict[int, list[int]] = {}
+        for place, user in self.forgets:
+            found.setdefault(place, []).append(user)
+        return found
 
     def digest(self) -> str:
         """Return 12 hex digits that are the same for the same events in the same order."""
@@ -62,6 +74,8 @@ class EventTable:
             total.update(np.ascontiguousarray(column).data)
         for names in (self.user_names, self.item_names, self.type_names):
             total.update(encode(list(names)))
+        if self.personal is not None:
+            total.update(self.personal.tobytes())
         return total.hexdigest()
 
     def title(self, item: str) -> str:
@@ -84,9 +98,25 @@ class EventEncoder:
         self._items = [b'%b,"type":' % encode(name) for name in table.item_names]
         self._types = [b'%b,"ts":' % encode(name) for name in table.type_names]
         self._digest = table.digest().encode() if ids else b""
+        self._forgets = table.forgets_at()
 
     def messages(self, start: int, stop: int) -> list[tuple[bytes, bytes]]:
-        """Return (key, value) of events `start` to `stop`."""
+        """Return (key, value) of events `start` to `stop`, and of users to forget between them."""
+        table = self._table
+        events = self._events(start, stop)
+        if not self._forgets:
+            return events
+        found = []
+        for place, event in enumerate(events, start):
+            found += [*self._forgotten(place), event]
+        return found + (self._forgotten(stop) if stop >= len(table) else [])
+
+    def _forgotten(self, place: int) -> list[tuple[bytes, bytes]]:
+        users = self._forgets.get(place, ())
+        names = ((self._keys[user], encode(self._table.user_names[user])) for user in users)
+        return [(key, b'{"user":%b,"type":"forget"}' % name) for key, name in names]
+
+    def _events(self, start: int, stop: int) -> list[tuple[bytes, bytes]]:
         table = self._table
         heads = zip(
             table.users[start:stop].tolist(),
@@ -115,6 +145,9 @@ class EventEncoder:
             for n, code in enumerate(segments[start:stop].tolist()):
                 if names[code]:
                     tails[n] += b',"segment":%b' % encode(names[code])
+        if self._table.personal is not None:
+            for n in np.flatnonzero(~self._table.personal[start:stop]).tolist():
+                tails[n] += b',"personal":false'
         values = self._table.values
         if values is not None:
             for n, value in enumerate(values[start:stop].tolist()):

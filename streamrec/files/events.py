@@ -1,6 +1,7 @@
 """Event files of the user's own, in any of the formats that formats.py reads."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -10,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.errors import ConfigurationError
+from streamrec.events.checks import checked_flag
 from streamrec.files.cells import Reasons, absent, arrow, as_id, named, times, values
 from streamrec.files.event_table import EventTable
 from streamrec.files.formats import read_table
 from streamrec.files.law import advice, unlawful
 from streamrec.files.reading import EVENT_FIELDS, Reading
+from streamrec.settings.mappings import FORGET
 
 NEEDED = ("user", "item", "ts")
 NO_SESSION = "\0"
@@ -42,14 +45,17 @@ def read_events(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> E
     cells = {ours: table.column(found[ours]) if ours in found else nothing for ours in EVENT_FIELDS}
     wrong: Reasons = {}
     coded: dict[str, tuple[NDArray[np.int32], list[str]]] = {}
+    why_not: dict[str, Reasons] = {}
     for ours, rule in _rules(reading, table.untyped).items():
-        codes, names, reasons = named(cells[ours], rule)
+        codes, names, why_not[ours] = named(cells[ours], rule)
         coded[ours] = codes, names
-        wrong = reasons | wrong
-    ts, bad_times = times(cells["ts"], reading.time)
-    numbers, bad_values = values(cells["value"])
-    wrong = bad_values | bad_times | wrong
-    keep = np.ones(table.rows, np.bool_)
+    ts, why_not["ts"] = times(cells["ts"], reading.time)
+    numbers, why_not["value"] = values(cells["value"])
+    forget = _where(*coded["type"], FORGET)
+    for ours, reasons in why_not.items():
+        wrong = {n: why for n, why in reasons.items() if ours == "user" or not forget[n]} | wrong
+    forget[list(why_not["user"])] = False
+    keep = ~forget
     keep[list(wrong)] = False
     low = keep & (numbers < (-np.inf if reading.min_value is None else reading.min_value))
     keep &= ~low
@@ -58,11 +64,15 @@ def read_events(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> E
     keep[list(refused)] = False
     wrong |= refused
     what = f"{keep.sum():,} events" + (f", {low.sum():,} below --min-value" if low.any() else "")
+    what += f", {forget.sum():,} to forget a user" if forget.any() else ""
     say(table.settle(wrong, reading, what, advice(unknown)) + _span(ts[keep]))
+    users, names = coded["user"]
+    asked = [(row, names[users[row]]) for row in np.flatnonzero(forget).tolist()]
     coded = {ours: _kept(*some, keep) for ours, some in coded.items()}
+    personal = ~_where(*coded["personal"], "False")
     session_codes, session_names = coded["session"]
     segment_codes, segment_names = coded["segment"]
-    return EventTable(
+    made = EventTable(
         file.name,
         coded["user"][0],
         coded["item"][0],
@@ -75,8 +85,44 @@ def read_events(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> E
         sessions=None if NO_SESSION in session_names else session_codes.astype(np.int64),
         segments=segment_codes if any(segment_names) else None,
         segment_names=segment_names if any(segment_names) else (),
+        personal=None if personal.all() else personal,
         refused=len(wrong) + len(table.broken),
-    ).sorted()
+    )
+    return _forgetting(made, np.flatnonzero(keep), asked) if asked else made.sorted()
+
+
+def _forgetting(
+    table: EventTable, rows: NDArray[np.int64], asked: list[tuple[int, str]]
+) -> EventTable:
+    """Return the table in time order with its users to forget, each behind their rows above.
+
+    `rows` are the file's rows of the events, as the file has them; `asked` rows and users. Who
+    has no row above is forgotten before all.
+    """
+    order = np.argsort(table.ts, kind="stable")
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    by_user = np.argsort(table.users, kind="stable")
+    names = dict(zip(table.user_names, range(len(table.user_names)), strict=True))
+    forgets = []
+    for row, name in asked:
+        user = names.setdefault(name, len(names))
+        first, end = np.searchsorted(table.users[by_user], [user, user + 1])
+        own = by_user[first:end]
+        above = own[: np.searchsorted(rows[own], row)]
+        forgets.append((int(places[above].max()) + 1 if len(above) else 0, user))
+    in_time = table.taken(order)
+    return replace(in_time, user_names=list(names), forgets=sorted(forgets, key=_place))
+
+
+def _place(forget: tuple[int, int]) -> int:
+    return forget[0]
+
+
+def _where(codes: NDArray[np.int32], names: list[str], name: str) -> NDArray[np.bool_]:
+    """Return which cells have this name."""
+    found = codes == (names.index(name) if name in names else len(names))
+    return np.asarray(found)
 
 
 def _rules(reading: Reading, untyped: bool) -> dict[str, Callable[[Any], str]]:
@@ -89,12 +135,18 @@ def _rules(reading: Reading, untyped: bool) -> dict[str, Callable[[Any], str]]:
         name = or_else(cell, "type", reading.default_type)
         return reading.types.get(name, name)
 
+    def flag(cell: Any) -> str:
+        words = {"": None, "true": True, "false": False}
+        text = cell.strip().lower() if type(cell) is str else cell
+        return str(checked_flag(words.get(text, cell) if type(text) is str else cell, "personal"))
+
     return {
         "user": partial(as_id, field="user", untyped=untyped),
         "item": partial(as_id, field="item", untyped=untyped),
         "type": kind,
         "session": partial(or_else, field="session", instead=NO_SESSION),
         "segment": partial(or_else, field="segment", instead=""),
+        "personal": flag,
     }
 
 

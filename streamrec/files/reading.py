@@ -21,6 +21,7 @@ EVENT_FIELDS: Fields = {
     "value": ("value", "rating"),
     "session": ("session_id", "session"),
     "segment": ("segment",),
+    "personal": ("personal",),
 }
 ITEM_FIELDS: Fields = {
     "item": ("item_id", "item", "id"),

@@ -12,6 +12,7 @@ from streamrec.state.item_shard import ItemShard
 from streamrec.state.item_table import ItemTable
 from streamrec.state.metadata_shard import catalogue_entry
 from streamrec.state.user_fold import Counters
+from streamrec.state.user_rows import NOBODY
 from streamrec.state.user_shard import UserShard
 
 Rows = Mapping[str, Mapping[bytes, bytes]]
@@ -28,15 +29,18 @@ class First(NamedTuple):
 def of_users(shard: UserShard, offset: int) -> First:
     """Return the state of a user shard that goes on at `offset` of its partition.
 
-    What is counted, and drawn, is counted from there: the file's events are none of the log's.
-    Called again, it returns the same.
+    What is counted, and drawn, is counted from there: the file's events are none of the log's. Of
+    who was forgotten, or has no event that is personal, there is nothing. Called again, it returns
+    the same.
     """
     users = shard.users
     shard.start = shard.offset = offset
     shard.counters = Counters()
-    shard.stored_users = len(users.row_of)
+    events = users.arrays.events
+    kept = [name for name, row in users.row_of.items() if events[row] and name != NOBODY]
+    shard.stored_users = len(kept)
     users.arrays.offset[:] = offset - 1
-    users.note_changed(list(users.row_of))
+    users.note_changed(kept)
     shard.duplicates.note_changed()
     shard.latest.note_changed()
     return First(shard.name, *shard.changes())

@@ -23,6 +23,7 @@ from streamrec.neural.version import unpack
 from streamrec.ranking.lists import ListMaker
 from streamrec.settings.load import load
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
+from streamrec.state.user_rows import NOBODY
 from streamrec.transport.first_commit import FirstCommit
 from streamrec.transport.kafka_log import partition_of
 from streamrec.transport.redis_store import Store
@@ -43,7 +44,7 @@ def settings(topics: KafkaSettings, clean_redis: RedisServer) -> Settings:
     return replace(base, kafka=topics, redis=RedisSettings(url=clean_redis.url))
 
 
-def bootstrap(settings: Settings, *options: str, **more: str) -> Result:
+def bootstrap(settings: Settings, *options: str, file: str = "log.csv", **more: str) -> Result:
     kafka = settings.kafka
     given = {
         "kafka.brokers": kafka.brokers, "kafka.events_topic": kafka.events_topic,
@@ -56,7 +57,7 @@ def bootstrap(settings: Settings, *options: str, **more: str) -> Result:
     before = [word for name, value in given.items() for word in ("--set", f"{name}={value}")]
     if "--neural" not in options:
         options = (*options, "--neural", "off")
-    return CliRunner().invoke(app, [*before, "bootstrap", "log.csv", *options])
+    return CliRunner().invoke(app, [*before, "bootstrap", file, *options])
 
 
 def message(click: Click) -> bytes:
@@ -117,6 +118,32 @@ def test_history_from_a_file_and_the_log_after_it_make_one_state(settings: Setti
             assert sum(meta.counters["consumed"] for meta in metas.values()) == 300
             for owner in state.metas("i").values():
                 assert set(owner.marks) >= {f"u{n}" for n in range(PARTITIONS)}
+
+
+def test_who_may_not_be_kept_is_not(settings: Settings) -> None:
+    """Events that are not personal teach their items alone; who was forgotten is a stranger."""
+    rows: list[dict[str, Any]] = []
+    for n, click in enumerate(clicks(600, users=20, items=40)):
+        rows.append(json.loads(message(click)))
+        if click.user in ("u2", "u3"):  # of one only every second event, of the other none
+            rows[-1] |= {"personal": click.user == "u2" and n % 2 == 0}
+        if n in (300, 310):
+            rows += [{"user": "u1", "type": "forget"}, {"user": "u3", "type": "forget"}]
+    rows += [{"user": "u4", "type": "forget"}, {"user": "never", "type": "forget"}]
+    Path("log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = bootstrap(settings, file="log.jsonl")
+    assert done.exit_code == 0, done.output
+    count = Recount()
+    for number in range(PARTITIONS):
+        mine = [row for row in rows if partition_of(row["user"].encode(), PARTITIONS) == number]
+        raw = [Raw(n, row.get("ts", 0), json.dumps(row).encode()) for n, row in enumerate(mine)]
+        count.partition(number, raw)
+    count.partitions.clear()
+    assert count.difference(stored(settings)) == []
+    with closing(Stored(settings.redis)) as state:
+        kept = {user.decode() for user, _ in state.rows("u", "users")}
+        assert not kept & {"u3", "u4", "never", NOBODY} and {"u1", "u2"} <= kept
+        assert sum(int(state.store.meta(u)[b"users"]) for u in state.names("u")) == len(kept)
 
 
 def test_lists_and_blend_are_those_of_evaluate(settings: Settings) -> None:

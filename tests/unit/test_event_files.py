@@ -22,6 +22,7 @@ from streamrec.errors import ConfigurationError, RowsRefused, StreamrecError
 from streamrec.files.cells import WAS_FLOAT, TimeForm
 from streamrec.files.event_table import EventEncoder, EventTable
 from streamrec.files.events import read_events
+from streamrec.files.law import Law
 from streamrec.files.reading import EVENT_FIELDS, Reading, parse_columns, parse_refused
 
 pa, parquet = needs("pyarrow", "pyarrow.parquet")
@@ -354,6 +355,58 @@ def test_sessions_and_segments(tmp_path: Path) -> None:
     assert read_events(written(tmp_path, text.replace(",s\n", ",\n"))).sessions is None
     cells = {"user": ["a", "b"], "item": ["x", "y"], "ts": [17e8, 18e8], "region": [3, None]}
     assert events(tmp_path, cells, columns={"segment": "region"})[0]["segment"] == "3"
+
+
+FORGET = {"user": "u1", "type": "forget"}
+CONSENT: list[dict[str, Any]] = [
+    {"user": "u1", "item": "a", "type": "click", "ts": MOMENT},
+    FORGET,
+    {"user": "u2", "item": "a", "type": "click", "ts": MOMENT + 1, "personal": False},
+    {"user": "u1", "item": "b", "type": "click", "ts": MOMENT + 2, "personal": True},
+    {"user": "u3", "item": "b", "type": "click", "ts": MOMENT + 3},
+    FORGET | {"user": "u3"},
+]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_consent_is_kept_and_who_is_to_be_forgotten(tmp_path: Path, kind: str) -> None:
+    """A dump of the topic of events becomes the same messages again, in their order."""
+    names = ("user", "item", "type", "ts", "personal")
+    columns = {name: [row.get(name) for row in CONSENT] for name in names}
+    if kind == "parquet":
+        content: Any = columns
+    elif kind == "jsonl":
+        content = "".join(json.dumps(row) + "\n" for row in CONSENT)
+    else:
+        rows = zip(*([_cell(cell) for cell in column] for column in columns.values()), strict=True)
+        content = "\n".join(map(",".join, [names, *rows]))
+    found = events(tmp_path, content, f"log.{kind}")
+    assert found == [{k: v for k, v in row.items() if k != "personal" or not v} for row in CONSENT]
+    table = read_events(tmp_path / f"log.{kind}", Reading(law=Law(types=("click",))))
+    encoder = EventEncoder(table)
+    parts = [encoder.messages(at, at + 1) for at in range(len(table))]
+    assert [json.loads(value) for part in parts for _, value in part] == found
+    assert (len(table), table.refused) == (4, 0)
+
+
+def _cell(cell: Any) -> str:
+    return "" if cell is None else str(cell)
+
+
+def test_a_row_is_forgotten_with_those_above_it(tmp_path: Path) -> None:
+    """Whatever the order of the file, the later rows of a user are a new history."""
+    rows = [CONSENT[4], FORGET | {"user": "nobody"}, CONSENT[0], FORGET, CONSENT[3], CONSENT[2]]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    found = events(tmp_path, lines, "log.jsonl")
+    assert [(row["user"], row["type"]) for row in found] == [
+        ("nobody", "forget"), ("u1", "click"), ("u1", "forget"),
+        ("u2", "click"), ("u1", "click"), ("u3", "click"),
+    ]  # fmt: skip
+    said: list[str] = []
+    read_events(tmp_path / "log.jsonl", Reading(), said.append)
+    assert "6 rows, 4 events, 2 to forget a user, 0 refused" in said[0]
+    assert "neither true nor false" in reason(tmp_path, one(personal=["maybe"]))
+    assert "user is missing" in reason(tmp_path, '{"type": "forget"}\n' + lines, "log.jsonl")
 
 
 @pytest.mark.parametrize(

@@ -73,17 +73,21 @@ class Rivals:
                 break
         return float(left.index(event.item)) if event.item in left else MISS
 
+    def forget(self, user: str) -> None:
+        """Take who comes back under this name for somebody new."""
+        self._users.pop(user, None)
+
     def learn(self, event: Event) -> None:
-        """Tell the peers of one event.
+        """Tell the peers of one event; none of one that is not personal.
 
         What lists leave out is as in state/user_kernel.py: only what was taken or disliked.
         """
-        if not self.names:
+        if not (self.names and event.personal):
             return
         for guest in self._guests.values():
             guest.learn({k: v for k, v in msgspec.structs.asdict(event).items() if v is not None})
         weight, ts = self._weights.get(event.type, 0.0), event.ts
-        number = self._users.setdefault(event.user, len(self._users))
+        number = self._users.setdefault(event.user, len(self._taken))
         row = self._items.setdefault(event.item, len(self._items))
         if number == len(self._taken):
             self._taken.append(set())
