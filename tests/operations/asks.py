@@ -35,7 +35,7 @@ class Asks:
             self.accepted += self._ask("/v1/events", [event, {"user": user}]).get("accepted", 0)
 
     def _ask(self, path: str, body: Any = None) -> Any:
-        """Return the answer; {} where it says that it failed, as while Redis is away."""
+        """Return the answer; {} where it fails, as while Redis or serve itself is away."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._address + path, data)
         request.add_header("Content-Type", "application/json")
@@ -44,4 +44,6 @@ class Asks:
                 return json.load(reply)
         except urllib.error.HTTPError as error:
             error.close()
-            return {}
+        except OSError:
+            pass
+        return {}

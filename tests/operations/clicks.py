@@ -9,7 +9,7 @@ from typing import Any
 
 from kafka import KafkaProducer
 
-USERS, ITEMS, KINDS = 200, 120, 7
+USERS, ITEMS, KINDS, NEW_ITEMS = 200, 120, 7, 5000
 TURN_SECONDS = 0.1
 Extra = Callable[[int, int], list[tuple[str, Any]]]
 """(number of the turn, now in ms) -> keys and values that are sent as well."""
@@ -38,9 +38,9 @@ class Clicks:
         """Return an item of the user's kind, popular ones more often."""
         return (user % KINDS + KINDS * int(self._dice.paretovariate(1.0))) % ITEMS
 
-    def of_chance(self, user: int) -> int:
-        """Return any item."""
-        return self._dice.randrange(ITEMS)
+    def of_new_ids(self, user: int) -> int:
+        """Return an item of a catalogue that was loaded anew under other ids: no list knows it."""
+        return ITEMS + self._dice.randrange(NEW_ITEMS)
 
     def stop(self) -> None:
         """End the traffic; all that was sent is acknowledged."""

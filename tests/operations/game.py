@@ -1,4 +1,4 @@
-"""The site of the game day: a broker, a Redis, two learn, one score, traffic and Prometheus."""
+"""The site of the game day: broker, Redis, two learn, one score, one serve, traffic, Prometheus."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from asks import Asks
 from clicks import Clicks
 from kafka import KafkaProducer
 from needs import needs_server
@@ -19,6 +20,7 @@ from recovery.drive import Child, wait_until
 from servers import RedisServer, start_kafka
 
 from streamrec.local.child import free_port
+from streamrec.settings.ports import setting_for
 from streamrec.settings.sections import KafkaSettings
 from streamrec.state import updates
 from streamrec.transport.topics import create_topics
@@ -61,7 +63,8 @@ class Site:
         self.redis = needs_server(lambda: RedisServer(maxmemory="256mb").start())
         self._settings = KafkaSettings(brokers=self.kafka.address, session_timeout_seconds=3.0)
         create_topics(self._settings, 4)
-        ports = {"learn-1": free_port(), "learn-2": free_port(), "score": free_port()}
+        ports = {name: free_port() for name in ("learn-1", "learn-2", "score", "serve")}
+        self._serve_port = free_port()
         self.children = {name: self._child(name, port) for name, port in ports.items()}
         groups = [
             {
@@ -77,10 +80,13 @@ class Site:
         for child in self.children.values():
             child.start()
         self.clicks = Clicks(self.kafka.address)
+        self.asks = Asks(f"http://127.0.0.1:{self._serve_port}")
         self.wait_for("sum(streamrec_lists_published_total) > 100", 200)
         return self
 
     def close(self) -> None:
+        if hasattr(self, "asks"):
+            self.asks.stop()
         if hasattr(self, "clicks"):
             self.clicks.close()
         for child in self.children.values():
@@ -119,7 +125,8 @@ class Site:
             "kafka": kafka,
             "redis": {"url": self.redis.url},
             "events": {"flood_per_minute": 600.0, "flood_burst": 40},
-            "metrics": {"port": port - (role == "score")},
+            "metrics": {"port": setting_for(role, port)},
+            "serve": {"port": self._serve_port, "read_seconds": 0.5, "write_seconds": 1.0},
         }
         file = self._folder / f"{name}.toml"
         lines = []

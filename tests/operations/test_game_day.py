@@ -14,6 +14,7 @@ import clicks
 import pytest
 from game import Site, calm
 from recovery.drive import wait_until
+from screen import red
 from test_alerts import ALERTS
 
 SECONDS = 60.0
@@ -94,8 +95,8 @@ def sending(site: Site, extra: clicks.Extra) -> Iterator[None]:
 
 
 @contextmanager
-def other_tastes(site: Site) -> Iterator[None]:
-    site.clicks.item = site.clicks.of_chance  # type: ignore[method-assign]
+def other_catalogue(site: Site) -> Iterator[None]:
+    site.clicks.item = site.clicks.of_new_ids  # type: ignore[method-assign]
     yield
     site.clicks.item = site.clicks.of_taste  # type: ignore[method-assign]
 
@@ -119,11 +120,18 @@ CAUSES = [
         "StreamrecLearnDown",
         frozenset(STANDS | {"StreamrecPartitionsUnowned", "StreamrecNoEvents"}),
     ),
+    Cause("all serve processes killed", lambda site: killed(site, "serve"), "StreamrecServeDown"),
     Cause(
         "Redis killed",
         no_redis,
         "StreamrecRedisErrors",
-        frozenset(STANDS | {"StreamrecCommitsFail"}),
+        frozenset(STANDS | {"StreamrecCommitsFail", "StreamrecServeFails"}),
+    ),
+    Cause(
+        "Redis frozen, as serve sees it",
+        lambda site: site.frozen(site.redis.pid),
+        "StreamrecServeFails",
+        frozenset(STANDS | {"StreamrecCommitsFail", "StreamrecRedisErrors", "StreamrecLoopStands"}),
     ),
     Cause(
         "Redis full",
@@ -136,7 +144,9 @@ CAUSES = [
         "broker frozen",
         frozen_broker,
         "StreamrecNoEvents",
-        frozenset(STANDS | {"StreamrecKafkaErrors", "StreamrecPartitionsUnowned"}),
+        frozenset(
+            STANDS | {"StreamrecKafkaErrors", "StreamrecPartitionsUnowned", "StreamrecServeFails"}
+        ),
     ),
     Cause("garbage", lambda site: sending(site, clicks.garbage), "StreamrecRejects"),
     Cause("another schema", lambda site: sending(site, clicks.unknown_type), "StreamrecRejects"),
@@ -148,7 +158,7 @@ CAUSES = [
         "StreamrecFreshnessBurn",
         frozenset({"StreamrecListsStand", "StreamrecScoreDown"}),
     ),
-    Cause("tastes change", other_tastes, "StreamrecRecallFell", seconds=400.0),
+    Cause("catalogue under new ids", other_catalogue, "StreamrecRecallFell", seconds=400.0),
 ]
 LAST = Cause(
     "an update is missing",
@@ -164,25 +174,27 @@ PAGES = {name for name, rule in ALERTS.items() if rule["labels"]["severity"] == 
 def test_every_cause_has_its_alert(tmp_path_factory: pytest.TempPathFactory) -> None:
     site = Site(tmp_path_factory.mktemp("game"))
     table: list[str] = []
+    screens: list[str] = []
     wrong: list[str] = []
     with ExitStack() as stack:
         stack.callback(site.close)
-        stack.callback(lambda: print("\n".join(table)))
+        stack.callback(lambda: print("\n".join((*table, *screens))))
         site.start()
         calm(site)
         for cause in (*CAUSES, LAST):
-            waited, pages = provoke(site, cause)
+            waited, pages, seen = provoke(site, cause)
             runbook = f"[{cause.alert}](runbooks.md#{cause.alert.lower()})"
             also = ", ".join(sorted(pages - {cause.alert})) or "none"
             table.append(f"| {cause.name} | {runbook} | {waited:.0f} | {also} |")
+            screens.append(f"| {cause.name} | {'; '.join(seen)} |")
             wrong += [f"{cause.name}: {page}" for page in pages - cause.may - {cause.alert}]
             if cause is not LAST:
                 calm(site)
     assert not wrong
 
 
-def provoke(site: Site, cause: Cause) -> tuple[float, set[str]]:
-    """Return after how many seconds the alert fired, and which pages did until then."""
+def provoke(site: Site, cause: Cause) -> tuple[float, set[str], list[str]]:
+    """Return after how many seconds the alert fired, which pages did until then, what is red."""
     pages: set[str] = set()
 
     def fired() -> bool:
@@ -193,4 +205,4 @@ def provoke(site: Site, cause: Cause) -> tuple[float, set[str]]:
     with cause.does(site):
         started = time.monotonic()
         wait_until(fired, cause.seconds, lambda: f"{cause.name}: {site.prometheus.firing()}")
-        return time.monotonic() - started, pages
+        return time.monotonic() - started, pages, red(site.prometheus)

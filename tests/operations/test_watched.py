@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from screen import color, filled
 from watched import ROOT, Watched
 
 from streamrec.settings.sections import RedisSettings
@@ -20,7 +21,6 @@ BOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 RULES = ROOT / "deploy" / "prometheus" / "streamrec.rules.yml"
 UNITS = set((Path(__file__).parent / "grafana_units.txt").read_text().split())
 """Those of @grafana/data 13.2.3; Grafana prints an unknown one behind the number."""
-FILLED = {"$__rate_interval": "20s", "$window": "5m", "$__interval": "5s", "$__range": "5m"}
 LOAD_SECONDS = 25.0
 TRAINS = find_spec("torch") is not None
 SERVES = find_spec("starlette") is not None
@@ -118,10 +118,8 @@ def test_what_lives_in_several_processes_sums_right(watched: Watched) -> None:
 
 def fault_of(watched: Watched, expression: str, legend: str = "") -> str:
     """Return what is wrong with the answer of a query; "" when it can be drawn."""
-    for name, value in FILLED.items():
-        expression = expression.replace(name, value)
     try:
-        found = watched.prometheus.query(expression)
+        found = watched.prometheus.query(filled(expression))
     except ValueError as error:
         return str(error)
     if not found:
@@ -153,3 +151,11 @@ def test_a_board_can_be_read(board: Path) -> None:
         apart = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
         above = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
         assert apart or above
+
+
+def test_a_panel_is_red_from_its_bound_on() -> None:
+    steps = [{"value": None, "color": "green"}, {"value": 10, "color": "orange"}]
+    steps.append({"value": 60, "color": "red"})
+    assert [color(steps, value) for value in (0, 9.9, 10, 59, 60, 1e9)] == [
+        *("green", "green", "orange", "orange", "red", "red")
+    ]
