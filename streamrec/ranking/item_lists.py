@@ -77,20 +77,20 @@ class ItemListMaker:
             open_ = [k for k, one in enumerate(found) if not one]
             if not open_:
                 break
-            values = self._values(source, [people[k] for k in open_], table)
+            values = self._values(source, [people[k] for k in open_], table, servable)
             for k, (rows, scores) in zip(open_, values, strict=True):
                 found[k] = self._named(table, servable, int(people[k].history[0]), rows, scores)
         return found
 
     def _values(
-        self, source: Source, people: Sequence[Shopper], table: ItemTable
+        self, source: Source, people: Sequence[Shopper], table: ItemTable, servable: Array
     ) -> list[tuple[Array, Array]]:
         """Return rows and what is said of them, for each person."""
         n = len(table)
         if style_of(source) != FEW:
             out = np.empty((len(people), n), np.float32)
             source.score_all(table.arrays, people, out)
-            return [(np.arange(n), np.nan_to_num(values)) for values in out]
+            return [self._highest(values, servable) for values in out]
         if len(self._scores) < n:
             self._scores, self._touched = np.zeros(2 * n), np.zeros(2 * n + 1, np.int32)
         found = []
@@ -100,6 +100,15 @@ class ItemListMaker:
             found.append((rows, self._scores[rows] / (said.total or 1.0)))
             self._scores[rows] = 0.0
         return found
+
+    def _highest(self, values: Array, servable: Array) -> tuple[Array, Array]:
+        """Return the rows of the highest values, the item's own among them, and these."""
+        fit = np.flatnonzero(servable & (values > 0.0))  # not NaN
+        most = self._length + 1
+        if len(fit) > most:
+            fit = fit[np.argpartition(values[fit], -most)[-most:]]
+            fit.sort()
+        return fit, values[fit]
 
     def _named(
         self, table: ItemTable, servable: Array, own: int, rows: Array, scores: Array

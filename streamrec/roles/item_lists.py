@@ -21,7 +21,7 @@ from streamrec.transport.redis_store import Store
 logger = logging.getLogger(__name__)
 CHANGED = 0.05
 """A list is made again when the counts that it rests on have changed by this share."""
-WORK = 2_000_000
+WORK = 1_000_000
 """Items looked through in one go, at most: a list of people is not held up by those of items."""
 Array = NDArray[Any]
 
