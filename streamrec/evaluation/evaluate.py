@@ -159,8 +159,8 @@ def fitted(settings: Settings, dataset: Dataset) -> tuple[Settings, list[str]]:
         raise ConfigurationError(f"--types: the log has no events of type {name}; it has {found}.")
     if settings.lists.filters:
         remarks.append(
-            "lists.filters: events on items that they remove are not scored; sources alone and "
-            "peers are not filtered, only the blend's lists are."
+            "lists.filters: events on items that they remove are not scored; peers are not "
+            "filtered, the blend and sources alone are."
         )
     if dataset.items:
         remarks.append(_joined(dataset))

@@ -42,11 +42,12 @@ class Expression:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._root = parse_tree(text)
-        self.fields = frozenset(field.name for field in _fields(self._root))
+        self.root = parse_tree(text)
+        """Its tree."""
+        self.fields = frozenset(field.name for field in fields_of(self.root))
         """Full names of what it reads, such as `attributes.price` and `user.segment`."""
         of_user = any(name.startswith("user.") for name in self.fields)
-        self._test = None if of_user else _compile(self._root, {})
+        self._test = None if of_user else compiled(self.root, {})
 
     def holds(self, item: Fields, user: Fields) -> bool:
         """Tell whether it is true of the item for the user. Never raises.
@@ -58,7 +59,7 @@ class Expression:
 
     def for_user(self, user: Fields) -> Test:
         """Return `holds` for one user and many items: the user's fields are read now, once."""
-        return self._test or _compile(self._root, user)
+        return self._test or compiled(self.root, user)
 
     def why(self, item: Fields, user: Fields) -> str:
         """Return one line: the first part that decided the outcome, and the values it read.
@@ -66,23 +67,23 @@ class Expression:
         >>> Expression("not seen and price < 20").why({"attributes": {"price": 35.0}}, {})
         'price < 20 is false: price = 35.0'
         """
-        node = _decider(self._root, item, user)
-        outcome = "true" if _compile(node, user)(item) else "false"
-        read = {f.text: _shown(f, _reader(f, user)(item)) for f in _fields(node)}
+        node = _decider(self.root, item, user)
+        outcome = "true" if compiled(node, user)(item) else "false"
+        read = {f.text: _shown(f, reader(f, user)(item)) for f in fields_of(node)}
         values = f": {', '.join(read.values())}" if read else ""
         return f"{plain(node.text)} is {outcome}{values}"
 
 
-def _compile(node: Node, user: Fields) -> Test:
+def compiled(node: Node, user: Fields) -> Test:
     """Return the test of one user's items."""
     if isinstance(node, Compare):
-        relate, left = _RELATIONS[node.relation], _reader(node.left, user)
-        right = _reader(node.right, user)
+        relate, left = _RELATIONS[node.relation], reader(node.left, user)
+        right = reader(node.right, user)
         if isinstance(node.right, Field) and not node.right.name.startswith("user."):
-            return lambda item: relate(_by_kind(right(item)))(left(item))
-        related = relate(_by_kind(right({})))
+            return lambda item: relate(by_kind(right(item)))(left(item))
+        related = relate(by_kind(right({})))
         return lambda item: related(left(item))
-    first, *_ = tests = [_compile(part, user) for part in node.parts]
+    first, *_ = tests = [compiled(part, user) for part in node.parts]
     if node.word == "not":
         return lambda item: not first(item)
     decisive = node.word == "or"
@@ -96,7 +97,7 @@ def _compile(node: Node, user: Fields) -> Test:
     return first_decides
 
 
-def _reader(operand: Field | Constant, user: Fields) -> Callable[[Fields], Any]:
+def reader(operand: Field | Constant, user: Fields) -> Callable[[Fields], Any]:
     """Return what reads the operand of an item; of user fields and constants it is known now."""
     if isinstance(operand, Constant):
         constant = operand.values if len(operand.values) > 1 else next(iter(operand.values), None)
@@ -121,7 +122,8 @@ def _scalars(value: Any) -> list[Scalar]:
     return [v for v in members if type(v) in _KINDS and v == v and v != ""]
 
 
-def _by_kind(value: Any) -> Known:
+def by_kind(value: Any) -> Known:
+    """Return the values in a field by their kinds; numbers, of both types, are one."""
     numbers: set[Scalar] = set()
     kinds: dict[type, set[Scalar]] = {float: numbers, int: numbers, str: set(), bool: set()}
     for v in _scalars(value):
@@ -194,17 +196,18 @@ def _decider(node: Node, item: Fields, user: Fields) -> Node:
     if isinstance(node, Compare) or (node.word == "not" and isinstance(node.parts[0], Compare)):
         return node
     for part in node.parts:
-        if node.word == "not" or _compile(part, user)(item) is (node.word == "or"):
+        if node.word == "not" or compiled(part, user)(item) is (node.word == "or"):
             return _decider(part, item, user)
     return node
 
 
-def _fields(node: Node) -> Iterator[Field]:
+def fields_of(node: Node) -> Iterator[Field]:
+    """Yield the fields that a tree reads, those of items and of the user."""
     if isinstance(node, Compare):
         yield from (side for side in (node.left, node.right) if isinstance(side, Field))
     else:
         for part in node.parts:
-            yield from _fields(part)
+            yield from fields_of(part)
 
 
 def _shown(field: Field, value: Any) -> str:

@@ -41,25 +41,17 @@ def make_rules(filters: Sequence[str], boosts: Mapping[str, float]) -> Rules:
     )
 
 
-def apply(
+def boosted(
     rules: Rules, items: Sequence[Fields], user: Fields, scores: NDArray[np.float64]
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return bool[items], which to keep, and float64[items], all scores with what they gained.
+) -> NDArray[np.float64]:
+    """Return float64[items], all scores with what they gained.
 
     Items and user are as in Expression; the given scores stay as they are.
     """
-    keep = np.ones(len(items), np.bool_)
-    if rules.filters:
-        left = list(range(len(items)))
-        for expression in rules.filters:
-            holds = expression.for_user(user)
-            left = [n for n in left if holds(items[n])]
-        keep[:] = False
-        keep[left] = True
     for expression, weight in rules.boosts:
         holds = expression.for_user(user)
         scores = scores + weight * np.array([holds(item) for item in items], np.float64)
-    return keep, scores
+    return scores
 
 
 def trace(rules: Rules, item: Mapping[str, Any], user: Fields) -> list[str]:

@@ -4,7 +4,7 @@ import numpy as np
 
 from streamrec.inspection.answer import Answer
 from streamrec.inspection.lists_now import StateNow, StateReader
-from streamrec.ranking.explain import explain, network_responds_to, shares
+from streamrec.ranking.explain import explain, network_responds_to, shares, why_not
 from streamrec.ranking.lists import ListMaker, Ranked
 from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
@@ -49,7 +49,7 @@ def answer(lists: ListMaker, table: ItemTable, ranked: Ranked, row: int) -> Answ
     found = Answer(shopper.name, table.ids[row] or "", False, None, "", None, {}, {}, named)
     at = np.flatnonzero(ranked.candidates == row)
     if not len(at):
-        found.why_not = lists.why_not(shopper, table, row)
+        found.why_not = why_not(lists, shopper, table, row)
         return found
     told = explain(lists, table, ranked, int(at[0]))
     listed = np.flatnonzero(ranked.order == at[0])
@@ -57,7 +57,7 @@ def answer(lists: ListMaker, table: ItemTable, ranked: Ranked, row: int) -> Answ
     found.listed, found.score = bool(len(listed)), float(ranked.scores[at[0]])
     found.rank = int((listed if len(listed) else np.flatnonzero(by_score == at[0]))[0]) + 1
     if not len(listed):
-        found.why_not = _why_not_listed(lists, table, ranked, row, found.rank)
+        found.why_not = _why_not_listed(ranked, found.rank)
     found.mean = round(told.mean, 6)
     found.parts = {name: round(value, 6) for name, value in told.parts.items() if value}
     if settings.lists.boosts or settings.lists.rotation:
@@ -71,8 +71,7 @@ def answer(lists: ListMaker, table: ItemTable, ranked: Ranked, row: int) -> Answ
     return found
 
 
-def _why_not_listed(lists: ListMaker, table: ItemTable, ranked: Ranked, row: int, rank: int) -> str:
-    removed = lists.removed(ranked.shopper, table, row)
-    if removed or rank <= len(ranked.order):
-        return removed or "others bring more variety (lists.diversity)"
+def _why_not_listed(ranked: Ranked, rank: int) -> str:
+    if rank <= len(ranked.order):
+        return "others bring more variety (lists.diversity)"
     return f"{rank - 1} candidates score higher; a list has {len(ranked.order)}"

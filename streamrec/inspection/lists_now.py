@@ -4,13 +4,12 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from streamrec.errors import RefusedVersion, StoreError
 from streamrec.monitoring.metrics import Metrics
 from streamrec.neural.serve import Served
 from streamrec.neural.version import unpack
 from streamrec.ranking.lists import ListItem, ListMaker
+from streamrec.ranking.rerank import Reranker
 from streamrec.settings.sections import Settings
 from streamrec.sources.source import Shopper
 from streamrec.state.item_table import ItemTable
@@ -28,6 +27,7 @@ class StateNow(NamedTuple):
     table: ItemTable
     lists: ListMaker
     shopper: Shopper  # without a history for a user without a row
+    rules: Reranker  # those of the settings, with more filters where they were asked for
 
 
 def shards_of(store: Store) -> Shards:
@@ -48,7 +48,7 @@ class StateReader:
         self._lists = ListMaker(settings)
 
     def now(self, user: str, filters: Sequence[str] = ()) -> StateNow:
-        """Return the state, and what makes lists under more filters than those of the settings.
+        """Return the state, for lists under more filters than those of the settings.
 
         The first time takes as long as the catalogue is large.
         """
@@ -59,14 +59,12 @@ class StateReader:
         if self._feed.refresh(time.monotonic(), self._metrics):
             self._lists.prepare(self._feed.table)
         table, lists = self._feed.table, self._lists
-        if filters:
-            lists = ListMaker(with_filters(self._settings, filters))
-            lists.prepare(table)
         lists.network = network_now(self._settings, self._store, lists)
         rotation = self._settings.lists.rotation
         shown = times_shown(self._store.shown([user])[0]) if rotation else {}
         shopper = lists.shopper(row_of(self._store, shards, user), table, user, shown)
-        return StateNow(table, lists, shopper)
+        rules = Reranker(self._settings, filters) if filters else lists.rules
+        return StateNow(table, lists, shopper, rules)
 
     def _new_table(self) -> ItemTable:
         return ItemTable(self._settings, with_lists=True, with_details=True)
@@ -74,14 +72,8 @@ class StateReader:
 
 def list_of(now: StateNow) -> tuple[list[ListItem], bool]:
     """Return the items of a list made now, and whether the user has a history."""
-    [made] = now.lists.make([now.shopper], now.table)
+    [made] = now.lists.make([now.shopper], now.table, now.rules)
     return made.items, len(now.shopper.row.ts) > 0
-
-
-def with_filters(settings: Settings, filters: Sequence[str]) -> Settings:
-    """Return the settings with more filters."""
-    replace, lists = msgspec.structs.replace, settings.lists
-    return replace(settings, lists=replace(lists, filters=(*lists.filters, *filters)))
 
 
 def network_now(settings: Settings, store: Store, lists: ListMaker) -> Served | None:

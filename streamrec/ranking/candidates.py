@@ -12,7 +12,7 @@ from numba import njit
 from streamrec.blend.learned import E
 from streamrec.ranking.full_ranks import full_ranks
 from streamrec.ranking.seen import mark
-from streamrec.ranking.views import FEW, SAME, Catalogue, Roster, Scratch
+from streamrec.ranking.views import FEW, SAME, Catalogue, Filtered, Roster, Scratch
 from streamrec.sources.popularity import LOG_FLOOR, LONG, log_share
 
 LAST_RANK = 255
@@ -21,26 +21,31 @@ HOUR_MS = 3_600_000.0
 
 
 @njit(cache=True, nogil=True)
-def gather(user, dense, target, catalogue, roster, scratch, most):  # type: ignore[no-untyped-def]
+def gather(user, dense, target, catalogue, filtered, roster, scratch, most):  # type: ignore[no-untyped-def]
     """Return (candidates, values, ranks, extras, alone, full ranks) of one Shopper.
 
-    user: its first five fields; catalogue, roster, scratch: plain tuples of views.py's fields.
+    user: its first five fields; catalogue, filtered, roster, scratch: plain tuples of views.py's
+    fields.
     dense: (float32[ALL sources, users, items], NaN where silent; number of the user); target: a
     row, or -1; most: candidates of a source. candidates: int32[C] rows; values, ranks, extras: as
     blend.learned.Features; alone: int32[M, most], what each source alone would show, -1 padded;
-    full ranks: of row `target`.
+    full ranks: of row `target`. Under a filter, catalogue.servable is what passes, and dense may
+    hold anything elsewhere.
     """
     history, takes, in_session, excluded, seen = user
     catalogue, roster, scratch = Catalogue(*catalogue), Roster(*roster), Scratch(*scratch)
+    filtered = Filtered(*filtered)
     marks, scores, touched = scratch.marks, scratch.scores, scratch.touched
     _smooth(catalogue, scratch)
     for row in excluded:
         marks[row] |= 1
     mark(seen, catalogue.shorts, catalogue.short_rows, marks, True)
-    alone, sizes = _propose(dense, catalogue, roster, scratch, most)
+    alone, sizes = _propose(dense, catalogue, filtered, roster, scratch, most)
     out = len(excluded) + len(seen)
+    if filtered.on:
+        out = _left_out(filtered, catalogue.servable, marks)
     ranked = full_ranks(target, out, dense, catalogue, roster, scratch)
-    candidates, where = np.empty(len(sizes) * most, np.int32), scratch.where
+    candidates, where = np.empty((len(sizes) + 1) * most, np.int32), scratch.where
     n = 0
     for m in range(len(sizes)):
         for k in range(sizes[m]):
@@ -50,6 +55,8 @@ def gather(user, dense, target, catalogue, roster, scratch, most):  # type: igno
                 candidates[n] = j
                 where[j] = n
                 n += 1
+    if filtered.on and n < most:  # of some that pass no source speaks: they are to be there too
+        n = _add_rest(candidates, n, filtered, catalogue.servable, scratch, most)
     candidates = candidates[:n]
     mark(seen, catalogue.shorts, catalogue.short_rows, marks, False)
     for row in excluded:
@@ -63,6 +70,35 @@ def gather(user, dense, target, catalogue, roster, scratch, most):  # type: igno
             scores[s, touched[s, k]] = 0.0
     extras = _extras(candidates, (history, takes, in_session), catalogue, where)
     return candidates, values, ranks, extras, alone, ranked
+
+
+@njit(cache=True, nogil=True)
+def _left_out(filtered, allowed, marks):  # type: ignore[no-untyped-def]
+    """Return how many of the items that pass are excluded or seen."""
+    count = 0
+    if filtered.picked:
+        for j in filtered.rows:
+            count += marks[j] != 0
+    else:
+        for j in range(len(allowed)):
+            count += allowed[j] & (marks[j] != 0)
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _add_rest(candidates, n, filtered, allowed, scratch, most):  # type: ignore[no-untyped-def]
+    """Add items that pass to the first n candidates until there are `most`; return how many."""
+    marks, where, rows = scratch.marks, scratch.where, filtered.rows
+    for k in range(len(rows) if filtered.picked else len(allowed)):
+        if n >= most:
+            break
+        j = rows[k] if filtered.picked else k
+        if allowed[j] and marks[j] == 0:
+            marks[j] |= 2
+            candidates[n] = j
+            where[j] = n
+            n += 1
+    return n
 
 
 @njit(cache=True, nogil=True)
@@ -83,7 +119,7 @@ def _smooth(catalogue, scratch):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _propose(dense, catalogue, roster, scratch, most):  # type: ignore[no-untyped-def]
+def _propose(dense, catalogue, filtered, roster, scratch, most):  # type: ignore[no-untyped-def]
     """Return int32[M, most], what each source alone would show, -1 padded, and how many each."""
     active, style, place, servable = roster.active, roster.style, roster.place, catalogue.servable
     marks, scores, touched = scratch.marks, scratch.scores, scratch.touched
@@ -95,10 +131,20 @@ def _propose(dense, catalogue, roster, scratch, most):  # type: ignore[no-untype
         if not active[m]:
             continue
         if style[m] == SAME:
-            sizes[m] = _first(catalogue.orders[k], marks, most, alone[m])
+            if not filtered.picked:
+                sizes[m] = _first(catalogue.orders[k], servable, marks, most, alone[m])
+            if filtered.on and sizes[m] < most:  # the order ends somewhere
+                heats, rows = catalogue.heats[:, k], filtered.rows
+                if filtered.picked:
+                    sizes[m] = _best(rows, heats, servable, marks, most, alone[m])
+                else:
+                    everything = range(len(servable))
+                    sizes[m] = _best(everything, heats, servable, marks, most, alone[m])
         elif style[m] == FEW:
             rows = touched[k, : scratch.found[k]]
             sizes[m] = _best(rows, scores[k], servable, marks, most, alone[m])
+        elif filtered.picked:
+            sizes[m] = _best(filtered.rows, said[k, u], servable, marks, most, alone[m])
         else:
             everything = range(len(servable))
             sizes[m] = _best(everything, said[k, u], servable, marks, most, alone[m])
@@ -129,13 +175,13 @@ def _best(rows, values, servable, marks, most, out):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, nogil=True)
-def _first(order, marks, most, out):  # type: ignore[no-untyped-def]
+def _first(order, servable, marks, most, out):  # type: ignore[no-untyped-def]
     """Fill out int32[most] with the first allowed items of an order int32[...]; return how many."""
     size = 0
     for j in order:
         if j < 0 or size == most:
             break
-        if marks[j] == 0:
+        if servable[j] and marks[j] == 0:
             out[size] = j
             size += 1
     return size

@@ -13,14 +13,18 @@ from streamrec.blend.rules import silence_of, weights_of
 from streamrec.neural.reading import Reader, Reading
 from streamrec.neural.serve import Served
 from streamrec.ranking.candidates import gather, popular_share
+from streamrec.ranking.dense import Dense
+from streamrec.ranking.passing import Passing, PassingItems
 from streamrec.ranking.reasons import because, stands_out
-from streamrec.ranking.rerank import Reranker
+from streamrec.ranking.rerank import Reranker, user_fields
 from streamrec.ranking.seen import SeenIndex
-from streamrec.ranking.shoppers import first_excluded, shopper_of
+from streamrec.ranking.shoppers import shopper_of
 from streamrec.ranking.views import (
     ALL,
     FEW,
+    UNFILTERED,
     Catalogue,
+    Filtered,
     Prepared,
     Scratch,
     new_scratch,
@@ -95,7 +99,7 @@ class ListMaker:
         each = list(zip(self.sources, self.roster.style, self.roster.active, strict=True))
         few = [(source, active) for source, style, active in each if style == FEW]
         self._few = [(k, source) for k, (source, active) in enumerate(few) if active]
-        self._all = [source for source, style, _ in each if style == ALL]
+        self._dense = Dense([source for source, style, _ in each if style == ALL])
         self._preparing = having("prepare", self.sources)
         users = settings.users
         # enough that who has seen the most popular items gets the next ones
@@ -103,7 +107,8 @@ class ListMaker:
         self._popular = Popular(self._most)
         self._seen = SeenIndex()
         self._table: ItemTable | None = None
-        self._reranker = Reranker(settings)
+        self.rules = Reranker(settings)
+        self._passing = PassingItems()
         self.reader = Reader(settings, self.sources)
         self.network: Served | None = None
         self._keys: Array = np.zeros(0, np.uint64)
@@ -118,7 +123,8 @@ class ListMaker:
             self._popular = Popular(self._most)
         servable = arrays.stored[:n] & arrays.available[:n]
         heats, totals = arrays.heats[:n], table.log2_totals()
-        self._popular.refresh(heats, servable, take(arrays.changed, n))
+        changed = take(arrays.changed, n)
+        self._popular.refresh(heats, servable, changed)
         for source in self._preparing:
             source.prepare(Prepared(table, heats, totals, servable))
         self._keys = table.keys
@@ -134,6 +140,7 @@ class ListMaker:
             arrays.born[:n],
             table.now(),
         )
+        self._passing.refresh(table, self._catalogue, changed)
         if len(self._scratch.marks) < n:
             self._scratch = new_scratch(len(self._scratch.scores), 2 * n)
 
@@ -147,40 +154,64 @@ class ListMaker:
         """How many items a list may hold."""
         return 0 if self._catalogue is None else self._catalogue.servable_count
 
-    def make(self, shoppers: Sequence[Shopper], table: ItemTable) -> list[UserList]:
+    def make(
+        self, shoppers: Sequence[Shopper], table: ItemTable, rules: Reranker | None = None
+    ) -> list[UserList]:
         """Return the users' lists, best first; shorter where the catalogue is small."""
         if len(table) == 0:
             nothing = np.zeros((1 + len(self.names), self.settings.lists.length), np.uint64)
             return [UserList([], nothing, nothing[0, :0], None) for _ in shoppers]
-        return [self._named(ranked, table) for ranked in self.rank(shoppers, table)]
+        return [self._named(ranked, table) for ranked in self.rank(shoppers, table, rules=rules)]
 
     def rank(
-        self, shoppers: Sequence[Shopper], table: ItemTable, targets: Sequence[int] = ()
+        self,
+        shoppers: Sequence[Shopper],
+        table: ItemTable,
+        targets: Sequence[int] = (),
+        rules: Reranker | None = None,
     ) -> list[Ranked]:
-        """Rank the candidates of each user; with `targets` (rows) also find their full ranks."""
+        """Rank the candidates of each user; with `targets` (rows) also find their full ranks.
+
+        rules: those of the lists; without, those of the settings.
+        """
         assert self._catalogue is not None, "prepare the table first"
-        n = len(self._catalogue.servable)
-        dense = np.empty((len(self._all), len(shoppers), n), np.float32)
-        for k, source in enumerate(self._all):
-            if source.active():  # else nobody reads it
-                source.score_all(table.arrays, shoppers, dense[k])
+        rules, n = rules or self.rules, len(self._catalogue.servable)
         wanted = [t if t < n else -1 for t in targets] or [-1] * len(shoppers)
+        passing = [self.passing(shopper, table, rules) for shopper in shoppers]
+        said = self._dense.of(table.arrays, n, shoppers, passing)
+        each = zip(shoppers, said, passing, wanted, strict=True)
         return [
-            self._rank_one(shopper, (dense, u), table, wanted[u])
-            for u, shopper in enumerate(shoppers)
+            self._rank_one(shopper, (dense, of), (table, rules), target)
+            for shopper, dense, of, target in each
         ]
 
+    def passing(self, shopper: Shopper, table: ItemTable, rules: Reranker) -> Passing | None:
+        """Return what a list may hold by the filters of its rules; None without any."""
+        filters = rules.rules.filters
+        return self._passing.of(filters, shopper, lambda: user_fields(table, shopper))
+
     def _rank_one(
-        self, shopper: Shopper, dense: tuple[Array, int], table: ItemTable, target: int
+        self,
+        shopper: Shopper,
+        given: tuple[tuple[Array, int], Passing | None],
+        by: tuple[ItemTable, Reranker],
+        target: int,
     ) -> Ranked:
-        scratch = self._scratch
+        (dense, passing), (table, rules) = given, by
+        assert self._catalogue is not None
+        scratch, catalogue, filtered = self._scratch, self._catalogue, UNFILTERED
+        if passing is not None:
+            filtered = Filtered(True, passing.picked, passing.rows)
+            servable, size = passing.allowed, passing.size
+            catalogue = catalogue._replace(servable=servable, servable_count=size)
         for k, source in self._few:
             said = source.score(table.arrays, shopper, scratch.scores[k], scratch.touched[k])
             scratch.found[k], scratch.totals[k], scratch.rest[k] = said
         candidates, values, ranks, extras, alone, full_ranks = gather(
-            shopper[:5], dense, target, tuple(self._catalogue or ()), tuple(self.roster),
+            shopper[:5], dense, target, tuple(catalogue), tuple(filtered), tuple(self.roster),
             tuple(scratch), self.settings.blend.candidates,
         )  # fmt: skip
+
         features = Features(values, ranks, extras, len(shopper.history), self._silence)
         kind, filled = self.settings.blend.kind, features.filled()
         blended = combine.scores(kind, filled, self.weights, table.blend, self.reorder)
@@ -190,7 +221,7 @@ class ListMaker:
             reading = self.reader.read(table, shopper, of_list, self._scratch.where)
             if reading is not None:
                 moves = moved(blended, reading, self.network.moves(reading))
-        order, scores = self._reranker.order(candidates, blended + moves, shopper, table)
+        order, scores = rules.order(candidates, blended + moves, shopper, table)
         alone = alone[:, : self.settings.lists.length]
         return Ranked(
             shopper, candidates, features, filled, blended, moves, reading, scores, order, alone,
@@ -250,22 +281,9 @@ class ListMaker:
         """Return a user at scoring; shown: of the last list, by item key how often in a row."""
         return shopper_of(self.settings, table, row, name, shown or {})
 
-    def why_not(self, shopper: Shopper, table: ItemTable, row: int) -> str:
-        """Return why an item is not even a candidate for a user."""
-        if not table.arrays.available[row]:
-            return "it is not available"
-        user, key, rule = shopper.row, int(table.keys[row]), self.settings.lists.exclude
-        if (user.seen == (key & 0xFFFFFFFF)).any():
-            return "the user had it, or disliked it, before (lists.exclude)"
-        if (user.keys[first_excluded(self.settings, user, rule) :] == key).any():
-            return f"the user had it (lists.exclude = {rule})"
-        most = self.settings.blend.candidates
-        removed = self.removed(shopper, table, row)
-        return removed or f"no source has it among its best {most}"
-
     def removed(self, shopper: Shopper, table: ItemTable, row: int) -> str:
         """Return which filters remove an item for a user; "" for none."""
-        lines = self._reranker.trace(table, row, shopper)
+        lines = self.rules.trace(table, row, shopper)
         return "; ".join(line for line in lines if line.startswith("removed"))
 
 

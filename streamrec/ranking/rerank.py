@@ -27,12 +27,15 @@ class Moment(NamedTuple):
 
 
 class Reranker:
-    """Orders candidates by the rules of the settings; without any of them, by score alone."""
+    """Orders candidates by the rules of the settings; without any of them, by score alone.
 
-    def __init__(self, settings: Settings) -> None:
+    All candidates have passed the filters (passing.py).
+    """
+
+    def __init__(self, settings: Settings, more_filters: Sequence[str] = ()) -> None:
         self._lists = settings.lists
-        self.rules = filters.make_rules(settings.lists.filters, settings.lists.boosts)
-        self._has_rules = bool(self.rules.filters or self.rules.boosts)
+        self._filters = (*settings.lists.filters, *more_filters)
+        self.rules = filters.make_rules(self._filters, settings.lists.boosts)
         self._way = WAYS[settings.lists.diversity]
 
     def order(
@@ -40,17 +43,14 @@ class Reranker:
     ) -> tuple[Array, NDArray[np.float64]]:
         """Return int64[length], the list as places in `candidates`, and the scores with boosts."""
         lists = self._lists
-        keep = None
-        if self._has_rules and len(candidates):
+        if self.rules.boosts and len(candidates):
             at = moment_of(table)
             items = [item_fields(table, row, shopper, at) for row in candidates.tolist()]
-            keep, scores = filters.apply(self.rules, items, user_fields(table, shopper), scores)
+            scores = filters.boosted(self.rules, items, user_fields(table, shopper), scores)
         if lists.rotation and shopper.shown:
             times = np.array([shopper.shown.get(row, 0) for row in candidates.tolist()])
             scores = scores - lists.rotation * np.log1p(times)
         best = np.argsort(-scores, kind="stable")
-        if keep is not None:
-            best = best[keep[best]]
         if self._way is None or len(best) < 2:
             return best[: lists.length], scores
         deep = best[: DEEP * lists.length]
@@ -61,7 +61,7 @@ class Reranker:
 
     def trace(self, table: ItemTable, row: int, shopper: Shopper) -> list[str]:
         """Return which filters remove an item, and which boosts it has."""
-        if not self._has_rules:
+        if not (self.rules.filters or self.rules.boosts):
             return []
         return filters.trace(
             self.rules,

@@ -47,6 +47,17 @@ class Roster(NamedTuple):
     shares: Array  # bool[M]: the log of its share enters the blend, not the score itself
 
 
+class Filtered(NamedTuple):
+    """Whether a list has filters, and which rows pass where they are few (passing.Passing)."""
+
+    on: bool
+    picked: bool
+    rows: Array  # int32[...], rising
+
+
+UNFILTERED = Filtered(False, False, np.zeros(0, np.int32))
+
+
 class Scratch(NamedTuple):
     """What the sources say of one user; dense work arrays, all zero between users."""
 

@@ -94,16 +94,26 @@ class Content(Source):
 
     def score_all(self, arrays: Any, users: Sequence[Shopper], out: Array) -> None:
         """Fill out with the cosines; nothing is said to whom nothing is known of."""
+        if self._fill(arrays, users, slice(out.shape[1]), out):
+            out[:, self._silent] = np.nan
+
+    def score_rows(self, arrays: Any, users: Sequence[Shopper], rows: Array, out: Array) -> None:
+        """Fill out with the same of some rows."""
+        if self._fill(arrays, users, rows, out) and not self._hashed:
+            out[:, arrays.text_by.take(rows) == 0] = np.nan
+
+    def _fill(self, arrays: Any, users: Sequence[Shopper], rows: Any, out: Array) -> bool:
+        """Fill out with the cosines of rows; say whether anything is said to anybody."""
         profiles = np.zeros((len(users), self._size), np.float32)
         for k, user in enumerate(users):
             mean_of(arrays.content, user.history[: self._context], self._by, profiles[k])
         said: list[bool] = profiles.any(axis=1).tolist()  # type: ignore[assignment]
         if any(said):
-            np.matmul(profiles, arrays.content[: out.shape[1]].T, out=out)
-            out[:, self._silent] = np.nan
+            np.matmul(profiles, arrays.content[rows].T, out=out)
         for k, knows in enumerate(said):
             if not knows:
                 out[k] = np.nan
+        return any(said)
 
     def support(self, arrays: Any, user: Shopper, rows: Array, where: Array) -> Array:
         """Return each past item's term of the cosine."""

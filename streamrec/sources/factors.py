@@ -29,8 +29,7 @@ from streamrec.state.schema import Column
 Array = NDArray[Any]
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # sums in any order; NaN and infinity stay
 INIT_SCALE = 0.1  # of the start vectors: their products stay far below the first steps
-PAIR_SCALE = 2.0
-"""Twice the usual spread of c_b.t_j."""
+PAIR_SCALE = 2.0  # twice the usual spread of c_b.t_j
 SKIP = 1e-4  # a target whose error is smaller is not stepped: its row need not be stored again
 
 
@@ -122,19 +121,21 @@ class Factors(Source):
         if self._mine.prior:
             life = HALF_LIVES[self._mine.prior_half_life]
             shares = np.log(2.0) * (table.heats[:, life] - table.log2_totals[life])
-            shares = np.maximum(shares, LOG_FLOOR)
-            self._prior = (self._mine.prior * shares).astype(np.float32)
+            self._prior = (self._mine.prior * np.maximum(shares, LOG_FLOOR)).astype(np.float32)
 
     def score_all(self, arrays: Any, users: Sequence[Shopper], out: Array) -> None:
         """Fill out with z.t_j + b_j (+ prior); without a history nothing is said."""
-        n = out.shape[1]
+        self.score_rows(arrays, users, slice(out.shape[1]), out)
+
+    def score_rows(self, arrays: Any, users: Sequence[Shopper], rows: Any, out: Array) -> None:
+        """Fill out with the same of some rows, or a slice of them."""
         z = np.zeros((len(users), self._mine.size), np.float32)
         for k, user in enumerate(users):
             mean_of(arrays.contexts, user.history[: self._mine.context], self._by, z[k])
-        np.matmul(z, arrays.targets[:n].T, out=out)
-        out += arrays.bias[:n]
+        np.matmul(z, arrays.targets[rows].T, out=out)
+        out += arrays.bias[rows]
         if self._prior is not None:
-            out += self._prior
+            out += self._prior[rows]
         for k, user in enumerate(users):
             if not len(user.history):
                 out[k] = np.nan

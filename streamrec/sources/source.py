@@ -112,6 +112,13 @@ class Source:
         """Fill out float32[users, items]; NaN says nothing."""
         raise NotImplementedError(self.name)
 
+    def score_rows(self, arrays: Arrays, users: Sequence[Shopper], rows: Array, out: Array) -> None:
+        """Fill out float32[users, len(rows)] with what score_all says of these rows alone.
+
+        A source that has only score_all is asked for all items where a filter leaves few.
+        """
+        raise NotImplementedError(self.name)
+
     def support(self, arrays: Arrays, user: Shopper, rows: Array, where: Array) -> Array | None:
         """Return float64[len(rows), len(history)]: what each past item adds to each row's score.
 

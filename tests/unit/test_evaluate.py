@@ -502,7 +502,7 @@ def test_what_a_filter_removes_is_not_scored() -> None:
         had.add(click.user)
     assert found["scored"] == of_all["scored"] - on_it < of_all["scored"]
     said = " ".join(run("log.csv", *PLAIN, before=options).stderr.split())
-    assert "sources alone and peers are not filtered" in said
+    assert "peers are not filtered, the blend and sources alone are" in said
 
 
 def test_the_profile_is_chosen_only_where_none_was_given() -> None:

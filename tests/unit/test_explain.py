@@ -267,7 +267,7 @@ def test_an_answer_about_what_a_filter_removes() -> None:
     lists = {"length": 4, "exclude": "none", "filters": [f"item != '{best}' or user.id == 'u2'"]}
     config = config_of(lists=lists)
     found = asked(config, "u1", best)
-    assert not found.listed and found.rank == 1
+    assert not found.listed and found.rank is None  # it is not even a candidate
     assert found.why_not.startswith("removed by filter 1")
     assert asked(config, "u1", second).rank == 1  # of the list, as it is shown
     assert "removed" not in asked(config, "u2", best).why_not

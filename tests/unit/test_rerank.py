@@ -14,6 +14,7 @@ from oracle import NAMES, NOW, maker_of
 from oracle import user as took
 
 from streamrec.evaluation.tally import intra_list_distance
+from streamrec.ranking.explain import why_not
 from streamrec.ranking.rerank import (
     DEEP,
     Reranker,
@@ -168,24 +169,20 @@ def test_without_rules_no_metadata_is_kept() -> None:
     st.integers(1, 12),
     st.integers(0, 10**6),
 )
-def test_variety_stays_within_its_budget_and_the_filters(
+def test_variety_stays_within_its_budget(
     method: str, budget: float, count: int, length: int, seed: int
 ) -> None:
     config = settings(
-        lists={
-            "diversity": method, "diversity_budget": budget, "length": length,
-            "filters": ["category == 'news'"],
-        },
+        lists={"diversity": method, "diversity_budget": budget, "length": length},
         blend={"candidates": 50},
     )  # fmt: skip
     table, rng = table_of(config, 60), np.random.default_rng(seed)
     candidates = rng.permutation(60)[:count].astype(np.int32)
     scores = rng.normal(size=count) * 2
     order, after = Reranker(config).order(candidates, scores, shopper(table), table)
-    news = np.flatnonzero(candidates % 2 == 0)
-    assert len(order) == len(set(order.tolist())) == min(length, len(news))
-    assert set(order.tolist()) <= set(news.tolist()) and (after == scores).all()
-    deep = news[np.argsort(-scores[news], kind="stable")][: DEEP * length]
+    assert len(order) == len(set(order.tolist())) == min(length, count)
+    assert (after == scores).all()
+    deep = np.argsort(-scores, kind="stable")[: DEEP * length]
     assert set(order.tolist()) <= set(deep.tolist())
     at = np.array([np.flatnonzero(deep == k)[0] for k in order], np.int64)
     chances, discounts = np.exp(scores[deep]), 1 / np.log2(2.0 + np.arange(len(at)))
@@ -243,7 +240,7 @@ def test_what_was_shown_sinks_by_how_often_in_a_row() -> None:
 def why(config: Settings, row: UserRow, item: str, name: str = "u1") -> str:
     table = table_of(config)
     table.arrays.available[table.row_of["a9"]] = False
-    return maker_of(table).why_not(shopper(table, row, name=name), table, table.row_of[item])
+    return why_not(maker_of(table), shopper(table, row, name=name), table, table.row_of[item])
 
 
 def test_why_an_item_is_no_candidate() -> None:
