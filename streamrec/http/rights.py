@@ -39,13 +39,16 @@ class Rights:
         found = [token for token in self._all if hmac.compare_digest(sent, token)]
         return found[0] if found else None
 
+    def is_open(self, right: Right) -> bool:
+        """Return whether a right needs no token."""
+        return not self._tokens[right] and (right == "read" or not self._all)
+
     def check(self, token: bytes | None, right: Right) -> None:
         """Raise HTTPException 401 where there is no valid token, 403 where it lacks the right.
 
         Without any tokens everything is open. With any, only reading can be without.
         """
-        tokens = self._tokens[right]
-        if token in tokens or (not tokens and (right == "read" or not self._all)):
+        if token in self._tokens[right] or self.is_open(right):
             return
         if token is not None:
             raise HTTPException(403, f"This token may not {right}: see serve.{right}_tokens")

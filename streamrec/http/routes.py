@@ -17,6 +17,7 @@ from streamrec.http.endpoints import ENDPOINTS, Endpoint
 from streamrec.http.files import file_routes
 from streamrec.http.lists import Lists
 from streamrec.http.made_now import MadeNow
+from streamrec.http.own_names import OwnNames
 from streamrec.http.problems import of_anything, of_http, of_streamrec
 from streamrec.http.readers import Readers
 from streamrec.http.reading import Reading
@@ -42,6 +43,7 @@ def application(
 ) -> Starlette:
     """Return the ASGI application; `more` are paths that need no token."""
     rights, limit = Rights(settings.serve), RateLimit(settings.serve.requests_per_second)
+    names = OwnNames(settings.serve)
     lists = Lists(settings)
     reading = Reading(lists, readers, made_now, metrics.http)
     writing = Writing(settings, sender, metrics.http)
@@ -59,6 +61,8 @@ def application(
         answer = answers[endpoint.name]
 
         async def checked(request: Request) -> Response:
+            if rights.is_open(endpoint.right):
+                names.check(request)
             token = rights.token(request)
             limit.check(token or (request.client and request.client.host))
             rights.check(token, endpoint.right)

@@ -22,6 +22,9 @@ class ServeSettings(Section, frozen=True, kw_only=True):
     """Those that may send events and items; none: everybody may if there are no read_tokens too."""
     events_tokens: tuple[Name, ...] = ()
     """Those that may send events and nothing else, as for a page that everybody can read."""
+    names: tuple[Name, ...] = ()
+    """Where no token is asked for: host names to answer to, beside localhost and the machine's own
+    name; addresses are always answered to; "*": any name, which lets pages of other sites in."""
     without_tokens: bool = False
     """Listen on other addresses without tokens, e.g. behind a proxy that asks for them."""
     body_bytes: Size = 1_048_576

@@ -62,7 +62,7 @@ class Shop:
     async def _ask(self, users: Sequence[str]) -> tuple[list[httpx.Response], float]:
         began = time.monotonic()
         transport = httpx.ASGITransport(self._app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             asked = (client.get(f"/v1/users/{user}/lists/home") for user in users)
             return await asyncio.gather(*asked), time.monotonic() - began
 

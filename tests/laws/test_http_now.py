@@ -41,7 +41,8 @@ def http(spine: Spine) -> Iterator[TestClient]:
             sender,
             Metrics(),
             MadeNow(spine.settings),
-        )
+        ),
+        "http://localhost",
     ) as client:
         yield client
     sender.close()

@@ -41,7 +41,8 @@ def settings(topics: KafkaSettings, client: str) -> Settings:
 def http(settings: Settings) -> Iterator[TestClient]:
     sender = Sender(settings)
     yield TestClient(
-        application(settings, Readers(settings.redis), sender, Metrics(), MadeNow(settings))
+        application(settings, Readers(settings.redis), sender, Metrics(), MadeNow(settings)),
+        "http://localhost",
     )
     sender.close()
 

@@ -86,17 +86,17 @@ def test_who_may_click() -> None:
     refused(client.post("/console/api/click", content=b"{}", headers=form), 415)
     origin = {"Origin": "http://shop.example"}
     assert "own page" in refused(client.post("/console/api/click", json=CLICK, headers=origin), 403)
-    refused(client.get("/console/api/status", headers={"Host": "["}), 403)
+    refused(client.get("/console/api/status", headers={"Host": "["}), 421)
     host = {"Host": "shop.example:8080"}
     for path in ("people", "stream?user=u", "status"):
-        assert "localhost" in refused(client.get(f"/console/api/{path}", headers=host), 403)
-    refused(client.post("/console/api/click", json=CLICK, headers=host), 403)
+        assert "serve.names" in refused(client.get(f"/console/api/{path}", headers=host), 421)
+    refused(client.post("/console/api/click", json=CLICK, headers=host), 421)
     assert "Not a click" in refused(client.post("/console/api/click", json={"user": "u"}), 400)
     long = {"user": "u" * 5000, "item": "i"}
     refused(client.post("/console/api/click", json=long), 413)
     own = {"Origin": HERE}
     assert "Redis" in refused(client.post("/console/api/click", json=CLICK, headers=own), 503)
-    elsewhere = asking(**{"serve.console": "on"})
+    elsewhere = asking(**{"serve.names": '["shop.example"]'})
     assert elsewhere.get("/console/api/status", headers=host).status_code == 200
 
 

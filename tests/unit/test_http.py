@@ -74,7 +74,9 @@ def asking() -> Iterator[Callable[..., TestClient]]:
         )
         senders.append(Sender(settings))
         parts = Readers(settings.redis), senders[-1], metrics or Metrics(), MadeNow(settings)
-        return TestClient(application(settings, *parts), raise_server_exceptions=False)
+        return TestClient(
+            application(settings, *parts), "http://localhost", raise_server_exceptions=False
+        )
 
     yield make
     for each in senders:
@@ -170,6 +172,31 @@ def test_rights(asking: Asking, redis_url: str) -> None:
     assert status(both, "w") == (403, 400)
     assert status(both, "rw") == (200, 400)
     assert status(both, "x") == status(both, "") == (401, 401)
+
+
+def test_a_name_of_another_site_is_refused(asking: Asking, redis_url: str) -> None:
+    """Its page may have this machine's address, but it cannot choose the name it asks by."""
+
+    def status(client: TestClient, host: str, method: str = "GET", path: str = "popular") -> int:
+        json = [] if method == "POST" else None
+        return client.request(method, f"/v1/{path}", json=json, headers={"Host": host}).status_code
+
+    client, taken = asking(redis_url), ("shop.example", "localhost.shop.example:8080", "", "[")
+    for host in taken:
+        assert status(client, host) == status(client, host, "POST", "events") == 421
+        assert status(client, host, path="users/u/lists/home") == 421
+    answer = client.get("/v1/popular", headers={"Host": "shop.example"})
+    assert "serve.names" in refused(answer, 421)
+    for host in ("localhost:8080", "LOCALHOST.", "127.0.0.1", "10.1.2.3:80", "[::1]:8080"):
+        assert status(client, host) == 200
+    assert status(client, socket.gethostname()) == 200
+    assert status(asking(redis_url, names=("shop.example",)), "Shop.example:80") == 200
+    assert status(asking(redis_url, names=("*",)), "any.example") == 200
+    tokens = asking(redis_url, read_tokens=("r",))  # a page has none
+    assert status(tokens, "shop.example") == 401
+    half = asking(redis_url, write_tokens=("w",))
+    assert status(half, "shop.example") == 421
+    assert status(half, "shop.example", "POST", "events") == 401
 
 
 def counted(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:

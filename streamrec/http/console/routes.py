@@ -23,11 +23,11 @@ from streamrec.http.console.status import Watch
 from streamrec.http.console.stream import Streams
 from streamrec.http.console.words import group, meaning
 from streamrec.http.made_now import MadeNow, lifts, why
+from streamrec.http.own_names import OwnNames
 from streamrec.http.readers import Readers
 from streamrec.http.sender import Sender
 from streamrec.inspection.answer import Answer
 from streamrec.settings.sections import Settings
-from streamrec.settings.serve import OWN_ADDRESSES
 
 logger = logging.getLogger(__name__)
 SCRIPT = "text/javascript; charset=utf-8"
@@ -77,7 +77,7 @@ class Console:
         self, settings: Settings, readers: Readers, made_now: MadeNow, sender: Sender
     ) -> None:
         self._readers, self._made_now = readers, made_now
-        self._own_only = settings.serve.console == "auto"
+        self._names = OwnNames(settings.serve)
         self._stop = threading.Event()
         self._clicks = Clicks(settings, sender)
         self._streams = Streams(readers, self._clicks, self._stop)
@@ -138,7 +138,7 @@ class Console:
 
     def _read(self, name: str, read: Read) -> Route:
         def answer(request: Request) -> Response:  # not async: runs in a thread, and may wait
-            self._check_host(request)
+            self._names.check(request)
             return self._answer(name, request, read)
 
         return Route(f"/console/api/{name}", answer, methods=["GET"])
@@ -154,22 +154,16 @@ class Console:
         return Response(body, status, {"Cache-Control": "no-store"}, "application/json")
 
     def _stream(self, request: Request) -> Response:
-        self._check_host(request)
+        self._names.check(request)
         return self._streams.of(asked(request, "user"))
 
     async def _click(self, request: Request) -> Response:
-        self._check_host(request)
+        self._names.check(request)
         _check_sender(request)
         click = _read_click(await read_json(request, LONGEST))
         return await run_in_threadpool(
             self._answer, "click", request, lambda client, _: self._clicks.send(client, click), 202
         )
-
-    def _check_host(self, request: Request) -> None:
-        """Refuse other names of this machine: another site's page may have given it its own."""
-        name = _split(f"//{request.headers.get('Host', '')}").hostname
-        if self._own_only and name not in OWN_ADDRESSES:
-            raise HTTPException(403, "Ask by 127.0.0.1 or localhost, or set serve.console=on")
 
 
 def asked(request: Request, name: str) -> str:
