@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LAST_PART = 0.1
 """Share of the events, the last ones, whose figures are told."""
 LISTS_A_SECOND = 500
-"""Pace at which lists of all users become due, the last to act first: clicks come before them."""
+"""Pace at which lists of all users are to be made, the last to act first; clicks come first."""
 
 
 @reads_events
@@ -138,11 +138,12 @@ def _begin(store: Any, settings: "Settings", log: "LogIdentity", again: bool) ->
     from streamrec.state.item_rows import BLEND, CATALOGUE
     from streamrec.state.item_shard import ItemShard
     from streamrec.transport.first_commit import FirstCommit
+    from streamrec.transport.redis_keys import USER_ROWS
 
     of_items = (*ItemShard(0, settings, 0).schema.kinds, CATALOGUE, BLEND)
     kafka, kinds = settings.kafka, {}
     for letter, topic, rows in (
-        ("u", kafka.events_topic, ("users", "rings", "forgotten")),
+        ("u", kafka.events_topic, USER_ROWS),
         ("i", kafka.updates_topic, of_items),
         ("m", kafka.items_topic, ()),
     ):
@@ -163,9 +164,9 @@ def _store(
 
     flow, size = live.flow, live.settings.factors.size
     now = time.time_ns() // 1_000_000
-    due: dict[str, dict[str, int]] = {}
+    later: dict[str, dict[str, int]] = {}
     for rank, (shard, user) in enumerate(by_activity(flow.users)):
-        due.setdefault(shard, {})[user] = now + rank * 1000 // LISTS_A_SECOND
+        later.setdefault(shard, {})[user] = now + rank * 1000 // LISTS_A_SECOND
     marks = {shard.name: starts[shard.name] for shard in flow.users}
     entries = catalogue_of(flow.table, catalogue)
     metas: dict[str, Mapping[str, str | int]] = {}
@@ -177,7 +178,7 @@ def _store(
         metas[state.shard] = state.meta
         for kind, rows in state.rows.items():
             first.rows(state.shard, kind, rows)
-        first.due(state.shard, due.get(state.shard, {}))
+        first.later(state.shard, later.get(state.shard, {}))
     for name, start in starts.items():
         if name.startswith("m"):
             metas[name] = MetadataShard(int(name[1:]), size, len(flow.items), start).changes()[1]

@@ -16,7 +16,7 @@ from streamrec.state.keys import key_of
 from streamrec.state.user_fold import Forgotten
 from streamrec.state.user_rows import decode_user
 from streamrec.transport.forgetting import FORGOTTEN
-from streamrec.transport.redis_keys import key, list_key, reading_key, shown_key
+from streamrec.transport.redis_keys import DUE, LATER, key, list_key, reading_key, shown_key
 from streamrec.transport.redis_store import Store
 
 
@@ -42,11 +42,13 @@ def traces_of(stored: Stored, user: str) -> Traces:
     """Look at every kind of key that can name the user."""
     names, store = stored.names("u"), stored.store
     rows = store.many_rows([(shard, "users", [user]) for shard in names])
-    due = store.run([("ZSCORE", key(shard, "due"), user) for shard in names])
+    waits = {(shard, kind): key(shard, kind) for kind in (LATER, DUE) for shard in names}
+    since = store.run([("ZSCORE", name, user) for name in waits.values()])
+    due = {s: float(at) for (s, _), at in zip(waits, since, strict=True) if at is not None}
     found = store.values([list_key(user), shown_key(user), reading_key(user)])
     return Traces(
         {shard: row for shard, [row] in zip(names, rows, strict=True) if row is not None},
-        {shard: float(at) for shard, at in zip(names, due, strict=True) if at is not None},
+        due,
         *found,
     )
 

@@ -19,6 +19,8 @@ NAME = 16
 """Bytes of a user's id."""
 METADATA = 200
 """Bytes of an item's JSON."""
+WAITING = 60
+"""Bytes of a user in a sorted set, beside the id: all of them, after a bootstrap."""
 LIST, LISTED = 100, 80
 """Bytes of a list's JSON, and of each of its items."""
 ITEM_LIST, NEIGHBOUR = 60, 34
@@ -74,6 +76,7 @@ def redis_parts(
     ]
     return [
         Part("users rows", users, FIELD + NAME + _bytes(_user_kind(settings), fill)),
+        Part("users who wait for a list, at most", users, WAITING + NAME),
         *rows,
         Part("catalogue rows", items, FIELD + 8 + METADATA),
         Part("lists", users, KEY + len("rec:") + NAME + LIST + LISTED * lists.length),

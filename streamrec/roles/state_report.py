@@ -8,7 +8,7 @@ from typing import Any
 
 from streamrec.errors import StoreError
 from streamrec.monitoring.metrics import Metrics
-from streamrec.transport.redis_keys import Shards, item_shards, key, user_shards
+from streamrec.transport.redis_keys import DUE, LATER, Shards, item_shards, key, user_shards
 from streamrec.transport.redis_memory import redis_memory
 from streamrec.transport.redis_store import Store
 from streamrec.transport.stopped import stopped
@@ -50,12 +50,13 @@ class StateReport:
                 self._failed(error)
 
     def _report_due(self) -> None:
-        names = [key(name, "due") for name in self._users]
+        names = [key(name, DUE) for name in self._users]
+        waiting = [*names, *(key(name, LATER) for name in self._users)]
         found = self._store.run(
-            [("ZCARD", name) for name in names]
+            [("ZCARD", name) for name in waiting]
             + [("ZRANGE", name, 0, 0, "WITHSCORES") for name in names]
         )
-        counts, firsts = found[: len(names)], found[len(names) :]
+        counts, firsts = found[: len(waiting)], found[len(waiting) :]
         since = [_score(first) for first in firsts if first]  # epoch ms
         waited = time.time() - min(since) / 1000.0 if since else 0.0
         self._metrics.due_users.set(sum(counts))

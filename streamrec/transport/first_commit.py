@@ -13,13 +13,12 @@ import msgspec
 
 from streamrec.errors import CommandRefused, ConfigurationError, StoreError
 from streamrec.transport.log_identity import LogIdentity
-from streamrec.transport.redis_keys import BOOTSTRAP, SHARDS, Shards, key
+from streamrec.transport.redis_keys import BESIDE_ROWS, BOOTSTRAP, LATER, SHARDS, Shards, key
 from streamrec.transport.redis_store import Store
 from streamrec.transport.versions import DECISIONS, NUMBER, SERVING, VERSIONS, Serving, Versions
 
 AT_ONCE = 1000
 """Rows of one command."""
-BESIDE_ROWS = ("meta", "due", "feed")
 WAITS_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, *[30.0] * 18)
 """Before all is written again: an outage of 10 minutes does not lose what was learnt in an hour."""
 
@@ -86,11 +85,11 @@ class FirstCommit:
         for part in _parts(rows):
             self._store.run([("HSET", key(shard, kind), *part)])
 
-    def due(self, shard: str, users: Mapping[str, int]) -> None:
-        """Write when each user is due a list, epoch ms."""
+    def later(self, shard: str, users: Mapping[str, int]) -> None:
+        """Write from when on each user gets a list, epoch ms: after those who click."""
         for part in _parts({user.encode(): str(at).encode() for user, at in users.items()}):
             flat = [text for at in range(0, len(part), 2) for text in (part[at + 1], part[at])]
-            self._store.run([("ZADD", key(shard, "due"), *flat)])
+            self._store.run([("ZADD", key(shard, LATER), *flat)])
 
     def versions(self, blobs: Sequence[bytes], first_serves: bool, at: int) -> None:
         """Write versions of the neural ranker, the latest last."""

@@ -13,9 +13,30 @@ POPULAR = "~popular"
 HIDDEN = "rec:~hidden"
 """The public set of items that are not to be shown, whatever list they are in."""
 
+DUE, LATER = "due", "later"
+"""Users who wait for a list: who clicked, and who come after those, as all do after a bootstrap."""
+USER_ROWS = ("users", "rings", "forgotten")
+BESIDE_ROWS = ("meta", DUE, LATER, "feed")
+"""Kinds of keys of a shard, beside the kinds of item rows."""
+
 TAKE_DUE = """
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[3])
-for i = 1, #due, 2 do redis.call('ZADD', KEYS[1], ARGV[2], due[i]) end
+local now, lease, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, most)
+if #due < 2 * most then
+  local room = most - #due / 2
+  local later = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'WITHSCORES', 'LIMIT', 0, room)
+  for i = 1, #later, 2 do
+    if redis.call('ZSCORE', KEYS[1], later[i]) then
+      redis.call('ZREM', KEYS[2], later[i])
+    else
+      due[#due + 1], due[#due + 2] = later[i], later[i + 1]
+    end
+  end
+end
+for i = 1, #due, 2 do
+  redis.call('ZADD', KEYS[1], lease, due[i])
+  redis.call('ZREM', KEYS[2], due[i])
+end
 return due
 """
 DONE = """
@@ -140,9 +161,10 @@ def queue(pipe: Any, commit: Commit) -> None:
         if rows:
             pipe.hset(key(commit.shard, kind), mapping=dict(rows))
     if commit.undue:
-        pipe.zrem(key(commit.shard, "due"), *commit.undue)
+        for waiting in (DUE, LATER):
+            pipe.zrem(key(commit.shard, waiting), *commit.undue)
     if commit.due:
-        pipe.zadd(key(commit.shard, "due"), dict(commit.due), lt=True)
+        pipe.zadd(key(commit.shard, DUE), dict(commit.due), lt=True)
     if commit.feed:
         name, entry = key(commit.shard, "feed"), dict(commit.feed)
         pipe.xadd(name, entry, maxlen=commit.feed_entries, approximate=False)

@@ -11,16 +11,13 @@ from typing import Any
 import msgspec
 import redis
 
-from streamrec.errors import (
-    CommitConflict,
-    ConfigurationError,
-    DamagedState,
-    StoreError,
-)
+from streamrec.errors import CommitConflict, ConfigurationError, DamagedState, StoreError
 from streamrec.settings.sections import RedisSettings
 from streamrec.transport.redis_keys import (
     BOOTSTRAP,
     DONE,
+    DUE,
+    LATER,
     PUBLISH,
     SHARDS,
     TAKE_DUE,
@@ -192,10 +189,14 @@ class Store:
     def take_due(
         self, shards: Iterable[str], now: float, lease: float, most: int
     ) -> dict[str, list[tuple[str, float]]]:
-        """Lease due users until `lease` (epoch ms): {shard: [(user, due since)]}."""
+        """Lease due users until `lease` (epoch ms): {shard: [(user, due since)]}.
+
+        Where fewer than `most` are due, of those who come later.
+        """
         names = list(shards)
+        asked = [now, repr(lease), most]
         replies = self.each(
-            [("EVAL", TAKE_DUE, 1, key(name, "due"), now, repr(lease), most) for name in names]
+            [("EVAL", TAKE_DUE, 2, key(n, DUE), key(n, LATER), *asked) for n in names]
         )
         return {
             name: [(u.decode(), float(t)) for u, t in zip(r[::2], r[1::2], strict=True)]
@@ -206,7 +207,7 @@ class Store:
     def make_due(self, users: Mapping[str, Sequence[str]], now: float) -> None:
         """Make users due, by shard, who are not."""
         calls = [
-            ("ZADD", key(shard, "due"), "NX", *(x for name in names for x in (repr(now), name)))
+            ("ZADD", key(shard, DUE), "NX", *(x for name in names for x in (repr(now), name)))
             for shard, names in users.items()
         ]
         self.each(calls)
@@ -218,7 +219,7 @@ class Store:
         """
         replies = self.each(
             [
-                ("EVAL", DONE, 2, key(s, "due"), key(s, "users"), repr(lease), *users)
+                ("EVAL", DONE, 2, key(s, DUE), key(s, "users"), repr(lease), *users)
                 for s, users in taken.items()
             ]
         )
@@ -226,8 +227,9 @@ class Store:
         return {user.decode() for reply in found for user in reply}
 
     def due_count(self, shards: Iterable[str]) -> int:
-        """Return how many users are due or leased."""
-        found = self.each([("ZCARD", key(name, "due")) for name in shards])
+        """Return how many users are due or leased, or come later."""
+        waiting = [key(name, kind) for name in shards for kind in (DUE, LATER)]
+        found = self.each([("ZCARD", name) for name in waiting])
         return sum(count for count in found if not isinstance(count, StoreError))
 
     def publish(

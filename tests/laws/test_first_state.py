@@ -177,7 +177,7 @@ def test_lists_and_blend_are_those_of_evaluate(settings: Settings) -> None:
         blend = StateReader(settings, store).now("u1").table.blend
         [owner] = [shard for shard in flow.items if shard.blend is not None]
         assert blend is not None and blend.to_bytes() == owner.blend.to_bytes()
-        due = [store.client(f"sr:{{u{n}}}:due").zcard(f"sr:{{u{n}}}:due") for n in range(4)]
+        due = [store.client(f"sr:{{u{n}}}:due").zcard(f"sr:{{u{n}}}:later") for n in range(4)]
         assert sum(due) == 30
 
 

@@ -93,6 +93,14 @@ def test_a_forgotten_user_is_nowhere(spine: Spine, stored: Stored) -> None:
     assert spine.value("events_control_total") == 1
 
 
+def test_who_waits_for_a_list_after_a_bootstrap_is_told_of(spine: Spine, stored: Stored) -> None:
+    spine.learn(clicks())
+    spine.store.run([("ZADD", "sr:{u0}:later", 5, "person9")])
+    assert traces_of(stored, "person9").names == ["due in u0"]
+    spine.learn([forget("person9")])
+    assert traces_of(stored, "person9").names == []
+
+
 def test_two_messages_in_one_batch_are_one_receipt(spine: Spine, stored: Stored) -> None:
     spine.learn(clicks(), batch=5)
     spine.send([forget(), event("person1", "i9", ts=49), forget()])
@@ -368,10 +376,12 @@ def test_keys_lie_in_any_slot(place: RedisSettings) -> None:
     assert known_elsewhere(store, ["u0", "u1", "u2"], "ann")
     assert not known_elsewhere(store, ["u0", "u2"], "ann")
     gone = {"users": [b"ann"]}
+    plain.zadd("sr:{u1}:later", {"ann": 1.0, "dan": 1.0})
     store.commit(Commit("u1", 1, {"offset": 2}, {}, gone, {"cat": 2.0}, ["ann", "bob", "cat"]))
+    assert plain.zrange("sr:{u1}:later", 0, -1) == [b"dan"]
     assert plain.zrange("sr:{u1}:due", 0, -1) == [b"cat"]
     assert store.done({"u1": ["ann", "cat"]}, 2.0) == {"ann", "cat"}
-    assert store.due_count(["u1"]) == 0
+    assert store.due_count(["u1"]) == 1  # dan
     delete_forgotten(store, "u1", "bob", b"other")
     assert store.all_rows("u1", "forgotten") == {b"bob": b"told"}
     delete_forgotten(store, "u1", "bob", b"told")

@@ -33,7 +33,7 @@ from streamrec.state.item_shard import ItemShard
 from streamrec.state.keys import key_of
 from streamrec.state.schema import VERSION, Arrays, Kind
 from streamrec.state.user_rows import USERS, user_columns
-from streamrec.transport.redis_keys import key
+from streamrec.transport.redis_keys import LATER, key
 from streamrec.transport.redis_store import Store
 
 USERS_COUNT, ITEMS, PARTITIONS = 4_000, 12_000, 2
@@ -67,6 +67,7 @@ def fill(settings: Settings, store: Store) -> None:
     calls: Calls = []
     for n, (user, row) in enumerate(zip(users, full(people, USERS_COUNT), strict=True)):
         calls.append(("HSET", key(f"u{n % PARTITIONS}", USERS), user, row))
+        calls.append(("ZADD", key(f"u{n % PARTITIONS}", LATER), 1795420484028 + 2 * n, user))
     items = [f"item {n}" for n in range(ITEMS)]
     for kind in schema.kinds.values():
         if kind.name != "texts":

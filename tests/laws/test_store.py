@@ -212,6 +212,24 @@ def rec(offset: int, model: str, user: str = "ann") -> bytes:
     return head % (user.encode(), model.encode(), offset)
 
 
+def test_who_comes_later_gets_what_room_clicks_leave(store: Store, plain: Any) -> None:
+    later = {"old": NOW - 9, "both": NOW - 8, "soon": NOW - 7, "not yet": NOW + 99}
+    plain.zadd("sr:{u0}:later", later)
+    store.commit(commit(5, None, due={"ann": NOW + 2, "both": NOW + 3}))
+    assert store.due_count(["u0"]) == 6
+    first = store.take_due(["u0"], NOW + 9, NOW + 1000, 1)
+    assert first == {"u0": [("ann", NOW + 2)]}  # clicked last of all who may have a list now
+    second = store.take_due(["u0"], NOW + 9, NOW + 1000, 2)
+    assert second == {"u0": [("both", NOW + 3), ("old", NOW - 9)]}
+    assert store.take_due(["u0"], NOW + 9, NOW + 1000, 9) == {"u0": [("soon", NOW - 7)]}
+    assert store.take_due(["u0"], NOW + 9, NOW + 1000, 9) == {}
+    assert plain.zrange("sr:{u0}:later", 0, -1) == [b"not yet"]
+    store.done({"u0": ["ann", "both", "old"]}, NOW + 1000)
+    # its scorer is gone, and its lease over
+    left = [("soon", NOW + 1000), ("not yet", NOW + 99)]
+    assert store.take_due(["u0"], NOW + 1001, NOW + 2000, 9) == {"u0": left}
+
+
 def test_an_older_list_of_the_same_model_is_refused(store: Store, plain: Any) -> None:
     def publish(offset: int, model: str) -> bool:
         row = ("ann", offset, rec(offset, model), b"shown %d" % offset, b"")
