@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from streamrec.cli import app
 from streamrec.errors import ConfigurationError, StoreError
+from streamrec.evaluation.evaluate import evaluate
 from streamrec.inspection.lists_now import StateReader, list_of
 from streamrec.inspection.stored_state import Stored, lines_of
 from streamrec.neural.version import unpack
@@ -152,17 +153,13 @@ def test_lists_and_blend_are_those_of_evaluate(settings: Settings) -> None:
     written(log)
     made: dict[str, Any] = {}
 
-    def kept(shown: Any) -> Any:
-        def passed(*arguments: Any) -> Any:
-            made["live"], figures = shown(*arguments)
-            return made["live"], figures
-
-        return passed
+    def kept(*arguments: Any) -> Any:
+        found = evaluate(*arguments)
+        made["live"] = found.live
+        return found
 
     with pytest.MonkeyPatch.context() as patch:
-        import streamrec.evaluation.evaluate as module
-
-        patch.setattr(module, "passed", kept(module.passed))
+        patch.setattr("streamrec.evaluation.evaluate.evaluate", kept)
         assert bootstrap(settings).exit_code == 0
     flow = made["live"].flow
     lists = flow.prepared()
