@@ -70,7 +70,7 @@ class CommitConflict(StoreError):
 
 
 class DamagedState(StreamrecError):
-    """Redis holds a part of a shard's state: what is missing cannot be told."""
+    """A state is not whole, in Redis or in a file: what is missing cannot be told."""
 
     exit_code = 65
 

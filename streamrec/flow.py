@@ -136,11 +136,12 @@ class Flow:
         items: int = 1,
         *,
         with_lists: bool = True,
+        with_details: bool = False,
         encoder: Encoder | None = None,
     ) -> None:
         self.settings = settings
         self.decoder = EventDecoder(settings.events)
-        self.table = ItemTable(settings, with_lists=with_lists)
+        self.table = ItemTable(settings, with_lists=with_lists, with_details=with_details)
         self.users = [UserShard(n, settings, items, 0) for n in range(users)]
         self.items = [ItemShard(n, settings, 0) for n in range(items)]
         self.metadata = MetadataShard(0, settings.factors.size, items, 0)

@@ -10,7 +10,7 @@ from streamrec.events.event import Event
 from streamrec.flow import Flow
 from streamrec.neural.sample import click, kept
 from streamrec.neural.serve import Served
-from streamrec.neural.version import Manifest, pack
+from streamrec.neural.version import Manifest, pack, unpack
 from streamrec.ranking.lists import Ranked
 from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of
@@ -88,6 +88,17 @@ class NeuralRanker:
         serves = refresher.serving is not None and self._flow.lists.network is not None
         weights = [refresher.serving, latest] if serves else [latest]
         return [pack(manifest, each) for each in weights if each is not None], serves
+
+    def resume(self, serving: bytes | None, latest: bytes | None) -> None:
+        """Go on from what `versions` returned: the one that serves, and the last one."""
+        shape = self._refresher.shape
+        if latest is not None:
+            manifest, weights = unpack(latest, shape)
+            done = manifest.refresh, manifest.samples, manifest.gate
+            self._refresher.resume(weights, *done)
+        if serving is not None:
+            self._refresher.serving = unpack(serving, shape).arrays
+            self._flow.lists.network = Served.of(self._refresher.serving)
 
     def _refresh(self) -> None:
         started = self._clock()

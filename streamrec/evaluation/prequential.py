@@ -16,13 +16,14 @@ from streamrec.blend.learned import with_click
 from streamrec.evaluation.neural import NeuralRanker
 from streamrec.events.event import Event, Forget, Item
 from streamrec.flow import Flow, deliver, load, teach
-from streamrec.ranking.lists import Ranked
+from streamrec.ranking.lists import ListMaker, Ranked
 from streamrec.settings.sections import Settings
 from streamrec.sources.source import Shopper
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
 from streamrec.state.updates import Updates
 from streamrec.state.user_fold import Decoded
+from streamrec.state.user_rows import no_user
 from streamrec.state.user_shard import UserShard
 from streamrec.text.words import Encoder
 
@@ -68,21 +69,26 @@ class Prequential:
         encoder: Encoder | None = None,
         *,
         neural: Callable[[], float] | None = None,
+        with_details: bool = False,
     ) -> None:
         """Start with nothing learnt; neural: by whose clock the neural ranker is trained.
 
-        parts: a number stands for so many shards of both kinds.
+        parts: a number stands for so many shards of both kinds; with_details: of items, for rules
+        that the settings do not name.
         """
         self.settings = settings
         self._parts = cut_in(parts) if isinstance(parts, int) else parts
         self.lag = lag or Lag()
-        self.flow = Flow(settings, self._parts.users, self._parts.items, encoder=encoder)
+        self.flow = Flow(
+            settings, self._parts.users, self._parts.items, encoder=encoder,
+            with_details=with_details,
+        )  # fmt: skip
         self.neural = NeuralRanker(self.flow, neural) if neural is not None else None
         self._late: deque[tuple[int, int, list[Updates]]] = deque()
-        self._count = 0
         self._stale = False  # the owners know what the table does not
-        self._known: set[str] = set()
-        self._times: dict[str, dict[int, int]] = {}  # of the last list, where rotation asks
+        self.count = 0  # of events
+        self.known: set[str] = set()  # items that events named
+        self.times: dict[str, dict[int, int]] = {}  # of the last list, where rotation asks
 
     @property
     def table(self) -> ItemTable:
@@ -102,7 +108,7 @@ class Prequential:
         ends a session.
         """
         self._arrive(event.ts)
-        shard = self.flow.users[self._parts.of(event.user)]
+        shard = self._shard(event.user)
         decoded: list[Decoded] = [(shard.offset, event.ts, event)]
         load(shard, decoded, lambda users: [None] * len(users))
         if not event.personal:
@@ -112,27 +118,37 @@ class Prequential:
         else:  # lists go by the gap: what they leave out is what lies near the newest event
             scorable = in_session and shard.scorable(event, shard.newest(event.user))
         scored = self._score(shard, event) if scorable else None
-        self._known.add(event.item)
+        self.known.add(event.item)
         fold = shard.fold(decoded, shard.offset + 1, self.table)
         shard.users.committed()
         if scored is not None and scored.ranked is not None and scored.clicked is not None:
-            self._teach(event, scored.ranked, scored.clicked, fold.records)
-            if self.neural is not None:
-                self.neural.learn(event, scored.ranked, scored.clicked)
-        self._late.append((self._count, event.ts, fold.records))
-        self._count += 1
+            if fold.accepted:  # no duplicate
+                self._teach(event, scored.ranked, scored.clicked, fold.records)
+                if self.neural is not None:
+                    self.neural.learn(event, scored.ranked, scored.clicked)
+        self._late.append((self.count, event.ts, fold.records))
+        self.count += 1
         return scored
 
     def forget(self, user: str, now: int) -> None:
         """Drop a user's row, as a forget message does; now: time of the latest event, ms."""
-        shard = self.flow.users[self._parts.of(user)]
+        shard = self._shard(user)
         decoded: list[Decoded] = [(shard.offset, now, Forget(user))]
         load(shard, decoded, lambda users: [None] * len(users))
         fold = shard.fold(decoded, shard.offset + 1, self.table)
         shard.committed()
-        self._times.pop(user, None)
-        self._late.append((self._count, now, fold.records))
-        self._count += 1
+        self.times.pop(user, None)
+        self._late.append((self.count, now, fold.records))
+        self.count += 1
+
+    def shopper(self, user: str, lists: ListMaker) -> Shopper:
+        """Return a user as lists that are made now see them; a stranger has no history."""
+        rows = self._shard(user).users
+        row = rows.row(user) if user in rows.row_of else no_user()
+        return lists.shopper(row, self.table, user, self.times.get(user, {}))
+
+    def _shard(self, user: str) -> UserShard:
+        return self.flow.users[self._parts.of(user)]
 
     def _score(self, shard: UserShard, event: Event) -> Scored | None:
         row = shard.users.row(event.user)
@@ -140,10 +156,10 @@ class Prequential:
         if not history or self.settings.events.weights.get(event.type, 0.0) <= 0.0:
             return None
         lists = self.flow.prepared()
-        if event.item not in self._known or not lists.ready:
+        if event.item not in self.known or not lists.ready:
             return Scored(True, NAN, NAN, np.zeros(0), history, None)
         target = self.table.row_of.get(event.item, -1)
-        last = self._times.get(event.user, {})
+        last = self.times.get(event.user, {})
         shopper = lists.shopper(row, self.table, event.user, last)
         if self.settings.lists.filters and target >= 0:
             if lists.removed(shopper, self.table, target):
@@ -169,9 +185,9 @@ class Prequential:
     def _rank(self, shopper: Shopper, target: int) -> Ranked:
         [ranked] = self.flow.lists.rank([shopper], self.table, [target])
         if self.settings.lists.rotation:
-            last = self._times.get(shopper.name, {})
+            last = self.times.get(shopper.name, {})
             keys = self.table.keys[ranked.candidates[ranked.order]].tolist()
-            self._times[shopper.name] = {key: 1 + last.get(key, 0) for key in keys}
+            self.times[shopper.name] = {key: 1 + last.get(key, 0) for key in keys}
         return ranked
 
     def _teach(self, event: Event, ranked: Ranked, clicked: int, records: list[Updates]) -> None:
@@ -188,7 +204,7 @@ class Prequential:
             if self.lag.milliseconds:
                 if ts + self.lag.milliseconds > now:
                     break
-            elif count + self.lag.events >= self._count:
+            elif count + self.lag.events >= self.count:
                 break
             self._deliver_next()
         self._follow()

@@ -35,7 +35,7 @@ class Walk:
 
     def end(self) -> None:
         """Tell of the items that the log does not name; the lists then know all there is."""
-        self._forget(len(self._codes), int(self._table.ts[-1]))
+        self._forget(len(self._codes), int(self._table.ts[-1]) if len(self._table) else 0)
         named = set(self._table.item_names)
         for name, item in self._items.items():
             if name not in named:

@@ -17,6 +17,7 @@ from streamrec.files.event_table import EventTable
 from streamrec.files.formats import read_table
 from streamrec.files.law import advice, unlawful
 from streamrec.files.reading import EVENT_FIELDS, Reading
+from streamrec.files.table import Table
 from streamrec.settings.mappings import FORGET
 
 NEEDED = ("user", "item", "ts")
@@ -39,8 +40,21 @@ def read_events(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> E
     ConfigurationError where nothing can be read.
     """
     table = read_table(file, reading, EVENT_FIELDS)
+    events, wrong, (what, advised) = events_in(table, reading, "--columns FIELD=COLUMN")
+    say(table.settle(wrong, reading, what, advised) + _span(events.ts))
+    return events
+
+
+def events_in(
+    table: Table, reading: Reading, option: str
+) -> tuple[EventTable, Reasons, tuple[str, str]]:
+    """Return the events of a table in time order, why rows are refused, and that in words.
+
+    In words: what there is, and what would make more of the rows count. option: as in
+    `Table.choose`. Raises ConfigurationError where nothing can be read.
+    """
     needed = NEEDED if reading.min_value is None else (*NEEDED, "value")
-    found = table.choose(EVENT_FIELDS, needed, reading, "--columns")
+    found = table.choose(EVENT_FIELDS, needed, reading, option)
     nothing = arrow().nulls(table.rows)
     cells = {ours: table.column(found[ours]) if ours in found else nothing for ours in EVENT_FIELDS}
     wrong: Reasons = {}
@@ -59,13 +73,12 @@ def read_events(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> E
     keep[list(wrong)] = False
     low = keep & (numbers < (-np.inf if reading.min_value is None else reading.min_value))
     keep &= ~low
-    _check_types(file, _kept(*coded["type"], keep)[1])
+    _check_types(table.file, _kept(*coded["type"], keep)[1])
     refused, unknown = unlawful(reading.law, *coded["type"], ts, keep)
     keep[list(refused)] = False
     wrong |= refused
     what = f"{keep.sum():,} events" + (f", {low.sum():,} below --min-value" if low.any() else "")
     what += f", {forget.sum():,} to forget a user" if forget.any() else ""
-    say(table.settle(wrong, reading, what, advice(unknown)) + _span(ts[keep]))
     users, names = coded["user"]
     asked = [(row, names[users[row]]) for row in np.flatnonzero(forget).tolist()]
     coded = {ours: _kept(*some, keep) for ours, some in coded.items()}
@@ -73,7 +86,7 @@ def read_events(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> E
     session_codes, session_names = coded["session"]
     segment_codes, segment_names = coded["segment"]
     made = EventTable(
-        file.name,
+        table.file.name,
         coded["user"][0],
         coded["item"][0],
         coded["type"][0].astype(np.int8),
@@ -88,10 +101,11 @@ def read_events(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> E
         personal=None if personal.all() else personal,
         refused=len(wrong) + len(table.broken),
     )
-    return _forgetting(made, np.flatnonzero(keep), asked) if asked else made.sorted()
+    made = forgetting(made, np.flatnonzero(keep), asked) if asked else made.sorted()
+    return made, wrong, (what, advice(unknown))
 
 
-def _forgetting(
+def forgetting(
     table: EventTable, rows: NDArray[np.int64], asked: list[tuple[int, str]]
 ) -> EventTable:
     """Return the table in time order with its users to forget, each behind their rows above.

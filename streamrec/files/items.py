@@ -13,6 +13,7 @@ from streamrec.files.cells import Reasons, absent, as_id, listed, plain
 from streamrec.files.events import AS_USUAL, Say, silent
 from streamrec.files.formats import read_table
 from streamrec.files.reading import ITEM_FIELDS, Reading
+from streamrec.files.table import Table
 
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]+)?([eE][-+]?[0-9]{1,2})?")
 """What is a number in a file of text: 007 and numbers of 16 digits are none."""
@@ -31,7 +32,14 @@ def read_items(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> di
 def read_counted(file: Path, reading: Reading, say: Say) -> tuple[dict[str, Item], int]:
     """Return the items as `read_items` does, and how many rows were refused."""
     table = read_table(file, reading, None)
-    found = table.choose(ITEM_FIELDS, ("item",), reading, "--item-columns")
+    items, wrong = items_in(table, reading, "--item-columns FIELD=COLUMN")
+    say(table.settle(wrong, reading, f"{len(items):,} items"))
+    return items, len(wrong) + len(table.broken)
+
+
+def items_in(table: Table, reading: Reading, option: str) -> tuple[dict[str, Item], Reasons]:
+    """Return the items of a table by id, and why rows are refused; option: as in Table.choose."""
+    found = table.choose(ITEM_FIELDS, ("item",), reading, option)
     cells = {ours: listed(table.columns[name]) for ours, name in found.items()}
     others = {
         name: listed(table.columns[name]) for name in table.names if name not in found.values()
@@ -48,8 +56,7 @@ def read_counted(file: Path, reading: Reading, say: Say) -> tuple[dict[str, Item
             items[item.item] = item
         except Refusal as refusal:
             wrong[row] = refusal.rejected
-    say(table.settle(wrong, reading, f"{len(items):,} items"))
-    return items, len(wrong) + len(table.broken)
+    return items, wrong
 
 
 def _item(fields: dict[str, Any], further: dict[str, Any], untyped: bool, spaced: bool) -> Item:

@@ -42,7 +42,10 @@ class Table(NamedTuple):
     def choose(
         self, fields: Fields, needed: Collection[str], reading: Reading, option: str
     ) -> dict[str, str]:
-        """Return the column for each of our fields that the file has."""
+        """Return the column for each of our fields that the file has.
+
+        option: how a column is named, with FIELD in the place of ours.
+        """
         chosen = {}
         for ours, names in reading.looked_for(fields).items():
             name = next((name for name in names if self.column(name) is not None), None)
@@ -52,7 +55,7 @@ class Table(NamedTuple):
                 raise ConfigurationError(
                     f"{self.file} has no column {' or '.join(names)} for the {ours}. "
                     f"Columns found: {', '.join(self.names) or 'none'}. "
-                    f"Name it: {option} {ours}=COLUMN."
+                    f"Name it: {option.replace('FIELD', ours)}."
                 )
         return chosen
 

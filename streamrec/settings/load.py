@@ -60,6 +60,24 @@ def load_given(
     given = [
         *_from_file(file, types), *_from_environment(environ, types), *_from_flags(flags, types)
     ]  # fmt: skip
+    return _settled(given, kind), frozenset(one.name for one in given)
+
+
+def of_values(values: Mapping[str, object]) -> Settings:
+    """Return the settings that values by dotted name make, and nothing else that is set somewhere.
+
+    Raises ConfigurationError.
+    """
+    origin, extra = "settings", "extra_sources"
+    given = [Given(extra, values[extra], origin)] if extra in values else []
+    kind = settings_type(_checked(given[0], all_settings(CommonSettings)[extra]) if given else ())
+    types = all_settings(kind)
+    return _settled([_entry_or_whole(n, v, origin, types) for n, v in values.items()], kind)
+
+
+def _settled(given: Sequence[Given], kind: Any) -> Settings:
+    """Return the settings of what is given, the later over the earlier."""
+    types = all_settings(kind)
     given = [*_from_profile(given, types), *given]
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -73,7 +91,7 @@ def load_given(
     for problem in problems(settings):
         origin = next((origins[name] for name in problem.names if name in origins), "settings")
         raise ConfigurationError(f"{origin}: {problem.text}")
-    return settings, frozenset(one.name for one in given if one.origin != PROFILE)
+    return settings
 
 
 def _extra_sources(
@@ -185,14 +203,15 @@ def _is_no_setting(variable: str, value: str) -> bool:
 
 def _from_flags(flags: Mapping[str, str], types: Mapping[str, Any]) -> Iterator[Given]:
     for flag, value in flags.items():
-        origin = f"--set {flag}"
-        table = next(
-            (n for n, t in types.items() if _is_table(t) and flag.startswith(f"{n}.")), None
-        )
-        if table is None:
-            yield Given(_known(flag, types, origin), value, origin, is_text=True)
-        else:
-            yield Given(table, value, origin, flag[len(table) + 1 :], is_text=True)
+        yield _entry_or_whole(flag, value, f"--set {flag}", types)._replace(is_text=True)
+
+
+def _entry_or_whole(name: str, value: object, origin: str, types: Mapping[str, Any]) -> Given:
+    """Return what is given by its dotted name, of a table of names perhaps one entry."""
+    table = next((n for n, t in types.items() if _is_table(t) and name.startswith(f"{n}.")), None)
+    if table is None:
+        return Given(_known(name, types, origin), value, origin)
+    return Given(table, value, origin, name[len(table) + 1 :])
 
 
 def _known(name: str, types: Mapping[str, Any], origin: str) -> str:
@@ -219,8 +238,9 @@ def _checked(one: Given, wanted: Any) -> Any:
     """Return the value in the setting's type; of a table's one entry, as a table of one."""
     value = one.value
     try:
-        if one.is_text and one.entry:
-            value = {one.entry: msgspec.convert(value, wanted.__args__[1], strict=False)}
+        if one.entry:
+            kind = wanted.__args__[1]
+            value = {one.entry: msgspec.convert(value, kind, strict=not one.is_text)}
         elif one.is_text and get_origin(wanted) in (dict, tuple):
             value = _structured(str(value))
         value = msgspec.convert(value, wanted, strict=not one.is_text)

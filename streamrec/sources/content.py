@@ -13,7 +13,7 @@ be found from its metadata before its first click.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from zlib import crc32
 
@@ -87,6 +87,21 @@ class Content(Source):
             self._known, rows = known, np.flatnonzero(arrays.text_by)
         arrays.content[rows] = self._shorter.apply(arrays.text[rows])
 
+    def keep(self, memory: Any) -> dict[str, Array]:
+        """Return the counts of words, and by which directions vectors are shortened."""
+        kept: dict[str, Array] = memory.counts() if self._hashed else {}
+        if self._shorter is not None:
+            kept = {**self._shorter._asdict(), "known": np.array([self._known])}
+        return kept
+
+    def resume(self, memory: Any, kept: Mapping[str, Array]) -> None:
+        """Take them over."""
+        if self._hashed:
+            memory.resume(kept)
+        elif "known" in kept:
+            self._shorter = Whitening(kept["mean"], kept["matrix"])
+            self._known = int(kept["known"][0])
+
     def prepare(self, table: Any) -> None:
         """Note of which items nothing is known."""
         if not self._hashed:
@@ -136,6 +151,20 @@ class Words:
         self.size = size
         self._items: dict[int, int] = {}
         self._counted: set[int] = set()
+
+    def counts(self) -> dict[str, Array]:
+        """Return words with their counts, and the rows that were counted."""
+        return {
+            "words": np.fromiter(self._items, np.uint32, len(self._items)),
+            "items": np.fromiter(self._items.values(), np.int64, len(self._items)),
+            "counted": np.array(sorted(self._counted), np.int64),
+        }
+
+    def resume(self, counts: Mapping[str, Array]) -> None:
+        """Go on from what `counts` returned."""
+        words = counts["words"].tolist(), counts["items"].tolist()
+        self._items = dict(zip(*words, strict=True))
+        self._counted = set(counts["counted"].tolist())
 
     def vector(
         self, row: int, title: str, categories: Sequence[str], text: str

@@ -99,6 +99,13 @@ class Source:
     def describe(self, arrays: Arrays, row: int, entry: Any, memory: Any) -> None:
         """Take an item's metadata (title, categories, text, attributes) into the readers' copy."""
 
+    def keep(self, memory: Any) -> dict[str, Array]:
+        """Return what `describe` and `follow` keep outside of the columns, for `resume`."""
+        return {}
+
+    def resume(self, memory: Any, kept: Mapping[str, Array]) -> None:
+        """Take over what another source of this class returned from `keep`."""
+
     # what it says at scoring: by one of the two methods, or a half-life of popularity
 
     def prepare(self, table: Any) -> None:

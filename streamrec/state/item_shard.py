@@ -190,9 +190,13 @@ class ItemShard:
         self.offset, self.marks = offset, dict(marks)
         keys = self.index.keys[: self.index.size].tolist()
         self._catalogue = {_field(key): catalogue[key] for key in keys}
+        self.untold()
+
+    def untold(self) -> None:
+        """Count all rows, and the blend, as changed since somebody looked."""
         self._blend_changed = self.blend is not None
         for kind in self.schema.kinds:
-            self.items.named(changed_of(kind))[: len(keys)] = schema.ALL
+            self.items.named(changed_of(kind))[: self.index.size] = schema.ALL
 
     def take_catalogue(self) -> Rows:
         """Return the catalogue rows since the last call."""

@@ -1,6 +1,6 @@
 """The item table: a slightly old copy of all item rows, for the user stage and the scorer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -69,7 +69,7 @@ class ItemTable:
         self.half_lives_ms = half_lives_ms(settings)
         rules = settings.lists.filters or settings.lists.boosts
         self._keeps_details = bool(with_lists and (rules or with_details))
-        self._memories = [source.memory() for source in self.sources]
+        self.memories = [source.memory() for source in self.sources]
         self._shared: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._sums = np.zeros(3)  # of 2^(heat - base): the popularity of all items
         self._base = np.zeros(3)
@@ -186,7 +186,7 @@ class ItemTable:
             if self._keeps_details:
                 self.details[row] = entry
             if self.with_lists:
-                for source, memory in zip(self.sources, self._memories, strict=True):
+                for source, memory in zip(self.sources, self.memories, strict=True):
                     source.describe(self.arrays, row, entry, memory)
 
     def remove(self, keys: NDArray[np.uint64]) -> int:
@@ -224,6 +224,25 @@ class ItemTable:
         """Return float64[items] heats, and the log2 total, of the factors' prior."""
         h = HALF_LIVES[self.settings.factors.prior_half_life]
         return self.arrays.heats[: self.index.size, h], float(self.log2_totals()[h])
+
+    def own(self) -> dict[str, Array]:
+        """Return by name what this copy alone knows, for `resume`: sums have an order, too."""
+        n, arrays = self.index.size, self.arrays
+        mine = [c.name for c in (*self.columns, *OWN) if c in OWN or not c.stored]
+        gone = np.flatnonzero(~arrays.stored[:n])  # no owner has these
+        own = {"keys": self.keys, "sums": self._sums, "base": self._base, "gone": gone}
+        own |= {name: arrays.named(name)[:n] for name in mine}
+        return own | {f"gone.{c.name}": arrays.named(c.name)[gone] for c in self.columns}
+
+    def resume(self, own: Mapping[str, Array]) -> None:
+        """Take over what another copy of the same rows, in the same order, knew alone."""
+        n, arrays = self.index.size, self.arrays
+        for name in own.keys() - {"keys", "sums", "base", "gone"}:
+            column = name.removeprefix("gone.")
+            arrays.named(column)[own["gone"] if column != name else slice(n)] = own[name]
+        arrays.changed[:n] = True
+        self._sums, self._base = own["sums"].copy(), own["base"].copy()
+        self._totals = self._live = None
 
     def _take_popularity(self, at: Array) -> None:
         arrays, self._totals = self.arrays, None

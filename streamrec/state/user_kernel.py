@@ -76,6 +76,15 @@ class Steps(NamedTuple):
     window: int  # of the pairs
 
 
+def kind_of(type_: str, weight: float) -> int:
+    """Return how the fold treats a type: by its weight, but `remove` undoes."""
+    if type_ == "remove":
+        return REMOVE
+    if weight == 0.0:
+        return COUNT
+    return POSITIVE if weight > 0 else NEGATIVE
+
+
 @njit(cache=True, nogil=True)
 def push(ring, row):  # type: ignore[no-untyped-def]
     """Put an item's row into the ring over the oldest."""

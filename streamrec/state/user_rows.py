@@ -109,6 +109,19 @@ class UserRows:
         self._reserve(1)
         return former
 
+    def drop(self, user: str) -> None:
+        """Forget that there was a user; the row is not used again."""
+        self.row_of.pop(user, None)
+        self._new.discard(user)
+
+    def keep_latest(self, most: int) -> None:
+        """Keep the `most` cached users who were the last to act, where nothing else stores them."""
+        names, at = list(self.row_of), np.fromiter(self.row_of.values(), np.int64)
+        kept = np.sort(np.argsort(-self.arrays.clock[at], kind="stable")[:most])
+        blobs = self.kind.pack(self._rows, at[kept])
+        self._clear()
+        self.load([names[k] for k in kept.tolist()], blobs)
+
     def nobody(self) -> int:
         """Return a row for events that leave nothing of their user; it is never stored."""
         if NOBODY not in self.row_of:

@@ -125,6 +125,13 @@ class UserShard:
         told = {u.encode(): msgspec.json.encode(told) for u, told in self._forgotten.items()}
         return {"users": self.users.changed(), "rings": chunks, "forgotten": told}, meta
 
+    def whole(self) -> tuple[dict[str, dict[bytes, bytes]], dict[str, str | int]]:
+        """Return all rows that are in memory, and the meta fields, in the form of `changes`."""
+        self.users.note_changed(list(self.users.row_of))
+        self.duplicates.note_changed()
+        self.latest.note_changed()
+        return self.changes()
+
     @property
     def users_next(self) -> int:
         """How many rows are stored after the next commit."""
@@ -279,7 +286,7 @@ class UserShard:
         self.types = types
         self._type_weights = np.array(weights, np.float32)
         self._codes = {
-            name: (kind_of(name, weight), code)
+            name: (user_kernel.kind_of(name, weight), code)
             for code, (name, weight) in enumerate(zip(types, weights, strict=True))
         }
 
@@ -287,12 +294,3 @@ class UserShard:
 def longest_window(settings: Settings) -> int:
     """Return how many earlier items an event is paired with, over all sources."""
     return max(source.window() for source in sources_of(settings))
-
-
-def kind_of(type_: str, weight: float) -> int:
-    """Return how the fold treats a type: by its weight, but `remove` undoes."""
-    if type_ == "remove":
-        return user_kernel.REMOVE
-    if weight == 0.0:
-        return user_kernel.COUNT
-    return user_kernel.POSITIVE if weight > 0 else user_kernel.NEGATIVE

@@ -1,0 +1,1 @@
+"""The library: `evaluate` and `Recommender` in one process, without Kafka and Redis."""

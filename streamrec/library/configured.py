@@ -1,0 +1,31 @@
+"""The settings of a call: a profile, single settings by name, a seed; no file, no environment."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from streamrec.settings.load import of_values
+from streamrec.settings.sections import Settings
+from streamrec.settings.text import resolved
+
+DEFAULT_TYPE = "click"
+"""Of events that name none."""
+
+
+def configured(
+    profile: str, given: Mapping[str, object] | None = None, seed: int | None = None
+) -> Settings:
+    """Return the settings; given: by dotted name, as {"lists.exclude": "user"}.
+
+    Neither streamrec.toml nor the environment is read. Raises ConfigurationError.
+    """
+    values: dict[str, object] = {"profile": profile} if profile else {}
+    values |= given or {}
+    if seed is not None:
+        values["factors.seed"] = seed
+    settings: Any = resolved(of_values(values))
+    kind = settings.events.default_type or DEFAULT_TYPE
+    events = msgspec.structs.replace(settings.events, default_type=kind)
+    found: Settings = msgspec.structs.replace(settings, events=events)
+    return found
