@@ -144,17 +144,23 @@ def log_share(heat, log2_total):  # type: ignore[no-untyped-def]
 
 
 class Popular:
-    """int32[half-lives, most] rows by falling popularity, available ones only, -1 padded."""
+    """int32[half-lives, most] rows by falling popularity, available ones only, -1 padded.
+
+    Of equals the lower row comes first, so that the order is the items' alone, however often it was
+    brought up to date.
+    """
 
     def __init__(self, most: int, half_lives: int = 3) -> None:
         self.order: Array = np.full((half_lives, most), -1, np.int32)
         self._used: Array = np.full(half_lives, -1, np.int64)  # -1: not made yet
-        # of a full list: no item outside it is more popular
+        # of a full list: no item outside it comes before this popularity and row
         self._bounds: Array = np.full(half_lives, -np.inf)
+        self._bound_rows: Array = np.zeros(half_lives, np.int64)
 
     def refresh(self, heats: Array, servable: Array, changed: Array) -> None:
         """Bring the lists up to date; heats: float64[items, half-lives], changed: rows."""
-        few, state = len(changed) * 8 < len(heats) + 64, (self._used, self._bounds)
+        few = len(changed) * 8 < len(heats) + 64
+        state = self._used, self._bounds, self._bound_rows
         if not few or not _update_all(self.order, state, heats, servable, changed):
             self._make_anew(heats, servable)
 
@@ -163,13 +169,16 @@ class Popular:
         for h in range(len(self.order)):
             worth = np.where(servable, heats[:, h], -np.inf)
             most = min(self.order.shape[1], len(worth))
-            rows = np.argpartition(-worth, most - 1)[:most] if most else np.zeros(0, np.int64)
+            least = np.partition(worth, len(worth) - most)[len(worth) - most] if most else np.inf
+            sure, level = np.flatnonzero(worth > least), np.flatnonzero(worth == least)
+            rows = np.sort(np.concatenate([sure, level[: most - len(sure)]]))
             rows = rows[np.argsort(-worth[rows], kind="stable")]
             rows = rows[np.isfinite(worth[rows])]
             self.order[h, : len(rows)] = rows
             self._used[h] = len(rows)
-            full = len(rows) == self.order.shape[1]
+            full = 0 < len(rows) == self.order.shape[1]
             self._bounds[h] = worth[rows[-1]] if full else -np.inf
+            self._bound_rows[h] = rows[-1] if full else 0
 
 
 @njit(cache=True, nogil=True)
@@ -189,12 +198,18 @@ def _drop(order, used, rows):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _first(heat, row, other_heat, other):  # type: ignore[no-untyped-def]
+    """Tell whether a row comes before another one."""
+    return heat > other_heat or (heat == other_heat and row < other)
+
+
+@njit(cache=True, nogil=True)
 def _insert(order, used, row, heats, h):  # type: ignore[no-untyped-def]
-    """Put a row behind all that are as popular, in an order int32[most] with room for it."""
+    """Put a row behind all that come before it, in an order int32[most] with room for it."""
     low, high = 0, used
     while low < high:
         middle = (low + high) // 2
-        if heats[order[middle], h] >= heats[row, h]:
+        if _first(heats[order[middle], h], order[middle], heats[row, h], row):
             low = middle + 1
         else:
             high = middle
@@ -207,37 +222,45 @@ def _insert(order, used, row, heats, h):  # type: ignore[no-untyped-def]
 def _update(order, used, bounds, items, changed, h):  # type: ignore[no-untyped-def]
     """Bring one order int32[most] up to date; return how many it has, -1: it must be made anew.
 
-    bounds: float64[half-lives]; items: (heats float64[items, half-lives], servable bool[items]).
+    bounds: (float64[half-lives], int64[half-lives] rows); items: (heats float64[items, half-lives],
+    servable bool[items]).
     """
     heats, servable = items
+    bound, bound_row = bounds
     size, before = len(order), used
     used = _drop(order, used, changed)
     for row in changed:
         if servable[row] and heats[row, h] > -np.inf:
             if used == size:
-                last = order[size - 1]
-                bounds[h] = max(bounds[h], min(heats[last, h], heats[row, h]))
-                if heats[row, h] <= heats[last, h]:
+                out = order[size - 1]
+                comes_in = _first(heats[row, h], row, heats[out, h], out)
+                out = out if comes_in else row
+                if _first(heats[out, h], out, bound[h], bound_row[h]):
+                    bound[h], bound_row[h] = heats[out, h], out
+                if not comes_in:
                     continue
                 used -= 1
             _insert(order, used, row, heats, h)
             used += 1
     if used < size:  # all items there are, if it was no full list
         return used if before < size else -1
-    # below its bound, an item that is not in the list may be better
-    return used if heats[order[size - 1], h] >= bounds[h] else -1
+    # behind its bound, an item that is not in the list may come before the last one
+    last = order[size - 1]
+    return used if not _first(bound[h], bound_row[h], heats[last, h], last) else -1
 
 
 @njit(cache=True, nogil=True)
 def _update_all(order, state, heats, servable, changed):  # type: ignore[no-untyped-def]
     """Move the changed rows to their places; return False if the lists must be made anew.
 
-    order: int32[half-lives, most]; state: (entries used int64[half-lives], bounds float64[...]).
+    order: int32[half-lives, most]; state: (entries used int64[half-lives], bounds float64[...],
+    their rows int64[...]).
     """
-    used, bounds = state
+    used, bounds, rows = state
     for h in range(order.shape[0]):
         if used[h] >= 0:
-            used[h] = _update(order[h], used[h], bounds, (heats, servable), changed, h)
+            items = heats, servable
+            used[h] = _update(order[h], used[h], (bounds, rows), items, changed, h)
         if used[h] < 0:
             return False
     return True
