@@ -48,15 +48,12 @@ def forget(
 
 
 def _message(settings: "Settings", user: str) -> bytes:
-    """Return the message, in the shape of the topic; raises ConfigurationError for a bad id."""
-    from streamrec.events.event import EventDecoder, Forget
-    from streamrec.settings.mappings import FORGET
+    """Return the message; raises ConfigurationError for a bad id."""
+    from streamrec.events.event import Rejected, encode_forget
 
-    mapping = settings.events.mapping
-    message = json.dumps({mapping.user: user, mapping.type: FORGET}).encode()
-    decoded = EventDecoder(settings.events).decode(message, -1)
-    if not isinstance(decoded, Forget):
-        raise ConfigurationError(f"USER {user!r}: {getattr(decoded, 'detail', 'no user id')}")
+    message = encode_forget(settings.events, user)
+    if isinstance(message, Rejected):
+        raise ConfigurationError(f"USER {user!r}: {message.detail}")
     return message
 
 

@@ -43,6 +43,7 @@ __all__ = [
     "Rejected",
     "decode_item",
     "encode_event",
+    "encode_forget",
 ]
 
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_BYTES)]
@@ -197,6 +198,14 @@ personal=True)
 def encode_event(event: Event) -> bytes:
     """Return the message that decodes to `event`."""
     return msgspec.json.encode(event)
+
+
+def encode_forget(settings: EventSettings, user: str) -> bytes | Rejected:
+    """Return the message that asks to forget a user, in the shape of the topic, or why not."""
+    mapping = settings.mapping
+    message = msgspec.json.encode({mapping.user: user, mapping.type: FORGET})
+    decoded = EventDecoder(settings).decode(message, -1)
+    return decoded if isinstance(decoded, Rejected) else message
 
 
 def decode_item(key: bytes | None, value: bytes | None) -> Item | Rejected:

@@ -47,7 +47,7 @@ class EventsCheck:
                 raw = raw.rstrip()[:-1] + b',"id":"%s"}' % self._new_id().encode()
                 event = self._decoder.decode(raw, now_ms)  # the id may have made it too long
             if isinstance(event, Forget):
-                text = "forget is not taken here: run `streamrec forget`, or send it to Kafka"
+                text = "forget is not taken here: DELETE /v1/users/{user}, or `streamrec forget`"
                 event = Rejected("unknown_type", text)
             if isinstance(event, Rejected):
                 checked.refused.append(Refused(index, event.reason, event.detail))

@@ -7,6 +7,7 @@ from streamrec.http.rights import Right
 from streamrec.http.shapes import (
     Accepted,
     AcceptedItem,
+    Forgetting,
     Popular,
     SentEvent,
     SentItem,
@@ -103,6 +104,14 @@ ENDPOINTS = (
         (408, 413, 415, 422),
         body=SentItem,
         example=TEA_POT,
+        status=202,
+    ),
+    Endpoint(
+        *("forgetUser", "DELETE", "/v1/users/{user}", "admin"),
+        "Forget a user; answered when Kafka has acknowledged, and done some seconds later.",
+        (USER,),
+        Forgetting,
+        (422,),
         status=202,
     ),
 )

@@ -10,15 +10,14 @@ from starlette.routing import Route
 from streamrec.http.endpoints import ENDPOINTS
 from streamrec.http.entity import answer_of
 from streamrec.http.openapi import openapi
-from streamrec.settings.serve import ServeSettings
+from streamrec.http.rights import Rights
 
 AN_HOUR = "public, max-age=3600"
 
 
-def file_routes(settings: ServeSettings) -> list[Route]:
+def file_routes(rights: Rights) -> list[Route]:
     """Return the paths of both; they need no token."""
-    tokens = bool(settings.read_tokens or settings.write_tokens or settings.events_tokens)
-    described = msgspec.json.encode(openapi(ENDPOINTS, tokens))
+    described = msgspec.json.encode(openapi(ENDPOINTS, rights.is_open))
     beacon = files("streamrec.http").joinpath("beacon.js").read_bytes()
     return [
         _file("/v1/openapi.json", described, "application/json", "no-cache"),

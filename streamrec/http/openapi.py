@@ -1,6 +1,6 @@
 """Writes openapi.json (3.1) from the table of paths."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -8,22 +8,26 @@ import msgspec
 
 from streamrec import __version__
 from streamrec.http.endpoints import Endpoint
+from streamrec.http.rights import Right
 from streamrec.http.shapes import Problem
 
-OF_ALL = (401, 403, 429, 500, 503)
+OF_ALL = (429, 500, 503)
+WITH_TOKEN, WITHOUT = (401, 403), (421,)
 REFERENCES = "#/components/schemas/{name}"
 
 Json = dict[str, Any]
 
 
-def openapi(endpoints: Sequence[Endpoint], with_tokens: bool) -> Json:
-    """Return the description of all paths; `with_tokens` if requests need one."""
+def openapi(endpoints: Sequence[Endpoint], is_open: Callable[[Right], bool]) -> Json:
+    """Return the description of all paths; `is_open` says whether a right needs no token."""
     shapes = [Problem, *(e.answer for e in endpoints), *(e.body for e in endpoints if e.body)]
     schemas, components = msgspec.json.schema_components(shapes, ref_template=REFERENCES)
     by_shape = dict(zip(map(str, shapes), schemas, strict=True))
     paths: Json = {}
     for each in endpoints:
-        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, by_shape)
+        paths.setdefault(each.path, {})[each.method.lower()] = _operation(
+            each, by_shape, is_open(each.right)
+        )
     described: Json = {
         "openapi": "3.1.0",
         "info": {
@@ -33,15 +37,15 @@ def openapi(endpoints: Sequence[Endpoint], with_tokens: bool) -> Json:
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     }
-    if with_tokens:
-        described["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        described["security"] = [{"token": []}]
     return described
 
 
-def _operation(endpoint: Endpoint, schemas: Json) -> Json:
+def _operation(endpoint: Endpoint, schemas: Json, is_open: bool) -> Json:
     good = {"application/json": {"schema": schemas[str(endpoint.answer)]}}
     answers: Json = {
         str(endpoint.status): {
@@ -52,12 +56,13 @@ def _operation(endpoint: Endpoint, schemas: Json) -> Json:
     if endpoint.method == "GET":
         answers["304"] = {"description": "As it was (If-None-Match)"}
     problem = {"application/problem+json": {"schema": schemas[str(Problem)]}}
-    for status in sorted({*endpoint.problems, *OF_ALL}):
+    for status in sorted({*endpoint.problems, *OF_ALL, *(WITHOUT if is_open else WITH_TOKEN)}):
         answers[str(status)] = {"description": HTTPStatus(status).phrase, "content": problem}
     found: Json = {
         "operationId": endpoint.name,
         "summary": endpoint.meaning,
         "tags": [endpoint.right],
+        "security": [] if is_open else [{"token": []}],
         "parameters": [
             {
                 "name": each.name,

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from streamrec.settings.serve import ServeSettings
 
-Right = Literal["read", "write", "events"]
+Right = Literal["read", "write", "events", "admin"]
 BURST_SECONDS = 2.0
 MOST_BUCKETS = 100_000
 
@@ -26,8 +26,10 @@ class Rights:
             "events": [
                 token.encode() for token in (*settings.write_tokens, *settings.events_tokens)
             ],
+            "admin": [token.encode() for token in settings.admin_tokens],
         }
         self._all = sorted({token for tokens in self._tokens.values() for token in tokens})
+        self._closed = any(self._tokens[right] for right in ("read", "write", "events"))
 
     def token(self, request: Request) -> bytes | None:
         """Return the token of the request, if it is one of ours."""
@@ -41,17 +43,22 @@ class Rights:
 
     def is_open(self, right: Right) -> bool:
         """Return whether a right needs no token."""
-        return not self._tokens[right] and (right == "read" or not self._all)
+        if right == "admin" or self._tokens[right]:
+            return False
+        return right == "read" or not self._closed
 
     def check(self, token: bytes | None, right: Right) -> None:
         """Raise HTTPException 401 where there is no valid token, 403 where it lacks the right.
 
-        Without any tokens everything is open. With any, only reading can be without.
+        Without any tokens everything is open, but for what an admin may: without admin_tokens
+        nobody may. With any others, only reading can be without.
         """
         if token in self._tokens[right] or self.is_open(right):
             return
         if token is not None:
-            raise HTTPException(403, f"This token may not {right}: see serve.{right}_tokens")
+            raise HTTPException(403, f"This token has no right to it: see serve.{right}_tokens")
+        if right == "admin" and not self._tokens[right]:
+            raise HTTPException(403, "Nobody may forget users: set serve.admin_tokens")
         text = f"Send the header `Authorization: Bearer TOKEN` with one of serve.{right}_tokens"
         raise HTTPException(401, text, {"WWW-Authenticate": "Bearer"})
 

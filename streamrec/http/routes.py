@@ -46,7 +46,7 @@ def application(
     names = OwnNames(settings.serve)
     lists = Lists(settings)
     reading = Reading(lists, readers, made_now, metrics.http)
-    writing = Writing(settings, sender, metrics.http)
+    writing = Writing(settings, sender, readers, metrics.http)
 
     answers: dict[str, Answer] = {
         "getList": reading.home,
@@ -55,6 +55,7 @@ def application(
         "getPopular": reading.popular,
         "sendEvents": writing.events,
         "putItem": writing.item,
+        "forgetUser": writing.forget,
     }
 
     def route(endpoint: Endpoint) -> Route:
@@ -75,7 +76,7 @@ def application(
 
         return Route(endpoint.path, checked, methods=[endpoint.method])
 
-    routes: list[BaseRoute] = [*map(route, ENDPOINTS), *file_routes(settings.serve), *more]
+    routes: list[BaseRoute] = [*map(route, ENDPOINTS), *file_routes(rights), *more]
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

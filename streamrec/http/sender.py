@@ -31,6 +31,7 @@ class Batch(NamedTuple):
     topic: str
     messages: Sequence[tuple[bytes, bytes]]
     done: "Future[None]"
+    partitions: int = 0  # each message goes to so many; 0: to that of its key
 
     def size(self) -> int:
         """Return the bytes of the messages."""
@@ -45,9 +46,14 @@ class Sender:
         topics = dict.fromkeys((kafka.events_topic, kafka.items_topic))
         self._topics = {topic: TopicSender(settings, topic) for topic in topics}
 
-    def send(self, topic: str, messages: Sequence[tuple[bytes, bytes]]) -> "Future[None]":
-        """Queue messages; the future has DeliveryFailed or MessageRefused where that went wrong."""
-        return self._topics[topic].send(messages)
+    def send(
+        self, topic: str, messages: Sequence[tuple[bytes, bytes]], partitions: int = 0
+    ) -> "Future[None]":
+        """Queue messages, for the partition of the key or for each of `partitions`.
+
+        The future has DeliveryFailed or MessageRefused where that went wrong.
+        """
+        return self._topics[topic].send(messages, partitions)
 
     def close(self) -> None:
         """Send what waits, for at most a second, and disconnect."""
@@ -81,9 +87,9 @@ class TopicSender:
         self._thread = threading.Thread(target=self._run, name=f"sender-{topic}", daemon=True)
         self._thread.start()
 
-    def send(self, messages: Sequence[tuple[bytes, bytes]]) -> "Future[None]":
+    def send(self, messages: Sequence[tuple[bytes, bytes]], partitions: int = 0) -> "Future[None]":
         """Queue messages; see Sender."""
-        batch = Batch(self._topic, messages, Future())
+        batch = Batch(self._topic, messages, Future(), partitions)
         with self._lock:
             if self._waiting_bytes + batch.size() > MOST_WAITING_BYTES:
                 raise DeliveryFailed("too many messages wait for Kafka already")
@@ -153,7 +159,8 @@ def produce(log: Log, batches: Sequence[Batch], seconds: float) -> None:
         if not batch.messages:
             log.connect(batch.topic)
         for key, value in batch.messages:
-            log.produce(batch.topic, value, key=key)
+            for partition in range(batch.partitions) if batch.partitions else (None,):
+                log.produce(batch.topic, value, key=key, partition=partition)
     if batches:
         log.flush(seconds)
 

@@ -73,6 +73,17 @@ class AcceptedItem(msgspec.Struct):
     item: str
 
 
+class Forgetting(msgspec.Struct):
+    """The user whom `learn` forgets now: Kafka has acknowledged it in all partitions.
+
+    `at` is when (epoch ms). What came before then is dropped; what comes after is a new history.
+    """
+
+    user: str
+    at: int
+    partitions: int
+
+
 class Problem(msgspec.Struct, omit_defaults=True):
     """What went wrong and what to do (RFC 9457); the last three after sending events or items."""
 

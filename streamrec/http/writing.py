@@ -1,4 +1,4 @@
-"""The requests that write to Kafka: events and items."""
+"""The requests that write to Kafka: events, items, and whom to forget."""
 
 import asyncio
 import logging
@@ -6,17 +6,19 @@ import time
 from collections.abc import Sequence
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from streamrec.errors import DeliveryFailed
-from streamrec.events.event import Rejected, decode_item
+from streamrec.errors import DeliveryFailed, StoreError
+from streamrec.events.event import Rejected, decode_item, encode_forget
 from streamrec.http.bodies import read_json
 from streamrec.http.checked_events import EventsCheck, split
 from streamrec.http.problems import not_acknowledged, problem
+from streamrec.http.readers import Readers
 from streamrec.http.sender import Sender
-from streamrec.http.shapes import Accepted, AcceptedItem
+from streamrec.http.shapes import Accepted, AcceptedItem, Forgetting
 from streamrec.monitoring.http_metrics import HttpMetrics
 from streamrec.settings.sections import Settings
 
@@ -26,8 +28,11 @@ logger = logging.getLogger(__name__)
 class Writing:
     """Checks what comes as the learners will, and answers when Kafka has it."""
 
-    def __init__(self, settings: Settings, sender: Sender, metrics: HttpMetrics) -> None:
-        self._settings, self._sender, self._metrics = settings, sender, metrics
+    def __init__(
+        self, settings: Settings, sender: Sender, readers: Readers, metrics: HttpMetrics
+    ) -> None:
+        self._settings, self._sender = settings, sender
+        self._readers, self._metrics = readers, metrics
         self._events = EventsCheck(settings.events)
 
     async def events(self, request: Request) -> Response:
@@ -68,16 +73,39 @@ class Writing:
             return not_acknowledged()
         return _accepted(AcceptedItem(name))
 
+    async def forget(self, request: Request) -> Response:
+        """Ask `learn` to forget a user, in all partitions: some events may be in another one."""
+        user = request.path_params["user"]
+        message = encode_forget(self._settings.events, user)
+        if isinstance(message, Rejected):
+            return problem(422, message.detail, reason=message.reason)
+        partitions = await run_in_threadpool(self._partitions)
+        topic = self._settings.kafka.events_topic
+        try:
+            await self._send(topic, [(user.encode(), message)], partitions)
+        except DeliveryFailed:
+            return not_acknowledged()
+        return _accepted(Forgetting(user, time.time_ns() // 1_000_000, partitions))
+
+    def _partitions(self) -> int:
+        with self._readers.one() as client:
+            shards = client.store.shards()
+        if shards is None:
+            raise StoreError("Redis holds no streamrec state yet: start `streamrec learn`")
+        return shards.users
+
     def _count(self, result: str, events: int) -> None:
         self._metrics.events.labels(result).inc(events)
 
     async def _body(self, request: Request) -> bytes:
         return await read_json(request, self._settings.serve.body_bytes)
 
-    async def _send(self, topic: str, messages: Sequence[tuple[bytes, bytes]]) -> None:
+    async def _send(
+        self, topic: str, messages: Sequence[tuple[bytes, bytes]], partitions: int = 0
+    ) -> None:
         """Return when Kafka has acknowledged all; raises DeliveryFailed after write_seconds."""
         seconds = self._settings.serve.write_seconds
-        sent = asyncio.wrap_future(self._sender.send(topic, messages))
+        sent = asyncio.wrap_future(self._sender.send(topic, messages, partitions))
         try:
             await asyncio.wait_for(sent, seconds)
         except TimeoutError:

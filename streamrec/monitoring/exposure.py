@@ -34,6 +34,8 @@ def open_ends(settings: Settings) -> Iterator[str]:
         tokens = serve.write_tokens or serve.events_tokens
         what = "reads lists" if tokens else "reads lists, sends events and items"
         yield f"serve.host is {serve.host}: whoever reaches the port {what}, without a token"
+    if "*" in serve.names and not serve.read_tokens:
+        yield "serve.names has *: pages of other sites may read lists by a browser on this network"
     if not is_loopback(serve.host) and has_console(serve):
         yield "serve.console is on: whoever reaches the port sees users and clicks for them"
 

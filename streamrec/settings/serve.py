@@ -22,6 +22,8 @@ class ServeSettings(Section, frozen=True, kw_only=True):
     """Those that may send events and items; none: everybody may if there are no read_tokens too."""
     events_tokens: tuple[Name, ...] = ()
     """Those that may send events and nothing else, as for a page that everybody can read."""
+    admin_tokens: tuple[Name, ...] = ()
+    """Those that may have a user forgotten, and nothing else; none: nobody may."""
     names: tuple[Name, ...] = ()
     """Where no token is asked for: host names to answer to, beside localhost and the machine's own
     name; addresses are always answered to; "*": any name, which lets pages of other sites in."""

@@ -62,7 +62,7 @@ def live(make_spine: Callable[[Settings, int], Spine], topics: KafkaSettings) ->
     settings = msgspec.structs.replace(
         spine.settings,
         kafka=topics,
-        serve=ServeSettings(port=port, write_seconds=20),
+        serve=ServeSettings(port=port, write_seconds=20, admin_tokens=("boss",)),
         metrics=MetricsSettings(port=setting_for("serve", free_port())),
     )
     stop = threading.Event()
@@ -102,7 +102,9 @@ def test_the_examples_of_openapi_are_answered_in_the_shape_that_it_says(live: Li
     assert set(operations) == {endpoint.name for endpoint in ENDPOINTS}
     for endpoint in ENDPOINTS:
         path, method, said = operations[endpoint.name]
-        answer = ask(live, path, method, said)
+        token = {"Authorization": "Bearer boss"} if said["security"] else {}
+        assert bool(token) == (endpoint.right == "admin")
+        answer = ask(live, path, method, said, headers=token)
         assert answer.status_code == endpoint.status, answer.text
         assert str(endpoint.status) in said["responses"]
         check_shape(answer, endpoint)
@@ -110,8 +112,11 @@ def test_the_examples_of_openapi_are_answered_in_the_shape_that_it_says(live: Li
             same = ask(live, path, method, said, headers={"If-None-Match": etag})
             # what is made now says when
             assert same.status_code == 304 or endpoint.name == "getList"
-    assert {event["id"] for event in live.events()} >= {"order-7-line-2"}
-    assert sorted(event["type"] for event in live.events()) == ["click", "view"]
+    events = live.events()
+    assert {event["id"] for event in events if "id" in event} >= {"order-7-line-2"}
+    forgets = [event for event in events if event["type"] == "forget"]
+    assert forgets == [{"user": "u1", "type": "forget"}]
+    assert sorted(event["type"] for event in events) == ["click", "forget", "view"]
 
 
 def check_shape(answer: httpx.Response, endpoint: Endpoint) -> None:

@@ -144,3 +144,13 @@ def test_a_topic_that_fails_keeps_no_other_back(settings: Settings) -> None:
     assert time.monotonic() - began < 8
     assert isinstance(item.exception(0), DeliveryFailed)
     assert [one.name for one in threading.enumerate() if "not.there" in one.name] == []
+
+
+def test_what_is_for_all_partitions_is_in_each(settings: Settings) -> None:
+    sender = Sender(settings)
+    sender.send(settings.kafka.events_topic, [(b"u1", b'{"n": 1}')], 4).result(30)
+    sender.close()
+    assert in_kafka(settings, settings.kafka.events_topic) == [(b"u1", {"n": 1})] * 4
+    with KafkaConsumer(bootstrap_servers=settings.kafka.brokers) as consumer:
+        places = [TopicPartition(settings.kafka.events_topic, n) for n in range(4)]
+        assert set(consumer.end_offsets(places).values()) == {1}

@@ -73,6 +73,12 @@ def test_plaintext_to_another_machine_is_refused_until_it_is_allowed(
     assert named in told
 
 
+def test_any_name_is_listed() -> None:
+    [told] = open_ends(made(serve__names='["*"]'))
+    assert told.startswith("serve.names has *")
+    assert not list(open_ends(made(serve__names='["*"]', serve__read_tokens='["t"]')))
+
+
 def test_open_ports_are_listed() -> None:
     found = list(open_ends(made(metrics__host="0.0.0.0", serve__host="::")))
     assert [text.partition(":")[0] for text in found] == [

@@ -174,6 +174,46 @@ def test_rights(asking: Asking, redis_url: str) -> None:
     assert status(both, "x") == status(both, "") == (401, 401)
 
 
+def forgets(client: TestClient, token: str = "") -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return client.delete("/v1/users/u1", headers=headers)
+
+
+def test_only_an_admin_forgets(asking: Asking, redis_url: str) -> None:
+    """Also where all else is open to everybody."""
+    for client in (asking(redis_url), asking(redis_url, write_tokens=("w",))):
+        for token in ("", "w", "x"):
+            assert "serve.admin_tokens" in refused(forgets(client, token), 403)
+    client = asking(redis_url, admin_tokens=("a",), events_tokens=("e",))
+    assert "serve.admin_tokens" in refused(forgets(client), 401)
+    refused(forgets(client, "e"), 403)
+    assert "no state" in refused(forgets(client, "a"), 503)
+    headers = {"Authorization": "Bearer a"}
+    assert client.post("/v1/events", json=[], headers=headers).status_code == 403
+    assert client.get("/v1/popular").status_code == 200
+    alone = asking(redis_url, admin_tokens=("a",))  # it closes nothing else
+    assert alone.post("/v1/events", json=[]).status_code == 400
+    long = client.delete(f"/v1/users/{'u' * 600}", headers=headers)
+    assert refused(long, 422) and long.json()["reason"] == "bad_id"
+
+
+@pytest.mark.parametrize(
+    "tokens", [{}, {"read_tokens": ("r",)}, {"write_tokens": ("w",)}, {"events_tokens": ("e",)}]
+)
+def test_openapi_says_which_paths_need_a_token(
+    asking: Asking, redis_url: str, tokens: dict[str, Any]
+) -> None:
+    client = asking(redis_url, admin_tokens=("a",), **tokens)
+    described = client.get("/v1/openapi.json").json()
+    assert "security" not in described and described["components"]["securitySchemes"]["token"]
+    for path, methods in described["paths"].items():
+        for method, said in methods.items():
+            named = {p["name"]: p["example"] for p in said["parameters"] if p["in"] == "path"}
+            answer = client.request(method, path.format(**named))
+            assert (answer.status_code in (401, 403)) == bool(said["security"]), (method, path)
+            assert ("401" in said["responses"]) == bool(said["security"])
+
+
 def test_a_name_of_another_site_is_refused(asking: Asking, redis_url: str) -> None:
     """Its page may have this machine's address, but it cannot choose the name it asks by."""
 
