@@ -2,7 +2,6 @@
 
 from typing import Any, Literal, NamedTuple
 
-from streamrec.client import Recommendations
 from streamrec.http.rights import Right
 from streamrec.http.shapes import (
     Accepted,
@@ -12,6 +11,7 @@ from streamrec.http.shapes import (
     SentEvent,
     SentItem,
     SimilarItems,
+    UserList,
 )
 from streamrec.inspection.answer import Answer
 
@@ -54,6 +54,9 @@ FILTER = Parameter(
     "filter", "query", FILTERS, "A list made now, of items for which all hold.", ['item != "i3"']
 )
 
+FLAG = {"type": "boolean"}
+EXPLAIN = Parameter("explain", "query", FLAG, "A list made now, with shares of reasons.", True)
+
 CLICK = {"user": "u1", "item": "i9", "type": "click", "id": "order-7-line-2"}
 TEA_POT = {"title": "A tea pot", "categories": ["kitchen"], "attributes": {"price": 12.5}}
 
@@ -61,8 +64,8 @@ ENDPOINTS = (
     Endpoint(
         *("getList", "GET", "/v1/users/{user}/lists/{place}", "read"),
         "The list of a user; the popular one for who has none.",
-        (USER, PLACE, N, FILTER),
-        Recommendations,
+        (USER, PLACE, N, FILTER, EXPLAIN),
+        UserList,
         (400, 404),
     ),
     Endpoint(

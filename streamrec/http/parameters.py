@@ -28,6 +28,14 @@ def number(request: Request) -> int | None:
     return int(text)
 
 
+def flag(request: Request, name: str) -> bool:
+    """Return a parameter that is true or false; false, if it is not given."""
+    text = request.query_params.get(name, "false")
+    if text.lower() not in ("true", "false"):
+        raise HTTPException(400, f"{name} must be true or false")
+    return text.lower() == "true"
+
+
 def filters(request: Request) -> list[str]:
     """Return the expressions of all `filter`; raises HTTPException 400 where one is none."""
     texts = request.query_params.getlist("filter")

@@ -4,18 +4,19 @@ import time
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from streamrec.client import Recommendations, Recommended
+from streamrec.client import Recommendations
 from streamrec.http.entity import answer_of
 from streamrec.http.lists import Lists
 from streamrec.http.made_now import MadeNow, why
-from streamrec.http.parameters import check_names, filters, number
+from streamrec.http.parameters import MOST_ITEMS, check_names, filters, flag, number
 from streamrec.http.readers import Readers
-from streamrec.http.shapes import Popular, SimilarItems
+from streamrec.http.shapes import Listed, Popular, SimilarItems, UserList
 from streamrec.monitoring.http_metrics import HttpMetrics
 from streamrec.transport.redis_keys import POPULAR, popular_of
 
@@ -38,13 +39,14 @@ class Reading:
 
     async def home(self, request: Request) -> Response:
         """Answer with the list of a user for a place: as it is, or made now under filters."""
-        check_names(request, ("n", "filter"))
-        n, expressions = number(request), filters(request)
+        check_names(request, ("n", "filter", "explain"))
+        n, expressions, explain = number(request), filters(request), flag(request, "explain")
         place, user = request.path_params["place"], request.path_params["user"]
         if place not in PLACES:
             raise HTTPException(404, f"There is no place of that name. Places: {', '.join(PLACES)}")
-        if expressions:
-            found = await self._made_now.ask(lambda state: filtered(state, user, expressions))
+        if expressions or explain:
+            most = (n or MOST_ITEMS) if explain else 0
+            found = await self._made_now.ask(lambda state: filtered(state, user, expressions, most))
         else:
             found = await self._lists.of(user)
         whose = "own" if found.personal else "popular" if found.items else "none"
@@ -77,13 +79,20 @@ class Reading:
             return SimilarItems(item, client.similar(item, n), client.item_list(item).like[:n])
 
 
-def filtered(state: "StateReader", user: str, expressions: list[str]) -> Recommendations:
-    """Return a list made now."""
+def filtered(
+    state: "StateReader", user: str, expressions: list[str], explained: int
+) -> Recommendations:
+    """Return a list made now; of so many first items the reasons are told."""
+    from streamrec.inspection.answers import reasons_from
     from streamrec.inspection.lists_now import list_of
 
-    items, personal = list_of(state.now(user, expressions))
-    listed = [Recommended(i.item, i.score, i.source, i.because) for i in items]
-    return Recommendations(user, time.time_ns() // 1_000_000, items=listed, personal=personal)
+    now = state.now(user, expressions)
+    items, personal = list_of(now)
+    why = reasons_from(now, explained) if explained else {}
+    listed = [
+        Listed(i.item, i.score, i.source, i.because, why=why.get(i.item, UNSET)) for i in items
+    ]
+    return UserList(user, time.time_ns() // 1_000_000, items=listed, personal=personal)
 
 
 def _answer(request: Request, found: object) -> Response:

@@ -3,12 +3,25 @@
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from streamrec.client import Neighbour, Recommended, Similar
+from streamrec.client import Neighbour, Recommendations, Recommended, Similar
 from streamrec.events.event import Reason
+from streamrec.inspection.answer import Reasons
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+class Listed(Recommended):
+    """One item of a list; `why` where it was asked for."""
+
+    why: Reasons | UnsetType = UNSET
+
+
+class UserList(Recommendations):
+    """A user's list; `personal` is false for the popular one."""
+
+    items: list[Listed] = []  # type: ignore[assignment]
 
 
 class Popular(msgspec.Struct):

@@ -3,6 +3,17 @@
 import msgspec
 
 
+class Reasons(msgspec.Struct):
+    """What puts an item above the mean of the candidates: shares that sum to 1, the largest first.
+
+    `shares` are of its score, by source, extra, network and neural; `past` of what the user's past
+    items add to it. Without any of either there is nothing.
+    """
+
+    shares: dict[str, float]
+    past: dict[str, float]
+
+
 class Answer(msgspec.Struct):
     """Why an item is, or is not, in a user's list made now."""
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from streamrec.inspection.answer import Answer
+from streamrec.inspection.answer import Answer, Reasons
 from streamrec.inspection.lists_now import StateNow, StateReader
 from streamrec.ranking.explain import explain, network_responds_to, shares, why_not
 from streamrec.ranking.lists import ListMaker, Ranked
@@ -33,6 +33,28 @@ def shares_from(now: StateNow) -> dict[str, float]:
         return {}
     [ranked] = now.lists.rank([now.shopper], now.table)
     return shares(now.lists, now.table, ranked)
+
+
+def reasons_from(now: StateNow, most: int | None) -> dict[str, Reasons]:
+    """Return why the first items of a list made from the state are in it, by item."""
+    if not now.lists.ready:
+        return {}
+    table, history = now.table, now.shopper.history
+    [ranked] = now.lists.rank([now.shopper], table, rules=now.rules)
+    found = {}
+    for at in ranked.order[:most].tolist():
+        told = explain(now.lists, table, ranked, at)
+        past = told.past(len(history)).tolist()
+        named = {table.ids[h] or "": value for h, value in zip(history, past, strict=True)}
+        found[table.ids[ranked.candidates[at]] or ""] = Reasons(_shared(told.parts), _shared(named))
+    return found
+
+
+def _shared(parts: dict[str, float]) -> dict[str, float]:
+    """Return the shares of what is above 0, the largest first."""
+    above = sorted(((name, v) for name, v in parts.items() if v > 0.0), key=lambda one: -one[1])
+    total = sum(value for _, value in above)
+    return {name: round(value / total, 6) for name, value in above}
 
 
 def unknown(user: str, item: str) -> Answer:

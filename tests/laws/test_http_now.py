@@ -88,6 +88,26 @@ def test_a_list_made_now_under_filters(http: TestClient) -> None:
     assert http.get(url, params={"filter": f"item != '{'x' * 1000}'"}).status_code == 400
 
 
+def test_reasons_of_each_item_of_a_list(http: TestClient, spine: Spine) -> None:
+    """Their shares are those of what `explain` says of the item."""
+    url = "/v1/users/u1/lists/home"
+    served = http.get(url).json()["items"]
+    assert served and all("why" not in item for item in served)
+    answer = http.get(url, params={"explain": "true", "n": 3}).json()
+    assert [item["item"] for item in answer["items"]] == [item["item"] for item in served[:3]]
+    for item in answer["items"]:
+        why = explained(spine.settings, spine.store, "u1", item["item"])
+        for shares, parts in ((item["why"]["shares"], why.parts), (item["why"]["past"], why.past)):
+            above = {name: part for name, part in parts.items() if part > 0}
+            total = sum(above.values())
+            expected = {name: part / total for name, part in above.items()}
+            assert shares == pytest.approx(expected, abs=1e-3) and shares
+            assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    both = http.get(url, params={"explain": "true", "filter": "price < 20"}).json()["items"]
+    assert both and all(item["why"]["shares"] for item in both)
+    assert "explain" in http.get(url, params={"explain": "yes"}).json()["detail"]
+
+
 def test_without_state_it_is_said(clean_redis: RedisServer) -> None:
     settings = small(redis={"url": clean_redis.url})
     asked = MadeNow(settings).ask(lambda state: state.now("u1"))
