@@ -25,6 +25,7 @@ from streamrec.roles.list_metrics import ListMetrics
 from streamrec.roles.short_lists import ShortLists
 from streamrec.roles.state_report import StateReport
 from streamrec.roles.swap import Swap
+from streamrec.roles.trace import Trace
 from streamrec.roles.wait import wait_for_shards
 from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import Settings
@@ -86,6 +87,7 @@ class Scorer:
         self._hidden = HiddenItems(store, metrics)
         self._item_lists = ItemLists(settings, store, metrics)
         self._short = ShortLists()
+        self._trace = Trace(settings.logging)
         self._popular_at = self._reported = 0.0
         self.ready = False
         self._turned = time.monotonic()
@@ -127,6 +129,8 @@ class Scorer:
             try:
                 with self._metrics.score_seconds.time():
                     waiting, failed = self._read(due)
+                    for one in waiting:
+                        self._trace.due(one.name, one.row.offset, one.since)
                     made = self._rank(waiting)
                     lists = self._encode(waiting, made)
                     failed |= self._publish(waiting, lists)
@@ -217,7 +221,8 @@ class Scorer:
         published = self._store.publish(lists, self._swap.state, ttl, read_ttl)
         done = time.time() * 1000.0
         failed = _refused([user.name for user in waiting], published)
-        for user, ok in zip(waiting, published, strict=True):
+        for user, made, ok in zip(waiting, lists, published, strict=True):
+            self._trace.published(user.name, user.row.offset, made.json, ok)
             if user.name in failed:
                 continue
             if ok:

@@ -19,6 +19,7 @@ from streamrec.roles.rounds import Batches
 from streamrec.roles.senders import Senders
 from streamrec.roles.stage import ShardsInDoubt
 from streamrec.roles.state_report import StateReport
+from streamrec.roles.trace import Trace
 from streamrec.roles.user_rows_report import report_rows
 from streamrec.settings.sections import Settings
 from streamrec.state import updates
@@ -77,6 +78,7 @@ class UserLearner:
         self._item_partitions = log.partitions(settings.kafka.updates_topic)
         self._stored: dict[str, int | None] = {}  # offset in Redis, by shard
         self._suspects = Suspects()
+        self._trace = Trace(settings.logging)
         self._senders = Senders(self._decoder, metrics)
         self._user_shards = log.partitions(settings.kafka.events_topic)
         self._forgetting = Forgetting(store, settings.lists.lease_seconds, state.name)
@@ -220,6 +222,7 @@ class UserLearner:
         decoded = self._senders.decode(messages, time.time())
         if refused := self._suspects.refused(partition, messages):
             decoded = [(offset, at, refused.get(offset, event)) for offset, at, event in decoded]
+        self._trace.taken(shard.name, decoded)
         load(shard, decoded, lambda users: self._store.rows(shard.name, "users", users))
         return shard.fold(decoded, next_offset, self._feed.table)
 
@@ -293,3 +296,4 @@ class UserLearner:
         count_rejected(self._metrics, [why for _, why in work.rejected])
         if work.fold is not None:
             count_fold(self._metrics, STAGE, work.shard.name[1:], work.fold)
+            self._trace.learnt(work.shard.name, work.fold)

@@ -48,6 +48,9 @@ def problems(settings: Settings) -> Iterator[Problem]:
     if settings.serve.console == "on" and settings.serve.read_tokens:
         text = "serve.console is on, but a page has no token to show: put a proxy before it"
         yield _problem(text, "serve.console", "serve.read_tokens")
+    if settings.logging.trace_user and settings.logging.level != "debug":
+        text = "logging.trace_user is told at level debug, which logging.level leaves out"
+        yield _problem(text, "logging.trace_user", "logging.level")
 
 
 def _of_kafka(settings: Settings) -> Iterator[Problem]:

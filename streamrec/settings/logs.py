@@ -12,3 +12,5 @@ class LoggingSettings(Section, frozen=True, kw_only=True):
     """debug, info, warning or error."""
     format: Literal["text", "json"] = "text"
     """text, or json: one object a line."""
+    trace_user: str = ""
+    """Tell at level debug what becomes of this user's events and lists, in `learn` and `score`."""
