@@ -3,30 +3,28 @@
 from streamrec.dashboards.panel import NEUTRAL, Panel, Query, Row, above, below
 from streamrec.dashboards.promql import quantile, rate
 
-
-def share(status: str) -> str:
-    """Return the share of requests that are answered with this class of status."""
-    asked, of_these = rate("http_requests_total"), f'status="{status}"'
-    return f"{rate('http_requests_total', where=of_these)} / ({asked} > 0)"
-
+FAILED = (
+    rate("http_requests_total", where='status="5xx"') + f" / ({rate('http_requests_total')} > 0)"
+)
 
 SERVE = Row(
     "Serve: lists and events over HTTP",
     (
         Panel(
             "Requests",
-            "Follows your traffic; `other` are paths that are none of ours. Suddenly 0: see "
-            "whether callers still reach it.",
+            "By status; follow your traffic. 4xx are faults of callers: tokens, paths, bodies. "
+            "Suddenly none: see whether callers still reach it.",
             "reqps",
-            (Query(f"topk(6, {rate('http_requests_total', 'route')})", "{{route}}"),),
+            (Query(rate("http_requests_total", "status"), "{{status}}"),),
             NEUTRAL,
+            "stack",
         ),
         Panel(
             "Requests that fail",
-            "5xx near 0: Redis or Kafka does not answer, or a list is not made in time; the log of "
-            "serve says which. 4xx are faults of callers: tokens, paths, bodies.",
+            "5xx, near 0: Redis or Kafka does not answer, or a list is not made in time; the log "
+            "of serve says which.",
             "percentunit",
-            tuple(Query(share(status), status) for status in ("5xx", "4xx")),
+            (Query(FAILED, "fail"),),
             above(0.01, 0.02),
             line=True,
         ),

@@ -18,9 +18,11 @@ class Case(NamedTuple):
     step_minutes: int = 1
 
 
-def counter(calm: float, fault: float, over: float | None = None, scale: int = 1) -> str:
-    """Return a counter that rises by so much a step in each of the phases."""
-    total, parts = 0.0, []
+def counter(
+    calm: float, fault: float, over: float | None = None, scale: int = 1, quiet: int = 0
+) -> str:
+    """Return a counter that rises by so much a step in each of the phases, after `quiet` steps."""
+    total, parts = 0.0, [f"0x{quiet}"] if quiet else []
     for each in (calm, fault, calm if over is None else over):
         parts.append(f"{total:g}+{each:g}x{30 * scale - 1}")
         total += each * 30 * scale
@@ -240,7 +242,8 @@ CASES: dict[str, Case] = {
         "10% of the lists are empty",
     ),
     "StreamrecRecallFell": Case(
-        {hits("blend"): counter(100, 20), JUDGED: counter(400, 400)},
+        # it begins without clicks, as a site does: 0 of 0 is no recall, and not a NaN for a week
+        {hits("blend"): counter(100, 20, quiet=6), JUDGED: counter(400, 400, quiet=6)},
         TICKET,
         "Only 5% of the clicks are in the lists, a fifth less than in the week",
         {"source": "blend"},

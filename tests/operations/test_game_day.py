@@ -128,7 +128,7 @@ CAUSES = [
         frozenset(STANDS | {"StreamrecCommitsFail", "StreamrecServeFails"}),
     ),
     Cause(
-        "Redis frozen, as serve sees it",
+        "Redis frozen",
         lambda site: site.frozen(site.redis.pid),
         "StreamrecServeFails",
         frozenset(STANDS | {"StreamrecCommitsFail", "StreamrecRedisErrors", "StreamrecLoopStands"}),
@@ -145,7 +145,13 @@ CAUSES = [
         frozen_broker,
         "StreamrecNoEvents",
         frozenset(
-            STANDS | {"StreamrecKafkaErrors", "StreamrecPartitionsUnowned", "StreamrecServeFails"}
+            STANDS
+            | {
+                "StreamrecKafkaErrors",
+                "StreamrecLoopStands",  # inside a call to the broker
+                "StreamrecPartitionsUnowned",
+                "StreamrecServeFails",
+            }
         ),
     ),
     Cause("garbage", lambda site: sending(site, clicks.garbage), "StreamrecRejects"),
@@ -187,6 +193,7 @@ def test_every_cause_has_its_alert(tmp_path_factory: pytest.TempPathFactory) -> 
             also = ", ".join(sorted(pages - {cause.alert})) or "none"
             table.append(f"| {cause.name} | {runbook} | {waited:.0f} | {also} |")
             screens.append(f"| {cause.name} | {'; '.join(seen)} |")
+            print(table[-1], screens[-1], sep="\n", flush=True)
             wrong += [f"{cause.name}: {page}" for page in pages - cause.may - {cause.alert}]
             if cause is not LAST:
                 calm(site)
