@@ -82,10 +82,11 @@ class Content(Source):
         if not self._size or self._hashed:
             return
         known = int(np.count_nonzero(arrays.text_by))
-        if self._shorter is None or known >= 2 * self._known:
+        if known and known >= 2 * self._known:
             self._shorter = Whitening.of(arrays.text, self._size, plain=True)
             self._known, rows = known, np.flatnonzero(arrays.text_by)
-        arrays.content[rows] = self._shorter.apply(arrays.text[rows])
+        if self._shorter is not None:  # else no text is known, and all vectors are 0
+            arrays.content[rows] = self._shorter.apply(arrays.text[rows])
 
     def keep(self, memory: Any) -> dict[str, Array]:
         """Return the counts of words, and by which directions vectors are shortened."""

@@ -1,6 +1,7 @@
 """Content vectors: hashed TF-IDF against the formula, and what they are for."""
 
 import math
+from types import SimpleNamespace
 from zlib import crc32
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamrec.settings.load import load
 from streamrec.sources import content
-from streamrec.sources.content import Words
+from streamrec.sources.content import Content, Words
+from streamrec.text.words import WIDTH
 
 TEXTS = st.lists(
     st.tuples(
@@ -70,6 +73,32 @@ def test_an_item_counts_once_however_often_it_is_described() -> None:
     fresh.vector(1, "blue teapot", [], "")
     mine, theirs = (w.vector(2, "teapot cup", [], "") for w in (words, fresh))
     assert (mine == theirs).all()
+
+
+def test_directions_are_sought_when_texts_are_known_and_have_doubled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+    whitening = content.Whitening.of
+
+    def counted(vectors: np.ndarray, *sizes: int, plain: bool) -> content.Whitening:
+        made.append(int(vectors.any(axis=1).sum()))
+        return whitening(vectors, *sizes, plain=plain)
+
+    monkeypatch.setattr(content.Whitening, "of", counted)
+    source = Content(load(None, {}, {"text.model": "minilm"}))
+    arrays = SimpleNamespace(
+        text=np.zeros((9, WIDTH), np.int8),
+        text_by=np.zeros(9, np.uint64),
+        content=np.zeros((9, 64), np.float32),
+    )
+    rng = np.random.default_rng(1)
+    for row in range(9):
+        if row >= 2:  # of the first two no text comes
+            arrays.text[row], arrays.text_by[row] = rng.integers(-9, 9, WIDTH), 1
+        source.follow(arrays, np.array([row]), None, np.array([0]))
+    assert made == [1, 2, 4]
+    assert arrays.content.any(axis=1).tolist() == [False] * 2 + [True] * 7
 
 
 def test_long_texts_and_many_words_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
