@@ -1,20 +1,26 @@
 """SIGTERM ends a process within 10 s, whatever it waits for; a stage that hangs is seen."""
 
+import json
 import os
 import re
 import signal
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
-from recovery.drive import Child
-from recovery.installation import Site
+from needs import needs
+from recovery.drive import Child, wait_until
+from recovery.installation import PARTITIONS, Site
 from servers import KafkaServer, RedisServer
 
+from streamrec.local.child import free_port
 from streamrec.roles import oversee
+from streamrec.settings.sections import RedisSettings, Settings
+from streamrec.transport.redis_store import Store
 
 GRACE_SECONDS = 10.0
 SPIN = Path(__file__).with_name("mutant_spin.py")
@@ -59,6 +65,49 @@ def test_a_server_that_does_not_answer_does_not_hold_the_process(
     learner.start()
     scorer.start()
     site.check(feeder.finish())
+
+
+@pytest.mark.parametrize(
+    ("role", "moment"),
+    [
+        ("learn", "at the start"),
+        ("train", "at the start"),
+        ("train", "while it runs"),
+        ("serve", "at the start"),
+        ("serve", "while it runs"),
+    ],
+)
+def test_a_broker_that_does_not_answer_holds_no_role(
+    site: Site, role: str, moment: str, kafka: KafkaServer
+) -> None:
+    needs({"train": "torch", "serve": "uvicorn"}.get(role, "kafka"))
+    if kafka.pid is None:
+        pytest.skip(f"a broker of the kind {kafka.kind} cannot be frozen by a test")
+    port = free_port()
+    config = site.directory / "streamrec.toml"
+    config.write_text(f"{config.read_text()}[serve]\nport = {port}\n")
+    with closing(Store(RedisSettings(url=site.redis_url))) as store:
+        store.declare(PARTITIONS, PARTITIONS, PARTITIONS, Settings().factors.size)
+    if moment == "while it runs":
+        child = site.fleet.add(role)
+        wait_until(lambda: "ready seconds" in child.output(), 60, "it has begun")
+    with frozen(kafka.pid):
+        if moment == "at the start":
+            child = site.fleet.add(role)
+            wait_until(lambda: "starting" in child.output(), 60, "it starts")
+        elif role == "serve":
+            Thread(target=click, args=[port], daemon=True).start()
+        time.sleep(1.0)
+        assert seconds_to_leave(child) < GRACE_SECONDS
+
+
+def click(port: int) -> None:
+    """Send one event by HTTP; no answer is expected."""
+    body = json.dumps({"user": "u1", "item": "i1", "type": "click"}).encode()
+    address = f"http://127.0.0.1:{port}/v1/events"
+    asked = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    with suppress(OSError):
+        urllib.request.urlopen(asked)
 
 
 def test_a_stage_that_does_not_come_back_is_seen(site: Site) -> None:
