@@ -216,7 +216,7 @@ class Catalogue:
             self.servable[row] = what == "back"
 
     def refresh(self, *changed: int) -> None:
-        """Bring the orders up to date, and compare with full sorts; of equals the lower row first."""
+        """Bring the orders up to date, and compare with full sorts; the lower row wins ties."""
         self.kept.refresh(self.heats, self.servable, np.array(changed, np.int64))
         for h, order in enumerate(self.kept.order):
             worth = np.where(self.servable, self.heats[:, h], -np.inf)
