@@ -18,6 +18,7 @@ from streamrec.commands.evaluate import evaluate
 from streamrec.commands.explain import explain
 from streamrec.commands.export import export
 from streamrec.commands.forget import forget
+from streamrec.commands.grow import grow
 from streamrec.commands.learn import learn
 from streamrec.commands.options import Commands, Options
 from streamrec.commands.recommend import recommend
@@ -38,7 +39,8 @@ configuration; 130 Ctrl-C.
 For audit: 0 all accounted for, 2 work is left, 3 the counts do not agree."""
 
 COMMANDS = (learn, score, train, serve, up, demo, bootstrap, replay, send, recommend, similar,
-            forget, audit, export, doctor, version, evaluate, explain, weights, size)  # fmt: skip
+            forget, audit, grow, export, doctor, version, evaluate, explain, weights,
+            size)  # fmt: skip
 
 app = typer.Typer(
     cls=Commands,

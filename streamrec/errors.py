@@ -13,6 +13,10 @@ class ConfigurationError(StreamrecError):
     exit_code = 78
 
 
+class Overtaken(ConfigurationError):
+    """Another process has gone on with what this one was at, and this one stops."""
+
+
 class RowsRefused(StreamrecError):
     """More rows of a file are refused than may be left out."""
 

@@ -9,7 +9,7 @@ from streamrec.commands.options import settings_of
 
 def create(
     ctx: typer.Context,
-    partitions: Annotated[int, typer.Option(min=1, help="Of each topic; cannot change later.")],
+    partitions: Annotated[int, typer.Option(min=1, help="Of each topic; only grows later.")],
 ) -> None:
     """Create the topics that are missing; wrong existing ones are refused."""
     settings = settings_of(ctx)

@@ -22,7 +22,7 @@ def up(
     ctx: typer.Context,
     learners: Annotated[int, typer.Option("--learn", min=1, help="Learn processes.")] = 1,
     scorers: Annotated[int, typer.Option("--score", min=1, help="Score processes.")] = 1,
-    partitions: Annotated[int, typer.Option(min=1, help="Of each topic; cannot change later.")] = 4,
+    partitions: Annotated[int, typer.Option(min=1, help="Of each topic; only grows later.")] = 4,
     targets: Annotated[
         Path | None,
         typer.Option("--targets", help="Where to tell Prometheus what runs (file_sd_configs)."),

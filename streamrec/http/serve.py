@@ -1,11 +1,14 @@
 """The role: listens until it is told to stop."""
 
+import logging
 import socket
 import threading
+import time
+from contextlib import suppress
 
 import uvicorn
 
-from streamrec.errors import ConfigurationError, StreamrecError
+from streamrec.errors import ConfigurationError, StoreError, StreamrecError
 from streamrec.http.console.routes import Console
 from streamrec.http.made_now import MadeNow
 from streamrec.http.readers import Readers, redis_of
@@ -16,15 +19,22 @@ from streamrec.monitoring.metrics import Metrics
 from streamrec.monitoring.starting import starting
 from streamrec.settings.sections import Settings
 from streamrec.settings.serve import OWN_ADDRESSES, ServeSettings, has_console
+from streamrec.transport.declared import Unchanged
+from streamrec.transport.redis_keys import Shards
 
+logger = logging.getLogger(__name__)
 GRACE_SECONDS = 5
 
 
 def run(settings: Settings, stop: threading.Event) -> int:
     """Answer requests until `stop`; return the exit code."""
     starting(settings, "serve")
+    readers = Readers(redis_of(settings))
+    unchanged = Unchanged(lambda: _shards(readers))
+    with suppress(StoreError):  # requests say so
+        unchanged.check()
     door = listen(settings.serve)
-    readers, sender = Readers(redis_of(settings)), Sender(settings)
+    sender = Sender(settings)
     metrics = Metrics(role="serve")
     metrics.begin(settings, ())
     made_now = MadeNow(settings)
@@ -49,9 +59,10 @@ def run(settings: Settings, stop: threading.Event) -> int:
     thread.start()
     if console is not None:
         console.start()
-    while thread.is_alive() and not stop.wait(0.2):
-        pass
-    code = 0 if stop.is_set() else 1
+    grown = False
+    while thread.is_alive() and not grown and not stop.wait(0.2):
+        grown = _grown(unchanged)
+    code = 0 if stop.is_set() else ConfigurationError.exit_code if grown else 1
     server.should_exit = True
     if console is not None:
         console.close()
@@ -61,6 +72,23 @@ def run(settings: Settings, stop: threading.Event) -> int:
     sender.close()
     readers.close()
     return code
+
+
+def _grown(unchanged: Unchanged) -> bool:
+    """Say whether the partitions are, or have been, made more: events would go to wrong ones."""
+    try:
+        unchanged.look(time.monotonic())
+    except ConfigurationError as error:
+        logger.error("stopping", extra={"cause": str(error)})
+        return True
+    except StoreError:
+        return False
+    return False
+
+
+def _shards(readers: Readers) -> Shards | None:
+    with readers.one() as client:
+        return client.store.shards()
 
 
 def listen(settings: ServeSettings) -> socket.socket:

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 
 from streamrec.errors import ConfigurationError, StreamrecError
@@ -23,10 +24,11 @@ from streamrec.sources.registry import names_of
 from streamrec.state.item_table import ItemTable
 from streamrec.text.encoder import open_encoder
 from streamrec.transport.client_settings import MAX_MESSAGE_BYTES
+from streamrec.transport.declared import Unchanged
 from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.log_identity import check_same, log_identity
 from streamrec.transport.open_kafka import open_kafka
-from streamrec.transport.redis_keys import item_shards
+from streamrec.transport.redis_keys import Shards, item_shards
 from streamrec.transport.redis_store import Store
 from streamrec.transport.topics import check_topics
 
@@ -74,7 +76,7 @@ def open_stages(
     check_topics(kafka)
     now = log_identity(kafka)
     users_log = open_kafka(kafka, f"{kafka.group}-users")
-    users_store, items_store = Store(settings.redis), Store(settings.redis)
+    users_store = Store(settings.redis)
     shards = users_store.declare(
         now.counts[kafka.events_topic],
         now.counts[kafka.updates_topic],
@@ -82,7 +84,7 @@ def open_stages(
         settings.factors.size,
         now.ids,
     )
-    check = partial(check_same, shards, kafka)
+    check = partial(_check, settings, shards)
     check()
     feed = ItemFeed(
         users_store,
@@ -94,12 +96,20 @@ def open_stages(
     state = StateReport(users_store, shards, metrics)
     users = UserLearner(settings, users_log, users_store, feed, state, metrics, send_samples)
     items_log = open_kafka(kafka, f"{kafka.group}-items")
+    items_store = Store(settings.redis, shards.growth)
     items = ItemLearner(settings, items_log, items_store, metrics, encoder)
     linger = settings.batches.item_linger_seconds
     return [
         Stage("user", users_log, users, settings, metrics, None, users_store, check),
         Stage("item", items_log, items, settings, metrics, linger, items_store, check),
     ]
+
+
+def _check(settings: Settings, shards: Shards) -> None:
+    """Raise ConfigurationError unless log and partitions are what they were; in any thread."""
+    check_same(shards, settings.kafka)
+    with closing(Store(settings.redis)) as store:
+        Unchanged(store.shards, shards).check()
 
 
 def check_record_size(settings: Settings) -> None:

@@ -32,6 +32,7 @@ from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
 from streamrec.state.served import encode_shown, times_shown
 from streamrec.state.user_rows import UserRow, decode_user, no_user
+from streamrec.transport.declared import Unchanged
 from streamrec.transport.forgetting import delete_lists
 from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.redis_keys import POPULAR, Shards, item_shards, key, user_shards
@@ -88,6 +89,7 @@ class Scorer:
         self._item_lists = ItemLists(settings, store, metrics)
         self._short = ShortLists()
         self._trace = Trace(settings.logging)
+        self._unchanged = Unchanged(store.shards, shards)
         self._popular_at = self._reported = 0.0
         self.ready = False
         self._turned = time.monotonic()
@@ -115,6 +117,7 @@ class Scorer:
 
     def step(self, now: float) -> bool:
         """Do one turn; say whether there may be more due users."""
+        self._unchanged.look(now)
         self._refresh(now)
         self._swap.look(now)
         if now - self._reported >= REPORT_SECONDS:

@@ -22,6 +22,7 @@ from streamrec.roles.training_texts import TrainingTexts
 from streamrec.roles.wait import wait_for_shards
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
+from streamrec.transport.declared import Unchanged
 from streamrec.transport.kafka_log import Log
 from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.redis_keys import Shards
@@ -50,6 +51,7 @@ class Trainer:
         self._versions = PublishedVersions(settings, shape, Versions(store), metrics)
         self._samples = TrainingSamples(settings, log, self.refresher, metrics)
         self._metrics = metrics
+        self._unchanged = Unchanged(store.shards, shards)
         metrics.begin(settings, names_of(settings))
         for task, weight in rules.tasks.items():
             metrics.neural.weight.labels(task).set(weight)
@@ -67,6 +69,7 @@ class Trainer:
 
     def step(self) -> int:
         """Do one turn; return how many samples came."""
+        self._unchanged.look(time.monotonic())
         came = self._samples.take(POLL_SECONDS, AT_ONCE)
         waiting = len(self.refresher.replay.fresh)
         self._metrics.neural.waiting.set(waiting)

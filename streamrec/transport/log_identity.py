@@ -52,15 +52,16 @@ def differences(shards: Shards, now: LogIdentity, settings: KafkaSettings) -> li
     """Return what of the log is not what the state was learnt from; each a sentence."""
     found = []
     made_with = {
-        settings.events_topic: shards.users,
-        settings.updates_topic: shards.items,
-        settings.items_topic: shards.metadata,
+        "events": (settings.events_topic, shards.users),
+        "updates": (settings.updates_topic, shards.items),
+        "items": (settings.items_topic, shards.metadata),
     }
-    for topic, then in made_with.items():
-        if now.counts[topic] != then:
+    for option, (topic, then) in made_with.items():
+        count = now.counts[topic]
+        if count != then:
             found.append(
-                f"topic {topic} has {now.counts[topic]} partitions, the state in Redis was made "
-                f"with {then}: {_added(now.counts[topic] - then)}"
+                f"topic {topic} has {count} partitions, the state in Redis was made "
+                f"with {then}: {_added(option, count, then)}"
             )
     for name, then_id in shards.log.items():
         now_id = now.ids.get(name, "gone")
@@ -82,10 +83,11 @@ def check_same(shards: Shards, settings: KafkaSettings) -> None:
         raise ConfigurationError("; ".join(found))
 
 
-def _added(more: int) -> str:
-    if more < 0:
+def _added(option: str, count: int, then: int) -> str:
+    if count < then:
         return "restore it, or start over (docs/guarantees.md)"
     return (
         "users of added partitions would have two histories, and no lists. Nothing of them is "
-        "learnt; start over with the new count (docs/guarantees.md)"
+        f"learnt. Stop all processes and run `streamrec grow` --{option} {count} "
+        "(docs/operations.md, More partitions)"
     )

@@ -9,6 +9,8 @@ import msgspec
 SHARDS = "sr:shards"
 BOOTSTRAP = "sr:bootstrap"
 """Keys that a bootstrap writes, JSON; there until it is done."""
+GROWING = "sr:growing"
+"""How the partitions are to be, and how far that is done, JSON; there until it is done."""
 POPULAR = "~popular"
 HIDDEN = "rec:~hidden"
 """The public set of items that are not to be shown, whatever list they are in."""
@@ -80,6 +82,7 @@ class Shards(msgspec.Struct):
     epoch: str  # of this state: lists of another epoch may be overwritten
     version: int = 2
     log: dict[str, str] = {}  # ids of the cluster and of topics by name, as LogIdentity has them
+    growth: int = 0  # how often there were made more of them; each shard's meta says it too
 
     @property
     def state(self) -> str:

@@ -8,18 +8,16 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import redis
 
-from streamrec.errors import CommitConflict, ConfigurationError, DamagedState, StoreError
+from streamrec.errors import CommitConflict, DamagedState, StoreError
 from streamrec.settings.sections import RedisSettings
+from streamrec.transport.declared import declare, declared
 from streamrec.transport.redis_keys import (
-    BOOTSTRAP,
     DONE,
     DUE,
     LATER,
     PUBLISH,
-    SHARDS,
     TAKE_DUE,
     Commit,
     Publishing,
@@ -34,6 +32,8 @@ from streamrec.transport.redis_nodes import Nodes, as_store_errors
 
 SCAN_COUNT = 500
 ROW_KINDS = ("users", "rings", "items")
+PLACE = ("offset", "growth")
+"""Fields of meta that a commit rests on."""
 
 
 def offset_matches(stored: bytes | None, expected: int | None) -> bool:
@@ -41,16 +41,18 @@ def offset_matches(stored: bytes | None, expected: int | None) -> bool:
     return (None if stored is None else int(stored)) == expected
 
 
-def _check_offset(shard: str, stored: bytes | None, expected: int | None) -> None:
-    if not offset_matches(stored, expected):
-        raise CommitConflict(f"{shard}: stored offset is {stored!r}, not {expected}")
+def growth_matches(stored: bytes | None, mine: int) -> bool:
+    """Say whether the shard is cut as this worker knows it: it may have been grown meanwhile."""
+    return stored is None or int(stored) == mine
 
 
 class Store:
     """A connection to Redis >= 7, Valkey or Redis Cluster; belongs to one thread."""
 
-    def __init__(self, settings: RedisSettings) -> None:
+    def __init__(self, settings: RedisSettings, growth: int = 0) -> None:
+        """growth: as Shards says it, of a store that commits and has not declared them itself."""
         self._nodes = Nodes(settings)
+        self._growth = growth
 
     def client(self, name: str) -> "redis.Redis":
         """Return the client of the node that holds the key."""
@@ -74,34 +76,20 @@ class Store:
     ) -> Shards:
         """Write how the state is partitioned, and of which log; return what is written.
 
-        Raises ConfigurationError if the size differs, or while a bootstrap is at it; whether the
-        log differs: see log_identity.
+        Raises ConfigurationError if the size differs, or while a bootstrap or a growth is at it;
+        whether the log differs: see log_identity.
         """
-        if self.run([("EXISTS", BOOTSTRAP)])[0]:
-            raise ConfigurationError(
-                "a bootstrap is filling this Redis: wait until it is done. If it was cut off, run "
-                "`streamrec bootstrap` with --again"
-            )
         wanted = Shards(users, items, metadata, size, secrets.token_hex(4), log=dict(log or {}))
-        self.run([("SET", SHARDS, msgspec.json.encode(wanted), "NX")])
-        stored = self.shards()
-        assert stored is not None
-        for name in ("version", "size"):
-            have, want = getattr(stored, name), getattr(wanted, name)
-            if have != want:
-                raise ConfigurationError(
-                    f"the state in Redis was made with {name} = {have}, the settings now say "
-                    f"{want}: restore them, or start with empty topics and an empty Redis"
-                )
-        if not stored.log and wanted.log:  # of a release that did not write it
-            stored.log = wanted.log
-            self.run([("SET", SHARDS, msgspec.json.encode(stored))])
+        stored = declare(self.run, wanted)
+        self._growth = stored.growth
         return stored
 
     def shards(self) -> Shards | None:
-        """Return how the state is partitioned; None before the first learn process."""
-        blob = self.run([("GET", SHARDS)])[0]
-        return None if blob is None else msgspec.json.decode(blob, type=Shards)
+        """Return how the state is partitioned; None before the first learn process.
+
+        Raises ConfigurationError while the partitions are being grown.
+        """
+        return declared(self.run)
 
     def meta(self, shard: str) -> dict[bytes, bytes]:
         """Return a shard's meta fields; empty when nothing is stored.
@@ -122,13 +110,13 @@ class Store:
 
     def wrong_offsets(self, expected: Mapping[str, int | None]) -> dict[str, StoreError]:
         """Return the shards whose stored offset is not the expected one, or is not to be had."""
-        stored = self.each([("HGET", key(shard, "meta"), "offset") for shard in expected])
+        stored = self.each([("HMGET", key(shard, "meta"), *PLACE) for shard in expected])
         wrong: dict[str, StoreError] = {}
         for (shard, offset), found in zip(expected.items(), stored, strict=True):
             try:
                 if isinstance(found, StoreError):
                     raise found
-                _check_offset(shard, found, offset)
+                self._check(shard, found, offset)
             except StoreError as error:
                 wrong[shard] = error
         return wrong
@@ -177,7 +165,7 @@ class Store:
             pipe: Any
             with self._nodes.asking(client), client.pipeline(transaction=True) as pipe:
                 pipe.watch(meta)
-                _check_offset(commit.shard, pipe.hget(meta, "offset"), commit.expected)
+                self._check(commit.shard, pipe.hmget(meta, *PLACE), commit.expected)
                 queue(pipe, commit)
                 try:
                     pipe.execute()
@@ -295,3 +283,11 @@ class Store:
     def close(self) -> None:
         """Close the connections."""
         self._nodes.close()
+
+    def _check(self, shard: str, stored: Sequence[bytes | None], expected: int | None) -> None:
+        """Raise CommitConflict unless the shard stands where, and is cut as, the worker knows."""
+        offset, growth = stored
+        if not offset_matches(offset, expected):
+            raise CommitConflict(f"{shard}: stored offset is {offset!r}, not {expected}")
+        if not growth_matches(growth, self._growth):
+            raise CommitConflict(f"{shard}: the partitions were made more (streamrec grow)")

@@ -13,11 +13,15 @@ from redis.cluster import RedisCluster
 from redis.crc import key_slot
 
 from streamrec.blend.rules import BLEND_KEY
-from streamrec.errors import CommitConflict, ConfigurationError, StoreError
+from streamrec.errors import CommitConflict, ConfigurationError, DamagedState, Overtaken, StoreError
+from streamrec.growth.plan import CREATE, SWITCH
 from streamrec.settings.sections import RedisSettings
 from streamrec.state.metadata_shard import MetadataShard
+from streamrec.transport.declared import DECLARE
+from streamrec.transport.forgetting import delete_lists
+from streamrec.transport.growing import Growing, new_plan, staged
 from streamrec.transport.item_feed import end_of, entries_after
-from streamrec.transport.redis_keys import Commit, feed_entry, key
+from streamrec.transport.redis_keys import SHARDS, Commit, feed_entry, key
 from streamrec.transport.redis_store import Store
 
 KINDS = ["server", "resp3", "cluster"]
@@ -283,6 +287,147 @@ def test_the_shards_are_declared_once(store: Store, place: RedisSettings) -> Non
     assert other.declare(4, 2, 1, 64, log).log == log  # a release before did not write it
     assert store.declare(4, 2, 1, 64, {"cluster": "d"}).log == log
     other.close()
+
+
+def test_the_first_to_add_the_ids_of_the_log_wins(
+    store: Store, place: RedisSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two start on the state of a release that wrote none; one looks, the other adds, it adds."""
+    first = store.declare(4, 2, 1, 64)
+    late, real = Store(place), Store.run
+
+    def run(self: Store, calls: Any) -> Any:
+        if any(DECLARE in call for call in calls):
+            monkeypatch.undo()
+            assert store.declare(4, 2, 1, 64, {"cluster": "a"}).log == {"cluster": "a"}
+        return real(self, calls)
+
+    monkeypatch.setattr(Store, "run", run)
+    found = late.declare(9, 9, 9, 64, {"cluster": "b"})
+    late.close()
+    assert found.log == {"cluster": "a"} and found.epoch == first.epoch
+    assert store.shards() == found and found.users == 4
+
+
+def test_of_two_who_declare_at_once_both_get_what_the_first_wrote(
+    store: Store, place: RedisSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, real, began = Store(place), Store.run, []
+
+    def run(self: Store, calls: Any) -> Any:
+        if any(DECLARE in call for call in calls):
+            monkeypatch.undo()
+            began.append(store.declare(4, 2, 1, 64, {"cluster": "a"}))
+        return real(self, calls)
+
+    monkeypatch.setattr(Store, "run", run)
+    assert [late.declare(8, 8, 8, 64, {"cluster": "b"})] == began
+    late.close()
+
+
+def test_while_the_partitions_grow_nobody_starts(store: Store, plain: Any) -> None:
+    shards = store.declare(4, 2, 1, 64)
+    growing = Growing(store, ("items",))
+    plan = new_plan(shards, (8, 2, 1), "0ther")
+    growing.begin(plan)
+    again = "streamrec grow --events 8 --updates 2 --items 1"
+    for look in (store.shards, lambda: store.declare(4, 2, 1, 64)):
+        with pytest.raises(ConfigurationError, match=again):
+            look()
+    with pytest.raises(ConfigurationError, match="has begun just now"):
+        growing.begin(plan)
+    later = Growing(store, ("items",))
+    taken = later.marker()
+    assert taken == plan
+    later.take(taken, "later")
+    for late in (
+        growing.check,
+        lambda: growing.note(plan, SWITCH),
+        lambda: growing.abandon(shards, plan),
+    ):
+        with pytest.raises(Overtaken, match="another `streamrec grow` goes on"):
+            late()
+    later.note(taken, CREATE)
+    found = Growing(store, ()).marker()
+    assert found is not None and (found.step, found.owner) == (CREATE, "later")
+    later.abandon(shards, taken)
+    assert store.shards() == shards
+    assert everything(plain).keys() == {SHARDS.encode()}
+
+
+@pytest.mark.parametrize("guard", [True, False])
+def test_a_worker_of_before_cannot_commit(
+    store: Store, place: RedisSettings, monkeypatch: pytest.MonkeyPatch, guard: bool
+) -> None:
+    """It lives on unseen: from the seal on, and after the growth, its commits are refused."""
+    if not guard:
+        monkeypatch.setattr("streamrec.transport.redis_store.growth_matches", lambda *_: True)
+    shards = store.declare(1, 1, 1, 64)
+    zombie = Store(place)
+    zombie.commit(commit(5, None))
+    growing = Growing(store, ("items",))
+    plan = new_plan(shards, (2, 1, 1), "0ther")
+    growing.begin(plan)
+    growing.seal(shards)
+    outcomes = [refused(zombie, 5)]
+    growing.switch(plan, dict.fromkeys(("u0", "u1", "i0", "m0"), 0))
+    growing.finish(shards, plan)
+    outcomes.append(refused(zombie, int(store.meta("u0")[b"offset"])))
+    assert outcomes == [guard, guard]
+    zombie.close()
+    grown = Store(place)
+    assert grown.declare(2, 1, 1, 64).growth == 1
+    grown.commit(commit(90, int(grown.meta("u0")[b"offset"])))
+    Store(place, 1).commit(commit(91, 90))
+
+
+def refused(worker: Store, offset: int) -> bool:
+    """Say whether the worker may neither send what it folded nor commit it."""
+    wrong = worker.wrong_offsets({"u0": offset})
+    try:
+        worker.commit(commit(offset + 1, offset))
+    except CommitConflict as error:
+        assert "streamrec grow" in str(error) and wrong.keys() == {"u0"}
+        return True
+    assert not wrong
+    return False
+
+
+def test_rows_change_place_once_and_only_where_they_are_sealed(store: Store, plain: Any) -> None:
+    shards = store.declare(1, 1, 1, 64)
+    store.commit(commit(5, None))
+    growing = Growing(store, ("items",))
+    plan = new_plan(shards, (2, 1, 1), "0ther")
+    growing.begin(plan)
+    growing.seal(shards)
+    for shard in ("u0", "u1"):
+        store.run([("HSET", staged(shard, "users"), "bob", "row of bob")])
+        store.run([("HSET", staged(shard, "meta"), "users", 1)])
+    starts = dict.fromkeys(("u0", "u1", "i0", "m0"), 3)
+    growing.switch(plan, starts)
+    once = everything(plain)
+    growing.switch(plan, starts)
+    assert everything(plain) == once
+    assert once[b"sr:{u0}:users"] == once[b"sr:{u1}:users"] == {b"bob": b"row of bob"}
+    meta = {b"offset": b"5", b"version": b"1", b"users": b"1", b"growth": b"1"}
+    assert once[b"sr:{u0}:meta"] == meta
+    assert once[b"sr:{u1}:meta"] == {
+        b"offset": b"3", b"start": b"3", b"users": b"1", b"growth": b"1"
+    }  # fmt: skip
+    assert not {name for name in once if b"m0" in name or b"i0" in name or b"rings" in name}
+    plain.hset("sr:{u1}:meta", "growth", 0)  # somebody wrote after all
+    with pytest.raises(DamagedState, match="u1 was written to"):
+        growing.switch(plan, starts)
+
+
+def test_a_list_of_another_state_goes_whatever_its_offset(store: Store) -> None:
+    shards = store.declare(1, 1, 1, 64)
+    now, before = shards.state, "online-bef0re"
+    for user, model in (("ann", now), ("bob", before)):
+        row = (user, 50, rec(50, model, user), b"", b"")
+        assert store.publish([row], model, 60) == [True]
+    assert delete_lists(store, [("ann", 9), ("bob", 9)], now) == [True, True]
+    assert store.lists(["ann", "bob"]) == [rec(50, now), None]
 
 
 def test_a_row_of_another_type_is_an_error_of_ours(store: Store, plain: Any) -> None:

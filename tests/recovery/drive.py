@@ -44,6 +44,11 @@ class Child:
         """Whether the process is alive (a paused one is)."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with by itself; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
     def kill(self) -> None:
         """End it with SIGKILL; it may have ended before."""
         process, self._process = self._process, None

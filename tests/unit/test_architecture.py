@@ -17,7 +17,8 @@ LEAVES = {"settings.types", "state.keys", "state.schema", "files.event_table"}
 """Files that every room may import; of ours they import errors alone."""
 
 # Core code does no IO and has no clock and no chance of its own.
-CORE = {"expressions", "sources", "blend", "state", "neural", "ranking", "flow", "evaluation"}
+CORE = {"expressions", "sources", "blend", "state", "growth", "neural", "ranking", "flow"}
+CORE |= {"evaluation"}
 NOT_IN_CORE = {
     "asyncio",
     "confluent_kafka",

@@ -9,7 +9,9 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
+import redis
 from servers import RedisServer
 
 pytest.importorskip("starlette")
@@ -20,6 +22,7 @@ from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from streamrec.errors import ConfigurationError
+from streamrec.growth.plan import Plan
 from streamrec.http import rights, sender
 from streamrec.http.bodies import read_json
 from streamrec.http.made_now import MadeNow
@@ -33,6 +36,7 @@ from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.load import load
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
 from streamrec.settings.serve import ServeSettings
+from streamrec.transport.redis_keys import GROWING
 from streamrec.transport.redis_store import Store
 
 POPULAR = {"user": "~popular", "at": 5, "model": "m", "items": [{"item": "i9", "score": 0.5}]}
@@ -439,6 +443,27 @@ def test_other_addresses_need_tokens() -> None:
         listen(ServeSettings(host="0.0.0.0", port=free_port()))
     for allowed in ({"read_tokens": ("t",)}, {"without_tokens": True}):
         listen(ServeSettings(host="0.0.0.0", port=free_port(), **allowed)).close()  # type: ignore
+
+
+def test_the_role_ends_when_the_partitions_grow(redis_url: str) -> None:
+    """It sends events to partitions: one that lived on would send them to former ones."""
+    flags = {"redis.url": redis_url, "serve.port": str(free_port())}
+    settings = load(None, {}, flags | {"metrics.port": str(free_port() - 3)})
+    codes: list[int] = []
+    role = threading.Thread(target=lambda: codes.append(run(settings, threading.Event())))
+    role.start()
+    plan = Plan(8, 4, 4, epoch="e", growth=1)
+    client = redis.Redis.from_url(redis_url)
+    try:
+        time.sleep(1.0)
+        assert role.is_alive()
+        client.set(GROWING, msgspec.json.encode(plan))
+        role.join(20)
+        assert codes == [78]
+        with pytest.raises(ConfigurationError, match="streamrec grow"):
+            run(settings, threading.Event())
+    finally:
+        client.delete(GROWING)
 
 
 def test_the_role_answers_and_ends(redis_url: str) -> None:

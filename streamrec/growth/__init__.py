@@ -1,0 +1,1 @@
+"""From a few partitions to more: which row goes where, and whether all arrived."""
