@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +14,7 @@ from streamrec.settings.sections import Settings
 from streamrec.transport.redis_store import Store
 
 if TYPE_CHECKING:
+    from streamrec.inspection.filtered import Filtered
     from streamrec.inspection.lists_now import StateReader
 
 MOST_WAITING = 16
@@ -93,6 +94,13 @@ def why(state: "StateReader", user: str, item: str) -> Answer:
     from streamrec.inspection.answers import explained_from
 
     return explained_from(state.now(user), item)
+
+
+def under(state: "StateReader", user: str, filters: Sequence[str]) -> "Filtered":
+    """Return what filters do to the list of a user."""
+    from streamrec.inspection.filtered import filtered_from
+
+    return filtered_from(state, user, filters)
 
 
 def lifts(state: "StateReader", user: str) -> dict[str, float]:

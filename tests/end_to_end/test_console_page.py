@@ -238,6 +238,34 @@ def test_someone_new_has_a_list_of_their_own_after_a_click(chromium: Any, site: 
     visit.close()
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_filter_shows_what_it_removes(chromium: Any, site: Site, width: int) -> None:
+    visit = Visit(chromium, site, width)
+    page = visit.page
+    titles = page.locator("#list .title").all_inner_texts()
+    kind = titles[0].partition(" no.")[0]
+    mine = [title for title in titles if title.startswith(kind)]
+    page.fill("#rule", f'not (title contains "{kind}")')
+    page.wait_for_selector("#list .removed")
+    assert f"It removes {len(mine)} of the list's {len(titles)}" in page.inner_text("#filtered")
+    assert page.locator("#list .removed .title").all_inner_texts() == mine
+    out = page.locator("#out-and-in ul").first.locator("li span").all_inner_texts()
+    assert out == mine
+    come_in = page.locator("#out-and-in ul").nth(1).locator("li span").all_inner_texts()
+    assert come_in and not any(title.startswith(kind) for title in come_in)
+    assert f'button "removed {mine[0]}"' in page.locator("#list").aria_snapshot()
+    visit.picture(f"filter-{width}")
+    assert page.evaluate("document.documentElement.scrollWidth") == width, "nothing is cut off"
+    page.fill("#rule", "price <")
+    page.wait_for_selector("#rule[aria-invalid=true]")
+    assert "filter:" in page.inner_text("#filtered")
+    assert page.locator("#list .removed").count() == 0
+    visit.complaints = [text for text in visit.complaints if "400" not in text]
+    page.fill("#rule", "")
+    page.wait_for_selector("#filtered:empty", state="attached")
+    visit.close()
+
+
 def test_an_item_is_found_and_says_why_it_is_not_listed(chromium: Any, site: Site) -> None:
     visit = Visit(chromium, site)
     page = visit.page

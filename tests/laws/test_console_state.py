@@ -121,6 +121,19 @@ def test_what_the_page_asks_for(spine: Spine) -> None:
     assert sum(part["value"] for part in shares) == pytest.approx(1.0, abs=0.01)
     assert len({part["name"] for part in shares}) == len(shares)
     assert ask(f"similar?item=i{7}")
+    listed = [row["item"] for row in mine["rows"]]
+    teas = {row["item"] for row in mine["rows"] if row["title"].startswith("Tea")}
+    tried = ask('filter?user=u3&filter=title+contains+"cup"')
+    assert {one["item"] for one in tried["removed"]} == teas and teas
+    assert (tried["length"], tried["passing"], tried["of"]) == (5, 12, ITEMS)
+    assert tried["added"] and all(one["title"].startswith("Cup") for one in tried["added"])
+    assert not {one["item"] for one in tried["added"]} & set(listed)
+    nobody = ask('filter?user=nobody&filter=title+contains+"zzz"')
+    assert (nobody["passing"], nobody["added"], len(nobody["removed"])) == (0, [], 5)
+    assert ask("filter?user=u3&filter=available")["removed"] == []
+    for wrong in ("", "&filter=", "&filter=price+<"):
+        answer = client.get(f"/console/api/filter?user=u3{wrong}")
+        assert answer.status_code == 400 and "filter" in answer.json()["detail"]
     console.close()
 
 

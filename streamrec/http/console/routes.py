@@ -18,12 +18,13 @@ from streamrec.errors import StreamrecError
 from streamrec.http.bodies import read_json
 from streamrec.http.console.catalogue import Catalogue
 from streamrec.http.console.clicks import Click, Clicks
-from streamrec.http.console.lists import people, shown
+from streamrec.http.console.lists import Named, people, shown
 from streamrec.http.console.status import Watch
 from streamrec.http.console.stream import Streams
 from streamrec.http.console.words import group, meaning
-from streamrec.http.made_now import MadeNow, lifts, why
+from streamrec.http.made_now import MadeNow, lifts, under, why
 from streamrec.http.own_names import OwnNames
+from streamrec.http.parameters import filters
 from streamrec.http.readers import Readers
 from streamrec.http.sender import Sender
 from streamrec.inspection.answer import Answer
@@ -34,7 +35,7 @@ SCRIPT = "text/javascript; charset=utf-8"
 PAGE = {
     "index.html": "text/html; charset=utf-8",
     "console.css": "text/css; charset=utf-8",
-    **dict.fromkeys(("console.js", "item.js", "list.js", "page.js", "status.js"), SCRIPT),
+    **{f"{name}.js": SCRIPT for name in ("console", "filter", "item", "list", "page", "status")},
     "icon.svg": "image/svg+xml",
 }
 ONLY_OURS = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -70,6 +71,16 @@ class Why(msgspec.Struct):
     ranks: list[Part]
 
 
+class Tried(msgspec.Struct):
+    """What a filter does to a user's list of `length` items; of so many items so many pass."""
+
+    passing: int
+    of: int
+    length: int
+    removed: list[Named]
+    added: list[Named]
+
+
 class Console:
     """The page and what it asks for; keeps who waits for a list."""
 
@@ -90,6 +101,7 @@ class Console:
             "people": lambda client, request: people(client),
             "list": _list,
             "shares": lambda client, request: self._shares(request),
+            "filter": self._filter,
             "similar": _similar,
             "explain": self._explain,
             "search": lambda client, request: self._catalogue.search(client, asked(request, "q")),
@@ -122,6 +134,19 @@ class Console:
         for name, share in self._made_now.asked(lambda state: lifts(state, user)).items():
             found[group(name)] = found.get(group(name), 0.0) + share
         return [Part(name, meaning(name), round(share, 4)) for name, share in largest(found)]
+
+    def _filter(self, client: Client, request: Request) -> object:
+        user, texts = asked(request, "user"), filters(request)
+        if not texts:
+            raise HTTPException(400, "The parameter 'filter' is missing")
+        found = self._made_now.asked(lambda state: under(state, user, texts))
+        added = [name for name in found.after if name not in found.before]
+        titles = client.titles([*found.removed, *added])
+        removed, into = (
+            [Named(name, titles.get(name) or name) for name in names]
+            for names in (found.removed, added)
+        )
+        return Tried(found.passing, found.of, len(found.before), removed, into)
 
     def _explain(self, client: Client, request: Request) -> object:
         user, item = asked(request, "user"), asked(request, "item")

@@ -1,5 +1,6 @@
 // The console: who it is, their list, and what a click does. docs/console.md describes the page.
 
+import { tryIt, watchFilter } from "./filter.js";
 import { showItem, watchSearch } from "./item.js";
 import { showList } from "./list.js";
 import { ask, find, make, number } from "./page.js";
@@ -23,6 +24,7 @@ function start() {
   find("about-close").addEventListener("click", () => find("about").close());
   addEventListener("hashchange", () => follow(named()));
   watchSearch(open);
+  watchFilter(() => user, open);
   watchStatus();
   meet();
   setInterval(meet, MEET_MS);
@@ -92,6 +94,7 @@ function show(shown) {
     forget();
     tell(moved, shown.milliseconds);
   }
+  tryIt(user, open);
   if (shown.personal || !find("shares").children.length) {
     showShares(user).catch(() => find("shares").replaceChildren());
   }

@@ -90,7 +90,7 @@ function table(parts, coloured) {
   })));
 }
 
-function link({ item, title, share }, open) {
+export function link({ item, title, share }, open) {
   const text = [make("span", {}, title || item)];
   text.push(make("small", {}, share === undefined ? item : percent(share)));
   return make("li", {}, make("button", { type: "button", onclick: () => open(item) }, ...text));
