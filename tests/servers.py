@@ -169,6 +169,8 @@ def _container() -> KafkaServer:
     from testcontainers.community.kafka import KafkaContainer
 
     container = KafkaContainer().with_kraft().with_env("KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS", "1000")
+    for name in ("REPLICATION_FACTOR", "MIN_ISR"):  # it is one broker, and there are transactions
+        container.with_env(f"KAFKA_TRANSACTION_STATE_LOG_{name}", "1")
     container.start()
     return KafkaServer("container", container.get_bootstrap_server(), close=container.stop)
 
