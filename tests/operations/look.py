@@ -5,6 +5,7 @@ Grafana's own components draw them in Chromium (tools/look, npm); the pictures g
 
 import functools
 import http.server
+import json
 import shutil
 import subprocess
 import sys
@@ -19,8 +20,9 @@ OUT = ROOT / "build" / "look"
 PAGE = ROOT / "build" / "look-page"
 DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 RULES = ROOT / "deploy" / "prometheus" / "streamrec.rules.yml"
-WIDTHS = {1500: 3400, 800: 3400}
-"""Width of the window, and a height that holds the longest dashboard."""
+WIDTHS = (1500, 800)
+UNIT, ABOVE = 38, 90
+"""Height of a unit of Grafana's grid, and of what is above the panels, in pixels."""
 MINUTES = 4.0
 
 
@@ -40,12 +42,15 @@ def main() -> None:
         time.sleep(30 * MINUTES)
         for board in sorted(DASHBOARDS.glob("*.json")):
             shutil.copy(board, PAGE / board.name)
-            for width, height in WIDTHS.items():
+            for width in WIDTHS:
                 picture = OUT / f"{board.stem}-{width}.png"
                 page = f"http://127.0.0.1:{server.server_port}/index.html?file={board.name}"
                 page += f"&prometheus={site.prometheus.url}&minutes={MINUTES}&step=2"
                 options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-                options += [f"--window-size={width},{height}", "--virtual-time-budget=30000"]
+                options += [
+                    f"--window-size={width},{height_of(board)}",
+                    "--virtual-time-budget=30000",
+                ]
                 subprocess.run(
                     [chromium, *options, f"--screenshot={picture}", page],
                     check=True,
@@ -56,6 +61,12 @@ def main() -> None:
     finally:
         server.shutdown()
         site.close()
+
+
+def height_of(board: Path) -> int:
+    """Return how high a window must be to show all of a board, in pixels."""
+    places = [panel["gridPos"] for panel in json.loads(board.read_text())["panels"]]
+    return ABOVE + UNIT * max(int(place["y"]) + int(place["h"]) for place in places)
 
 
 def serve() -> http.server.ThreadingHTTPServer:
