@@ -11,15 +11,19 @@ LEAVE_SECONDS = 8.0
 
 
 def stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set; the loops then drain and leave."""
+    """Return an event that SIGTERM and SIGINT set; the loops then drain and leave.
+
+    Nothing is logged in the handler: it may run amid a line, and nobody may be reading it.
+    """
     stop = threading.Event()
 
     def on_signal(number: int, _: object) -> None:
-        logger.info("stopping", extra={"signal": signal.Signals(number).name})
         if not stop.is_set():
-            last = threading.Timer(LEAVE_SECONDS, _leave)
-            last.daemon = True
-            last.start()
+            threading.Thread(target=_tell, args=(number,), name="stopping").start()
+            for seconds, act in ((LEAVE_SECONDS, _leave), (LEAVE_SECONDS + 1.0, _end)):
+                last = threading.Timer(seconds, act)
+                last.daemon = True
+                last.start()
         stop.set()
 
     signal.signal(signal.SIGTERM, on_signal)
@@ -27,8 +31,16 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
+def _tell(number: int) -> None:
+    logger.info("stopping", extra={"signal": signal.Signals(number).name})
+
+
 def _leave() -> None:
     """End the process while a call to Kafka or Redis has still not come back."""
     logger.warning("Kafka or Redis does not answer: leaving; what is not committed is learnt again")
     logging.shutdown()
+    _end()
+
+
+def _end() -> None:
     os._exit(0)
