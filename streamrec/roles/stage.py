@@ -166,15 +166,25 @@ class Stage:
         return max(self._linger, min(now - polled, LONGEST_LINGER))
 
     def _learn(self, batches: Batches) -> None:
-        """Learn in rounds; where the learner took only a part, the rest will be polled again."""
+        """Learn in rounds; where the learner took only a part, the rest will be polled again.
+
+        A shard in doubt does not end the rounds of the others: what is left out would be skipped.
+        """
         left: set[Partition] = set()
+        doubts: dict[Partition, StoreError] = {}
         for whole in rounds(batches):
             batch = {p: messages for p, messages in whole.items() if p in self.shards.keys() - left}
             if batch:
-                self._learner.learn(batch, self.shards)
+                try:
+                    self._learner.learn(batch, self.shards)
+                except ShardsInDoubt as doubt:
+                    doubts.update(doubt.doubts)
+            left |= doubts.keys()
             left |= {p for p, m in batch.items() if self.shards[p].offset <= m[-1].offset}
             for partition in batch.keys() - left:
                 self.report.learnt(partition, batch[partition])
+        if doubts:
+            raise ShardsInDoubt(doubts)
 
     def _take(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """Restore the shards of new partitions; return where they continue."""

@@ -21,9 +21,10 @@ from streamrec.errors import (
     StreamrecError,
 )
 from streamrec.monitoring.metrics import Metrics
+from streamrec.roles import rounds as rounds_module
 from streamrec.roles import stage as stage_module
 from streamrec.roles.rounds import Batches
-from streamrec.roles.stage import Stage
+from streamrec.roles.stage import ShardsInDoubt, Stage
 from streamrec.settings.sections import BatchSettings, KafkaSettings, Settings
 from streamrec.transport.kafka_log import Partition
 
@@ -148,6 +149,29 @@ def test_any_doubt_starts_over_from_what_is_stored(what: str, error: type[Stream
     assert scene.stage.failed is None
     assert set(learner.learnt.values()) == {1} and len(learner.learnt) == 20
     assert what == "open" or {partition for partition, _ in scene.log.seeks} == {P0, P1}
+
+
+def test_a_shard_in_doubt_does_not_make_another_skip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was polled is learnt in two rounds; in the first, one of two shards is not stored."""
+    monkeypatch.setattr(rounds_module, "ROUND_BYTES", 2)
+
+    class Half(FakeLearner):
+        failures = 0
+
+        def learn(self, batches: Batches, shards: Mapping[Partition, FakeShard]) -> None:
+            if P0 in batches and not self.failures:
+                self.failures += 1
+                super().learn({p: m for p, m in batches.items() if p != P0}, shards)
+                shards[P0].offset = batches[P0][-1].offset + 1  # folded, not stored
+                raise ShardsInDoubt({P0: StoreError("no answer")})
+            super().learn(batches, shards)
+
+    learner = Half()
+    scene = Scene(learner)
+    scene.run(P0, P1)
+    assert scene.stage.failed is None and learner.failures == 1
+    assert learner.learnt == Counter((p, n) for p in (P0, P1) for n in range(10))
+    assert learner.opened.count(P0) == 2 and learner.opened.count(P1) == 1
 
 
 def test_a_broker_that_is_away_for_a_while_is_waited_for() -> None:
