@@ -18,7 +18,8 @@ from streamrec.blend.learned import LearnedBlend
 from streamrec.blend.rules import blend_rules
 from streamrec.events.event import Event, EventDecoder
 from streamrec.flow import load
-from streamrec.ranking.lists import ListMaker, PublishedList
+from streamrec.ranking.lists import ListMaker
+from streamrec.ranking.published import PublishedList
 from streamrec.settings.sections import Settings
 from streamrec.state.served import encode_shown
 from streamrec.state.user_rows import decode_user

@@ -7,17 +7,19 @@ with Client("redis://localhost:6379/0") as client:
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
 from streamrec.errors import StoreError, UnknownVersion
+from streamrec.settings.places import HOME
 from streamrec.settings.sections import RedisSettings
 from streamrec.transport.hidden import hidden_among
 from streamrec.transport.item_lists import stored_item_list
-from streamrec.transport.redis_keys import POPULAR, key
+from streamrec.transport.places import own_keys
+from streamrec.transport.redis_keys import POPULAR, key, list_key
 from streamrec.transport.redis_store import Store
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ class Recommendations(msgspec.Struct):
     model: str = ""
     items: list[Recommended] = []
     personal: bool = False
+    place: str = HOME
 
 
 class Similar(msgspec.Struct):
@@ -86,14 +89,26 @@ class Client:
         """The connection, for streamrec's own pages."""
         return self._store
 
-    def recommend(self, user: str) -> Recommendations:
-        """Return the user's list; if there is none, or it is empty, the popular one, if any.
+    def recommend(self, user: str, place: str = HOME) -> Recommendations:
+        """Return the user's list; if there is none, or it is empty, that for strangers, if any.
 
         Items that became unavailable since it was made are left out. Raises StoreError.
         """
-        blobs = self._store.lists([user, POPULAR])
-        own, popular = (None if blob is None else decoded(blob) for blob in blobs)
-        return chosen(user, own, popular, hidden_in(self._store, [own, popular]))
+        return self.page(user, [place])[place]
+
+    def page(self, user: str, places: Sequence[str]) -> dict[str, Recommendations]:
+        """Return the lists of several places by name, read at once; no item is in two of them.
+
+        What a place shows is left out of those that are named after it. Raises StoreError.
+        """
+        wanted = [(user, place) for place in dict.fromkeys(places)]
+        keys = [keys_of(user, place) for user, place in wanted]
+        blobs = iter(self._store.values([name for each in keys for name in each]))
+        read = [[_decoded_or_none(next(blobs)) for _ in each] for each in keys]
+        hidden = hidden_in(self._store, [one for each in read for one in each])
+        pairs = zip(wanted, read, strict=True)
+        found = {place: found_in(user, place, each, hidden) for (user, place), each in pairs}
+        return without_repeats(found)
 
     def similar(self, item: str, n: int = 10) -> list[Similar]:
         """Return up to `n` items most often taken after `item`; none for an unknown one."""
@@ -198,11 +213,34 @@ def hidden_names(store: Store, items: Iterable[str]) -> set[str]:
         return set()
 
 
+def keys_of(user: str, place: str) -> list[str]:
+    """Return the keys to read for a user's list at a place: their own, and last the strangers'."""
+    return [*own_keys(user, place), list_key(POPULAR, place)]
+
+
+def found_in(
+    user: str, place: str, read: Sequence[Recommendations | None], hidden: Collection[str]
+) -> Recommendations:
+    """Return a user's list of what `keys_of` led to; a list of another user is not theirs."""
+    own = [one for one in read[:-1] if one is not None and (one.user, one.place) == (user, place)]
+    return chosen(user, own[0] if own else None, read[-1], hidden, place)
+
+
+def without_repeats(found: Mapping[str, Recommendations]) -> dict[str, Recommendations]:
+    """Return lists by place, each without what the ones before it show."""
+    shown: set[str] = set()
+    for each in found.values():
+        each.items = [entry for entry in each.items if entry.item not in shown]
+        shown.update(entry.item for entry in each.items)
+    return dict(found)
+
+
 def chosen(
     user: str,
     own: Recommendations | None,
     popular: Recommendations | None,
     hidden: Collection[str],
+    place: str = HOME,
 ) -> Recommendations:
     """Return the user's list, or the popular one where there is none, or nothing left of it."""
     if own is not None:
@@ -211,13 +249,17 @@ def chosen(
         if found.items or popular is None:
             return found
     found = Recommendations(user) if popular is None else _without(popular, hidden)
-    found.user = user
+    found.user, found.place = user, place
     return found
 
 
 def _without(found: Recommendations, hidden: Collection[str]) -> Recommendations:
     left = [entry for entry in found.items if entry.item not in hidden]
     return msgspec.structs.replace(found, items=left)
+
+
+def _decoded_or_none(blob: bytes | None) -> Recommendations | None:
+    return None if blob is None else decoded(blob)
 
 
 _LIST = msgspec.json.Decoder(Recommendations)

@@ -24,6 +24,7 @@ from streamrec.dashboards.boards import files
 from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.checks import range_of
 from streamrec.settings.load import all_settings, default_of, load, variable_of
+from streamrec.settings.places import PlaceSettings
 from streamrec.settings.profiles import PROFILES
 from streamrec.settings.sections import CommonSettings, Settings, settings_type
 from streamrec.settings.types import Section
@@ -90,7 +91,17 @@ def configuration_page(extra: tuple[str, ...] = ()) -> str:
             default = f"`{toml_value(default_of(name, kind))}`"
             allowed = range_of(types[name]).replace("|", "\\|")
             lines.append(f"| `{key}` | {default} | {allowed} | {meaning} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_place_lines()]) + "\n"
+
+
+def _place_lines() -> list[str]:
+    """Return the lines about [places.NAME], of which there may be many."""
+    lines = ["\n## [places.NAME]\n", f"{inspect.getdoc(PlaceSettings)} [places.md](places.md).\n"]
+    lines += ["| key | may be | meaning |", "| --- | --- | --- |"]
+    types = {field.name: field.type for field in msgspec.structs.fields(PlaceSettings)}
+    for key, meaning in _meanings(PlaceSettings).items():
+        lines.append(f"| `{key}` | {range_of(types[key])} | {meaning} |")
+    return lines
 
 
 def sample_file() -> str:

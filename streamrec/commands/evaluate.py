@@ -23,6 +23,8 @@ from streamrec.commands.options import (
 )
 from streamrec.commands.progress import with_progress
 from streamrec.errors import ConfigurationError
+from streamrec.settings.place_rules import as_home, known_place
+from streamrec.settings.places import HOME
 
 if TYPE_CHECKING:
     from streamrec.evaluation.evaluate import Plan
@@ -57,6 +59,7 @@ def evaluate(
     lag: Annotated[str, typer.Option(help="Parameters as of then: events, or 30s, 1h, 1d.")] = "0",
     workers: Annotated[int, typer.Option(min=1, help="User and item shards.")] = 1,
     peers: Annotated[str, typer.Option(help="Other recommenders in the same run, or all.")] = "",
+    place: Annotated[str, typer.Option(help="Measure this place, with its rules.")] = HOME,
     compare: Annotated[
         str,
         typer.Option(help="Other blends in the same run: weighted, cascade, vote, borda, tree."),
@@ -101,6 +104,9 @@ def evaluate(
         "blend.off": json.dumps([s for s in known if s not in named]) if named else "",
     }  # fmt: skip
     settings = options.load(flags={name: value for name, value in asked.items() if value})[0]
+    if place != HOME:
+        settings = as_home(settings, known_place(settings, place))
+        say(f"Place {place}.")
     plan = Plan(
         limit, warm_up, _names("--types", types), lag, workers,
         _names("--peers", ",".join(PEERS) if peers.strip() == "all" else peers, PEERS),

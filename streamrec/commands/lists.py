@@ -11,6 +11,8 @@ import typer
 
 from streamrec.commands.options import say, settings_of
 from streamrec.commands.progress import with_progress
+from streamrec.settings.place_rules import known_place
+from streamrec.settings.places import HOME
 
 BATCH = 2_000
 
@@ -18,9 +20,11 @@ BATCH = 2_000
 def export(
     ctx: typer.Context,
     out: Annotated[Path, typer.Option(metavar="FILE", help=".parquet, .jsonl or .csv.")],
+    place: Annotated[str, typer.Option(help="The lists of this place.")] = HOME,
 ) -> None:
     """Write the lists of all users to one file: a row for each item of a list."""
     settings = settings_of(ctx)
+    known_place(settings, place)
     from streamrec.files.writing import table_file
     from streamrec.inspection.stored_lists import COLUMNS, rows_of, stored_lists, stored_titles
     from streamrec.transport.hidden import hidden_items
@@ -32,7 +36,7 @@ def export(
     try:
         with closing(Store(settings.redis)) as store, table_file(out, COLUMNS) as write:
             titles, hidden = stored_titles(store), hidden_items(store)
-            each = with_progress(stored_lists(store), None, "lists")
+            each = with_progress(stored_lists(store, place), None, "lists")
             while some := list(islice(each, BATCH)):
                 found = [rows_of(one, titles, hidden) for one in some]
                 if together := [row for each_list in found for row in each_list]:

@@ -14,6 +14,8 @@ from rich.table import Table
 
 from streamrec.commands.options import settings_of
 from streamrec.errors import ConfigurationError
+from streamrec.settings.place_rules import known_place
+from streamrec.settings.places import HOME
 
 if TYPE_CHECKING:
     from streamrec.client import Recommendations
@@ -27,14 +29,18 @@ def recommend(
         list[str] | None,
         typer.Option("--filter", help='A list made now under this too: "price < 20"; repeatable.'),
     ] = None,
+    place: Annotated[str, typer.Option(help="The list of this place.")] = HOME,
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
 ) -> None:
     """Print the list that is served to a user."""
     settings = settings_of(ctx)
+    known_place(settings, place)
     from streamrec.client import Client
 
     with Client(settings.redis) as client:
-        found = _filtered(settings, user, filters) if filters else client.recommend(user)
+        found = (
+            _filtered(settings, user, filters, place) if filters else client.recommend(user, place)
+        )
         if as_json:
             print(msgspec.json.encode(found).decode())
             return
@@ -43,7 +49,9 @@ def recommend(
     _print_list(found, titles)
 
 
-def _filtered(settings: "Settings", user: str, filters: Sequence[str]) -> "Recommendations":
+def _filtered(
+    settings: "Settings", user: str, filters: Sequence[str], place: str
+) -> "Recommendations":
     """Return a list made now under more filters. Raises ConfigurationError, StoreError."""
     from streamrec.client import Recommendations, Recommended
     from streamrec.expressions.filters import make_rules
@@ -56,9 +64,11 @@ def _filtered(settings: "Settings", user: str, filters: Sequence[str]) -> "Recom
     except ExpressionError as error:
         raise ConfigurationError(f"--filter: {error}") from None
     with closing(Store(settings.redis)) as store:
-        items, personal = list_of(StateReader(settings, store).now(user, filters))
+        items, personal = list_of(StateReader(settings, store).now(user, filters, place))
     listed = [Recommended(i.item, i.score, i.source, i.because) for i in items]
-    return Recommendations(user, time.time_ns() // 1_000_000, items=listed, personal=personal)
+    return Recommendations(
+        user, time.time_ns() // 1_000_000, items=listed, personal=personal, place=place
+    )
 
 
 def _print_list(found: "Recommendations", titles: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from streamrec.errors import StreamrecError
 from streamrec.events.event import Event, encode_event
 from streamrec.files.event_table import EventTable
-from streamrec.ranking.lists import ListItem, PublishedList
+from streamrec.ranking.published import ListItem, PublishedList
 from streamrec.settings.sections import Settings
 from streamrec.transport.kafka_log import Log
 from streamrec.transport.redis_store import Store

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from streamrec.demo.reaction import SHOWN, Reaction, is_popular
 from streamrec.files.event_table import EventTable
-from streamrec.ranking.lists import ListItem, PublishedList
+from streamrec.ranking.published import ListItem, PublishedList
 
 LATEST = 3
 

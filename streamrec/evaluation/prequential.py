@@ -161,7 +161,7 @@ class Prequential:
         target = self.table.row_of.get(event.item, -1)
         last = self.times.get(event.user, {})
         shopper = lists.shopper(row, self.table, event.user, last)
-        if self.settings.lists.filters and target >= 0:
+        if lists.rules.rules.filters and target >= 0:
             if lists.removed(shopper, self.table, target):
                 return None
         ranked = self._rank(shopper, target)
@@ -176,8 +176,7 @@ class Prequential:
 
     def _rank_of(self, ranked: Ranked, at: int) -> float:
         """Return the rank of candidate `at` by score, ties in the middle; under rules by list."""
-        lists = self.settings.lists
-        if lists.filters or lists.diversity != "none":
+        if self.flow.lists.rules.reorders:
             listed = np.flatnonzero(ranked.order == at)
             return float(listed[0]) if len(listed) else NAN
         return rank_of(ranked.scores, at)

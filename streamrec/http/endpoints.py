@@ -7,6 +7,7 @@ from streamrec.http.shapes import (
     Accepted,
     AcceptedItem,
     Forgetting,
+    PageOfLists,
     Popular,
     SentEvent,
     SentItem,
@@ -45,7 +46,8 @@ class Endpoint(NamedTuple):
 TEXT = {"type": "string"}
 USER = Parameter("user", "path", TEXT, "A user's id.", "u1")
 ITEM = Parameter("item", "path", TEXT, "An item's id.", "i9")
-PLACE = Parameter("place", "path", {"enum": ["home"]}, "Where the list is shown.", "home")
+PLACE = Parameter("place", "path", TEXT, "Where the list is shown: home, or of [places].", "home")
+PLACES = Parameter("places", "query", TEXT, "Names of places, with commas; home without.", "home")
 NUMBER = {"type": "integer", "minimum": 1, "maximum": 1000}
 N = Parameter("n", "query", NUMBER, "So many items from the top.", 5)
 OF = Parameter("of", "query", TEXT, "A category or a segment.", "kitchen")
@@ -66,6 +68,13 @@ ENDPOINTS = (
         "The list of a user; the popular one for who has none.",
         (USER, PLACE, N, FILTER, EXPLAIN),
         UserList,
+        (400, 404),
+    ),
+    Endpoint(
+        *("getPage", "GET", "/v1/users/{user}/lists", "read"),
+        "The lists of a user at several places, read at once; no item is in two of them.",
+        (USER, PLACES, N),
+        PageOfLists,
         (400, 404),
     ),
     Endpoint(

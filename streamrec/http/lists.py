@@ -1,18 +1,28 @@
 """Reads the lists of all requests that wait in one round trip."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from streamrec.client import Recommendations, chosen, decoded, hidden_in
+from streamrec.client import (
+    Recommendations,
+    decoded,
+    found_in,
+    hidden_in,
+    keys_of,
+    without_repeats,
+)
 from streamrec.errors import StoreError, StreamrecError
 from streamrec.http.readers import redis_of
+from streamrec.settings.places import HOME
 from streamrec.settings.sections import Settings
-from streamrec.transport.redis_keys import POPULAR
 from streamrec.transport.redis_store import Store
 
-Found = Recommendations | StreamrecError
-Waiting = tuple[str, "asyncio.Future[Recommendations]"]
+Page = dict[str, Recommendations]
+Found = Page | StreamrecError
+Asked = tuple[str, tuple[str, ...]]
+"""A user, and the places."""
+Waiting = tuple[Asked, "asyncio.Future[Page]"]
 
 
 class Lists:
@@ -28,11 +38,15 @@ class Lists:
         self._waiting: list[Waiting] = []
         self._asking: asyncio.Task[None] | None = None
 
-    async def of(self, user: str) -> Recommendations:
-        """Return a user's list, or the popular one. Raises StreamrecError."""
+    async def of(self, user: str, place: str = HOME) -> Recommendations:
+        """Return a user's list at a place, or that for strangers. Raises StreamrecError."""
+        return (await self.page(user, (place,)))[place]
+
+    async def page(self, user: str, places: tuple[str, ...]) -> Page:
+        """Return a user's lists by place, no item in two of them. Raises StreamrecError."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Recommendations] = loop.create_future()
-        self._waiting.append((user, future))
+        future: asyncio.Future[Page] = loop.create_future()
+        self._waiting.append(((user, places), future))
         if self._asking is None or self._asking.done():
             self._asking = loop.create_task(self._ask())
         end = loop.call_later(self._seconds, _give_up, future)
@@ -50,10 +64,10 @@ class Lists:
         loop = asyncio.get_running_loop()
         while self._waiting:
             asked, self._waiting = self._waiting, []
-            wanted = [(user, future) for user, future in asked if not future.done()]
-            users = [user for user, _ in wanted]
+            wanted = [(each, future) for each, future in asked if not future.done()]
+            pages = [each for each, _ in wanted]
             try:
-                found = await loop.run_in_executor(self._thread, self._read, users)
+                found = await loop.run_in_executor(self._thread, self._read, pages)
             except Exception as error:  # a fault of ours: each of them is to hear of it
                 for _, future in wanted:
                     if not future.done():
@@ -67,20 +81,22 @@ class Lists:
                 else:
                     future.set_result(each)
 
-    def _read(self, users: Sequence[str]) -> list[Found]:
+    def _read(self, pages: Sequence[Asked]) -> list[Found]:
+        wanted = {(user, place): keys_of(user, place) for user, places in pages for place in places}
         try:
             if self._store is None:
                 self._store = Store(self._redis)
-            blobs = self._store.lists_or_errors([*users, POPULAR])
-            *own, popular = [_decoded(blob) for blob in blobs]
-            there = [each for each in (*own, popular) if isinstance(each, Recommendations)]
+            names = list(dict.fromkeys(name for keys in wanted.values() for name in keys))
+            blobs = self._store.values_or_errors(names)
+            read = {name: _decoded(blob) for name, blob in zip(names, blobs, strict=True)}
+            there = [each for each in read.values() if isinstance(each, Recommendations)]
             hidden = hidden_in(self._store, there)
         except StreamrecError as error:
-            return [error] * len(users)
-        return [_chosen(user, mine, popular, hidden) for user, mine in zip(users, own, strict=True)]
+            return [error] * len(pages)
+        return [_page(page, wanted, read, hidden) for page in pages]
 
 
-def _give_up(future: "asyncio.Future[Recommendations]") -> None:
+def _give_up(future: "asyncio.Future[Page]") -> None:
     if not future.done():
         future.set_exception(StoreError("Redis did not answer in time"))
 
@@ -94,16 +110,36 @@ def _decoded(blob: bytes | None | StoreError) -> Recommendations | None | Stream
         return error
 
 
-def _chosen(
-    user: str,
-    own: Recommendations | None | StreamrecError,
-    popular: Recommendations | None | StreamrecError,
+def _page(
+    asked: Asked,
+    wanted: Mapping[tuple[str, str], Sequence[str]],
+    read: Mapping[str, Recommendations | None | StreamrecError],
     hidden: set[str],
 ) -> Found:
+    """Return the lists of one page, or why they cannot be told."""
+    user, places = asked
+    found: Page = {}
+    for place in places:
+        one = _chosen(user, place, [read[name] for name in wanted[user, place]], hidden)
+        if isinstance(one, StreamrecError):
+            return one
+        found[place] = one
+    return without_repeats(found)
+
+
+def _chosen(
+    user: str,
+    place: str,
+    read: Sequence[Recommendations | None | StreamrecError],
+    hidden: set[str],
+) -> Recommendations | StreamrecError:
     """Return the list, or why it cannot be told; a failed popular one spoils no other."""
-    if isinstance(own, StreamrecError):
-        return own
+    *own, popular = read
+    for each in own:
+        if isinstance(each, StreamrecError):
+            return each
+    mine = [None if isinstance(each, StreamrecError) else each for each in own]
     if not isinstance(popular, StreamrecError):
-        return chosen(user, own, popular, hidden)
-    found = chosen(user, own, None, hidden)
+        return found_in(user, place, [*mine, popular], hidden)
+    found = found_in(user, place, [*mine, None], hidden)
     return found if found.items else popular

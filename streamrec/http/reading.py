@@ -16,14 +16,15 @@ from streamrec.http.lists import Lists
 from streamrec.http.made_now import MadeNow, why
 from streamrec.http.parameters import MOST_ITEMS, check_names, filters, flag, number
 from streamrec.http.readers import Readers
-from streamrec.http.shapes import Listed, Popular, SimilarItems, UserList
+from streamrec.http.shapes import Listed, PageOfLists, Popular, SimilarItems, UserList
 from streamrec.monitoring.http_metrics import HttpMetrics
+from streamrec.settings.places import HOME
 from streamrec.transport.redis_keys import POPULAR, popular_of
 
 if TYPE_CHECKING:
     from streamrec.inspection.lists_now import StateReader
 
-PLACES = ("home",)
+MOST_PLACES = 10
 SIMILAR = 10
 """Similar items, if it is not said how many."""
 
@@ -32,9 +33,14 @@ class Reading:
     """Answers from what Redis holds."""
 
     def __init__(
-        self, lists: Lists, readers: Readers, made_now: MadeNow, metrics: HttpMetrics
+        self,
+        lists: Lists,
+        readers: Readers,
+        made_now: MadeNow,
+        metrics: HttpMetrics,
+        places: tuple[str, ...],
     ) -> None:
-        self._lists, self._readers = lists, readers
+        self._lists, self._readers, self._places = lists, readers, places
         self._made_now, self._metrics = made_now, metrics
 
     async def home(self, request: Request) -> Response:
@@ -42,17 +48,41 @@ class Reading:
         check_names(request, ("n", "filter", "explain"))
         n, expressions, explain = number(request), filters(request), flag(request, "explain")
         place, user = request.path_params["place"], request.path_params["user"]
-        if place not in PLACES:
-            raise HTTPException(404, f"There is no place of that name. Places: {', '.join(PLACES)}")
+        self._check(place)
         if expressions or explain:
             most = (n or MOST_ITEMS) if explain else 0
-            found = await self._made_now.ask(lambda state: filtered(state, user, expressions, most))
+            found = await self._made_now.ask(
+                lambda state: filtered(state, user, expressions, most, place)
+            )
         else:
-            found = await self._lists.of(user)
-        whose = "own" if found.personal else "popular" if found.items else "none"
-        self._metrics.lists.labels(whose).inc()
+            found = await self._lists.of(user, place)
+        self._count(found)
         found.items = found.items[:n]
         return _answer(request, found)
+
+    async def page(self, request: Request) -> Response:
+        """Answer with the lists of several places, no item in two of them."""
+        check_names(request, ("n", "places"))
+        n, user = number(request), request.path_params["user"]
+        names = request.query_params.get("places", HOME).split(",")
+        if len(names) > MOST_PLACES or len(set(names)) < len(names):
+            raise HTTPException(400, f"places must be at most {MOST_PLACES} different names")
+        for name in names:
+            self._check(name)
+        found = await self._lists.page(user, tuple(names))
+        for each in found.values():
+            self._count(each)
+            each.items = each.items[:n]
+        return _answer(request, PageOfLists(user, found))
+
+    def _check(self, place: str) -> None:
+        if place not in self._places:
+            known = ", ".join(self._places)
+            raise HTTPException(404, f"There is no place of that name. Places: {known}")
+
+    def _count(self, found: Recommendations) -> None:
+        whose = "own" if found.personal else "popular" if found.items else "none"
+        self._metrics.lists.labels(whose).inc()
 
     async def popular(self, request: Request) -> Response:
         """Answer with the list for strangers, of a category or segment if there is one."""
@@ -80,19 +110,20 @@ class Reading:
 
 
 def filtered(
-    state: "StateReader", user: str, expressions: list[str], explained: int
+    state: "StateReader", user: str, expressions: list[str], explained: int, place: str
 ) -> Recommendations:
     """Return a list made now; of so many first items the reasons are told."""
     from streamrec.inspection.answers import reasons_from
     from streamrec.inspection.lists_now import list_of
 
-    now = state.now(user, expressions)
+    now = state.now(user, expressions, place)
     items, personal = list_of(now)
     why = reasons_from(now, explained) if explained else {}
     listed = [
         Listed(i.item, i.score, i.source, i.because, why=why.get(i.item, UNSET)) for i in items
     ]
-    return UserList(user, time.time_ns() // 1_000_000, items=listed, personal=personal)
+    at = time.time_ns() // 1_000_000
+    return UserList(user, at, items=listed, personal=personal, place=place)
 
 
 def _answer(request: Request, found: object) -> Response:

@@ -26,6 +26,7 @@ from streamrec.http.sender import Sender
 from streamrec.http.watched import Watched
 from streamrec.http.writing import Writing
 from streamrec.monitoring.metrics import Metrics
+from streamrec.settings.place_rules import place_names
 from streamrec.settings.sections import Settings
 
 logger = logging.getLogger(__name__)
@@ -45,11 +46,12 @@ def application(
     rights, limit = Rights(settings.serve), RateLimit(settings.serve.requests_per_second)
     names = OwnNames(settings.serve)
     lists = Lists(settings)
-    reading = Reading(lists, readers, made_now, metrics.http)
+    reading = Reading(lists, readers, made_now, metrics.http, place_names(settings))
     writing = Writing(settings, sender, readers, metrics.http)
 
     answers: dict[str, Answer] = {
         "getList": reading.home,
+        "getPage": reading.page,
         "explain": reading.explain,
         "getSimilar": reading.similar,
         "getPopular": reading.popular,

@@ -32,6 +32,13 @@ class Popular(msgspec.Struct):
     items: list[Recommended]
 
 
+class PageOfLists(msgspec.Struct):
+    """The lists of several places by name; no item is in two of them."""
+
+    user: str
+    lists: dict[str, Recommendations]
+
+
 class SimilarItems(msgspec.Struct):
     """Items most often taken after `item`, and `like`: of `sim:<item>`."""
 

@@ -95,5 +95,5 @@ def answer(lists: ListMaker, table: ItemTable, ranked: Ranked, row: int) -> Answ
 
 def _why_not_listed(ranked: Ranked, rank: int) -> str:
     if rank <= len(ranked.order):
-        return "others bring more variety (lists.diversity)"
+        return "others bring more variety (lists.diversity, the place's caps and pins)"
     return f"{rank - 1} candidates score higher; a list has {len(ranked.order)}"

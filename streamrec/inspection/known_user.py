@@ -16,7 +16,8 @@ from streamrec.state.keys import key_of
 from streamrec.state.user_fold import Forgotten
 from streamrec.state.user_rows import decode_user
 from streamrec.transport.forgetting import FORGOTTEN
-from streamrec.transport.redis_keys import DUE, LATER, key, list_key, reading_key, shown_key
+from streamrec.transport.places import all_keys, stored_places
+from streamrec.transport.redis_keys import DUE, LATER, key, reading_key, shown_key
 from streamrec.transport.redis_store import Store
 
 
@@ -28,6 +29,7 @@ class Traces(NamedTuple):
     listed: bytes | None
     shown: bytes | None
     reading: bytes | None
+    places: dict[str, bytes]  # lists at other places than home
 
     @property
     def names(self) -> list[str]:
@@ -35,6 +37,7 @@ class Traces(NamedTuple):
         beside = {"list": self.listed, "shown row": self.shown, "kept reading": self.reading}
         there = [name for name, blob in beside.items() if blob is not None]
         rows = [f"row in {shard}" for shard in self.rows]
+        there += [f"list at {name}" for name in self.places]
         return rows + [f"due in {shard}" for shard in self.due] + there
 
 
@@ -45,11 +48,17 @@ def traces_of(stored: Stored, user: str) -> Traces:
     waits = {(shard, kind): key(shard, kind) for kind in (LATER, DUE) for shard in names}
     since = store.run([("ZSCORE", name, user) for name in waits.values()])
     due = {s: float(at) for (s, _), at in zip(waits, since, strict=True) if at is not None}
-    found = store.values([list_key(user), shown_key(user), reading_key(user)])
+    places = stored_places(store)
+    home, *others = all_keys(user, places)
+    listed, shown, reading = store.values([home, shown_key(user), reading_key(user)])
+    at_places = zip(places[1:], store.values(others), strict=True)
     return Traces(
         {shard: row for shard, [row] in zip(names, rows, strict=True) if row is not None},
         due,
-        *found,
+        listed,
+        shown,
+        reading,
+        {name: blob for name, blob in at_places if blob is not None},
     )
 
 
@@ -73,6 +82,7 @@ def known_of(stored: Stored, settings: Settings, user: str) -> Line:
         "histories": [_history(stored, ids, shard, row) for shard, row in traces.rows.items()],
         "due_since": min(traces.due.values(), default=None),
         "list": None if listed is None else json.loads(listed),
+        "places": {name: json.loads(blob) for name, blob in traces.places.items()},
         "shown": None if traces.shown is None else _shown(traces.shown, ids, settings),
         "reading": None if traces.reading is None else _reading(traces.reading, ids),
         "duplicate_ids": dict(_duplicate_ids(stored.store, stored.names("u"), user)),

@@ -8,15 +8,19 @@ from streamrec.errors import RefusedVersion, StoreError
 from streamrec.monitoring.metrics import Metrics
 from streamrec.neural.serve import Served
 from streamrec.neural.version import unpack
-from streamrec.ranking.lists import ListItem, ListMaker
+from streamrec.ranking.lists import ListMaker
+from streamrec.ranking.published import ListItem
 from streamrec.ranking.rerank import Reranker
+from streamrec.settings.place_rules import place_of
+from streamrec.settings.places import HOME
 from streamrec.settings.sections import Settings
 from streamrec.sources.source import Shopper
 from streamrec.state.item_table import ItemTable
 from streamrec.state.served import times_shown
 from streamrec.state.user_rows import UserRow, decode_user, no_user
+from streamrec.transport.event_types import event_types
 from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.redis_keys import Shards, item_shards
+from streamrec.transport.redis_keys import Shards, item_shards, user_shards
 from streamrec.transport.redis_store import Store
 from streamrec.transport.versions import Versions, decoded
 
@@ -47,8 +51,8 @@ class StateReader:
         self._metrics = Metrics()
         self._lists = ListMaker(settings)
 
-    def now(self, user: str, filters: Sequence[str] = ()) -> StateNow:
-        """Return the state, for lists under more filters than those of the settings.
+    def now(self, user: str, filters: Sequence[str] = (), place: str = HOME) -> StateNow:
+        """Return the state, for lists of a place under more filters than those of the settings.
 
         The first time takes as long as the catalogue is large.
         """
@@ -62,8 +66,9 @@ class StateReader:
         lists.network = network_now(self._settings, self._store, lists)
         rotation = self._settings.lists.rotation
         shown = times_shown(self._store.shown([user])[0]) if rotation else {}
-        shopper = lists.shopper(row_of(self._store, shards, user), table, user, shown)
-        rules = Reranker(self._settings, filters) if filters else lists.rules
+        row, types = row_of(self._store, shards, user)
+        shopper = lists.shopper(row, table, user, shown, types)
+        rules = Reranker(place_of(self._settings, place), filters)
         return StateNow(table, lists, shopper, rules)
 
     def _new_table(self) -> ItemTable:
@@ -87,10 +92,10 @@ def network_now(settings: Settings, store: Store, lists: ListMaker) -> Served | 
         return None
 
 
-def row_of(store: Store, shards: Shards, user: str) -> UserRow:
-    """Return what is stored of a user, a row without a history for a stranger."""
-    wanted = [(f"u{n}", "users", [user]) for n in range(shards.users)]
-    for rows in store.many_rows(wanted):
-        if rows[0] is not None:
-            return decode_user(rows[0])
-    return no_user()
+def row_of(store: Store, shards: Shards, user: str) -> tuple[UserRow, list[str]]:
+    """Return what is stored of a user, a row without a history for a stranger; names of types."""
+    for shard in user_shards(shards):
+        [[row]] = store.many_rows([(shard, "users", [user])])
+        if row is not None:
+            return decode_user(row), event_types(store, shard)
+    return no_user(), []

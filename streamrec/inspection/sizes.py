@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamrec.settings.place_rules import asks_for_contents, place_names, place_of
+from streamrec.settings.places import HOME
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import sources_of
 from streamrec.state.item_rows import TEXTS, ItemSchema
@@ -62,10 +64,13 @@ def redis_parts(
     settings: Settings, users: int, items: int, partitions: int, fill: float
 ) -> list[Part]:
     """Return what Redis holds; fill: the share of the lists' bounds that is in use."""
-    lists, blend, neural = settings.lists, settings.blend, settings.neural
+    blend, neural = settings.blend, settings.neural
+    lengths = {name: place_of(settings, name).length for name in place_names(settings)}
+    home = lengths.pop(HOME)
+    listed = [KEY + len(f"rec::{name}") + NAME + LIST + LISTED * n for name, n in lengths.items()]
     sources = len(sources_of(settings))
     features = 18 + (8 + 3 * sources + 2 * EXTRAS) * CANDIDATES * blend.candidates
-    shown = 12 + (8 * (1 + sources) + 1) * lists.length
+    shown = 12 + (8 * (1 + sources) + 1) * home
     sampled = blend.sample * features if blend.kind == "learned" else 0.0
     kept = neural.sample_bytes_per_second * neural.task_seconds / READING
     length = settings.items.similar_length
@@ -79,7 +84,8 @@ def redis_parts(
         Part("users who wait for a list, at most", users, WAITING + NAME),
         *rows,
         Part("catalogue rows", items, FIELD + 8 + METADATA),
-        Part("lists", users, KEY + len("rec:") + NAME + LIST + LISTED * lists.length),
+        Part("lists", users, KEY + len("rec:") + NAME + LIST + LISTED * home),
+        *([Part("lists of other places", users, sum(listed))] if listed else []),
         Part("lists of items", items if length else 0, KEY + len("sim:") + NAME + similar),
         Part("shown rows", users, KEY + len("sr:shown:") + NAME + shown + sampled),
         Part("readings, at most", min(users, int(kept)), KEY + len("sr:reading:") + NAME + READING),
@@ -113,7 +119,7 @@ def score_parts(settings: Settings, items: int, partitions: int, fill: float) ->
     schema = ItemSchema(sources)
     few = sum(hasattr(source, "score") for source in sources)
     dense = sum(hasattr(source, "score_all") for source in sources)
-    details = METADATA * 3 if settings.lists.filters or settings.lists.boosts else 0
+    details = METADATA * 3 if asks_for_contents(settings) else 0
     return [
         Part("the process", 1, PROCESS),
         Part("item rows", items, _of(schema.copied(True)) + _of(OWN) + NAMED + details),

@@ -5,8 +5,10 @@ from collections.abc import Collection, Iterator, Mapping
 import msgspec
 
 from streamrec.errors import UnknownVersion
-from streamrec.ranking.lists import PublishedList
+from streamrec.ranking.published import PublishedList
+from streamrec.settings.places import HOME
 from streamrec.state.item_table import Metadata
+from streamrec.transport.places import stored_places
 from streamrec.transport.redis_keys import item_shards
 from streamrec.transport.redis_store import Store
 
@@ -20,22 +22,26 @@ COLUMNS = {
 Row = tuple[str, int, str, float, str, list[str], int, str]
 
 
-def stored_lists(store: Store) -> Iterator[PublishedList]:
-    """Yield the list of every user who has one, each once, as it is when it is read.
+def stored_lists(store: Store, place: str = HOME) -> Iterator[PublishedList]:
+    """Yield the list of every user who has one at a place, each once, as it is when it is read.
 
     In memory is a number for each list, against names that a scan of Redis returns twice: some 70
     bytes a user. Raises UnknownVersion for a list that this program does not read.
     """
     read = msgspec.json.Decoder(PublishedList).decode
     met: set[int] = set()
-    for names in store.names("rec:*", SCAN_KEYS):
+    others = tuple(
+        f":{name}".encode() for name in stored_places(store) if name not in (HOME, place)
+    )
+    for names in store.names("rec:*" if place == HOME else f"rec:*:{place}", SCAN_KEYS):
+        names = [name for name in names if not (others and name.endswith(others))]
         new = {hash(name): name for name in names if not name.startswith(b"rec:~")}
         wanted = [name for number, name in new.items() if number not in met]
         met.update(new)
         for name, blob in zip(wanted, store.whole_values(wanted), strict=True):
             try:
-                if blob is not None:
-                    yield read(blob)
+                if blob is not None and (one := read(blob)).place == place:
+                    yield one
             except msgspec.DecodeError as error:
                 raise UnknownVersion(
                     f"{name!r} is no list that this program reads: {error}"

@@ -1,4 +1,4 @@
-"""The metrics of items' lists, which a scorer exports."""
+"""The metrics of items' lists and of places, which a scorer exports."""
 
 from streamrec.monitoring.families import Families
 
@@ -26,4 +26,7 @@ class ItemListMetrics:
         self.popular_age_seconds = of.gauge(
             "popular_list_age_seconds",
             "Since the category or segment was looked at that waits longest; take the max.",
+        )
+        self.place_lists = of.counter(
+            "place_lists", "Lists of users stored, by place; home among them.", "place"
         )

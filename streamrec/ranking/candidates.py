@@ -45,7 +45,8 @@ def gather(user, dense, target, catalogue, filtered, roster, scratch, most):  # 
     if filtered.on:
         out = _left_out(filtered, catalogue.servable, marks)
     ranked = full_ranks(target, out, dense, catalogue, roster, scratch)
-    candidates, where = np.empty((len(sizes) + 1) * most, np.int32), scratch.where
+    room = (len(sizes) + 1) * most + len(filtered.pinned)
+    candidates, where = np.empty(room, np.int32), scratch.where
     n = 0
     for m in range(len(sizes)):
         for k in range(sizes[m]):
@@ -55,6 +56,12 @@ def gather(user, dense, target, catalogue, filtered, roster, scratch, most):  # 
                 candidates[n] = j
                 where[j] = n
                 n += 1
+    for j in filtered.pinned:
+        if catalogue.servable[j] and marks[j] == 0:
+            marks[j] |= 2
+            candidates[n] = j
+            where[j] = n
+            n += 1
     if filtered.on and n < most:  # of some that pass no source speaks: they are to be there too
         n = _add_rest(candidates, n, filtered, catalogue.servable, scratch, most)
     candidates = candidates[:n]

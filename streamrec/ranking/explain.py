@@ -83,7 +83,10 @@ def why_not(lists: ListMaker, shopper: Shopper, table: ItemTable, row: int) -> s
     user, key, rule = shopper.row, int(table.keys[row]), lists.settings.lists.exclude
     if (user.seen == (key & 0xFFFFFFFF)).any():
         return "the user had it, or disliked it, before (lists.exclude)"
-    if (user.keys[first_excluded(lists.settings, user, rule) :] == key).any():
+    if lists.rules.place.exclude is not None:
+        if row in shopper.excluded:
+            return "the user had it (places.home.exclude)"
+    elif (user.keys[first_excluded(lists.settings, user, rule) :] == key).any():
         return f"the user had it (lists.exclude = {rule})"
     most = lists.settings.blend.candidates
     removed = lists.removed(shopper, table, row)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,13 +14,15 @@ from streamrec.neural.serve import Served
 from streamrec.ranking.candidates import gather, popular_share
 from streamrec.ranking.dense import Dense
 from streamrec.ranking.passing import Passing, PassingItems
+from streamrec.ranking.published import ListItem
 from streamrec.ranking.reasons import because, stands_out
 from streamrec.ranking.rerank import Reranker, user_fields
 from streamrec.ranking.seen import SeenIndex
-from streamrec.ranking.shoppers import shopper_of
+from streamrec.ranking.shoppers import excluded_by, shopper_of
 from streamrec.ranking.views import (
     ALL,
     FEW,
+    NO_ROWS,
     UNFILTERED,
     Catalogue,
     Filtered,
@@ -30,6 +31,7 @@ from streamrec.ranking.views import (
     new_scratch,
     roster_of,
 )
+from streamrec.settings.place_rules import Place, place_of
 from streamrec.settings.sections import Settings
 from streamrec.sources.popularity import Popular
 from streamrec.sources.registry import sources_of
@@ -40,25 +42,6 @@ from streamrec.state.keys import take
 Array = NDArray[Any]
 NEURAL = "neural"
 """The neural ranker, where it counts as a source: in reasons and explanations."""
-
-
-class ListItem(msgspec.Struct):
-    """One recommended item; `because` names past items of the user."""
-
-    item: str
-    score: float
-    source: str
-    because: list[str]
-
-
-class PublishedList(msgspec.Struct):
-    """The public JSON of rec:<user>; docs/redis.md is the contract."""
-
-    user: str
-    at: int  # epoch ms
-    model: str
-    offset: int  # of the user's last event that the list knows
-    items: list[ListItem]
 
 
 class Ranked(NamedTuple):
@@ -107,7 +90,7 @@ class ListMaker:
         self._popular = Popular(self._most)
         self._seen = SeenIndex()
         self._table: ItemTable | None = None
-        self.rules = Reranker(settings)
+        self.rules = Reranker(place_of(settings))
         self._passing = PassingItems()
         self.reader = Reader(settings, self.sources)
         self.network: Served | None = None
@@ -159,9 +142,11 @@ class ListMaker:
     ) -> list[UserList]:
         """Return the users' lists, best first; shorter where the catalogue is small."""
         if len(table) == 0:
-            nothing = np.zeros((1 + len(self.names), self.settings.lists.length), np.uint64)
+            length = (rules or self.rules).place.length
+            nothing = np.zeros((1 + len(self.names), length), np.uint64)
             return [UserList([], nothing, nothing[0, :0], None) for _ in shoppers]
-        return [self._named(ranked, table) for ranked in self.rank(shoppers, table, rules=rules)]
+        each = self.rank(shoppers, table, rules=rules)
+        return [self._named(ranked, table, (rules or self.rules).place) for ranked in each]
 
     def rank(
         self,
@@ -172,10 +157,15 @@ class ListMaker:
     ) -> list[Ranked]:
         """Rank the candidates of each user; with `targets` (rows) also find their full ranks.
 
-        rules: those of the lists; without, those of the settings.
+        rules: those of the lists; without, those of home.
         """
         assert self._catalogue is not None, "prepare the table first"
         rules, n = rules or self.rules, len(self._catalogue.servable)
+        if (ages := rules.place.exclude) is not None:
+            shoppers = [
+                one._replace(excluded=excluded_by(ages, self.settings, one, table))
+                for one in shoppers
+            ]
         wanted = [t if t < n else -1 for t in targets] or [-1] * len(shoppers)
         passing = [self.passing(shopper, table, rules) for shopper in shoppers]
         said = self._dense.of(table.arrays, n, shoppers, passing)
@@ -201,9 +191,11 @@ class ListMaker:
         assert self._catalogue is not None
         scratch, catalogue, filtered = self._scratch, self._catalogue, UNFILTERED
         if passing is not None:
-            filtered = Filtered(True, passing.picked, passing.rows)
+            filtered = Filtered(True, passing.picked, passing.rows, NO_ROWS)
             servable, size = passing.allowed, passing.size
             catalogue = catalogue._replace(servable=servable, servable_count=size)
+        if rules.place.pins:
+            filtered = filtered._replace(pinned=rules.pinned(table))
         for k, source in self._few:
             said = source.score(table.arrays, shopper, scratch.scores[k], scratch.touched[k])
             scratch.found[k], scratch.totals[k], scratch.rest[k] = said
@@ -211,7 +203,6 @@ class ListMaker:
             shopper[:5], dense, target, tuple(catalogue), tuple(filtered), tuple(self.roster),
             tuple(scratch), self.settings.blend.candidates,
         )  # fmt: skip
-
         features = Features(values, ranks, extras, len(shopper.history), self._silence)
         kind, filled = self.settings.blend.kind, features.filled()
         blended = combine.scores(kind, filled, self.weights, table.blend, self.reorder)
@@ -222,7 +213,7 @@ class ListMaker:
             if reading is not None:
                 moves = moved(blended, reading, self.network.moves(reading))
         order, scores = rules.order(candidates, blended + moves, shopper, table)
-        alone = alone[:, : self.settings.lists.length]
+        alone = alone[:, : rules.place.length]
         return Ranked(
             shopper, candidates, features, filled, blended, moves, reading, scores, order, alone,
             full_ranks,
@@ -240,20 +231,21 @@ class ListMaker:
         kind, filled = self.settings.blend.kind, features.filled()
         return combine.parts(kind, filled, self.weights, table.blend, self.reorder)
 
-    def _named(self, ranked: Ranked, table: ItemTable) -> UserList:
+    def _named(self, ranked: Ranked, table: ItemTable, place: Place) -> UserList:
         """Name the items and the reasons of one list."""
-        settings, ids, order = self.settings, table.ids, ranked.order
-        rows, kind = ranked.candidates[order], settings.blend.kind
+        ids, order = table.ids, ranked.order
+        rows, kind = ranked.candidates[order], self.settings.blend.kind
         parts = combine.source_parts(kind, ranked.filled, self.weights, table.blend, self.reorder)
         source = stands_out(parts, ranked.features.ranks, ranked.moves)[order]
-        reasons, names = because(self, table, ranked, source), (*self.names, NEURAL)
+        names = (*self.names, NEURAL) if place.reasons else ("",) * (len(self.names) + 1)
+        reasons = because(self, table, ranked, source) if place.reasons else [[]] * len(rows)
         items = [
             ListItem(ids[j] or "", round(s, 4), names[m], [ids[h] or "" for h in why if h >= 0])
             for j, s, m, why in zip(
                 rows.tolist(), ranked.scores[order].tolist(), source.tolist(), reasons, strict=True
             )
         ]
-        lists = np.full((1 + len(self.names), settings.lists.length), -1, np.int32)
+        lists = np.full((1 + len(self.names), place.length), -1, np.int32)
         lists[0, : len(rows)] = rows
         lists[1:, : ranked.alone.shape[1]] = ranked.alone
         keys = self._keys
@@ -277,9 +269,11 @@ class ListMaker:
         """Work arrays, of which `where` may be written."""
         return self._scratch
 
-    def shopper(self, row: Any, table: ItemTable, name: str = "", shown: Any = None) -> Shopper:
-        """Return a user at scoring; shown: of the last list, by item key how often in a row."""
-        return shopper_of(self.settings, table, row, name, shown or {})
+    def shopper(
+        self, row: Any, table: ItemTable, name: str = "", shown: Any = None, types: Any = ()
+    ) -> Shopper:
+        """Return a user at scoring; shown and types: as in shopper_of."""
+        return shopper_of(self.settings, table, row, name, shown or {}, types)
 
     def removed(self, shopper: Shopper, table: ItemTable, row: int) -> str:
         """Return which filters remove an item for a user; "" for none."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.ranking.lists import ListItem
+from streamrec.ranking.published import ListItem
 from streamrec.sources.popularity import HALF_LIVES
 from streamrec.state.item_table import ItemTable
 

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.expressions import filters
+from streamrec.ranking.caps import Caps
 from streamrec.ranking.variety import WAYS, diversify
-from streamrec.settings.sections import Settings
+from streamrec.settings.place_rules import Place
 from streamrec.sources.popularity import LOG_FLOOR, LONG, log_share
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.sources.source import Shopper
@@ -27,37 +28,53 @@ class Moment(NamedTuple):
 
 
 class Reranker:
-    """Orders candidates by the rules of the settings; without any of them, by score alone.
+    """Orders candidates by the rules of a place; without any of them, by score alone.
 
     All candidates have passed the filters (passing.py).
     """
 
-    def __init__(self, settings: Settings, more_filters: Sequence[str] = ()) -> None:
-        self._lists = settings.lists
-        self._filters = (*settings.lists.filters, *more_filters)
-        self.rules = filters.make_rules(self._filters, settings.lists.boosts)
-        self._way = WAYS[settings.lists.diversity]
+    def __init__(self, place: Place, more_filters: Sequence[str] = ()) -> None:
+        self.place = place
+        self.rules = filters.make_rules((*place.filters, *more_filters), place.boosts)
+        self._way, self._caps = WAYS[place.diversity], Caps(place.caps)
+
+    @property
+    def reorders(self) -> bool:
+        """Whether a list is not simply what has the highest score."""
+        place = self.place
+        return bool(self.rules.filters or self._way or self._caps or place.pins)
+
+    def pinned(self, table: ItemTable) -> NDArray[np.int32]:
+        """Return the rows of the pinned items that are known."""
+        rows = [table.row_of[item] for item in self.place.pins if item in table.row_of]
+        return np.array(rows, np.int32)
 
     def order(
         self, candidates: Array, scores: NDArray[np.float64], shopper: Shopper, table: ItemTable
     ) -> tuple[Array, NDArray[np.float64]]:
         """Return int64[length], the list as places in `candidates`, and the scores with boosts."""
-        lists = self._lists
+        place = self.place
         if self.rules.boosts and len(candidates):
             at = moment_of(table)
             items = [item_fields(table, row, shopper, at) for row in candidates.tolist()]
             scores = filters.boosted(self.rules, items, user_fields(table, shopper), scores)
-        if lists.rotation and shopper.shown:
+        if place.rotation and shopper.shown:
             times = np.array([shopper.shown.get(row, 0) for row in candidates.tolist()])
-            scores = scores - lists.rotation * np.log1p(times)
+            scores = scores - place.rotation * np.log1p(times)
         best = np.argsort(-scores, kind="stable")
-        if self._way is None or len(best) < 2:
-            return best[: lists.length], scores
-        deep = best[: DEEP * lists.length]
-        vectors = unit_vectors(table, candidates[deep])
-        budget = lists.diversity_budget
-        chosen = diversify(self._way, scores[deep], vectors, lists.length, budget)
-        return deep[chosen], scores
+        first = best[:0]
+        if place.pins:
+            first = _where(self.pinned(table), candidates)[: place.length]
+            best = best[~np.isin(best, first)]
+        if self._caps:
+            each = candidates[np.concatenate([first, best])].tolist()
+            best = best[self._caps.within(each, table)[len(first) :]]
+        left = place.length - len(first)
+        if self._way is not None and left and len(best) > 1:
+            deep = best[: DEEP * left]
+            vectors = unit_vectors(table, candidates[deep])
+            best = deep[diversify(self._way, scores[deep], vectors, left, place.diversity_budget)]
+        return np.concatenate([first, best[:left]]), scores
 
     def trace(self, table: ItemTable, row: int, shopper: Shopper) -> list[str]:
         """Return which filters remove an item, and which boosts it has."""
@@ -68,6 +85,13 @@ class Reranker:
             item_fields(table, row, shopper, moment_of(table)),
             user_fields(table, shopper),
         )
+
+
+def _where(rows: Array, candidates: Array) -> NDArray[np.int64]:
+    """Return the places of rows in `candidates`, in the order of the rows; none of the absent."""
+    at = {row: place for place, row in enumerate(candidates.tolist())}
+    found = dict.fromkeys(at[row] for row in rows.tolist() if row in at)
+    return np.array(list(found), np.int64)
 
 
 def moment_of(table: ItemTable) -> Moment:

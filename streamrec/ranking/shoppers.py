@@ -1,10 +1,14 @@
 """A user at scoring: one object, from the stored row and what the item table knows of it."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
+from streamrec.settings.places import SESSION as IN_SESSION
 from streamrec.settings.sections import Settings
 from streamrec.sources.source import Shopper
 from streamrec.state.history import EXCLUDE, excluded_from
@@ -12,14 +16,23 @@ from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import find
 from streamrec.state.user_rows import UserRow
 
+Array = NDArray[Any]
 NO_SEGMENT = np.zeros(0, np.int32)
 SESSION = EXCLUDE["session"]
 
 
 def shopper_of(
-    settings: Settings, table: ItemTable, row: UserRow, name: str, shown: Mapping[int, int]
+    settings: Settings,
+    table: ItemTable,
+    row: UserRow,
+    name: str,
+    shown: Mapping[int, int],
+    types: Sequence[str] = (),
 ) -> Shopper:
-    """Return the user that a row is; shown: of the last list, by item key how often in a row."""
+    """Return the user that a row is; shown: of the last list, by item key how often in a row.
+
+    types: the names of event types by their numbers in the row; those of the settings, if none.
+    """
     index, lists = table.index, settings.lists
     past, slots = (row.keys, row.ts, row.takes), (index.slot_keys, index.slot_rows)
     history, takes, in_session, excluded, taken_at = _known(
@@ -33,8 +46,9 @@ def shopper_of(
         listed = index.rows(np.fromiter(shown, np.uint64, len(shown)))
         times = dict(zip(listed.tolist(), shown.values(), strict=True))
     return Shopper(
-        history, takes, in_session, excluded, row.seen, segment, taken_at, name, row, times
-    )
+        history, takes, in_session, excluded, row.seen, segment, taken_at, name, row, times,
+        types or tuple(settings.events.weights),
+    )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
@@ -57,6 +71,26 @@ def _known(past, slots, exclude, session_ms):  # type: ignore[no-untyped-def]
             n += 1
             left_out = n if b >= first else left_out
     return history[:n], taken[:n], in_session[:n], history[:left_out], times[:n]
+
+
+def excluded_by(
+    ages: Mapping[str, float], settings: Settings, shopper: Shopper, table: ItemTable
+) -> Array:
+    """Return int32[...]: the rows of past items that are left out by the type of their event.
+
+    ages: as Place.exclude. An item's event is the latest; its age is to the newest of all.
+    """
+    row = shopper.row
+    if not len(row.ts):
+        return NO_SEGMENT
+    limits = np.full(256, -math.inf)
+    limits[: len(shopper.types)] = [ages.get(kind, -math.inf) for kind in shopper.types]
+    mine = limits[row.types]
+    out = max(table.now(), int(row.ts[-1])) - row.ts <= mine
+    began = first_excluded(settings, row, "session")
+    out[began:] |= mine[began:] == IN_SESSION
+    rows = table.index.rows(row.keys[out])
+    return rows[rows >= 0]
 
 
 def first_excluded(settings: Settings, row: UserRow, rule: str) -> int:

@@ -48,14 +48,16 @@ class Roster(NamedTuple):
 
 
 class Filtered(NamedTuple):
-    """Whether a list has filters, and which rows pass where they are few (passing.Passing)."""
+    """Whether a list has filters, which rows pass where they are few (passing.Passing); pins."""
 
     on: bool
     picked: bool
     rows: Array  # int32[...], rising
+    pinned: Array  # int32[...]: candidates, if they may be at all
 
 
-UNFILTERED = Filtered(False, False, np.zeros(0, np.int32))
+NO_ROWS = np.zeros(0, np.int32)
+UNFILTERED = Filtered(False, False, NO_ROWS, NO_ROWS)
 
 
 class Scratch(NamedTuple):

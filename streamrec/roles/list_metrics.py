@@ -21,7 +21,7 @@ class ListMetrics:
         self._fixed = dict(zip(lists.names, lists.weights.tolist(), strict=True))
         self._active = [m for m, on in enumerate(lists.roster.active) if on]
         self._metrics = metrics
-        self._latest = np.zeros((LATEST, lists.settings.lists.length), np.uint64)
+        self._latest = np.zeros((LATEST, lists.rules.place.length), np.uint64)
         self._made = 0
 
     def count(self, made: Sequence[UserList]) -> None:

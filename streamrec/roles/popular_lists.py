@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.monitoring.metrics import Metrics
-from streamrec.ranking.lists import ListItem, PublishedList
 from streamrec.ranking.popular_lists import popular_among, popular_in_segment, rows_by_category
+from streamrec.ranking.published import ListItem, PublishedList
 from streamrec.settings.sections import Settings
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.state.item_table import ItemTable

@@ -7,7 +7,6 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -16,12 +15,15 @@ from streamrec.flow import times_shown_now
 from streamrec.monitoring.health import serve_health
 from streamrec.monitoring.metrics import Metrics
 from streamrec.monitoring.starting import starting
-from streamrec.ranking.lists import ListMaker, PublishedList, UserList
+from streamrec.ranking.lists import ListMaker, UserList
+from streamrec.ranking.published import PublishedList
+from streamrec.roles.batch import Due, Encoded, Made, Waiting
 from streamrec.roles.hidden_items import HiddenItems
 from streamrec.roles.item_lists import ItemLists
 from streamrec.roles.kept_readings import KeptReadings
 from streamrec.roles.leave import stop_on_signals
 from streamrec.roles.list_metrics import ListMetrics
+from streamrec.roles.place_lists import PlaceLists
 from streamrec.roles.short_lists import ShortLists
 from streamrec.roles.state_report import StateReport
 from streamrec.roles.swap import Swap
@@ -35,6 +37,7 @@ from streamrec.state.user_rows import UserRow, decode_user, no_user
 from streamrec.transport.declared import Unchanged
 from streamrec.transport.forgetting import delete_lists
 from streamrec.transport.item_feed import ItemFeed
+from streamrec.transport.publishing import publish
 from streamrec.transport.redis_keys import POPULAR, Shards, item_shards, key, user_shards
 from streamrec.transport.redis_store import Store
 from streamrec.transport.versions import Versions
@@ -43,27 +46,6 @@ logger = logging.getLogger(__name__)
 IDLE_SECONDS = 0.01
 POPULAR_SECONDS = 1.0
 REPORT_SECONDS = 1.0
-Due = Mapping[str, Sequence[tuple[str, float]]]
-"""Users and since when they wait, by shard."""
-
-
-class Waiting(NamedTuple):
-    """A user who is due a new list, as read from Redis; one who was evicted is not."""
-
-    name: str
-    since: float  # epoch ms
-    row: UserRow
-    before: Mapping[int, int]  # of the last list, by item key how often in a row; where it is asked
-
-
-class Encoded(NamedTuple):
-    """A list as it is published."""
-
-    user: str
-    offset: int  # of the user's last event that it knows; of the popular list, when it was made
-    json: bytes
-    shown: bytes  # for the learners
-    reading: bytes  # for the trainer; of most lists none
 
 
 class Scorer:
@@ -87,6 +69,7 @@ class Scorer:
         self._kept = KeptReadings(settings, self._lists, metrics)
         self._hidden = HiddenItems(store, metrics)
         self._item_lists = ItemLists(settings, store, metrics)
+        self._places = PlaceLists(settings, store, self._lists, metrics)
         self._short = ShortLists()
         self._trace = Trace(settings.logging)
         self._unchanged = Unchanged(store.shards, shards)
@@ -135,9 +118,9 @@ class Scorer:
                     for one in waiting:
                         self._trace.due(one.name, one.row.offset, one.since)
                     made = self._rank(waiting)
-                    lists = self._encode(waiting, made)
-                    failed |= self._publish(waiting, lists)
-                    self._made_of.count(made)
+                    lists = self._encode(waiting, made.home)
+                    failed |= self._publish(waiting, lists, made)
+                    self._made_of.count(made.home)
             except StoreError:  # their lease ends, and they are due again
                 self._metrics.lists_failed.inc(sum(map(len, due.values())))
                 raise
@@ -145,7 +128,9 @@ class Scorer:
             done = {s: [u for u, _ in users if u not in failed] for s, users in due.items()}
             gone = self._store.done({s: users for s, users in done.items() if users}, lease)
             self._take_back([one for one in lists if one.user in gone])
-            self._note_short(done, gone, dict(zip((w.name for w in waiting), made, strict=True)))
+            self._note_short(
+                done, gone, dict(zip((w.name for w in waiting), made.home, strict=True))
+            )
         if now - self._popular_at >= POPULAR_SECONDS:
             self._popular_at = now
             self._serve_popular()
@@ -166,7 +151,7 @@ class Scorer:
         for shard, users in done.items():
             for user in users:
                 if user in made:
-                    full = user in gone or len(made[user].items) >= self._settings.lists.length
+                    full = user in gone or len(made[user].items) >= self._lists.rules.place.length
                     self._short.note(user, shard, self._lists.servable, full)
 
     def _new_lease(self) -> float:
@@ -204,28 +189,38 @@ class Scorer:
             shown = self._store.shown([name for _, name, _ in people])
             before = [times_shown(blob) for blob in shown]
         each = zip(people, before, strict=True)
-        known = [Waiting(n, since, rows[n], last) for (_, n, since), last in each if n in rows]
+        types = {shard: self._places.types_of(shard) for shard in due}
+        known = [
+            Waiting(name, since, rows[name], last, types[shard])
+            for (shard, name, since), last in each
+            if name in rows
+        ]
         return known, failed
 
-    def _rank(self, waiting: Sequence[Waiting]) -> list[UserList]:
-        table = self._feed.table
-        people = [self._lists.shopper(w.row, table, w.name, w.before) for w in waiting]
-        return self._lists.make(people, table)
+    def _rank(self, waiting: Sequence[Waiting]) -> Made:
+        table, shopper = self._feed.table, self._lists.shopper
+        people = [shopper(w.row, table, w.name, w.before, w.types) for w in waiting]
+        return Made(self._lists.make(people, table), self._places.make(people, table))
 
     def _encode(self, waiting: Sequence[Waiting], made: Sequence[UserList]) -> list[Encoded]:
         at = int(time.time() * 1000)
         each = zip(waiting, made, strict=True)
         return [self._encoded(w.name, w.row.offset, at, one, w.before) for w, one in each]
 
-    def _publish(self, waiting: Sequence[Waiting], lists: Sequence[Encoded]) -> set[str]:
-        """Publish each list; return the users whose list Redis refused."""
+    def _publish(
+        self, waiting: Sequence[Waiting], lists: Sequence[Encoded], made: Made
+    ) -> set[str]:
+        """Publish each user's lists; return the users whose list Redis refused."""
         ttl = self._settings.lists.ttl_seconds
         read_ttl = math.ceil(self._settings.neural.task_seconds)
-        published = self._store.publish(lists, self._swap.state, ttl, read_ttl)
+        users, at = [(one.user, one.offset) for one in lists], int(time.time() * 1000)
+        others = self._places.encoded(users, at, self._swap.model, made.others)
+        published = publish(self._store, lists, self._swap.state, ttl, read_ttl, others)
+        self._places.count(sum(ok is True for ok in published))
         done = time.time() * 1000.0
         failed = _refused([user.name for user in waiting], published)
-        for user, made, ok in zip(waiting, lists, published, strict=True):
-            self._trace.published(user.name, user.row.offset, made.json, ok)
+        for user, one, ok in zip(waiting, lists, published, strict=True):
+            self._trace.published(user.name, user.row.offset, one.json, ok)
             if user.name in failed:
                 continue
             if ok:
@@ -243,10 +238,12 @@ class Scorer:
     def _serve_popular(self) -> None:
         """Publish the list for strangers; the newest wins, so its time stands for an offset."""
         table, at = self._feed.table, int(time.time() * 1000)
-        [made] = self._lists.make([self._lists.shopper(no_user(), table)], table)
+        stranger = [self._lists.shopper(no_user(), table)]
+        [made], others = self._lists.make(stranger, table), self._places.make(stranger, table)
         popular = self._encoded(POPULAR, at, at, made, {})
-        ttl = self._settings.lists.ttl_seconds
-        _refused([POPULAR], self._store.publish([popular], self._swap.state, ttl))
+        at_places = self._places.encoded([(POPULAR, at)], at, self._swap.model, others)
+        ttl, state = self._settings.lists.ttl_seconds, self._swap.state
+        _refused([POPULAR], publish(self._store, [popular], state, ttl, others=at_places))
 
     def _encoded(
         self, user: str, offset: int, at: int, made: UserList, before: Mapping[int, int]

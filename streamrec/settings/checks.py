@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Collection, Iterator
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 
 from streamrec.settings.mappings import FORGET
+from streamrec.settings.place_rules import asks_for_contents, place_problems
 from streamrec.settings.sections import Settings
+from streamrec.settings.types import Section
 from streamrec.sources.registry import names_of
 
 
@@ -25,12 +28,27 @@ def range_of(wanted: Any) -> str:
         return " or ".join(f"`{choice}`" for choice in parts)
     if origin is dict:
         return f"table of {range_of(parts[1])}s"
+    if origin in (Union, UnionType):
+        return " or ".join(range_of(part) for part in parts if part is not NoneType)
     if origin is tuple:
         length = "" if parts[-1] is ... else f"of {len(parts)}, "
         return f"list {length}each {range_of(parts[0])}".replace("list each", "list, each")
     if origin is Annotated:
         return range_of(parts[0]) + "".join(_bounds(meta) for meta in parts[1:])
+    if is_section(wanted):
+        return "table"
     return {str: "string", int: "whole number", float: "number", bool: "true or false"}[wanted]
+
+
+def is_section(wanted: Any) -> bool:
+    """Say whether a type is a section: a table of settings."""
+    return isinstance(wanted, type) and issubclass(wanted, Section)
+
+
+def told(error: Exception, wanted: Any) -> str:
+    """Return what is wrong in a table of sections, and which keys these have."""
+    said = str(error).split(" - at ")[0]
+    return f"{said}; the keys of each are {', '.join(wanted.__args__[1].__struct_fields__)}"
 
 
 def _bounds(meta: msgspec.Meta) -> str:
@@ -117,7 +135,9 @@ def _of_lists(settings: Settings) -> Iterator[Problem]:
     if blend.candidates < settings.lists.length:
         text = f"blend.candidates is {blend.candidates}, less than lists.length"
         yield _problem(text, "blend.candidates", "lists.length")
-    if settings.lists.filters or settings.lists.boosts:
+    for text in place_problems(settings):
+        yield _problem(text, "places")
+    if asks_for_contents(settings):
         yield from _of_expressions(settings)
 
 
@@ -127,12 +147,17 @@ def _of_expressions(settings: Settings) -> Iterator[Problem]:
     )
     from streamrec.expressions.syntax import ExpressionError
 
-    filters, boosts = settings.lists.filters, settings.lists.boosts
-    for name, rules in (("filters", (filters, {})), ("boosts", ((), boosts))):
-        try:
-            make_rules(*rules)
-        except ExpressionError as error:
-            yield _problem(f"lists.{name}: {error}", f"lists.{name}")
+    each: dict[str, Any] = {
+        "lists": settings.lists,
+        **{f"places.{n}": p for n, p in settings.places.items()},
+    }
+    for where, rules in each.items():
+        for name, given in (("filters", (rules.filters, {})), ("boosts", ((), rules.boosts))):
+            try:
+                make_rules(*given)
+            except ExpressionError as error:
+                setting = f"lists.{name}" if where == "lists" else "places"
+                yield _problem(f"{where}.{name}: {error}", setting)
 
 
 def _problem(text: str, *names: str) -> Problem:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, get_origin
 import msgspec
 
 from streamrec.errors import ConfigurationError
-from streamrec.settings.checks import problems, range_of
+from streamrec.settings.checks import is_section, problems, range_of, told
 from streamrec.settings.profiles import PROFILES
 from streamrec.settings.sections import CommonSettings, Settings, settings_type
 from streamrec.settings.types import Section
@@ -83,7 +83,7 @@ def _settled(given: Sequence[Given], kind: Any) -> Settings:
     origins: dict[str, str] = {}
     for one in given:
         value = _checked(one, types[one.name])
-        if one.entry:
+        if one.entry or (_is_table(types[one.name]) and is_section(types[one.name].__args__[1])):
             value = {**values.get(one.name, default_of(one.name, kind)), **value}
         values[one.name] = value
         origins[one.name] = one.origin
@@ -240,7 +240,8 @@ def _checked(one: Given, wanted: Any) -> Any:
     try:
         if one.entry:
             kind = wanted.__args__[1]
-            value = {one.entry: msgspec.convert(value, kind, strict=not one.is_text)}
+            given = _structured(str(value)) if one.is_text and is_section(kind) else value
+            value = {one.entry: msgspec.convert(given, kind, strict=not one.is_text)}
         elif one.is_text and get_origin(wanted) in (dict, tuple):
             value = _structured(str(value))
         value = msgspec.convert(value, wanted, strict=not one.is_text)
@@ -249,7 +250,9 @@ def _checked(one: Given, wanted: Any) -> Any:
             if isinstance(part, float) and not math.isfinite(part):
                 raise ValueError
         return value
-    except (msgspec.ValidationError, ValueError):
+    except (msgspec.ValidationError, ValueError) as error:
+        if _is_table(wanted) and is_section(wanted.__args__[1]):
+            raise ConfigurationError(f"{one.origin}: {one.name}: {told(error, wanted)}") from None
         shown = "what is given" if one.name in SECRET else repr(one.value)
         text = f"{one.origin}: {one.name} cannot be {shown}; expected: {range_of(wanted)}"
         raise ConfigurationError(text) from None

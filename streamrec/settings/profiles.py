@@ -5,7 +5,7 @@ Chosen on the first 30 % of public logs (docs/evaluation.md), the same for all l
 
 from typing import Any, Literal
 
-Profile = Literal["general", "catalogue", "shop", "news"]
+Profile = Literal["general", "catalogue", "durable", "shop", "news"]
 
 PROFILES: dict[Profile, dict[str, Any]] = {
     # small and quick, for when nothing is known
@@ -18,6 +18,22 @@ PROFILES: dict[Profile, dict[str, Any]] = {
         "factors.negatives": 60,
         "blend.rate": 0.1,
         "batches.max_events": 1000,
+    },
+    # clothes, electronics: looked at often, bought once, tastes change with the season
+    "durable": {
+        "lists.exclude": "session",
+        "places": {
+            "home": {
+                "exclude": {
+                    "purchase": "180 days",
+                    "cart": "7 days",
+                    "view": "session",
+                    "click": "session",
+                }
+            }
+        },
+        "similarity.half_life_seconds": 2_592_000.0,
+        "successors.entries": 256,
     },
     # baskets: people take things again, and together
     "shop": {

@@ -13,6 +13,7 @@ from streamrec.errors import ConfigurationError
 from streamrec.settings.logs import LoggingSettings
 from streamrec.settings.mappings import FieldMapping, ItemMapping
 from streamrec.settings.neural import NeuralSettings
+from streamrec.settings.places import PlaceSettings
 from streamrec.settings.security import SecuritySettings
 from streamrec.settings.serve import ServeSettings
 from streamrec.settings.text import TextSettings
@@ -221,8 +222,8 @@ class MetricsSettings(Section, frozen=True, kw_only=True):
 class CommonSettings(Section, frozen=True, kw_only=True):
     """All sections but those of the sources; what stands before them belongs to no section."""
 
-    profile: Literal["general", "catalogue", "shop", "news"] = "general"
-    """general, catalogue (films), shop (people take things again) or news: defaults together."""
+    profile: Literal["general", "catalogue", "durable", "shop", "news"] = "general"
+    """general, catalogue (films), durable (clothes), shop (groceries), news: defaults together."""
     extra_sources: tuple[str, ...] = ()
     """Sources from outside the package: `package.module:Class`, or an entry point's name."""
     kafka: KafkaSettings = KafkaSettings()
@@ -234,6 +235,8 @@ class CommonSettings(Section, frozen=True, kw_only=True):
     blend: BlendSettings = BlendSettings()
     neural: NeuralSettings = NeuralSettings()
     lists: ListSettings = ListSettings()
+    places: dict[str, PlaceSettings] = {}
+    """Lists beside home, and what [lists] cannot say of home: [places.NAME] (docs/places.md)."""
     batches: BatchSettings = BatchSettings()
     serve: ServeSettings = ServeSettings()
     security: SecuritySettings = SecuritySettings()

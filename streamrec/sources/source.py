@@ -29,6 +29,7 @@ class Shopper(NamedTuple):
     name: str = ""
     row: Any = None  # the stored UserRow
     shown: Mapping[int, int] = {}  # rows of the list served before: times in a row
+    types: Sequence[str] = ()  # names of event types, by their numbers in the stored row
 
 
 class Said(NamedTuple):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from streamrec.blend.learned import LearnedBlend
 from streamrec.blend.rules import blend_rules
+from streamrec.settings.place_rules import asks_for_contents
 from streamrec.settings.sections import Settings
 from streamrec.sources.popularity import HALF_LIVES, half_lives_ms, refresh_heats
 from streamrec.sources.registry import sources_of
@@ -67,8 +68,7 @@ class ItemTable:
         self.segments: list[int] = []  # rows that stand for one
         self.blend: LearnedBlend | None = None
         self.half_lives_ms = half_lives_ms(settings)
-        rules = settings.lists.filters or settings.lists.boosts
-        self._keeps_details = bool(with_lists and (rules or with_details))
+        self._keeps_details = with_lists and (with_details or asks_for_contents(settings))
         self.memories = [source.memory() for source in self.sources]
         self._shared: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._sums = np.zeros(3)  # of 2^(heat - base): the popularity of all items

@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from streamrec.errors import StoreError
+from streamrec.transport.places import all_keys, stored_places
 from streamrec.transport.redis_keys import (
     DELETE_FORGOTTEN,
     DELETE_LIST,
+    DELETE_OWN,
+    is_shadowed,
     key,
-    list_key,
     reading_key,
     shown_key,
 )
@@ -19,18 +23,26 @@ FORGOTTEN = "forgotten"
 
 
 def delete_lists(store: Store, users: Sequence[tuple[str, int]], state: str) -> list[bool]:
-    """Delete (user, offset)'s list, unless it knows a later event, and what was kept beside it.
+    """Delete (user, offset)'s lists, unless they know a later event, and what was kept beside them.
 
     state: whose offsets they are; a list of an earlier one is deleted whatever its offset.
     Return whose keys are gone; a user whose keys Redis did not delete is to be asked for again.
     """
-    calls: list[tuple[Any, ...]] = []
+    if not users:
+        return []
+    places = stored_places(store)
+    groups: list[list[tuple[Any, ...]]] = []
     for user, offset in users:
-        calls.append(("EVAL", DELETE_LIST, 1, list_key(user), offset, state))
-        calls += [("DEL", shown_key(user)), ("DEL", reading_key(user))]
-    replies = store.each(calls) if calls else []
-    bad = [isinstance(reply, StoreError) for reply in replies]
-    return [not any(bad[n : n + 3]) for n in range(0, len(bad), 3)]
+        keys = all_keys(user, places)
+        together = [keys] if store.is_one else [[name] for name in keys]
+        calls = [("EVAL", DELETE_LIST, len(some), *some, offset, state) for some in together]
+        if is_shadowed(user, places):  # of a time when there was no such place
+            begin = b'{"user":' + msgspec.json.encode(user)
+            calls.append(("EVAL", DELETE_OWN, 1, f"rec:{user}", begin))
+        groups.append([*calls, ("DEL", shown_key(user)), ("DEL", reading_key(user))])
+    replies = iter(store.each([call for calls in groups for call in calls]))
+    each = [[next(replies) for _ in calls] for calls in groups]
+    return [not any(isinstance(reply, StoreError) for reply in mine) for mine in each]
 
 
 def known_elsewhere(store: Store, shards: Sequence[str], user: str) -> bool:

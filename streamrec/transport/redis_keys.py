@@ -1,10 +1,12 @@
 """How the state lies in Redis: key names, what a commit stores, and the scripts of the scorer."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
+
+from streamrec.settings.places import HOME
 
 SHARDS = "sr:shards"
 BOOTSTRAP = "sr:bootstrap"
@@ -12,6 +14,10 @@ BOOTSTRAP = "sr:bootstrap"
 GROWING = "sr:growing"
 """How the partitions are to be, and how far that is done, JSON; there until it is done."""
 POPULAR = "~popular"
+STRANGER = "~place"
+"""Stands for a user in what strangers see at a place."""
+PLACES = "rec:~places"
+"""The names of all places that lists were ever stored for, as JSON."""
 HIDDEN = "rec:~hidden"
 """The public set of items that are not to be shown, whatever list they are in."""
 
@@ -54,18 +60,24 @@ return gone
 PUBLISH = """
 local old = redis.call('GETRANGE', KEYS[1], 0, 600)
 local model, offset = string.match(old, '"model":"([^"+]*)[^"]*","offset":(%d+)')
-if model == ARGV[3] and tonumber(offset) > tonumber(ARGV[4]) then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+if model == ARGV[2] and tonumber(offset) > tonumber(ARGV[3]) then return 0 end
+for n = 1, #KEYS do redis.call('SET', KEYS[n], ARGV[3 + n], 'EX', ARGV[1]) end
 return 1
 """
+"""All lists of a user, the first of which says whether they are newer; in a Cluster each alone."""
 
 DELETE_LIST = """
 local old = redis.call('GETRANGE', KEYS[1], 0, 600)
 local model, offset = string.match(old, '"model":"([^"+]*)[^"]*","offset":(%d+)')
 if model == ARGV[2] and tonumber(offset) > tonumber(ARGV[1]) then return 0 end
+return redis.call('DEL', unpack(KEYS))
+"""
+"""Of lists that know nothing after an offset of this state; those of another say nothing."""
+DELETE_OWN = """
+if redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 """
-"""Of a list that knows nothing after an offset of this state; those of another say nothing."""
+"""Of a list that begins with this: the user's own."""
 DELETE_FORGOTTEN = """
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 return redis.call('HDEL', KEYS[1], ARGV[1])
@@ -124,9 +136,25 @@ def reading_key(user: str) -> str:
     return f"sr:reading:{user}"
 
 
-def list_key(user: str) -> str:
-    """Return the key of a user's list."""
-    return f"rec:{user}"
+def list_key(user: str, place: str = HOME, places: Collection[str] = ()) -> str:
+    """Return the key of a user's list at a place; places: the names of all there are.
+
+    A user whose id ends in `:` and the name of a place (`u1:deals`) has home at `rec:<user>:home`,
+    for `rec:u1:deals` is what `u1` sees at `deals`.
+    """
+    if place != HOME:
+        return f"rec:{STRANGER if user == POPULAR else user}:{place}"
+    return shadowed_key(user) if is_shadowed(user, places) else f"rec:{user}"
+
+
+def is_shadowed(user: str, places: Collection[str]) -> bool:
+    """Say whether another user's list at a place has the key that this user's home would have."""
+    return len(places) > 1 and ":" in user and user.rpartition(":")[2] in places
+
+
+def shadowed_key(user: str) -> str:
+    """Return where home is of a user whose id looks like that of a user and a place."""
+    return f"rec:{user}:{HOME}"
 
 
 def popular_of(name: str) -> str:

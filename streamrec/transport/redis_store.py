@@ -17,15 +17,12 @@ from streamrec.transport.redis_keys import (
     DONE,
     DUE,
     LATER,
-    PUBLISH,
     TAKE_DUE,
     Commit,
-    Publishing,
     Shards,
     key,
     list_key,
     queue,
-    reading_key,
     shown_key,
 )
 from streamrec.transport.redis_nodes import Nodes, as_store_errors
@@ -57,6 +54,15 @@ class Store:
     def client(self, name: str) -> "redis.Redis":
         """Return the client of the node that holds the key."""
         return self._nodes.client(name)
+
+    def each_or_error(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Execute calls, see Nodes; as `each`, also where no server answers."""
+        return self._nodes.each_or_error(calls)
+
+    @property
+    def is_one(self) -> bool:
+        """Whether one server has all keys: then a script may name several."""
+        return self._nodes.cluster is None
 
     def run(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Execute calls, see Nodes; raises StoreError if any fails."""
@@ -220,33 +226,12 @@ class Store:
         found = self.each([("ZCARD", name) for name in waiting])
         return sum(count for count in found if not isinstance(count, StoreError))
 
-    def publish(
-        self, lists: Sequence[Publishing], state: str, ttl: int, read_ttl: int = 1
-    ) -> list[bool | StoreError]:
-        """Store lists; False where a newer one is there. state: what `model` begins with.
-
-        A list that is refused, e.g. because its key has another type, is an error of its own.
-        """
-        calls: list[tuple[Any, ...]] = []
-        for user, offset, blob, _, _ in lists:
-            calls.append(("EVAL", PUBLISH, 1, list_key(user), blob, ttl, state, offset))
-        replies = self._nodes.each_or_error(calls)
-        if replies and all(type(reply) is StoreError for reply in replies):
-            raise replies[0]  # no server answers
-        done = [r if isinstance(r, StoreError) else bool(r) for r in replies]
-        new = [one for one, ok in zip(lists, done, strict=True) if ok is True]
-        calls = [("SET", shown_key(u), shown, "EX", ttl) for u, _, _, shown, _ in new]
-        calls += [("SET", reading_key(u), r, "EX", read_ttl) for u, _, _, _, r in new if r]
-        self._nodes.each_or_error(calls)
-        return done
-
     def lists(self, users: Sequence[str]) -> list[bytes | None]:
         """Return the published JSON lists."""
         return self.values([list_key(user) for user in users])
 
-    def lists_or_errors(self, users: Sequence[str]) -> list[bytes | None | StoreError]:
-        """Return the published JSON lists; a StoreError stands for one that could not be had."""
-        names = [list_key(user) for user in users]
+    def values_or_errors(self, names: Sequence[str]) -> list[bytes | None | StoreError]:
+        """Return strings; a StoreError stands for one that could not be had."""
         if self._nodes.cluster is None:
             return list(self.values(names))
         return self._nodes.each_or_error([("GET", name) for name in names])

@@ -17,6 +17,7 @@ from streamrec.errors import CommitConflict, ConfigurationError, DamagedState, O
 from streamrec.growth.plan import CREATE, SWITCH
 from streamrec.settings.sections import RedisSettings
 from streamrec.state.metadata_shard import MetadataShard
+from streamrec.transport import publishing
 from streamrec.transport.declared import DECLARE
 from streamrec.transport.forgetting import delete_lists
 from streamrec.transport.growing import Growing, new_plan, staged
@@ -237,7 +238,7 @@ def test_who_comes_later_gets_what_room_clicks_leave(store: Store, plain: Any) -
 def test_an_older_list_of_the_same_model_is_refused(store: Store, plain: Any) -> None:
     def publish(offset: int, model: str) -> bool:
         row = ("ann", offset, rec(offset, model), b"shown %d" % offset, b"")
-        [done] = store.publish([row], model, 60)
+        [done] = publishing.publish(store, [row], model, 60)
         return done
 
     assert publish(10, "a")
@@ -253,12 +254,14 @@ def test_an_older_list_of_the_same_model_is_refused(store: Store, plain: Any) ->
 def test_a_name_cannot_pretend_to_be_an_offset(store: Store) -> None:
     import msgspec
 
-    from streamrec.ranking.lists import PublishedList
+    from streamrec.ranking.published import PublishedList
 
     for user in ('x","model":"a","offset":99,"', "é" * 64, '"' * 128, "{a}{b}"):
         for offset, wanted in ((5, True), (4, False), (6, True)):
             blob = msgspec.json.encode(PublishedList(user, 1, "a", offset, []))
-            assert store.publish([(user, offset, blob, b"", b"")], "a", 60) == [wanted], user
+            assert publishing.publish(store, [(user, offset, blob, b"", b"")], "a", 60) == [
+                wanted
+            ], user
 
 
 def test_the_feed_is_trimmed_and_read_from_a_position(store: Store) -> None:
@@ -425,7 +428,7 @@ def test_a_list_of_another_state_goes_whatever_its_offset(store: Store) -> None:
     now, before = shards.state, "online-bef0re"
     for user, model in (("ann", now), ("bob", before)):
         row = (user, 50, rec(50, model, user), b"", b"")
-        assert store.publish([row], model, 60) == [True]
+        assert publishing.publish(store, [row], model, 60) == [True]
     assert delete_lists(store, [("ann", 9), ("bob", 9)], now) == [True, True]
     assert store.lists(["ann", "bob"]) == [rec(50, now), None]
 

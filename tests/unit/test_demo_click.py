@@ -10,7 +10,7 @@ from streamrec.demo.reaction import Reaction, best_reaction
 from streamrec.demo.words import titles, what_moved
 from streamrec.errors import StreamrecError
 from streamrec.files.event_table import EventTable
-from streamrec.ranking.lists import ListItem, PublishedList
+from streamrec.ranking.published import ListItem, PublishedList
 from streamrec.settings.sections import Settings
 
 

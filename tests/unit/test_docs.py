@@ -17,7 +17,7 @@ from streamrec.events.checks import Reason
 from streamrec.events.event import Event, EventDecoder, Item, Rejected, decode_item
 from streamrec.monitoring.metrics import Metrics
 from streamrec.ranking.item_lists import ItemList
-from streamrec.ranking.lists import PublishedList
+from streamrec.ranking.published import PublishedList
 from streamrec.settings.load import all_settings, default_of, load
 from streamrec.settings.sections import EventSettings, Section, Settings
 

@@ -17,6 +17,7 @@ from streamrec.expressions.expression import Expression
 from streamrec.ranking import passing as room
 from streamrec.ranking.lists import ListMaker
 from streamrec.ranking.rerank import Reranker, item_fields, moment_of, user_fields
+from streamrec.settings.place_rules import place_of
 from streamrec.settings.sections import Settings
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.sources.source import Shopper, having
@@ -108,7 +109,7 @@ def brute(table: ItemTable, filters: tuple[str, ...], who: Shopper) -> list[int]
 
 
 def passed(maker: ListMaker, filters: tuple[str, ...], who: Shopper, table: ItemTable) -> list[int]:
-    rules = Reranker(maker.settings, filters)
+    rules = Reranker(place_of(maker.settings), filters)
     found = maker.passing(who, table, rules)
     assert found is not None
     rows: list[int] = np.flatnonzero(found.allowed).tolist()

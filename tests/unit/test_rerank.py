@@ -24,6 +24,7 @@ from streamrec.ranking.rerank import (
     user_fields,
 )
 from streamrec.ranking.shoppers import shopper_of
+from streamrec.settings.place_rules import place_of
 from streamrec.settings.sections import Settings
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.sources.source import Shopper
@@ -179,7 +180,7 @@ def test_variety_stays_within_its_budget(
     table, rng = table_of(config, 60), np.random.default_rng(seed)
     candidates = rng.permutation(60)[:count].astype(np.int32)
     scores = rng.normal(size=count) * 2
-    order, after = Reranker(config).order(candidates, scores, shopper(table), table)
+    order, after = Reranker(place_of(config)).order(candidates, scores, shopper(table), table)
     assert len(order) == len(set(order.tolist())) == min(length, count)
     assert (after == scores).all()
     deep = np.argsort(-scores, kind="stable")[: DEEP * length]
@@ -199,7 +200,7 @@ def test_variety_makes_a_list_of_alike_items_less_so(method: str) -> None:
         table = table_of(config, 60)
         groups = np.eye(4)[np.arange(60) // 15]  # the best fifteen are of one group
         table.arrays.targets[:60] = groups + np.random.default_rng(1).normal(0, 0.05, (60, 4))
-        order, _ = Reranker(config).order(
+        order, _ = Reranker(place_of(config)).order(
             np.arange(60, dtype=np.int32), scores, shopper(table), table
         )
         found[kind] = intra_list_distance(unit_vectors(table, order))

@@ -1,0 +1,93 @@
+"""The rules of each place, with all that it takes from [lists]."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from streamrec.errors import ConfigurationError
+from streamrec.settings.places import HOME, PLACE_NAME, PlaceSettings, age_of
+from streamrec.settings.sections import Settings
+
+
+class Place(NamedTuple):
+    """The rules of one place, with all that it takes from [lists]."""
+
+    name: str
+    length: int
+    filters: tuple[str, ...]
+    boosts: Mapping[str, float]
+    exclude: Mapping[str, float] | None  # event type: age in ms, SESSION or EVER; None: the rule
+    pins: tuple[str, ...]
+    caps: Mapping[str, int]
+    diversity: str
+    diversity_budget: float
+    rotation: float
+    reasons: bool
+
+
+def place_names(settings: Settings) -> tuple[str, ...]:
+    """Return the names of all places, home first."""
+    return (HOME, *(name for name in settings.places if name != HOME))
+
+
+def place_of(settings: Settings, name: str = HOME) -> Place:
+    """Return the rules of a place; those of [lists] where nothing is said of it."""
+    lists = settings.lists
+    mine: PlaceSettings = settings.places.get(name, PlaceSettings())
+    ages = mine.exclude
+    return Place(
+        name,
+        mine.length or lists.length,
+        (*lists.filters, *mine.filters),
+        {**lists.boosts, **mine.boosts},
+        None if ages is None else {kind: age_of(text) or 0.0 for kind, text in ages.items()},
+        mine.pins,
+        mine.caps,
+        lists.diversity if mine.diversity is None else mine.diversity,
+        lists.diversity_budget if mine.diversity_budget is None else mine.diversity_budget,
+        lists.rotation if name == HOME else 0.0,  # it is known what home showed
+        mine.reasons,
+    )
+
+
+def as_home(settings: Settings, name: str) -> Settings:
+    """Return settings under which home is what a place is, for who measures it alone."""
+    place, replace = place_of(settings, name), msgspec.structs.replace
+    lists = replace(
+        settings.lists, length=place.length, filters=place.filters, boosts=dict(place.boosts),
+        diversity=place.diversity, diversity_budget=place.diversity_budget, rotation=place.rotation,
+    )  # fmt: skip
+    mine = settings.places.get(name, PlaceSettings())
+    rest = PlaceSettings(exclude=mine.exclude, pins=mine.pins, caps=mine.caps, reasons=mine.reasons)
+    return replace(settings, lists=lists, places={HOME: rest})
+
+
+def asks_for_contents(settings: Settings) -> bool:
+    """Say whether the rules of any place read what items are described by."""
+    each = [place_of(settings, name) for name in place_names(settings)]
+    return any(place.filters or place.boosts or place.caps for place in each)
+
+
+def place_problems(settings: Settings) -> Iterator[str]:
+    """Yield what is wrong with the places, but for their expressions."""
+    types, most = settings.events.weights, settings.blend.candidates
+    for name, place in settings.places.items():
+        where, length = f"places.{name}", place.length or settings.lists.length
+        if not PLACE_NAME.fullmatch(name):
+            yield f"{where}: a place's name is of a-z, 0-9, _ and -, at most 32 characters"
+        if length > most:
+            yield f"{where}.length is {length}, more than blend.candidates, {most}"
+        for kind, age in (place.exclude or {}).items():
+            if kind not in types:
+                yield f"{where}.exclude names {kind!r}, which is none of {', '.join(sorted(types))}"
+            if age_of(age) is None:
+                yield f'{where}.exclude.{kind} is {age!r}: write "30 days", "session" or "ever"'
+
+
+def known_place(settings: Settings, name: str) -> str:
+    """Return the name of a place; raises ConfigurationError for another."""
+    names = place_names(settings)
+    if name not in names:
+        raise ConfigurationError(f"there is no place {name!r}; places: {', '.join(names)}")
+    return name
