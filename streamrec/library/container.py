@@ -43,7 +43,7 @@ def write(file: Path, told: Any, arrays: Mapping[str, Array]) -> None:
 
     Raises ConfigurationError where that cannot be done; what was there is then still there.
     """
-    packed = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    packed = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     named = [_Array(name, a.dtype.str, list(a.shape)) for name, a in packed.items()]
     header = msgspec.json.encode(_Header(named, msgspec.Raw(msgspec.json.encode(told))))
     temporary = None

@@ -59,7 +59,8 @@ class Recommender:
 
         neural: train the neural ranker along the way, as `evaluate` does, which takes as long
         again and needs torch. settings: any by dotted name, as {"lists.exclude": "user"}; no file
-        and no environment is read. Raises ConfigurationError.
+        and no environment is read. Same log, settings and seed: same lists. Raises
+        ConfigurationError.
 
         >>> import streamrec
         >>> streamrec.Recommender("bookshop")
@@ -130,7 +131,13 @@ class Recommender:
         return self
 
     def forget(self, user: str) -> Self:
-        """Drop a user: history, seen items, ids of events. What items learnt of them stays."""
+        """Drop a user: history, seen items, ids of events. What items learnt of them stays.
+
+        >>> import streamrec
+        >>> shop = streamrec.Recommender("shop").learn({"user": "ann", "item": "cup", "ts": 1})
+        >>> shop.forget("ann").counts()["users"]
+        0
+        """
         self._learnt.forget(user)
         return self
 
@@ -228,7 +235,12 @@ class Recommender:
         return tuple(self._learnt.refused)
 
     def counts(self) -> dict[str, int]:
-        """Return how many events were learnt, dropped as duplicates, refused; users and items."""
+        """Return how many events were learnt, dropped as duplicates, refused; users and items.
+
+        >>> import streamrec
+        >>> streamrec.Recommender("shop").counts()
+        {'events': 0, 'duplicates': 0, 'refused': 0, 'users': 0, 'items': 0}
+        """
         return self._learnt.counts()
 
     def save(self, path: str | Path) -> Path:

@@ -52,6 +52,7 @@ def write(file: Path, learnt: Learnt) -> Path:
     user_rows, of_users = users.whole()
     items.untold()
     item_rows, _, of_items = items.changes()
+    of_items["commits"] = 0  # how often it was saved is no part of what was learnt
     arrays = {f"table/{name}": array for name, array in table.own().items()}
     for source, memory in zip(table.sources, table.memories, strict=True):
         kept = source.keep(memory)

@@ -228,11 +228,12 @@ class ItemTable:
     def own(self) -> dict[str, Array]:
         """Return by name what this copy alone knows, for `resume`: sums have an order, too."""
         n, arrays = self.index.size, self.arrays
-        mine = [c.name for c in (*self.columns, *OWN) if c in OWN or not c.stored]
-        gone = np.flatnonzero(~arrays.stored[:n])  # no owner has these
+        mine = [c.name for c in (*self.columns, *OWN[:-1]) if c in OWN or not c.stored]
+        gone = np.flatnonzero(~arrays.stored[:n])  # no owner has these, and their lists are empty
         own = {"keys": self.keys, "sums": self._sums, "base": self._base, "gone": gone}
         own |= {name: arrays.named(name)[:n] for name in mine}
-        return own | {f"gone.{c.name}": arrays.named(c.name)[gone] for c in self.columns}
+        fixed = (c.name for c in self.columns if not c.sized_by)
+        return own | {f"gone.{name}": arrays.named(name)[gone] for name in fixed}
 
     def resume(self, own: Mapping[str, Array]) -> None:
         """Take over what another copy of the same rows, in the same order, knew alone."""
