@@ -25,8 +25,7 @@ class ServeSettings(Section, frozen=True, kw_only=True):
     admin_tokens: tuple[Name, ...] = ()
     """Those that may have a user forgotten, and nothing else; none: nobody may."""
     names: tuple[Name, ...] = ()
-    """Where no token is asked for: host names to answer to, beside localhost and the machine's own
-    name; addresses are always answered to; "*": any name, which lets pages of other sites in."""
+    """Host names to answer to without a token, beside localhost, addresses, its own; "*": any."""
     without_tokens: bool = False
     """Listen on other addresses without tokens, e.g. behind a proxy that asks for them."""
     body_bytes: Size = 1_048_576
