@@ -23,7 +23,6 @@ from streamrec.commands.options import (
 )
 from streamrec.commands.progress import with_progress
 from streamrec.errors import ConfigurationError
-from streamrec.settings.place_rules import as_home, known_place
 from streamrec.settings.places import HOME
 
 if TYPE_CHECKING:
@@ -105,6 +104,8 @@ def evaluate(
     }  # fmt: skip
     settings = options.load(flags={name: value for name, value in asked.items() if value})[0]
     if place != HOME:
+        from streamrec.settings.place_rules import as_home, known_place
+
         settings = as_home(settings, known_place(settings, place))
         say(f"Place {place}.")
     plan = Plan(

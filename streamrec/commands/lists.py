@@ -11,7 +11,6 @@ import typer
 
 from streamrec.commands.options import say, settings_of
 from streamrec.commands.progress import with_progress
-from streamrec.settings.place_rules import known_place
 from streamrec.settings.places import HOME
 
 BATCH = 2_000
@@ -24,12 +23,13 @@ def export(
 ) -> None:
     """Write the lists of all users to one file: a row for each item of a list."""
     settings = settings_of(ctx)
-    known_place(settings, place)
     from streamrec.files.writing import table_file
     from streamrec.inspection.stored_lists import COLUMNS, rows_of, stored_lists, stored_titles
+    from streamrec.settings.place_rules import known_place
     from streamrec.transport.hidden import hidden_items
     from streamrec.transport.redis_store import Store
 
+    known_place(settings, place)
     started = time.monotonic()
     lists = rows = empty = 0
     gc.disable()  # many small objects without cycles: looking for some took two thirds of the time

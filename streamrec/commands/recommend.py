@@ -14,7 +14,6 @@ from rich.table import Table
 
 from streamrec.commands.options import settings_of
 from streamrec.errors import ConfigurationError
-from streamrec.settings.place_rules import known_place
 from streamrec.settings.places import HOME
 
 if TYPE_CHECKING:
@@ -34,9 +33,10 @@ def recommend(
 ) -> None:
     """Print the list that is served to a user."""
     settings = settings_of(ctx)
-    known_place(settings, place)
     from streamrec.client import Client
+    from streamrec.settings.place_rules import known_place
 
+    known_place(settings, place)
     with Client(settings.redis) as client:
         found = (
             _filtered(settings, user, filters, place) if filters else client.recommend(user, place)
