@@ -14,6 +14,7 @@ from streamrec.growth.plan import Plan
 from streamrec.inspection.accounts import Ends
 from streamrec.settings.sections import KafkaSettings, Settings
 from streamrec.transport.assignment import name_of
+from streamrec.transport.forgetting import FORGOTTEN
 from streamrec.transport.kafka_log import Log, Partition, partition_of
 from streamrec.transport.log_identity import LogIdentity, differences
 from streamrec.transport.open_kafka import open_kafka
@@ -150,7 +151,7 @@ def living(kafka: KafkaSettings, store: Store) -> list[str]:
 
 def forgetting(store: Store, shards: Shards) -> int:
     """Return how many users are being forgotten, whose keys in other slots are not all gone."""
-    counts = store.run([("HLEN", key(shard, "forgotten")) for shard in user_shards(shards)])
+    counts = store.run([("HLEN", key(shard, FORGOTTEN)) for shard in user_shards(shards)])
     return sum(counts)
 
 

@@ -11,13 +11,12 @@ import msgspec
 
 from streamrec.errors import ConfigurationError, DamagedState, Overtaken
 from streamrec.growth.plan import COPY, Plan
+from streamrec.transport.forgetting import FORGOTTEN
 from streamrec.transport.redis_keys import (
-    BESIDE_ROWS,
     DUE,
     GROWING,
     LATER,
     SHARDS,
-    USER_ROWS,
     Shards,
     item_shards,
     key,
@@ -28,6 +27,8 @@ from streamrec.transport.stopped import STOPPED
 
 WAITING = (DUE, LATER)
 USER_KINDS = ("users", "rings", *WAITING)
+APART = ("meta", "feed", FORGOTTEN)
+"""What is made anew, put to an end, or has to be empty; any other kind is refused (`strange`)."""
 SEALED = -1
 NOTE = """
 local found = redis.call('GET', KEYS[1])
@@ -85,7 +86,7 @@ class Growing:
 
     def strange(self) -> list[str]:
         """Return keys of shards that nobody here knows how to deal."""
-        known = {*USER_ROWS, *self._item_kinds, *BESIDE_ROWS}
+        known = {*USER_KINDS, *APART, *self._item_kinds}
         return sorted(
             name.decode()
             for names in self._store.names("sr:{[uim]*}:*", 1000)

@@ -16,7 +16,9 @@ from streamrec.state.keys import key_of
 from streamrec.state.ring import Ring
 from streamrec.state.schema import Arrays, Kind
 from streamrec.state.user_rows import USERS, decode_user, user_columns
+from streamrec.transport.growing import APART, USER_KINDS
 from streamrec.transport.kafka_log import partition_of
+from streamrec.transport.redis_keys import BESIDE_ROWS, USER_ROWS
 
 COLUMNS = user_columns(10, 10)
 COUNTS = st.tuples(st.integers(1, 9), st.integers(0, 9)).map(lambda n: (n[0], n[0] + n[1]))
@@ -163,6 +165,11 @@ def test_a_duplicate_is_found_after_the_window_was_dealt() -> None:
             here = partition_of(f"u{n % 3}".encode(), 2) == number
             assert known.is_new(f"u{n % 3}", f"e{n}") != here
         assert known.forget("u0") > 0
+
+
+def test_all_kinds_of_user_shards_are_dealt() -> None:
+    """A new kind is refused by `grow` until it is: say there where its rows go."""
+    assert {*USER_ROWS, *BESIDE_ROWS} == {*USER_KINDS, *APART}
 
 
 ROWS = [(b"%8d" % n, b"row %d" % n) for n in range(20)]
