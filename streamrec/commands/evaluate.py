@@ -82,6 +82,7 @@ def evaluate(
     from streamrec.evaluation.peers.other_blends import OTHER_BLENDS
     from streamrec.evaluation.peers.registry import PEERS
     from streamrec.files.items import read_items
+    from streamrec.settings.place_rules import as_home, known_place
     from streamrec.sources.registry import names_of
 
     if shelf and (items is None or report is not None):
@@ -104,8 +105,6 @@ def evaluate(
     }  # fmt: skip
     settings = options.load(flags={name: value for name, value in asked.items() if value})[0]
     if place != HOME:
-        from streamrec.settings.place_rules import as_home, known_place
-
         settings = as_home(settings, known_place(settings, place))
         say(f"Place {place}.")
     plan = Plan(

@@ -37,6 +37,7 @@ def recommend(
     from streamrec.settings.place_rules import known_place
 
     known_place(settings, place)
+
     with Client(settings.redis) as client:
         found = (
             _filtered(settings, user, filters, place) if filters else client.recommend(user, place)
