@@ -23,9 +23,6 @@ def export(
 ) -> None:
     """Write the lists of all users to one file: a row for each item of a list."""
     settings = settings_of(ctx)
-    from streamrec.settings.place_rules import known_place
-
-    known_place(settings, place)
     from streamrec.files.writing import table_file
     from streamrec.inspection.stored_lists import COLUMNS, rows_of, stored_lists, stored_titles
     from streamrec.settings.place_rules import known_place
