@@ -13,11 +13,13 @@ import redis
 from streamrec.errors import StreamrecError
 from streamrec.monitoring.exposure import open_ends
 from streamrec.monitoring.log_lines import without_password
+from streamrec.settings.place_rules import place_names
 from streamrec.settings.sections import KafkaSettings, Settings
 from streamrec.transport.batch_codecs import PACKAGES as PACKAGES_OF_CODECS
 from streamrec.transport.listening import check_listening
 from streamrec.transport.log_identity import differences, log_identity
 from streamrec.transport.open_kafka import open_kafka
+from streamrec.transport.places import stored_places
 from streamrec.transport.redis_keys import BOOTSTRAP, SHARDS
 from streamrec.transport.redis_store import Store
 from streamrec.transport.topics import check_topics, remarks
@@ -156,6 +158,7 @@ def _persistence(found: dict[str, Any]) -> Finding:
 def _state(settings: Settings, counts: dict[str, int]) -> Iterator[Finding]:
     with closing(Store(settings.redis)) as store:
         shards, [marker] = store.shards(), store.run([("GET", BOOTSTRAP)])
+        places = set(stored_places(store)) - set(place_names(settings))
     if marker is not None:
         yield Finding(
             "FAIL",
@@ -165,6 +168,13 @@ def _state(settings: Settings, counts: dict[str, int]) -> Iterator[Finding]:
             "start over without (docs/guarantees.md)",
         )
         return
+    for place in sorted(places):
+        yield Finding(
+            "warn",
+            f"place {place}",
+            "lists of it were stored, and these settings have no such place: their users' lists "
+            "there stay what they are for lists.ttl_seconds. Give all roles the same [places]",
+        )
     if shards is None:
         yield Finding("ok", "state", "nothing learnt yet")
         return

@@ -1,6 +1,7 @@
 """Profiles: settings that go together for one kind of site; whatever is set explicitly wins.
 
-Chosen on the first 30 % of public logs (docs/evaluation.md), the same for all logs of a kind.
+Chosen on the first 30 % of public logs (docs/evaluation.md), the same for all logs of a kind; but
+`durable` without a log.
 """
 
 from typing import Any, Literal

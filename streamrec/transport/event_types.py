@@ -8,6 +8,6 @@ from streamrec.transport.redis_store import Store
 
 def event_types(store: Store, shard: str) -> list[str]:
     """Return the names; none before the shard's first commit. Raises StoreError."""
-    [found] = store.run([("HGET", key(shard, "meta"), "types")])
+    [[found]] = store.run([("HMGET", key(shard, "meta"), "types")])
     names: list[str] = json.loads(found) if found else []
     return names

@@ -21,6 +21,7 @@ from streamrec.inspection.stored_state import Stored, lines_of
 from streamrec.roles.score import Scorer
 from streamrec.roles.state_report import StateReport
 from streamrec.settings.load import load
+from streamrec.settings.places import PlaceSettings
 from streamrec.settings.sections import KafkaSettings, RedisSettings
 from streamrec.transport.forgetting import delete_lists
 from streamrec.transport.redis_store import Store
@@ -95,6 +96,8 @@ def score(spine: Spine, url: str, admin: Any) -> set[str]:
     """Score as `score` does, with rotation; return the commands of its turns alone."""
     store = Store(RedisSettings(url=url))
     settings = small(lists={"rotation": 0.5, "length": 5}, blend={"sample": 1.0})
+    place = PlaceSettings(exclude={"click": "session"})
+    settings = msgspec.structs.replace(settings, places={"deals": place})
     scorer = Scorer(settings, store, spine.shards, spine.metrics)
     found = used(admin)
     for turn in range(3):
@@ -105,6 +108,7 @@ def score(spine: Spine, url: str, admin: Any) -> set[str]:
             pass
         found |= used(admin)
     assert store.lists(["u1"]) != [None] and store.lists(["~popular"]) != [None]
+    assert store.values(["rec:u1:deals", "rec:~place:deals", "rec:~places"]).count(None) == 0
     assert spine.value("lists_failed_total") == 0
     assert delete_lists(store, [("nobody", 1)], "online-a") == [
         True

@@ -22,6 +22,7 @@ from streamrec.transport.declared import DECLARE
 from streamrec.transport.forgetting import delete_lists
 from streamrec.transport.growing import Growing, new_plan, staged
 from streamrec.transport.item_feed import end_of, entries_after
+from streamrec.transport.places import name_places, stored_places
 from streamrec.transport.redis_keys import SHARDS, Commit, feed_entry, key
 from streamrec.transport.redis_store import Store
 
@@ -249,6 +250,30 @@ def test_an_older_list_of_the_same_model_is_refused(store: Store, plain: Any) ->
     assert publish(3, "b")  # another state: its offsets begin anew
     assert store.lists(["ann"]) == [rec(3, "b")]
     assert 0 < plain.ttl("rec:ann") <= 60 and 0 < plain.ttl("sr:shown:ann") <= 60
+
+
+def test_lists_of_all_places_are_stored_with_home(store: Store, plain: Any) -> None:
+    """On every kind of server; an older one changes none of them, and all are deleted together."""
+    name_places(store, ["deals", "cart"])
+    name_places(store, ["deals", "new"])
+    assert stored_places(store) == ["home", "deals", "cart", "new"]
+
+    def put(offset: int) -> bool | StoreError:
+        row = ("ann", offset, rec(offset, "a"), b"", b"")
+        others = {"ann": {"deals": rec(offset, "a"), "cart": rec(offset, "a")}}
+        [done] = publishing.publish(store, [row], "a", 60, others=others)
+        return done
+
+    names = ["rec:ann", "rec:ann:deals", "rec:ann:cart"]
+    assert put(5) is True and put(4) is False
+    assert store.values(names) == [rec(5, "a")] * 3
+    assert put(7) is True
+    assert store.values(names) == [rec(7, "a")] * 3
+    assert all(0 < plain.ttl(name) <= 60 for name in names)
+    delete_lists(store, [("ann", 6)], "a")
+    assert store.values(names) == [rec(7, "a")] * 3
+    assert delete_lists(store, [("ann", 7)], "a") == [True]
+    assert store.values(names) == [None] * 3
 
 
 def test_a_name_cannot_pretend_to_be_an_offset(store: Store) -> None:

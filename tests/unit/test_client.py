@@ -118,3 +118,33 @@ def test_similar_and_titles(settings: RedisSettings, store: Store) -> None:
         titles = client.titles(["i8", "i1", "untitled", "unknown"])
         assert titles == {"i8": "title of i8", "i1": "title of i1"}
         assert client.titles([]) == {}
+
+
+def test_a_page_of_several_places(settings: RedisSettings, store: Store) -> None:
+    """On one server and on a Cluster; a list says whose it is, and where it is shown."""
+
+    def put_list(name: str, user: str, place: str, *items: str) -> None:
+        entries = [{"item": item, "score": 1.0} for item in items]
+        one = {"user": user, "at": 1, "place": place, "items": entries}
+        store.run([("SET", name, json.dumps(one))])
+
+    put_list("rec:u1", "u1", "home", "a", "b", "c")
+    put_list("rec:u1:deals", "u1", "deals", "b", "d", "e", "f")
+    put_list("rec:u1:deals:home", "u1:deals", "home", "z")
+    put_list("rec:~popular", "~popular", "home", "p", "q")
+    put_list("rec:~place:deals", "~popular", "deals", "q", "r")
+    store.run([("SADD", "rec:~hidden", "c", "f")])
+    with Client(settings) as client:
+        page = client.page("u1", ["home", "deals"])
+        assert [e.item for e in page["home"].items] == ["a", "b"]
+        assert [e.item for e in page["deals"].items] == ["d", "e"]
+        page = client.page("u1", ["deals", "home"])
+        assert [[e.item for e in one.items] for one in page.values()] == [["b", "d", "e"], ["a"]]
+        assert [e.item for e in client.recommend("u1:deals").items] == ["z"]
+        assert client.recommend("u1:deals").personal
+        for user in ("who", "who:deals"):
+            page = client.page(user, ["home", "deals"])
+            assert [[e.item for e in one.items] for one in page.values()] == [["p", "q"], ["r"]]
+            assert [(one.user, one.personal) for one in page.values()] == [(user, False)] * 2
+        assert client.recommend("u1", "nowhere").items == []
+        assert client.recommend("~popular").items[0].item == "p"

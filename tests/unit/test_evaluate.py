@@ -430,6 +430,21 @@ def test_items_bring_their_content() -> None:
     assert 0.0 < hits < 0.2
 
 
+def test_a_place_is_measured_under_its_rules() -> None:
+    """As if the place were home: its filters, what it leaves out."""
+    log = written(clicks(120))
+    place = 'places.deals={filters = ["item != \\"i1\\""], exclude = {}}'
+    found = figures(log, *PLAIN, "--place", "deals", before=["--set", place])
+    wanted = figures(
+        log, *PLAIN, before=["--set", 'lists.filters=["item != \\"i1\\""]',
+                             "--set", "places.home={exclude = {}}"],
+    )  # fmt: skip
+    assert found["scored"] == wanted["scored"] > 0
+    assert found["sources"]["blend"] == wanted["sources"]["blend"]
+    home = figures(log, *PLAIN, before=["--set", place])
+    assert home["sources"]["blend"] != found["sources"]["blend"]
+
+
 def test_what_metadata_joins_with_is_said() -> None:
     log = written(clicks(20))
     Path("items.csv").write_text("item_id,title\ni1,One\ni2,Two\ni999,None\n")

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("nothing_configured")
         (["--peers", "popularity_7d,nobody"], "--peers: 'nobody' is none of popularity_7d"),
         (["--compare", "best"], "--compare: 'best' is none of weighted"),
         (["--profile", "films"], "profile cannot be 'films'"),
+        (["--place", "cart"], "there is no place 'cart'; places: home"),
         (["--exclude", "all"], "lists.exclude cannot be 'all'"),
         (["--blend", "best"], "blend.kind cannot be 'best'"),
         (["--lag", "soon"], "--lag 'soon' is neither a number of events nor a time"),

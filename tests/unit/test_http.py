@@ -34,6 +34,7 @@ from streamrec.http.serve import listen, run
 from streamrec.local.child import free_port
 from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.load import load
+from streamrec.settings.places import PlaceSettings
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
 from streamrec.settings.serve import ServeSettings
 from streamrec.transport.redis_keys import GROWING
@@ -55,6 +56,10 @@ def redis_url() -> Iterator[str]:
     store.run([("SET", "rec:~popular:tea", json.dumps({**OWN, "user": "~popular:tea"}))])
     store.run([("SET", "sim:i9", json.dumps({"item": "i9", "at": 1, "follows": [], "like": LIKE}))])
     store.run([("SET", "rec:broken", b"\x01")])
+    deals = {**OWN, "place": "deals", "items": OWN["items"][1:] + POPULAR["items"]}
+    store.run([("SET", "rec:ü 1:deals", json.dumps(deals))])
+    stranger = {**POPULAR, "place": "deals", "items": OWN["items"]}
+    store.run([("SET", "rec:~place:deals", json.dumps(stranger))])
     store.close()
     yield server.url
     server.stop()
@@ -72,6 +77,7 @@ def asking() -> Iterator[Callable[..., TestClient]]:
         **serve: Any,
     ) -> TestClient:
         settings = Settings(
+            places={"deals": PlaceSettings()},
             kafka=KafkaSettings(brokers=brokers or f"127.0.0.1:{free_port()}"),
             redis=RedisSettings(url=url, timeout_seconds=0.5),
             serve=ServeSettings(**{"write_seconds": 0.3, **serve}),
@@ -106,6 +112,29 @@ def test_lists(asking: Asking, redis_url: str) -> None:
     assert [entry["item"] for entry in stranger["items"]] == ["i9"]
     popular = client.get("/v1/popular").json()
     assert popular["items"] == stranger["items"] and set(popular) == {"at", "model", "items"}
+
+
+def test_places_and_pages(asking: Asking, redis_url: str) -> None:
+    metrics = Metrics()
+    client = asking(redis_url, metrics=metrics)
+    deals = client.get("/v1/users/%C3%BC%201/lists/deals?n=3").json()
+    assert (deals["place"], deals["personal"]) == ("deals", True)
+    assert [entry["item"] for entry in deals["items"]] == ["i2", "i3", "i4"]
+    page = client.get("/v1/users/%C3%BC%201/lists?places=home,deals").json()
+    assert page["user"] == "ü 1" and list(page["lists"]) == ["home", "deals"]
+    shown = [[e["item"] for e in page["lists"][place]["items"]] for place in ("home", "deals")]
+    assert shown == [["i1", "i2", "i3", "i4"], ["i9"]]
+    other = client.get("/v1/users/%C3%BC%201/lists?places=deals,home").json()["lists"]
+    assert [e["item"] for e in other["home"]["items"]] == ["i1"]
+    stranger = client.get("/v1/users/nobody/lists?places=home,deals&n=1").json()["lists"]
+    assert [e["item"] for e in stranger["home"]["items"]] == ["i9"]
+    assert [e["item"] for e in stranger["deals"]["items"]] == ["i1"]
+    assert not stranger["deals"]["personal"] and stranger["deals"]["user"] == "nobody"
+    assert list(client.get("/v1/users/nobody/lists").json()["lists"]) == ["home"]
+    assert "home, deals" in refused(client.get("/v1/users/u/lists?places=home,cart"), 404)
+    assert "different names" in refused(client.get("/v1/users/u/lists?places=home,home"), 400)
+    refused(client.get("/v1/users/u/lists?place=home"), 400)
+    refused(client.get("/v1/users/broken/lists?places=deals,home"), 500)
 
 
 def test_lists_of_a_category_and_of_an_item(asking: Asking, redis_url: str) -> None:
