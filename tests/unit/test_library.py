@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -252,3 +253,22 @@ def test_no_setting_comes_from_a_file_or_the_environment(monkeypatch: pytest.Mon
     monkeypatch.setenv("STREAMREC_LISTS_LENGTH", "7")
     made = streamrec.Recommender("shop")
     assert (made.settings.profile, made.settings.lists.length) == ("shop", 20)
+
+
+def test_the_notebook_runs_and_is_one() -> None:
+    """Cells of jupytext's percent format, in the order that they are run in."""
+    needs("pandas", "pyarrow", "narwhals")
+    file = Path(streamrec.__file__).parents[1] / "docs" / "notebook.py"
+    lines = file.read_text().splitlines()
+    assert lines[0] == "# ---" and "#       format_name: percent" in lines
+    cells = [line for line in lines if line.startswith("# %%")]
+    assert len(cells) > 10 and set(cells) == {"# %%", "# %% [markdown]"}
+    for n, line in enumerate(lines):
+        if line == "# %% [markdown]":
+            end = next(k for k in range(n + 1, len(lines)) if lines[k] in ("# %%", cells[1]))
+            assert all(not text or text[0] == "#" for text in lines[n:end]), f"line {n + 1}"
+    left = runpy.run_path(str(file))
+    assert left["ahead"].low > 0 and len(left["result"].table) == 10
+    assert left["before"].tolist() != left["after"].tolist()
+    assert all(left["items"].set_index("item").price[list(left["cheap"])] < 15)
+    assert (left["again"].recommend("p3", 5).ids == left["shop"].recommend("p3", 5).ids).all()
