@@ -41,8 +41,7 @@ def of_users(shard: UserShard, offset: int) -> First:
     shard.stored_users = len(kept)
     users.arrays.offset[:] = offset - 1
     users.note_changed(kept)
-    shard.duplicates.note_changed()
-    shard.latest.note_changed()
+    shard.note_rings()
     return First(shard.name, *shard.changes())
 
 

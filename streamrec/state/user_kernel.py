@@ -78,10 +78,8 @@ class Steps(NamedTuple):
 
 def kind_of(type_: str, weight: float) -> int:
     """Return how the fold treats a type: by its weight, but `remove` undoes."""
-    if type_ == "remove":
-        return REMOVE
-    if weight == 0.0:
-        return COUNT
+    if type_ == "remove" or weight == 0.0:
+        return REMOVE if type_ == "remove" else COUNT
     return POSITIVE if weight > 0 else NEGATIVE
 
 

@@ -128,9 +128,14 @@ class UserShard:
     def whole(self) -> tuple[dict[str, dict[bytes, bytes]], dict[str, str | int]]:
         """Return all rows that are in memory, and the meta fields, in the form of `changes`."""
         self.users.note_changed(list(self.users.row_of))
-        self.duplicates.note_changed()
-        self.latest.note_changed()
+        self.note_rings()
         return self.changes()
+
+    def note_rings(self) -> None:
+        """Note that all of the rings is to be stored."""
+        self.duplicates.note_changed()
+        for ring in self._rings()[1:]:
+            ring.note_changed()
 
     @property
     def users_next(self) -> int:
