@@ -44,6 +44,8 @@ class ServeSettings(Section, frozen=True, kw_only=True):
     """A line of the log for each request; it names the path's pattern, and no user."""
     console: Literal["auto", "on", "off"] = "auto"
     """The page /console, where a click writes; auto: where only this machine can reach it."""
+    console_pictures: str = ""
+    """Attribute of items with the address of a picture, which the console shows; none: none."""
     metrics_of: tuple[str, ...] = ()
     """Addresses of /metrics for the console; none: learn, score and train by metrics.port."""
 

@@ -42,7 +42,8 @@ class Site(NamedTuple):
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """All that runs, without an event."""
     folder = tmp_path_factory.mktemp("console")
-    up = Command(folder, "--set", f"serve.port={free_port()}", "up", "--partitions", "2")
+    pictures = ("--set", "serve.console_pictures=image")
+    up = Command(folder, *pictures, "--set", f"serve.port={free_port()}", "up", "--partitions", "2")
     try:
         up.wait_for("streamrec recommend", 400)  # on a fresh machine it compiles every kernel
         text = up.output.read_text()
@@ -71,6 +72,7 @@ def shop(site: Site) -> None:
                 "item": f"i{n}",
                 "title": f"{KINDS[n % 7]} no. {n}",
                 "categories": [KINDS[n % 7]],
+                "attributes": {"image": "/console/icon.svg"} if n % 2 else {},
             }
             log.produce(site.kafka.items_topic, json.dumps(item).encode(), key=b"i%d" % n)
         log.flush()
@@ -184,6 +186,17 @@ def test_a_click_changes_the_list(chromium: Any, site: Site, width: int, scheme:
     assert {"learn", "score"} <= set(page.inner_text("#roles").split())
     visit.picture(f"{width}-{scheme}")
     assert page.evaluate("document.documentElement.scrollWidth") == width, "nothing is cut off"
+    visit.close()
+
+
+def test_items_have_their_pictures(chromium: Any, site: Site) -> None:
+    visit = Visit(chromium, site)
+    page = visit.page
+    page.wait_for_function("[...document.querySelectorAll('#list img')].some(i => i.naturalWidth)")
+    pictured = page.eval_on_selector_all(
+        "#list li", "l => l.filter(e => e.querySelector('img')).map(e => e.dataset.item)"
+    )
+    assert pictured == [item for item in visit.items() if int(item[1:]) % 2]
     visit.close()
 
 

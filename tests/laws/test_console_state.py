@@ -16,8 +16,10 @@ pytest.importorskip("starlette")
 from servers import RedisServer
 from starlette.testclient import TestClient
 
+from streamrec.client import Client
 from streamrec.events.event import Event, EventDecoder
 from streamrec.http.console.clicks import STEP_MS
+from streamrec.http.console.lists import pictures_of
 from streamrec.http.console.routes import Console
 from streamrec.http.made_now import MadeNow
 from streamrec.http.readers import Readers
@@ -135,6 +137,17 @@ def test_what_the_page_asks_for(spine: Spine) -> None:
         answer = client.get(f"/console/api/filter?user=u3{wrong}")
         assert answer.status_code == 400 and "filter" in answer.json()["detail"]
     console.close()
+
+
+def test_pictures_are_addresses_of_the_web_or_of_this_server(spine: Spine) -> None:
+    addresses = ["https://shop.example/a.png", "/pictures/b.png", "javascript:alert(1)", 7, None]
+    for n, address in enumerate(addresses):
+        spine.describe(item=f"i{n}", title=f"Tea {n}", attributes={"image": address, "n": 1.0})
+    spine.learn([event("u0", "i0", ts=100)])
+    with closing(Client(spine.settings.redis)) as client:
+        items = [f"i{n}" for n in range(len(addresses))]
+        assert pictures_of(client, items, "image") == {"i0": addresses[0], "i1": addresses[1]}
+        assert pictures_of(client, items, "") == pictures_of(client, items, "n") == {}
 
 
 def test_a_click_is_an_event_like_any_other(

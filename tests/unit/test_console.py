@@ -77,6 +77,9 @@ def test_the_page_asks_nobody_else_and_runs_nothing_else() -> None:
     assert page.headers["content-type"].startswith("text/html")
     assert "style=" not in page.text and "onclick" not in page.text
     refused(client.get("/console/routes.py"), 404)
+    pictures = asking(**{"serve.console_pictures": "image"}).get("/console")
+    policy = pictures.headers["content-security-policy"]
+    assert policy.endswith("img-src 'self' https: http:") and "script-src 'self';" in policy
 
 
 def test_who_may_click() -> None:

@@ -1,11 +1,14 @@
 """What Redis says of people: who they are, what they took, their lists with titles and reasons."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from streamrec.client import Client, Recommendations
 from streamrec.errors import StoreError
 from streamrec.http.console.words import meaning, reason
 from streamrec.state.item_rows import CATALOGUE
+from streamrec.state.keys import key_of
 from streamrec.state.user_rows import USERS, UserRow, decode_user
 from streamrec.transport.redis_keys import Shards, list_key, user_shards
 
@@ -13,6 +16,7 @@ SAMPLED = 100
 """Users of each partition that are looked at, by chance where there are more."""
 PEOPLE = 30
 LATEST = 5
+PICTURES = ("https://", "http://", "/")
 
 
 class Named(msgspec.Struct):
@@ -20,6 +24,11 @@ class Named(msgspec.Struct):
 
     item: str
     title: str = ""
+
+
+class _Pictured(msgspec.Struct):
+    item: str
+    attributes: dict[str, str | float | bool | None] = {}
 
 
 class Person(msgspec.Struct):
@@ -41,6 +50,7 @@ class Row(msgspec.Struct):
     meaning: str
     reason: str
     because: list[Named]
+    picture: str = ""  # its address
 
 
 class Shown(msgspec.Struct):
@@ -75,13 +85,14 @@ def people(client: Client) -> list[Person]:
     ]
 
 
-def shown(client: Client, user: str, found: Recommendations) -> Shown:
-    """Return a list as the page shows it."""
+def shown(client: Client, user: str, found: Recommendations, pictures: str = "") -> Shown:
+    """Return a list as the page shows it; pictures: the attribute that has them."""
     row = user_row(client, user)
     keys = [] if row is None else latest_keys(row, LATEST)
     past = named(client, keys)
     wanted = {name for entry in found.items for name in (entry.item, *entry.because)}
     titles = client.titles(sorted(wanted)) if wanted else {}
+    seen = pictures_of(client, [entry.item for entry in found.items], pictures)
     rows = []
     for entry in found.items:
         because = [Named(name, titles.get(name) or name) for name in entry.because]
@@ -89,9 +100,20 @@ def shown(client: Client, user: str, found: Recommendations) -> Shown:
         why = reason(entry.source, [one.title for one in because], again=again)
         title = titles.get(entry.item) or entry.item
         of = entry.source, meaning(entry.source)
-        rows.append(Row(entry.item, title, entry.score, *of, why, because))
+        picture = seen.get(entry.item, "")
+        rows.append(Row(entry.item, title, entry.score, *of, why, because, picture))
     taken = [past[key] for key in keys if key in past]
     return Shown(user, found.at, found.offset, found.personal, found.model, rows, taken)
+
+
+def pictures_of(client: Client, items: Sequence[str], attribute: str) -> dict[str, str]:
+    """Return the addresses of pictures that items have in an attribute; of this site or the web."""
+    if not attribute:
+        return {}
+    rows = catalogue_rows(client, [key_of(item).to_bytes(8, "little") for item in items])
+    found = [msgspec.json.decode(row, type=_Pictured) for row in rows.values()]
+    named = {one.item: str(one.attributes.get(attribute) or "") for one in found}
+    return {item: text for item, text in named.items() if text.startswith(PICTURES)}
 
 
 def user_row(client: Client, user: str) -> UserRow | None:
@@ -108,12 +130,17 @@ def latest_keys(row: UserRow, most: int) -> list[bytes]:
 
 def named(client: Client, keys: list[bytes]) -> dict[bytes, Named]:
     """Return the items of these keys, those that are known."""
+    return {key: read_named(row) for key, row in catalogue_rows(client, keys).items()}
+
+
+def catalogue_rows(client: Client, keys: list[bytes]) -> dict[bytes, bytes]:
+    """Return what is stored of the items of these keys, those that are known."""
     shards = shards_of(client)
     distinct = list(dict.fromkeys(keys))
     owners = [f"i{int.from_bytes(key, 'little') % shards.items}" for key in distinct]
     asked = [(owner, CATALOGUE, [key]) for owner, key in zip(owners, distinct, strict=True)]
     rows = zip(distinct, client.store.many_rows(asked), strict=True)
-    return {key: read_named(blob) for key, [blob] in rows if blob is not None}
+    return {key: blob for key, [blob] in rows if blob is not None}
 
 
 def read_named(blob: bytes) -> Named:

@@ -39,13 +39,7 @@ PAGE = {
     "icon.svg": "image/svg+xml",
 }
 ONLY_OURS = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-ONLY_OURS += "; ".join(f"{kind}-src 'self'" for kind in ("script", "style", "img", "connect"))
-HEADERS = {
-    "Content-Security-Policy": ONLY_OURS,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
+ONLY_OURS += "; ".join(f"{kind}-src 'self'" for kind in ("script", "style", "connect", "img"))
 LONGEST = 4096
 MOST_PAST = 5
 MOST_SIMILAR = 8
@@ -89,9 +83,11 @@ class Console:
     ) -> None:
         self._readers, self._made_now = readers, made_now
         self._names = OwnNames(settings.serve)
+        self._pictures = settings.serve.console_pictures
+        self._headers = headers(pictures=bool(self._pictures))
         self._stop = threading.Event()
         self._clicks = Clicks(settings, sender)
-        self._streams = Streams(readers, self._clicks, self._stop)
+        self._streams = Streams(readers, self._clicks, self._stop, self._pictures)
         self._catalogue = Catalogue()
         self._watch = Watch(settings)
 
@@ -99,7 +95,7 @@ class Console:
         """Return the paths."""
         reads: dict[str, Read] = {
             "people": lambda client, request: people(client),
-            "list": _list,
+            "list": self._list,
             "shares": lambda client, request: self._shares(request),
             "filter": self._filter,
             "similar": _similar,
@@ -110,7 +106,7 @@ class Console:
         return [
             Route("/", lambda request: RedirectResponse("/console")),
             Route("/console", self._page),
-            *(Route(f"/console/{name}", _sending(name)) for name in PAGE),
+            *(Route(f"/console/{name}", self._sending(name)) for name in PAGE),
             *(self._read(name, read) for name, read in reads.items()),
             Route("/console/api/stream", self._stream),
             Route("/console/api/click", self._click, methods=["POST"]),
@@ -127,7 +123,18 @@ class Console:
 
     def _page(self, request: Request) -> Response:
         self._clicks.connect_soon()
-        return _file("index.html")
+        return self._file("index.html")
+
+    def _sending(self, name: str) -> Callable[[Request], Response]:
+        return lambda request: self._file(name)
+
+    def _file(self, name: str) -> Response:
+        body = (files("streamrec.http.console") / "page" / name).read_bytes()
+        return Response(body, 200, self._headers, PAGE[name])
+
+    def _list(self, client: Client, request: Request) -> object:
+        user = asked(request, "user")
+        return shown(client, user, client.recommend(user), self._pictures)
 
     def _shares(self, request: Request) -> list[Part]:
         user, found = asked(request, "user"), dict[str, float]()
@@ -191,17 +198,22 @@ class Console:
         )
 
 
+def headers(*, pictures: bool) -> dict[str, str]:
+    """Return those of the page's files: nothing comes from elsewhere, but for pictures."""
+    return {
+        "Content-Security-Policy": ONLY_OURS + " https: http:" * pictures,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-cache",
+    }
+
+
 def asked(request: Request, name: str) -> str:
     """Return a parameter; raises HTTPException where it is missing or too long."""
     text = request.query_params.get(name, "").strip()
     if not text or len(text.encode()) > LONGEST:
         raise HTTPException(400, f"The parameter {name!r} is missing or too long")
     return text
-
-
-def _list(client: Client, request: Request) -> object:
-    user = asked(request, "user")
-    return shown(client, user, client.recommend(user))
 
 
 def _similar(client: Client, request: Request) -> object:
@@ -235,12 +247,3 @@ def _split(address: str) -> SplitResult:
         return urlsplit(address)
     except ValueError:
         return urlsplit("")
-
-
-def _sending(name: str) -> Callable[[Request], Response]:
-    return lambda request: _file(name)
-
-
-def _file(name: str) -> Response:
-    body = (files("streamrec.http.console") / "page" / name).read_bytes()
-    return Response(body, 200, HEADERS, PAGE[name])

@@ -30,8 +30,11 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 class Streams:
     """The open streams. Bound: MOST; one more is refused."""
 
-    def __init__(self, readers: Readers, clicks: Clicks, stop: threading.Event) -> None:
+    def __init__(
+        self, readers: Readers, clicks: Clicks, stop: threading.Event, pictures: str
+    ) -> None:
         self._readers, self._clicks, self._stop = readers, clicks, stop
+        self._pictures = pictures
         self._open = 0
 
     def of(self, user: str) -> StreamingResponse:
@@ -70,7 +73,7 @@ class Streams:
                 spent = self._clicks.milliseconds(user, found.offset) if found.personal else None
                 if known is not None and spent is None and _same(known, found):
                     return known, None
-                told = shown(client, user, found)
+                told = shown(client, user, found, self._pictures)
         except StoreError as error:
             logger.warning("a stream waits for Redis", extra={"cause": str(error)})
             time.sleep(REST_SECONDS)

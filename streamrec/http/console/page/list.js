@@ -25,10 +25,11 @@ function rowOf(row, place, best, before, { click, why }) {
   const bar = make("b");
   bar.style.width = `${100 * Math.exp(row.score - best)}%`;  // scores are logarithms
   const move = before ? moveOf(place, before.get(row.item)) : "";
-  const body = make("div", { class: "body" },
+  const text = make("div", {},
     make("button", { type: "button", class: "take", onclick: () => click(row) },
       make("span", { class: "title" }, row.title), move),
     make("div", { class: "why-text" }, row.reason));
+  const body = make("div", { class: "body" }, ...pictureOf(row), text);
   return make("li", { class: "row", "data-item": row.item },
     make("span", { class: "rank", "aria-hidden": "true" }, String(place)),
     body,
@@ -37,6 +38,13 @@ function rowOf(row, place, best, before, { click, why }) {
       number(row.score, 2).replace("-", "−"), make("i", {}, bar)),
     make("button", { type: "button", class: "ask", "aria-label": `Why ${row.title}?`,
       onclick: () => why(row.item) }, "Why?"));
+}
+
+function pictureOf({ picture }) {
+  if (!picture) return [];
+  const image = make("img", { src: picture, alt: "", width: "44", height: "44", loading: "lazy" });
+  image.addEventListener("error", () => image.remove());
+  return [image];
 }
 
 function moveOf(place, was) {
