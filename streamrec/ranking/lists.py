@@ -13,6 +13,7 @@ from streamrec.neural.reading import Reader, Reading
 from streamrec.neural.serve import Served
 from streamrec.ranking.candidates import gather, popular_share
 from streamrec.ranking.dense import Dense
+from streamrec.ranking.moves import moved
 from streamrec.ranking.passing import Passing, PassingItems
 from streamrec.ranking.published import ListItem
 from streamrec.ranking.reasons import because, stands_out
@@ -148,6 +149,18 @@ class ListMaker:
         each = self.rank(shoppers, table, rules=rules)
         return [self._named(ranked, table, (rules or self.rules).place) for ranked in each]
 
+    def reordered(
+        self, made: Sequence[UserList], table: ItemTable, rules: Reranker
+    ) -> list[UserList]:
+        """Return lists by other rules of the same candidates (Reranker.pool)."""
+        found = []
+        for ranked in (one.ranked for one in made if one.ranked is not None):
+            scores = ranked.blended + ranked.moves
+            order, scores = rules.order(ranked.candidates, scores, ranked.shopper, table)
+            again = ranked._replace(order=order, scores=scores)
+            found.append(self._named(again, table, rules.place))
+        return found
+
     def rank(
         self,
         shoppers: Sequence[Shopper],
@@ -247,7 +260,8 @@ class ListMaker:
         ]
         lists = np.full((1 + len(self.names), place.length), -1, np.int32)
         lists[0, : len(rows)] = rows
-        lists[1:, : ranked.alone.shape[1]] = ranked.alone
+        alone = ranked.alone[:, : place.length]
+        lists[1:, : alone.shape[1]] = alone
         keys = self._keys
         shown = np.where(lists >= 0, keys[np.maximum(lists, 0)], np.uint64(0))
         return UserList(items, shown, keys[ranked.candidates], ranked)
@@ -279,14 +293,3 @@ class ListMaker:
         """Return which filters remove an item for a user; "" for none."""
         lines = self.rules.trace(table, row, shopper)
         return "; ".join(line for line in lines if line.startswith("removed"))
-
-
-def moved(blended: NDArray[np.float64], reading: Reading, moves: Array) -> NDArray[np.float64]:
-    """Return float64[C]: what is added to all candidates' scores; moves: float32[k] of those read.
-
-    The others stay below them, in the blend's order.
-    """
-    read = blended[reading.at] + moves
-    out = np.full(len(blended), min(0.0, float(read.min() - blended[reading.at[-1]])))
-    out[reading.at] = moves
-    return out

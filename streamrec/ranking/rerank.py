@@ -1,6 +1,6 @@
 """From the blend's scores to the order of one list: filters, boosts, rotation, variety."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +43,13 @@ class Reranker:
         """Whether a list is not simply what has the highest score."""
         place = self.place
         return bool(self.rules.filters or self._way or self._caps or place.pins)
+
+    @property
+    def pool(self) -> Hashable:
+        """Of which items it makes lists: places with the same pool share their candidates."""
+        ages = self.place.exclude
+        texts = tuple(expression.text for expression in self.rules.filters)
+        return texts, self.place.pins, None if ages is None else tuple(sorted(ages.items()))
 
     def pinned(self, table: ItemTable) -> NDArray[np.int32]:
         """Return the rows of the pinned items that are known."""

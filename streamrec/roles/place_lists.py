@@ -52,12 +52,22 @@ class PlaceLists:
             self._types[shard] = names, now
         return names
 
-    def make(self, people: Sequence[Shopper], table: ItemTable) -> Made:
-        """Return the lists of these users at all places but home. Raises StoreError."""
+    def make(self, people: Sequence[Shopper], table: ItemTable, home: Sequence[UserList]) -> Made:
+        """Return the lists of these users at all places but home, whose lists are made already.
+
+        Places of which the candidates are the same are ranked once. Raises StoreError.
+        """
         if not self._named:
             name_places(self._store, tuple(self._rules))
             self._named = True
-        return {name: self._lists.make(people, table, rules) for name, rules in self._rules.items()}
+        pools = {self._lists.rules.pool: home}
+        made: dict[str, Sequence[UserList]] = {}
+        for name, rules in self._rules.items():
+            if rules.pool in pools and len(table):
+                made[name] = self._lists.reordered(pools[rules.pool], table, rules)
+            else:
+                made[name] = pools[rules.pool] = self._lists.make(people, table, rules)
+        return made
 
     def encoded(
         self, users: Sequence[tuple[str, int]], at: int, model: str, made: Made

@@ -200,7 +200,8 @@ class Scorer:
     def _rank(self, waiting: Sequence[Waiting]) -> Made:
         table, shopper = self._feed.table, self._lists.shopper
         people = [shopper(w.row, table, w.name, w.before, w.types) for w in waiting]
-        return Made(self._lists.make(people, table), self._places.make(people, table))
+        home = self._lists.make(people, table)
+        return Made(home, self._places.make(people, table, home))
 
     def _encode(self, waiting: Sequence[Waiting], made: Sequence[UserList]) -> list[Encoded]:
         at = int(time.time() * 1000)
@@ -239,7 +240,8 @@ class Scorer:
         """Publish the list for strangers; the newest wins, so its time stands for an offset."""
         table, at = self._feed.table, int(time.time() * 1000)
         stranger = [self._lists.shopper(no_user(), table)]
-        [made], others = self._lists.make(stranger, table), self._places.make(stranger, table)
+        [made] = self._lists.make(stranger, table)
+        others = self._places.make(stranger, table, [made])
         popular = self._encoded(POPULAR, at, at, made, {})
         at_places = self._places.encoded([(POPULAR, at)], at, self._swap.model, others)
         ttl, state = self._settings.lists.ttl_seconds, self._swap.state

@@ -12,8 +12,10 @@ from servers import RedisServer
 
 from streamrec.commands.doctor import doctor
 from streamrec.errors import StoreError
+from streamrec.settings.places import PlaceSettings
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
 from streamrec.transport.first_commit import FirstCommit
+from streamrec.transport.places import name_places
 from streamrec.transport.redis_store import Store
 
 
@@ -99,6 +101,18 @@ def test_a_bootstrap_that_was_cut_off_is_told(
         first.abandon()
     assert code(settings) == 0
     assert "nothing learnt yet" in capsys.readouterr().out
+
+
+def test_a_place_that_the_settings_lack_is_told(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(Store(settings.redis)) as store:
+        name_places(store, ["deals"])
+    assert code(settings) == 0
+    assert "place deals: lists of it were stored" in capsys.readouterr().out
+    having = msgspec.structs.replace(settings, places={"deals": PlaceSettings()})
+    assert code(having) == 0
+    assert "place deals" not in capsys.readouterr().out
 
 
 def test_the_checks_go_on_side_by_side(

@@ -173,3 +173,15 @@ def test_an_encoder_and_rules_take_more() -> None:
     assert "texts rows" not in [part.what for part in redis_parts(hashed, 1, 1, 1, 1.0)]
     rules = load(None, {}, {"text.model": "hashed", "lists.filters": '["available"]'})
     assert total(score_parts(rules, 1000, 1, 1.0)) > total(score_parts(hashed, 1000, 1, 1.0))
+
+
+def test_every_place_takes_what_its_lists_do() -> None:
+    home = load(None, {}, {"text.model": "hashed"})
+    two = load(None, {}, {"text.model": "hashed", "places.deals": "{length = 10}"})
+    lists = {part.what: part.bytes for part in redis_parts(two, 1000, 1, 1, 1.0)}
+    assert lists["lists of other places"] == pytest.approx(lists["lists"] / 2, rel=0.15)
+    more = total(redis_parts(two, 1000, 1, 1, 1.0)) - total(redis_parts(home, 1000, 1, 1, 1.0))
+    assert more == lists["lists of other places"]
+    longer = load(None, {}, {"text.model": "hashed", "places.home": "{length = 40}"})
+    [each] = [part.bytes for part in redis_parts(longer, 1000, 1, 1, 1.0) if part.what == "lists"]
+    assert each > 1.5 * lists["lists"]

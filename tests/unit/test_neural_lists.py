@@ -13,7 +13,8 @@ from streamrec.neural.reading import PAST, Shape
 from streamrec.neural.sample import kept
 from streamrec.neural.serve import Served
 from streamrec.ranking.explain import explain
-from streamrec.ranking.lists import NEURAL, ListMaker, Ranked, moved
+from streamrec.ranking.lists import NEURAL, ListMaker, Ranked
+from streamrec.ranking.moves import moved
 
 
 def any_network(shape: Shape, seed: int = 1, size: float = 0.5) -> Served:

@@ -243,6 +243,32 @@ def test_reasons_may_be_left_out() -> None:
     assert any(item.because for item in full.items) and all(item.source for item in full.items)
 
 
+def test_places_of_the_same_pool_share_their_candidates() -> None:
+    """A list made of another place's candidates is the one that would be made for itself."""
+    places = {
+        "top": {"length": 4, "caps": {"brand": 1}, "boosts": {"price < 9": 1.0}},
+        "bare": {"length": 20, "reasons": False, "diversity": "mmr"},
+        "few": {"filters": ["price < 30"]},
+        "pinned": {"pins": ["a5"]},
+        "again": {"exclude": {}},
+    }
+    config = settings(places=places, blend={"candidates": 25})
+    table = table_of(config)
+    maker = ListMaker(config)
+    maker.prepare(table)
+    people = [maker.shopper(past((3, "view", 5), (n, "cart", 1)), table) for n in range(4, 9)]
+    home = maker.make(people, table)
+    shares = {}
+    for name in places:
+        rules = Reranker(place_of(config, name))
+        shares[name] = rules.pool == maker.rules.pool
+        if shares[name]:
+            wanted = maker.make(people, table, rules)
+            found = maker.reordered(home, table, rules)
+            assert [one.items for one in found] == [one.items for one in wanted]
+    assert shares == {"top": True, "bare": True, "few": False, "pinned": False, "again": False}
+
+
 def test_as_home_is_the_place() -> None:
     place = {"filters": ["price < 30"], "boosts": {"price < 5": 2.0}, "length": 6,
              "caps": {"brand": 2}, "pins": ["a4"], "exclude": {"view": "session"}}  # fmt: skip
