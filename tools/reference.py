@@ -118,7 +118,7 @@ def sample_file() -> str:
             name = section.setting(key)
             mark = "# " if name in profiled else ""
             lines.append(f"{mark}{key} = {toml_value(default_of(name))}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + _SAMPLE_PLACE
 
 
 def metrics_page() -> str:
@@ -236,6 +236,15 @@ def _meanings(section: type[Section]) -> dict[str, str]:
     return lines
 
 
+_SAMPLE_PLACE = """
+
+# A place beside home, with rules of its own; any number of them (docs/places.md).
+# [places.deals]
+# length = 10
+# filters = ["price < 20"]
+# exclude = { purchase = "30 days", view = "session" }
+# caps = { brand = 2 }
+"""
 _BY_US = "written by python -m tools.reference, do not edit"
 
 _CONFIGURATION_START = f"""\
