@@ -123,7 +123,8 @@ def times_shown_now(made: UserList, before: Mapping[int, int]) -> dict[int, int]
 def record_bytes(settings: Settings) -> int:
     """Return the bytes of the longest update record that one event makes, but for ids."""
     f = settings.factors
-    return updates.most_bytes(f.size, f.negatives, f.context, longest_window(settings))
+    window, held = longest_window(settings), settings.users.newcomer_items
+    return updates.most_bytes(f.size, f.negatives, f.context, window, held)
 
 
 class Flow:

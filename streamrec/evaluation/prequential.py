@@ -121,11 +121,12 @@ class Prequential:
         self.known.add(event.item)
         fold = shard.fold(decoded, shard.offset + 1, self.table)
         shard.users.committed()
-        if scored is not None and scored.ranked is not None and scored.clicked is not None:
+        found = None if scored is None or any(fold.held) else scored
+        if found is not None and found.ranked is not None and found.clicked is not None:
             if fold.accepted:  # no duplicate
-                self._teach(event, scored.ranked, scored.clicked, fold.records)
+                self._teach(event, found.ranked, found.clicked, fold.records)
                 if self.neural is not None:
-                    self.neural.learn(event, scored.ranked, scored.clicked)
+                    self.neural.learn(event, found.ranked, found.clicked)
         self._late.append((self.count, event.ts, fold.records))
         self.count += 1
         return scored

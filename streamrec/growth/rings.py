@@ -1,4 +1,4 @@
-"""Rings: ids of the duplicate window to the shard of their user, latest items to all heirs.
+"""Rings: ids of the duplicate window to the shard of their user, latest items, events to all heirs.
 
 Rings of several shards become one by age: how many entries are newer in the former ring.
 """
@@ -14,7 +14,8 @@ from streamrec.state.ring import Ring
 
 Array = NDArray[Any]
 Sizes = Sequence[Sequence[int]]
-"""(capacity, total) of the duplicate window and of the latest items, as `rings` in meta has it."""
+"""(capacity, total) of the duplicate window and of each of LATEST, as `rings` in meta has it."""
+LATEST = ("latest", "newcomers")
 
 
 class Window(NamedTuple):
@@ -26,23 +27,22 @@ class Window(NamedTuple):
 
 
 class Former(NamedTuple):
-    """The rings of a shard as they were; latest items oldest first."""
+    """The rings of a shard as they were; latest: each of LATEST, oldest first."""
 
     window: Window
-    latest: NDArray[np.uint64]
+    latest: list[NDArray[np.uint64]]
     sizes: Sizes
 
 
 def former(sizes: Sizes, chunks: Mapping[bytes, bytes]) -> Former:
     """Return rings from their chunks; places of forgotten ids are left out."""
-    rings = {
-        name: Ring.restore(name, size[0], (size[0], size[1]), chunks).latest()
-        for name, size in (("ids", sizes[0]), ("owners", sizes[0]), ("latest", sizes[1]))
-    }
-    ids = rings["ids"]
+    names = zip(("ids", "owners", *LATEST), (sizes[0], *sizes), strict=True)
+    ids, owners, *latest = (
+        Ring.restore(name, size[0], (size[0], size[1]), chunks).latest() for name, size in names
+    )
     used = ids != 0
-    window = Window(ids[used], rings["owners"][used], np.arange(len(ids))[::-1][used])
-    return Former(window, rings["latest"], sizes)
+    window = Window(ids[used], owners[used], np.arange(len(ids))[::-1][used])
+    return Former(window, latest, sizes)
 
 
 def dealt(
@@ -81,15 +81,21 @@ def rings_of(
     known = from_here or [f for f in formers if f is not None]
     capacity = max((f.sizes[0][0] for f in known), default=0)
     ids, owners = Ring("ids", capacity), Ring("owners", capacity)
-    latest = Ring("latest", max((f.sizes[1][0] for f in known), default=0))
+    latest = [
+        Ring(name, max((f.sizes[1 + k][0] for f in known), default=0))
+        for k, name in enumerate(LATEST)
+    ]
     if windows:
         ages = np.concatenate([window.ages for window in windows])
         order = np.argsort(-ages, kind="stable")
         ids.push(np.concatenate([window.ids for window in windows])[order])
         owners.push(np.concatenate([window.owners for window in windows])[order])
-    if from_here:
-        ages = np.concatenate([np.arange(len(f.latest))[::-1] for f in from_here])
+    for k, ring in enumerate(latest if from_here else []):
+        ages = np.concatenate([np.arange(len(f.latest[k]))[::-1] for f in from_here])
         order = np.argsort(-ages, kind="stable")
-        latest.push(np.concatenate([f.latest for f in from_here])[order])
-    sizes = [[len(ring.keys), ring.total] for ring in (ids, latest)]
-    return ids.changed_chunks() | owners.changed_chunks() | latest.changed_chunks(), sizes
+        ring.push(np.concatenate([f.latest[k] for f in from_here])[order])
+    sizes = [[len(ring.keys), ring.total] for ring in (ids, *latest)]
+    chunks: dict[bytes, bytes] = {}
+    for ring in (ids, owners, *latest):
+        chunks |= ring.changed_chunks()
+    return chunks, sizes

@@ -70,13 +70,13 @@ def merged(one: bytes, other: bytes, recent_items: int, seen_items: int) -> byte
     for the history is seen.
     """
     rows = sorted((KIND.read(one), KIND.read(other)), key=lambda row: int(row["clock"]))
-    entries: dict[int, tuple[int, int, int]] = {}  # key -> time, type, takes
+    entries: dict[int, tuple[int, int, int, int]] = {}  # key -> time, type, held, takes
     for row in rows:
-        lists = (row[name].tolist() for name in ("keys", "ts", TYPES, "takes"))
-        for key, ts, kind, takes in zip(*lists, strict=True):
-            before = entries.get(key, (ts, kind, 0))
-            takes = min(MOST_TAKES, takes + before[2])
-            entries[key] = (ts, kind, takes) if ts >= before[0] else (*before[:2], takes)
+        lists = (row[name].tolist() for name in ("keys", "ts", TYPES, "held", "takes"))
+        for key, ts, kind, held, takes in zip(*lists, strict=True):
+            before = entries.get(key, (ts, kind, held, 0))
+            takes = min(MOST_TAKES, takes + before[3])
+            entries[key] = (*((ts, kind, held) if ts >= before[0] else before[:3]), takes)
     order = sorted(entries, key=lambda key: entries[key][0])
     too_much, kept = order[: max(0, len(order) - recent_items)], order[-recent_items:]
     seen = [int(one) for row in rows for one in np.roll(row["seen"], -int(row["seen_next"]))]
@@ -95,7 +95,8 @@ def merged(one: bytes, other: bytes, recent_items: int, seen_items: int) -> byte
         "keys": kept,
         "ts": [entries[key][0] for key in kept],
         TYPES: [entries[key][1] for key in kept],
-        "takes": [entries[key][2] for key in kept],
+        "held": [entries[key][2] for key in kept],
+        "takes": [entries[key][3] for key in kept],
         "seen": seen,
     }
     columns = user_columns(max(1, len(kept)), max(1, len(seen)))

@@ -11,6 +11,7 @@ from streamrec.settings.sections import Settings
 from streamrec.sources.registry import sources_of
 from streamrec.state.item_rows import TEXTS, ItemSchema
 from streamrec.state.item_table import OWN
+from streamrec.state.newcomers import WINDOW
 from streamrec.state.schema import Column, Kind
 from streamrec.state.user_rows import USERS, user_columns
 
@@ -90,7 +91,7 @@ def redis_parts(
         Part("shown rows", users, KEY + len("sr:shown:") + NAME + shown + sampled),
         Part("readings, at most", min(users, int(kept)), KEY + len("sr:reading:") + NAME + READING),
         Part("duplicate windows", partitions, 16 * settings.events.duplicate_window),
-        Part("latest items", partitions, 8 * settings.factors.ring),
+        Part("latest items and events", partitions, 8 * (settings.factors.ring + WINDOW)),
         Part("feeds", partitions, FEED * settings.items.feed_entries),
     ]
 
@@ -109,7 +110,7 @@ def learn_parts(
         _while_read(settings, items, partitions, fill),
         Part("user rows in the cache", cached, _user_kind(settings).most_bytes() + NAMED / 2),
         Part("duplicate windows", partitions, WINDOW_ID * settings.events.duplicate_window),
-        Part("latest items", partitions, 8 * settings.factors.ring),
+        Part("latest items and events", partitions, 8 * (settings.factors.ring + WINDOW)),
     ]
 
 

@@ -134,6 +134,7 @@ class Metrics:
             "Valid events not learnt, e.g. the excess of a flood.",
             reason=("flood",),
         )
+        self.events_held = of.counter("events_held", "Events of newcomers that teach nobody yet.")
         self.events_rejected = of.counter(
             "events_rejected",
             "Messages refused and sent to the dead-letter topic.",

@@ -24,6 +24,7 @@ def count_fold(metrics: Metrics, stage: str, partition: str, fold: UserFold) -> 
     metrics.events_duplicate.inc(counts.duplicate)
     metrics.events_suppressed.labels("flood").inc(counts.suppressed)
     metrics.events_control.inc(counts.control)
+    metrics.events_held.inc(sum(fold.held))
     for kind, number in Counter(e.type for _, e in fold.accepted).items():
         metrics.events_accepted.labels(kind).inc(number)
     observe_ages(metrics, stage, [at for at, _ in fold.accepted])

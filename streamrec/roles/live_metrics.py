@@ -47,6 +47,7 @@ class LiveMetrics:
         A user without a list of their own is served the popular one.
         """
         timed = [one for one, yes in zip(fold.accepted, fold.scorable, strict=True) if yes]
+        held = [no for no, yes in zip(fold.held, fold.scorable, strict=True) if yes]
         clicks = [event for _, event in timed]
         if not clicks:
             return LookedUp(np.zeros((0, len(self.lists)), np.int64), [], [], {})
@@ -60,7 +61,7 @@ class LiveMetrics:
             age = max(0.0, now - served.shown_at(blob)) / 1000.0
             self._metrics.list_age_seconds.observe(age)
         which = np.array([number[event.user] for event in clicks], np.int64)
-        each = [rows[n] for n in which.tolist()]
+        each = [None if no else rows[n] for n, no in zip(which.tolist(), held, strict=True)]
         samples = samples_of(self._settings, clicks, each)
         neural = self._clicks.of(timed, each, [readings[n] for n in which.tolist()])
         kinds = ["own" if mine else "popular" if popular else "none" for mine in own]

@@ -19,7 +19,7 @@ def report_rows(settings: UserSettings, shards: Sequence[UserShard], metrics: Me
         "users_cached": (cached, n * settings.cached_users),
         "users_stored": (stored, n * settings.max_users),
         "duplicate_window": _filled([s.duplicates.ids for s in shards]),
-        "latest_items": _filled([s.latest for s in shards]),
+        "latest_items": _filled([s.latest.ring for s in shards]),
     }
     for table, (rows, limit) in tables.items():
         metrics.rows.labels(table).set(rows)

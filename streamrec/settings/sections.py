@@ -122,6 +122,10 @@ class UserSettings(Section, frozen=True, kw_only=True):
     """User rows a partition keeps in Redis; beyond, the longest idle of a sample are dropped."""
     cached_users: Size = 20_000
     """User rows a partition keeps in the memory of its worker."""
+    newcomer_items: Annotated[int, Meta(ge=0, le=20)] = 3
+    """Until they had so many other items, users teach others nothing of items that live of such."""
+    newcomer_ratio: NonNegative = 2.0
+    """An item lives of newcomers when it has over so many of their events for each of others'."""
 
 
 class ItemSettings(Section, frozen=True, kw_only=True):

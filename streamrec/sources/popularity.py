@@ -91,7 +91,7 @@ def _learn(rows, named, of_events, half_lives_ms):  # type: ignore[no-untyped-de
     for one in named:
         e, row = one.event, known[one.key]
         if fresh[e] and row >= 0:
-            events[row] += 1
+            events[row] += one.counts
             if born[row] == 0:
                 born[row] = ts[e]
             changed[row] = ALL

@@ -40,14 +40,15 @@ def index_of(keys, size, key):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def take(entries, size, key, event_ts, kind):  # type: ignore[no-untyped-def]
+def take(entries, size, key, event_ts, kind, held):  # type: ignore[no-untyped-def]
     """Put an item in its place; return (new size, key that fell out, whether one did).
 
-    entries: (keys uint64[H], ts int64[H], types uint8[H], takes uint8[H]), `size` of them in use.
+    entries: (keys uint64[H], ts int64[H], types uint8[H], takes uint8[H], held uint8[H]), `size` of
+    them in use; held: the item's latest event taught others nothing.
 
     An item already there moves to its new place if that is later, and its count of takes grows.
     """
-    keys, ts, types, takes = entries
+    keys, ts, types, takes, helds = entries
     at = index_of(keys, size, key)
     count = 1
     if at >= 0:
@@ -70,22 +71,25 @@ def take(entries, size, key, event_ts, kind):  # type: ignore[no-untyped-def]
         ts[n] = ts[n - 1]
         types[n] = types[n - 1]
         takes[n] = takes[n - 1]
+        helds[n] = helds[n - 1]
     keys[place] = key
     ts[place] = event_ts
     types[place] = kind
     takes[place] = count
+    helds[place] = held
     return size + 1, fell, full
 
 
 @njit(cache=True, nogil=True)
 def drop(entries, size, at):  # type: ignore[no-untyped-def]
     """Take entry `at` out of the first `size`; return the new size."""
-    keys, ts, types, takes = entries
+    keys, ts, types, takes, helds = entries
     for n in range(at, size - 1):
         keys[n] = keys[n + 1]
         ts[n] = ts[n + 1]
         types[n] = types[n + 1]
         takes[n] = takes[n + 1]
+        helds[n] = helds[n + 1]
     return size - 1
 
 

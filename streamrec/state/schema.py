@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from streamrec.errors import UnknownVersion
 
-VERSION = 3
+VERSION = 4
 Array = NDArray[Any]
 
 

@@ -66,10 +66,12 @@ def split(part, batch, steps, item_keys):  # type: ignore[no-untyped-def]
     n, width, context = len(batch), steps.scored.shape[1], steps.context_weights.shape[1]
     history = steps.history.shape[1]
     local = np.full(len(item_keys), -1, np.int32)
-    keys, events = np.empty(n * (2 + width + history), np.uint64), np.empty(n, np.int64)
-    named, items = np.empty((2 * n, 2), np.int64), np.empty(n, ITEM)
+    before_it = min(steps.released.shape[1] - 1, steps.window)
+    most = n * (3 + width + history + before_it)
+    keys, events = np.empty(most, np.uint64), np.empty(n, np.int64)
+    named, items = np.empty((2 * n, 2), np.int64), np.empty(2 * n, ITEM)
     scored, contexts = np.empty(n * width, SCORED), np.empty(n * context, CONTEXT)
-    pairs = np.empty(n * (2 * history + 1), PAIR)
+    pairs = np.empty(n * (2 * history + 1 + 2 * before_it), PAIR)
     n_keys = n_events = n_named = n_item = n_scored = n_context = n_pair = 0
     for e in range(n):
         before = n_item + n_scored + n_context + n_pair
@@ -79,9 +81,10 @@ def split(part, batch, steps, item_keys):  # type: ignore[no-untyped-def]
             at, n_keys = _local(item, local, keys, item_keys, n_keys)
             row = items[n_item]
             row.event, row.key, row.gain, row.ts = n_events, at, steps.gains[e], steps.gain_ts[e]
+            row.counts = 1
             named[n_named, 0], named[n_named, 1] = at, item
             n_item, n_named = n_item + 1, n_named + 1
-        if kind == COUNT:
+        if kind == COUNT or steps.held[e]:
             if mine:
                 events[n_events] = e
                 n_events += 1
@@ -113,6 +116,25 @@ def split(part, batch, steps, item_keys):  # type: ignore[no-untyped-def]
             named[n_named, 0], named[n_named, 1] = at, segment
             n_named += 1
             n_pair = _pair(pairs, n_pair, (n_events, at, item_keys[item], 0))
+        held = steps.released[e, 0]
+        if held >= 0:
+            mine = owned(item_keys[held], part)
+            if mine:
+                at, n_keys = _local(held, local, keys, item_keys, n_keys)
+                row = items[n_item]
+                row.event, row.key, row.counts = n_events, at, 0
+                row.gain, row.ts = steps.release_gains[e], steps.release_ts[e]
+                n_item += 1
+            for b in range(before_it):
+                h = steps.released[e, 1 + b]
+                if h < 0:
+                    break
+                if owned(item_keys[h], part):
+                    at, n_keys = _local(h, local, keys, item_keys, n_keys)
+                    n_pair = _pair(pairs, n_pair, (n_events, at, item_keys[held], b))
+                if mine:
+                    rank = b | REVERSE
+                    n_pair = _pair(pairs, n_pair, (n_events, local[held], item_keys[h], rank))
         if n_item + n_scored + n_context + n_pair > before:
             events[n_events] = e
             n_events += 1

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from streamrec.errors import UnknownVersion
 
-VERSION = 4
+VERSION = 5
 Array = NDArray[Any]
 AT = [("event", "<u4"), ("key", "<u4")]
 """What each row of a table is about: the number of the event, the index of the item in `keys`."""
-ITEM = np.dtype([*AT, ("gain", "<f4"), ("ts", "<i8")])
-"""An event names an item: popularity to add, as of when."""
+ITEM = np.dtype([*AT, ("gain", "<f4"), ("ts", "<i8"), ("counts", "u1")])
+"""An event names an item: popularity to add, as of when; 0: it was counted when it was held."""
 SCORED = np.dtype([*AT, ("log_q", "<f4"), ("rest", "<f4"), ("y", "u1")])
 """A target or negative to step: log q, R, y of sources/factors.py."""
 CONTEXT = np.dtype([*AT, ("weight", "<f4")])
@@ -100,12 +100,14 @@ def make(header: Header, columns: dict[str, Array]) -> Updates:
     return Updates(header, filled)
 
 
-def most_bytes(factors: int, negatives: int, context: int, window: int) -> int:
+def most_bytes(factors: int, negatives: int, context: int, window: int, held: int) -> int:
     """Return the bytes that one event adds to a record at most, but for ids and samples."""
     size = {name: np.dtype(dtype).itemsize for name, dtype in COLUMNS}
-    rows = {"items": 1, "scored": 1 + negatives, "context": context, "pairs": 2 * window + 1}
+    pairs = 2 * window + 1 + 2 * min(held, window)
+    rows = {"items": 2, "scored": 1 + negatives, "context": context, "pairs": pairs}
     event = sum(size[name] for name in ("offsets", "ts", "times", "weights"))
-    items = 2 + negatives + max(context, window)  # its own, its segment, negatives, history
+    # its own, its segment, negatives, history, what is released
+    items = 2 + negatives + max(context, window) + 1 + held
     tables = sum(size[name] * count for name, count in rows.items())
     total: int = event + tables + items * size["keys"] + 2 * factors * size["z"]
     return total

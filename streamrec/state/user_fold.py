@@ -52,6 +52,7 @@ class UserFold(NamedTuple):
     rejected: list[tuple[int, Rejected]]
     accepted: list[tuple[int, Event]]  # log time, event
     scorable: list[bool]  # for each accepted event: belongs in the live metrics
+    held: list[bool]  # for each accepted event: it teaches nobody but its user
     kept: list[bool]  # for each accepted event: it is part of its user's row
     forgotten: dict[str, Forgotten]
     counts: Counters  # of this batch alone

@@ -11,6 +11,7 @@ from streamrec.sources.factors import gradient, user_vector
 from streamrec.sources.popularity import log_share
 from streamrec.state import history
 from streamrec.state.keys import GOLDEN, find, mix, uniform
+from streamrec.state.newcomers import CrowdArrays, judge
 from streamrec.state.user_rows import UserArrays
 
 Array = NDArray[Any]
@@ -45,6 +46,8 @@ class UserRules(NamedTuple):
     uniform_share: float  # of the negatives, 0..1
     exclude: int  # history.EXCLUDE
     session_ms: int
+    newcomer_items: int  # other items that end being a newcomer
+    newcomer_ratio: float  # see state/newcomers.py
 
 
 class Table(NamedTuple):
@@ -73,6 +76,12 @@ class Steps(NamedTuple):
     gains: Array  # float32[n]: what the item's popularity gains
     gain_ts: Array  # int64[n]: as of this event time
     scorable: Array  # bool[n]: counts for live metrics
+    noted: Array  # bool[n]: one of those that items are judged by
+    new: Array  # bool[n]: a newcomer's
+    held: Array  # bool[n]: teaches nobody but the user
+    released: Array  # int32[n, 1 + newcomer_items]: an item held before, and the user's before it
+    release_gains: Array  # float32[n]: what its popularity gains
+    release_ts: Array  # int64[n]: as of this event time
     window: int  # of the pairs
 
 
@@ -129,7 +138,7 @@ def scorable(past, seen, key, event_ts, exclude, session_ms):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
-def _apply(users, user, event, type_weights, rules):  # type: ignore[no-untyped-def]
+def _apply(users, user, event, type_weights, rules, held):  # type: ignore[no-untyped-def]
     """Change the user's row; return the weight that a removal gives back, and its time.
 
     event: (kind, key, event time ms, type). What is marked as seen is never listed: disliked items
@@ -138,10 +147,10 @@ def _apply(users, user, event, type_weights, rules):  # type: ignore[no-untyped-
     kind, key, event_ts, type_ = event
     back, back_ts = np.float32(0.0), event_ts
     keys, ts, types, takes = users.keys[user], users.ts[user], users.types[user], users.takes[user]
+    entries = (keys, ts, types, takes, users.held[user])
     seen, size = users.seen[user], np.int64(users.recent[user])
     if kind == POSITIVE:
-        entries = (keys, ts, types, takes)
-        size, fell, out = history.take(entries, size, key, event_ts, type_)
+        size, fell, out = history.take(entries, size, key, event_ts, type_, held)
         if out and rules.exclude == 0:
             users.seen_size[user], users.seen_next[user] = history.mark_seen(
                 seen, users.seen_size[user], users.seen_next[user], fell
@@ -149,9 +158,9 @@ def _apply(users, user, event, type_weights, rules):  # type: ignore[no-untyped-
     else:
         at = history.index_of(keys, size, key)
         if at >= 0:
-            if kind == REMOVE:
+            if kind == REMOVE and not users.held[user, at]:  # nobody was given what is held
                 back, back_ts = type_weights[types[at]], ts[at]
-            size = history.drop((keys, ts, types, takes), size, at)
+            size = history.drop(entries, size, at)
         if kind == NEGATIVE:
             users.seen_size[user], users.seen_next[user] = history.mark_seen(
                 seen, users.seen_size[user], users.seen_next[user], key
@@ -165,20 +174,21 @@ def _apply(users, user, event, type_weights, rules):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, nogil=True)
-def fold(users, batch, ring, type_weights, table, rules, steps):  # type: ignore[no-untyped-def]
+def fold(users, batch, ring, crowd, type_weights, table, rules, steps):  # type: ignore[no-untyped-def]
     """Learn one batch: change the user rows and the ring, fill `steps`.
 
     batch: EVENT[n]; type_weights: float32[types]; the others are plain tuples, for calls with
-    named ones take twice as long: as UserArrays, RingArrays, Table, UserRules and Steps.
+    named ones take twice as long: as UserArrays, RingArrays, CrowdArrays, Table, UserRules, Steps.
     """
     users, ring, table = UserArrays(*users), RingArrays(*ring), Table(*table)
-    rules, steps = UserRules(*rules), Steps(*steps)
+    rules, steps, crowd = UserRules(*rules), Steps(*steps), CrowdArrays(*crowd)
     for n in range(len(batch)):
         event = batch[n]
         user, item, kind, type_ = event.user, event.item, event.kind, event.type
         key, ts = table.keys[item], event.ts
         steps.scored[n, :] = -1
         steps.history[n, :] = -1
+        steps.released[n, :] = -1
         steps.gains[n], steps.gain_ts[n] = type_weights[type_], ts
         past = users.keys[user, : users.recent[user]], users.ts[user, : users.recent[user]]
         seen = users.seen[user, : users.seen_size[user]]
@@ -187,21 +197,47 @@ def fold(users, batch, ring, type_weights, table, rules, steps):  # type: ignore
         )
         users.events[user] += 1
         users.clock[user] = max(users.clock[user], event.time)
+        if rules.newcomer_items > 0 and steps.gains[n] != 0.0:
+            steps.noted[n] = True
+            earlier = past[0], users.held[user, : users.recent[user]]
+            by = rules.newcomer_items - len(seen), rules.newcomer_ratio
+            steps.new[n], steps.held[n] = judge(crowd, key, earlier, by)
+            if steps.held[n]:
+                steps.gains[n] = 0.0
+        held = steps.held[n]
         if kind == COUNT:
             continue
         users.offset[user] = event.offset
         if event.segment >= 0:
             users.segment[user] = table.keys[event.segment]
-        if kind != REMOVE:
+        if kind != REMOVE and not held:
             at = history.position(users.ts[user], np.int64(users.recent[user]), ts)
             found = _earlier(users, user, at, key, table.index, steps.history[n])
             in_context = min(found, rules.context)
             if in_context > 0:
                 _draw(n, in_context, event, ring, table, rules, steps)
-        back, steps.gain_ts[n] = _apply(users, user, (kind, key, ts, type_), type_weights, rules)
+        change = (kind, key, ts, type_)
+        back, steps.gain_ts[n] = _apply(users, user, change, type_weights, rules, held)
         steps.gains[n] -= back
-        if kind == POSITIVE:
+        if kind == POSITIVE and not held:
             push(ring, item)
+            if not steps.new[n]:
+                _release(n, users, user, key, (table.index, type_weights), steps)
+
+
+@njit(cache=True, nogil=True)
+def _release(n, users, user, key, by, steps):  # type: ignore[no-untyped-def]
+    """Let the user's oldest entry that is held, but for event n's own, be taught with event n."""
+    index, type_weights = by
+    for at in range(users.recent[user]):
+        if users.held[user, at] and users.keys[user, at] != key:
+            users.held[user, at] = 0
+            past = users.keys[user, at]
+            steps.released[n, 0] = find(index[0], index[1], past)
+            _earlier(users, user, at, past, index, steps.released[n, 1:])
+            steps.release_gains[n] = type_weights[users.types[user, at]]
+            steps.release_ts[n] = users.ts[user, at]
+            return
 
 
 @njit(cache=True, nogil=True)

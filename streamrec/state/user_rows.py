@@ -28,7 +28,7 @@ def user_columns(recent_items: int = 65_535, seen_items: int = 65_535) -> tuple[
         ("clock", "<i8"),  # log time of the last event, ms
         ("segment", "<u8"),  # key of the segment last named, or 0
     )
-    history = (("keys", "<u8"), ("ts", "<i8"), ("types", "u1"), ("takes", "u1"))
+    history = (("keys", "<u8"), ("ts", "<i8"), ("types", "u1"), ("takes", "u1"), ("held", "u1"))
     return (
         *(Column(name, dtype, 0, USERS) for name, dtype in scalars),
         *(Column(name, dtype, recent_items, USERS, "recent") for name, dtype in history),

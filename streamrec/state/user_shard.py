@@ -16,11 +16,13 @@ from streamrec.state import schema, updates, user_kernel
 from streamrec.state.duplicates import Duplicates
 from streamrec.state.history import EXCLUDE
 from streamrec.state.item_table import ItemTable
-from streamrec.state.keys import grow, key_of
+from streamrec.state.keys import key_of
+from streamrec.state.latest import Latest
+from streamrec.state.newcomers import Newcomers
 from streamrec.state.ring import Ring
 from streamrec.state.split import columns_for
 from streamrec.state.user_fold import Admitted, Counters, Decoded, Forgotten, UserFold
-from streamrec.state.user_kernel import EVENT, RingArrays, Steps, UserRules
+from streamrec.state.user_kernel import EVENT, Steps, UserRules
 from streamrec.state.user_rows import UserRows
 
 Array = NDArray[Any]
@@ -43,9 +45,9 @@ class UserShard:
         self.counters = Counters()
         self._set_types(list(settings.events.weights))
         self.duplicates = Duplicates(settings.events.duplicate_window)
-        self.latest = Ring("latest", settings.factors.ring)
+        self.latest = Latest(settings.factors.ring)
+        self.newcomers = Newcomers()
         self._forgotten: dict[str, Forgotten] = {}  # since the last commit
-        self._ring_table: ItemTable | None = None
         self.stored_users = 0
         self.evicted: list[bytes] = []  # users to delete with the next commit
         self.rules = UserRules(
@@ -57,9 +59,10 @@ class UserShard:
             settings.factors.uniform_share,
             EXCLUDE[settings.lists.exclude],
             int(settings.lists.session_seconds * 1000),
+            settings.users.newcomer_items,
+            settings.users.newcomer_ratio,
         )
         self.window_pairs = longest_window(settings)
-        self._ring_rows: RingArrays | None = None
         self.users = UserRows(settings.users)
 
     def fold(self, decoded: Sequence[Decoded], next_offset: int, table: ItemTable) -> UserFold:
@@ -91,7 +94,11 @@ class UserShard:
         times = [(one.time, one.event) for one in accepted]
         kept = [one.row == self.users.row_of.get(one.event.user) for one in accepted]
         self.users.note_changed([e.user for (_, e), yes in zip(times, kept, strict=True) if yes])
-        return UserFold(records, rejected, times, steps.scorable.tolist(), kept, told_by, counts)
+        scorable, held = steps.scorable.tolist(), steps.held.tolist()
+        return UserFold(records, rejected, times, scorable, held, kept, told_by, counts)
+
+    def _rings(self) -> tuple[Ring, ...]:
+        return self.duplicates.ids, self.latest.ring, self.newcomers.ring
 
     def newest(self, user: str) -> int:
         """Return the time of the newest entry of a loaded user's history, 0 without one."""
@@ -116,12 +123,12 @@ class UserShard:
             "start": self.start,
             "users": self.users_next,
             "types": json.dumps(self.types),
-            "rings": json.dumps(
-                [(len(r.keys), r.total) for r in (self.duplicates.ids, self.latest)]
-            ),
+            "rings": json.dumps([(len(r.keys), r.total) for r in self._rings()]),
             "counters": json.dumps(msgspec.structs.asdict(self.counters)),
         }
-        chunks = self.duplicates.changed_chunks() | self.latest.changed_chunks()
+        chunks = self.duplicates.changed_chunks()
+        for ring in self._rings()[1:]:
+            chunks |= ring.changed_chunks()
         told = {u.encode(): msgspec.json.encode(told) for u, told in self._forgotten.items()}
         return {"users": self.users.changed(), "rings": chunks, "forgotten": told}, meta
 
@@ -169,10 +176,11 @@ class UserShard:
         shard.stored_users = int(meta[b"users"])
         shard.counters = msgspec.json.decode(meta[b"counters"], type=Counters)
         shard._set_types(list(dict.fromkeys(json.loads(meta[b"types"]) + shard.types)))
-        window, latest = json.loads(meta[b"rings"])
+        window, latest, newcomers = json.loads(meta[b"rings"])
         capacity = settings.events.duplicate_window
         shard.duplicates = Duplicates.restore(capacity, tuple(window), chunks)
-        shard.latest = Ring.restore("latest", len(shard.latest.keys), tuple(latest), chunks)
+        shard.latest = Latest.restore(settings.factors.ring, tuple(latest), chunks)
+        shard.newcomers = Newcomers.restore(tuple(newcomers), chunks)
         return shard
 
     def _admit(
@@ -242,7 +250,9 @@ class UserShard:
         """Run the kernel over the batch."""
         n, factors = len(batch), self.settings.factors
         width = max(factors.context, self.window_pairs)
-        ring = self._ring(table)
+        ring = self.latest.arrays(table, self.users)
+        keys = table.keys[batch["item"]]
+        crowd = self.newcomers.arrays(keys)
         steps = Steps(
             np.empty((n, width), np.int32),
             np.zeros((n, factors.context), np.float32),
@@ -254,6 +264,12 @@ class UserShard:
             np.zeros(n, np.float32),
             np.zeros(n, np.int64),
             np.zeros(n, np.bool_),
+            np.zeros(n, np.bool_),
+            np.zeros(n, np.bool_),
+            np.zeros(n, np.bool_),
+            np.empty((n, 1 + self.rules.newcomer_items), np.int32),
+            np.zeros(n, np.float32),
+            np.zeros(n, np.int64),
             self.window_pairs,
         )
         a, index = table.arrays, (table.index.slot_keys, table.index.slot_rows)
@@ -261,29 +277,12 @@ class UserShard:
             table.keys, table.live(), index, a.targets, a.contexts, a.bias, *table.prior_heat()
         )  # fmt: skip
         user_kernel.fold(
-            tuple(self.users.arrays), batch, tuple(ring), self._type_weights, items,
-            tuple(self.rules), tuple(steps),
+            tuple(self.users.arrays), batch, tuple(ring), tuple(crowd), self._type_weights,
+            items, tuple(self.rules), tuple(steps),
         )  # fmt: skip
-        self.latest.push(table.keys[batch["item"][batch["kind"] == user_kernel.POSITIVE]])
+        self.latest.push(keys[(batch["kind"] == user_kernel.POSITIVE) & ~steps.held])
+        self.newcomers.push(keys[steps.noted], steps.new[steps.noted])
         return steps
-
-    def _ring(self, table: ItemTable) -> RingArrays:
-        """Return the latest items as rows of this table; rebuilt when the table was loaded anew."""
-        ring = self._ring_rows
-        loaded = self.users.history_keys(only_loaded=self._ring_table is table)
-        if len(loaded):  # these items get a table row before the kernel looks for it
-            table.rows(loaded)
-        if ring is None or self._ring_table is not table:
-            known = table.rows(self.latest.keys[: self.latest.size])
-            placed = np.zeros(len(self.latest.keys), np.int32)
-            placed[: len(known)] = known
-            size = np.array([len(known), self.latest.total % max(1, len(placed))])
-            counts = np.bincount(known, minlength=len(table)).astype(np.int32)
-            ring, self._ring_table = RingArrays(placed, counts, size), table
-        if len(ring.counts) < len(table):
-            ring = ring._replace(counts=grow(ring.counts, len(table)))
-        self._ring_rows = ring
-        return ring
 
     def _set_types(self, types: list[str]) -> None:
         """Give the event types their numbers; what is stored has these."""

@@ -31,6 +31,7 @@ from streamrec.settings.load import load
 from streamrec.settings.sections import Settings
 from streamrec.state.item_shard import ItemShard
 from streamrec.state.keys import key_of
+from streamrec.state.newcomers import WINDOW
 from streamrec.state.schema import VERSION, Arrays, Kind
 from streamrec.state.user_rows import USERS, user_columns
 from streamrec.transport.redis_keys import LATER, key
@@ -96,7 +97,8 @@ def fill(settings: Settings, store: Store) -> None:
             ("SET", f"sr:reading:{user}", random.bytes(6_000), "EX", 600_000),
         ]
     for n in range(PARTITIONS):
-        for name, size in (("ids", settings.events.duplicate_window), ("latest", 5_000)):
+        sizes = {"ids": settings.events.duplicate_window, "latest": 5_000, "newcomers": WINDOW}
+        for name, size in sizes.items():
             for at in range(0, size, 512):
                 chunk = random.bytes(8 * min(512, size - at))
                 calls.append(("HSET", key(f"u{n}", "rings"), f"{name}:{at // 512}", chunk))

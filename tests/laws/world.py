@@ -243,7 +243,9 @@ def fill(table: ItemTable, changed: dict[str, dict[bytes, bytes]], deleted: list
 def counted(settings: Settings, *partitions: Sequence[Raw]) -> Recount:
     """Return the recount of the logs; messages without an effect on users leave none."""
     users = settings.users.recent_items, settings.events.duplicate_window
-    count = Recount(settings.similarity.window, *users)
+    count = Recount(settings.similarity.window, *users, seen_items=settings.users.seen_items)
+    count.newcomer_items = settings.users.newcomer_items
+    count.newcomer_ratio = settings.users.newcomer_ratio
     for number, log in enumerate(partitions):
         count.partition(number, log)
     count.rejected.clear()

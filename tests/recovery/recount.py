@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 POSITIVE = {"view", "click", "cart", "purchase", "like"}
 OTHER = {"dislike", "remove", "impression"}
+TEACH = POSITIVE | {"dislike"}
+ONE = 2**20
 
 
 class Raw(NamedTuple):
@@ -39,6 +41,30 @@ class User:
     history: list[Visit] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     last_offset: int = -1
+    marks: list[str] = field(default_factory=list)  # what is in no history, the oldest first
+    held: set[str] = field(default_factory=set)  # of the history: taught nobody yet
+
+
+@dataclass
+class Crowd:
+    """The latest events of a partition that teach: item, and whether a newcomer's."""
+
+    ratio: float
+    window: int = 16_384
+    latest: list[tuple[str, bool]] = field(default_factory=list)
+
+    def held(self, item: str) -> bool:
+        """Say whether the item has more events of newcomers than it may have."""
+        events, new = Counter(i for i, _ in self.latest), Counter(i for i, n in self.latest if n)
+        shares = [new[one] * ONE // events[one] for one in events]
+        usual = sum(shares) // len(shares) if shares else ONE
+        others = events[item] - new[item]
+        thin = new[item] * 10 > others * min(others, int(10 * self.ratio))
+        return thin and new[item] * ONE > min(ONE, 2 * usual) * (events[item] + 1)
+
+    def note(self, item: str, new: bool) -> None:
+        """Take in an event."""
+        self.latest = [*self.latest, (item, new)][-self.window :]
 
 
 @dataclass
@@ -48,6 +74,9 @@ class Recount:
     window: int = 5
     recent_items: int = 50
     duplicate_window: int = 100_000
+    seen_items: int = 1000
+    newcomer_items: int = 3
+    newcomer_ratio: float = 2.0
     users: dict[str, User] = field(default_factory=lambda: defaultdict(User))
     item_events: Counter[str] = field(default_factory=Counter)
     item_pairs: Counter[str] = field(default_factory=Counter)
@@ -62,6 +91,7 @@ class Recount:
         known: Counter[tuple[str, str]] = Counter()
         here: set[str] = set()
         nameless: set[tuple[str, str]] = set()
+        crowd = Crowd(self.newcomer_ratio)
         end = 0
         for message in messages:
             end = message.offset + 1
@@ -90,9 +120,11 @@ class Recount:
             counts["accepted"] += 1
             if event.get("personal") is False:
                 self.item_events[event["item"]] += 1
+                if event["type"] in TEACH and self.newcomer_items:
+                    crowd.note(event["item"], True)
                 continue
             here.add(event["user"])
-            self._accept(event, message.offset)
+            self._accept(event, message.offset, crowd)
         names = ("consumed", "accepted", "duplicate", "suppressed", "rejected", "control")
         self.partitions[number] = {"offset": end} | {name: counts[name] for name in names}
 
@@ -116,7 +148,29 @@ class Recount:
                 ids[at] = None
                 known[key] = 0
 
-    def _accept(self, event: dict[str, Any], offset: int) -> None:
+    def _newcomer(self, user: User, item: str, crowd: Crowd) -> tuple[bool, bool]:
+        """Say whether the event is a newcomer's, and held; note it."""
+        others = len(user.marks) + sum(visit.item != item for visit in user.history)
+        new = others < self.newcomer_items
+        held = new and (bool(user.held) or crowd.held(item))
+        crowd.note(item, new)
+        return new, held
+
+    def _pair(self, earlier: list[Visit], item: str) -> None:
+        for visit in earlier:
+            self.item_pairs[visit.item] += 1
+            self.pairs[visit.item, item] += 1
+
+    def _release(self, user: User, item: str) -> None:
+        """Teach the oldest visit that is held, but for that of the event's own item."""
+        for at, visit in enumerate(user.history):
+            if visit.item in user.held and visit.item != item:
+                user.held.discard(visit.item)
+                most = min(self.window, self.newcomer_items)
+                self._pair(user.history[:at][-most:], visit.item)
+                return
+
+    def _accept(self, event: dict[str, Any], offset: int, crowd: Crowd) -> None:
         user, item, kind = self.users[event["user"]], event["item"], event["type"]
         user.events += 1
         self.item_events[item] += 1
@@ -124,6 +178,9 @@ class Recount:
             return
         user.last_offset = offset
         before = [visit for visit in user.history if visit.item != item]
+        new = held = False
+        if kind in TEACH and self.newcomer_items:
+            new, held = self._newcomer(user, item, crowd)
         if kind == "dislike":
             user.seen.add(item)
         elif kind == "remove":
@@ -132,13 +189,23 @@ class Recount:
             user.seen.add(item)
             now = Visit(event["ts"], offset, item, kind)
             earlier = [visit for visit in before if visit[:2] < now[:2]]
-            for visit in earlier[-self.window :]:
-                self.item_pairs[visit.item] += 1
-                self.pairs[visit.item, item] += 1
+            if not held:
+                self._pair(earlier[-self.window :], item)
             # a late event does not move the item back
             now = max([now, *(visit for visit in user.history if visit.item == item)])
             before.append(now)
+            if now.offset == offset:
+                (user.held.add if held else user.held.discard)(item)
+        fell = [visit.item for visit in sorted(before)[: -self.recent_items]]
         user.history = sorted(before)[-self.recent_items :]
+        user.held &= {visit.item for visit in user.history}
+        if kind == "remove":
+            user.marks = [mark for mark in user.marks if mark != item]
+        for mark in [item] if kind == "dislike" else fell:
+            if mark not in user.marks:
+                user.marks = [*user.marks, mark][-self.seen_items :]
+        if kind in POSITIVE and not new and not held:
+            self._release(user, item)
 
     def difference(self, other: "Recount") -> list[str]:
         """Return what differs between the two, a line each; `other` need not know offsets."""

@@ -41,8 +41,9 @@ def row(**values: Any) -> bytes:
 
 def visits(*each: tuple[int, int, int, int], **more: Any) -> bytes:
     """Return a row with these keys, times, types and takes."""
-    names = ("keys", "ts", "types", "takes")
-    return row(**dict(zip(names, map(list, zip(*each, strict=True)), strict=True)), **more)
+    entries = [(*one, one[0] % 2) for one in each]
+    names = ("keys", "ts", "types", "takes", "held")
+    return row(**dict(zip(names, map(list, zip(*entries, strict=True)), strict=True)), **more)
 
 
 @given(COUNTS, st.integers(0, 2**40))
@@ -103,6 +104,7 @@ def test_two_rows_of_a_user_are_one() -> None:
         assert both.ts.tolist() == [20, 30, 50]
         assert both.types.tolist() == [1, 0, 1]
         assert both.takes.tolist() == [3, 1, 1]
+        assert both.held.tolist() == [0, 1, 0]
         assert both.seen.tolist() == [9, 11, 1]
 
 
@@ -114,11 +116,12 @@ def test_a_full_ring_of_seen_items_is_unrolled() -> None:
 
 def former(ids: list[tuple[int, int]], latest: list[int], capacity: int = 8) -> rings.Former:
     """Return rings of a shard with (id, owner) pairs, oldest first."""
-    made = [Ring(name, capacity) for name in ("ids", "owners", "latest")]
-    for ring, keys in zip(made, (*zip(*ids, strict=True), latest), strict=True):
+    made = [Ring(name, capacity) for name in ("ids", "owners", *rings.LATEST)]
+    each = (*zip(*ids, strict=True), latest, [10 * key for key in latest])
+    for ring, keys in zip(made, each, strict=True):
         ring.push(np.array(keys, np.uint64))
     chunks = {name: blob for ring in made for name, blob in ring.changed_chunks().items()}
-    return rings.former([(capacity, len(ids)), (capacity, len(latest))], chunks)
+    return rings.former([(capacity, len(ids)), *[(capacity, len(latest))] * 2], chunks)
 
 
 def test_ids_go_with_their_users_and_unknown_ones_to_all_heirs() -> None:
@@ -138,10 +141,10 @@ def test_rings_become_one_by_age_and_the_oldest_go() -> None:
     all_ = [former([(10 + n, 1) for n in range(6)], [1, 2]), former([(20, 2), (21, 2)], [3])]
     windows = [rings.dealt(f.window, n, (2, 3), users, users)[0] for n, f in enumerate(all_)]
     chunks, sizes = rings.rings_of(0, (2, 3), windows, [*all_])
-    assert sizes == [[8, 8], [8, 3]]
+    assert sizes == [[8, 8], [8, 3], [8, 3]]
     again = rings.former(sizes, chunks)
     assert again.window.ids.tolist() == [10, 11, 12, 13, 14, 20, 15, 21]
-    assert again.latest.tolist() == [1, 2, 3]
+    assert [ring.tolist() for ring in again.latest] == [[1, 2, 3], [10, 20, 30]]
     many = rings.rings_of(0, (2, 3), [*windows, windows[1]], [*all_])
     assert rings.former(many[1], many[0]).window.ids.tolist()[-4:] == [20, 15, 21, 21]
     assert many[1][0] == [8, 10]
@@ -152,7 +155,7 @@ def test_a_duplicate_is_found_after_the_window_was_dealt() -> None:
     for n in range(12):
         assert window.is_new(f"u{n % 3}", f"e{n}")
     chunks = window.changed_chunks()
-    sizes = [(16, window.ids.total), (4, 0)]
+    sizes = [(16, window.ids.total), (4, 0), (4, 0)]
     users = np.array(sorted(key_of(f"u{n}") for n in range(3)), np.uint64)
     places = np.array([partition_of(f"u{n}".encode(), 2) for n in range(3)])
     by_key = {key_of(f"u{n}"): places[n] for n in range(3)}

@@ -23,7 +23,7 @@ STEPS = st.lists(
 
 @dataclass
 class Model:
-    """What a user's row must hold: entries [ts, key, type, takes], and the seen keys."""
+    """What a user's row must hold: entries [ts, key, type, takes, held], and the seen keys."""
 
     entries: list[list[int]] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)
@@ -39,7 +39,7 @@ class Model:
                     return None
                 self.entries.remove(entry)
                 break
-        self.entries.append([ts, key, type_, takes])
+        self.entries.append([ts, key, type_, takes, type_ % 2])
         self.entries.sort(key=lambda entry: entry[0])  # stable: equal times in order of arrival
         return self.entries.pop(0)[1] if len(self.entries) > H else None
 
@@ -48,12 +48,13 @@ class Row:
     """One user's arrays, as the kernels see them."""
 
     def __init__(self) -> None:
-        self.columns = tuple(np.zeros(H, dtype) for dtype in ("<u8", "<i8", "u1", "u1"))
+        self.columns = tuple(np.zeros(H, dtype) for dtype in ("<u8", "<i8", "u1", "u1", "u1"))
         self.seen = np.zeros(S, np.uint32)
         self.size = self.seen_size = self.seen_next = 0
 
     def take(self, key: int, ts: int, type_: int) -> int | None:
-        self.size, fell, out = history.take(self.columns, self.size, np.uint64(key), ts, type_)
+        event = np.uint64(key), ts, type_, type_ % 2
+        self.size, fell, out = history.take(self.columns, self.size, *event)
         return int(fell) if out else None
 
     def drop(self, key: int) -> None:
@@ -131,7 +132,7 @@ def test_takes_stop_at_255() -> None:
     row = Row()
     for n in range(300):
         row.take(1, n, 0)
-    assert row.entries() == [[299, 1, 0, 255]]
+    assert row.entries() == [[299, 1, 0, 255, 0]]
 
 
 @settings(deadline=None)

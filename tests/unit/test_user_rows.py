@@ -55,7 +55,7 @@ def test_user_rows_come_back(lengths: list[tuple[int, int]], seed: int) -> None:
 def test_a_user_row_is_as_long_as_it_must_be() -> None:
     users = filled([(5, 3)], 1)
     [blob] = users.changed().values()
-    assert len(blob) == users.kind.header.itemsize + 5 * 18 + 3 * 4 == users.kind.most_bytes()
+    assert len(blob) == users.kind.header.itemsize + 5 * 19 + 3 * 4 == users.kind.most_bytes()
     assert users.kind.header.itemsize == 39
     assert blob[0] == VERSION
     assert user_rows().changed() == {}

@@ -1,0 +1,159 @@
+"""Newcomers: which items live of users of whom next to nothing is known yet.
+
+An event is a newcomer's while its user has had fewer than `users.newcomer_items` other items. Among
+the latest WINDOW events that teach, m_i of item i are newcomers' and k_i are not. It is held, that
+is, it teaches nobody but its user, after another that is held, or if the item lives of newcomers:
+
+    m_i > k_i min(users.newcomer_ratio, k_i / THIN)    and    m_i > 2 s (m_i + k_i + 1)
+
+The usual share s is the mean of m_i / (m_i + k_i) over the items: where newcomers make half of all,
+none is held. Of users who stay, what was held is released, one with each further event.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from streamrec.state.keys import KeyIndex, find, grow
+from streamrec.state.ring import Ring
+
+Array = NDArray[Any]
+WINDOW = 16_384
+"""Latest events of a partition that items are judged by: 8 bytes each."""
+ONE = 1 << 20
+"""A share of 1; shares are whole numbers, so that their sum does not depend on its order."""
+NEW = np.uint64(1)
+"""Bit of a ring entry, which stands in the lowest of the item's key: a newcomer's event."""
+THIN = 10
+"""Others' events that an item needs to be allowed as many newcomers'; of few, the square counts."""
+NAME = "newcomers"
+
+
+class CrowdArrays(NamedTuple):
+    """The latest events by item, as the kernels see them."""
+
+    rows: Array  # int32[WINDOW], the ring: rows of `counts`
+    new: Array  # bool[WINDOW], of each: a newcomer's
+    state: Array  # int64[4]: events in the ring, next place, items in it, sum of their shares
+    counts: Array  # int32[items, 2]: events in the ring, and those of newcomers
+    slot_keys: Array  # the index of rows by key without its lowest bit, see state/keys.py
+    slot_rows: Array
+
+
+@njit(cache=True, nogil=True)
+def row_in(crowd, key):  # type: ignore[no-untyped-def]
+    """Return an item's row of the counts, -1 if it is in none of the latest events."""
+    return find(crowd.slot_keys, crowd.slot_rows, key | NEW)
+
+
+@njit(cache=True, nogil=True)
+def lives_of_newcomers(crowd, key, ratio):  # type: ignore[no-untyped-def]
+    """Say whether an item has more events of newcomers than it is allowed."""
+    items, shares = crowd.state[2], crowd.state[3]
+    usual = shares // items if items > 0 else np.int64(ONE)
+    row, events, new = row_in(crowd, key), 0, 0
+    if row >= 0:
+        events, new = crowd.counts[row, 0], crowd.counts[row, 1]
+    others = events - new
+    if new * THIN <= others * min(others, int(THIN * ratio)):
+        return False
+    return new * np.int64(ONE) > min(np.int64(ONE), 2 * usual) * (events + 1)
+
+
+@njit(cache=True, nogil=True)
+def _count(crowd, row, by, new):  # type: ignore[no-untyped-def]
+    """Add `by` events to an item's counts, `new` of them of newcomers."""
+    counts, state = crowd.counts, crowd.state
+    if counts[row, 0] > 0:
+        state[2] -= 1
+        state[3] -= np.int64(counts[row, 1]) * ONE // counts[row, 0]
+    counts[row, 0] += by
+    counts[row, 1] += new
+    if counts[row, 0] > 0:
+        state[2] += 1
+        state[3] += np.int64(counts[row, 1]) * ONE // counts[row, 0]
+
+
+@njit(cache=True, nogil=True)
+def note(crowd, row, new):  # type: ignore[no-untyped-def]
+    """Take in one event on the item of a row, in place of the oldest."""
+    size, at = crowd.state[0], crowd.state[1]
+    if size == len(crowd.rows):
+        _count(crowd, crowd.rows[at], -1, -np.int64(crowd.new[at]))
+    else:
+        crowd.state[0] = size + 1
+    crowd.rows[at], crowd.new[at] = row, new
+    crowd.state[1] = (at + 1) % len(crowd.rows)
+    _count(crowd, row, 1, np.int64(new))
+
+
+@njit(cache=True, nogil=True)
+def judge(crowd, key, past, by):  # type: ignore[no-untyped-def]
+    """Say whether the next event, on an item, is a newcomer's, and whether it is held; note it.
+
+    past: (keys uint64[...], held uint8[...]) of the user's history; by: (other items from which on
+    the user is none, users.newcomer_ratio).
+    """
+    keys, earlier = past
+    least, ratio = by
+    others = len(keys)
+    if others <= least:  # a longer one has enough of others
+        for one in keys:
+            others -= one == key
+    new = others < least
+    held = new and (earlier.any() or lives_of_newcomers(crowd, key, ratio))
+    note(crowd, row_in(crowd, key), new)
+    return new, held
+
+
+@njit(cache=True, nogil=True)
+def _recount(crowd, rows, new):  # type: ignore[no-untyped-def]
+    for n in range(len(rows)):
+        note(crowd, rows[n], new[n])
+
+
+class Newcomers:
+    """The latest events of one partition. Bound: WINDOW."""
+
+    def __init__(self) -> None:
+        self.ring = Ring(NAME, WINDOW)
+        self._index = KeyIndex()
+        self._arrays: CrowdArrays | None = None
+
+    @classmethod
+    def restore(cls, stored: tuple[int, int], chunks: Mapping[bytes, bytes]) -> "Newcomers":
+        """Return what the last commit left; stored: the ring's capacity and total."""
+        made = cls()
+        made.ring = Ring.restore(NAME, WINDOW, stored, chunks)
+        return made
+
+    def arrays(self, keys: NDArray[np.uint64]) -> CrowdArrays:
+        """Return the counts, with a row for each of the items that the next events name."""
+        if self._arrays is None or self._index.size > 2 * WINDOW:
+            self._arrays = self._made()
+        self._index.add(keys | NEW)
+        index, arrays = self._index, self._arrays
+        counts = grow(arrays.counts, index.size)
+        self._arrays = arrays._replace(
+            counts=counts, slot_keys=index.slot_keys, slot_rows=index.slot_rows
+        )
+        return self._arrays
+
+    def push(self, keys: NDArray[np.uint64], new: NDArray[np.bool_]) -> None:
+        """Keep the events that the kernel has noted, in their order."""
+        self.ring.push(np.where(new, keys | NEW, keys & ~NEW))
+
+    def _made(self) -> CrowdArrays:
+        self._index = KeyIndex()
+        kept = self.ring.latest()
+        rows = self._index.add(kept | NEW)
+        crowd = CrowdArrays(
+            np.zeros(WINDOW, np.int32), np.zeros(WINDOW, np.bool_), np.zeros(4, np.int64),
+            np.zeros((max(1024, self._index.size), 2), np.int32), self._index.slot_keys,
+            self._index.slot_rows,
+        )  # fmt: skip
+        _recount(crowd, rows, (kept & NEW) == NEW)
+        return crowd
