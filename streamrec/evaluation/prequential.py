@@ -144,9 +144,9 @@ class Prequential:
 
     def shopper(self, user: str, lists: ListMaker) -> Shopper:
         """Return a user as lists that are made now see them; a stranger has no history."""
-        rows = self._shard(user).users
-        row = rows.row(user) if user in rows.row_of else no_user()
-        return lists.shopper(row, self.table, user, self.times.get(user, {}))
+        shard = self._shard(user)
+        row = shard.users.row(user) if user in shard.users.row_of else no_user()
+        return lists.shopper(row, self.table, user, self.times.get(user, {}), shard.types)
 
     def _shard(self, user: str) -> UserShard:
         return self.flow.users[self._parts.of(user)]

@@ -16,6 +16,8 @@ from streamrec.events.event import Item
 from streamrec.library.configured import configured
 from streamrec.library.given import Columns, events_given, items_given
 from streamrec.library.result import Result
+from streamrec.settings.place_rules import as_home, known_place
+from streamrec.settings.places import HOME
 from streamrec.settings.sections import Settings
 from streamrec.text.encoder import open_encoder
 from streamrec.text.words import Encoder
@@ -27,6 +29,7 @@ def evaluate(
     events: Any,
     *,
     profile: str = "",
+    place: str = HOME,
     items: Any = None,
     peers: Peers = (),
     compare: Sequence[str] = (),
@@ -50,9 +53,9 @@ def evaluate(
     by docs/events.md. items: metadata, likewise. profile: "" chooses it from the first events.
     peers: names of built-in peers, or objects with `recommend(user, k)`, which returns item ids,
     best first, or a pair of ids and scores, and `learn(event)`, which gets a dict; a mapping gives
-    them names. settings: any by dotted name. columns: our field and the frame's column. Rows that
-    are refused are left out, with a warning, and are in `Result.refused`. Raises
-    ConfigurationError.
+    them names. place: measured with its rules (docs/places.md). settings: any by dotted name.
+    columns: our field and the frame's column. Rows that are refused are left out, with a warning,
+    and are in `Result.refused`. Raises ConfigurationError.
 
     >>> import streamrec
     >>> log = [{"user": f"u{n % 7}", "item": f"i{n % 5}", "ts": 60_000 * n} for n in range(300)]
@@ -87,6 +90,8 @@ def evaluate(
         start = table.taken(slice(limit))
         chosen = choose(start.users, start.items, start.ts).profile
         own = configured(chosen, settings, seed)
+    if place != HOME:
+        own = as_home(own, known_place(own, place))
     why = why_off(own) if neural else ""
     if why:
         raise ConfigurationError(f"neural: {why}.")

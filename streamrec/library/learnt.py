@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,20 +15,18 @@ from streamrec.evaluation.prequential import Prequential
 from streamrec.evaluation.walk import Walk, events_of
 from streamrec.events.checks import Rejected
 from streamrec.events.event import Event, Forget, Item
-from streamrec.expressions.filters import make_rules
 from streamrec.expressions.syntax import ExpressionError
 from streamrec.files.event_table import EventTable
 from streamrec.library.encoders import LateEncoder
 from streamrec.library.given import MOST_KEPT, Refused, Told, as_event, is_one, told_of
 from streamrec.library.tables import is_frame
-from streamrec.ranking.lists import ListMaker
+from streamrec.ranking.rerank import Reranker
+from streamrec.settings.place_rules import known_place, place_of
 from streamrec.settings.sections import Settings
 from streamrec.state.user_rows import NOBODY
 
 KEPT = 0.95
 """Share of users.max_users that is kept when it is passed, so that it is passed rarely."""
-MOST_FILTERS = 8
-"""Filters for which what makes their lists is kept until more is learnt."""
 UNBOUNDED = 1 << 62
 
 
@@ -51,7 +49,6 @@ class Learnt:
         )
         self.refused: list[Refused] = []
         self.refusals = 0
-        self._filtered: dict[tuple[str, ...], ListMaker] = {}
 
     def learn_log(self, table: EventTable, items: Mapping[str, Item]) -> None:
         """Take in a log, and its items as `evaluate` and `bootstrap` do."""
@@ -122,26 +119,12 @@ class Learnt:
             "items": int(np.count_nonzero(table.arrays.stored[: len(table)])),
         }
 
-    def lists(self, filters: tuple[str, ...] = ()) -> ListMaker:
-        """Return what makes lists, under these filters too. Raises ConfigurationError."""
-        own = self.live.flow.prepared()
-        if not filters:
-            return own
-        lists = self._filtered.get(filters)
-        if lists is None:
-            try:
-                make_rules(filters, {})
-            except ExpressionError as error:
-                raise ConfigurationError(f"filter: {error}") from None
-            replace, of_lists = msgspec.structs.replace, self.settings.lists
-            of_lists = replace(of_lists, filters=(*of_lists.filters, *filters))
-            lists = ListMaker(replace(self.settings, lists=of_lists))
-            lists.prepare(self.live.table)
-            lists.network = own.network
-            while len(self._filtered) >= MOST_FILTERS:
-                self._filtered.pop(next(iter(self._filtered)))
-            self._filtered[filters] = lists
-        return lists
+    def rules(self, place: str, filters: Sequence[str]) -> Reranker:
+        """Return the rules of a place's lists, with more filters. Raises ConfigurationError."""
+        try:
+            return Reranker(place_of(self.settings, known_place(self.settings, place)), filters)
+        except ExpressionError as error:
+            raise ConfigurationError(f"filter: {error}") from None
 
     def _keep_within_bound(self) -> None:
         [shard], most = self.live.flow.users, self.settings.users.max_users
@@ -151,7 +134,6 @@ class Learnt:
     @contextmanager
     def _changing(self) -> Iterator[None]:
         """Let something be learnt; at the end, whatever happens, lists know all that was."""
-        self._filtered.clear()
         try:
             yield
         finally:

@@ -13,11 +13,10 @@ from streamrec.library import saved
 from streamrec.library.configured import configured
 from streamrec.library.given import Columns, Refused, events_given, is_one, items_given
 from streamrec.library.learnt import Learnt, is_log
+from streamrec.settings.places import HOME
 from streamrec.settings.sections import Settings
 from streamrec.sources.similarity import read_list
 from streamrec.state.keys import key_of
-
-HOME = "home"
 
 
 class Listed(NamedTuple):
@@ -146,9 +145,9 @@ class Recommender:
     ) -> Listed:
         """Return the ids and scores of up to k items for a user, best first.
 
-        A user of whom nothing is known gets what is popular. k: up to lists.length (20). filter:
-        expressions that must hold of an item (docs/filters.md), besides those of the settings.
-        Raises ConfigurationError.
+        A user of whom nothing is known gets what is popular. k: up to lists.length (20). place: of
+        the settings (docs/places.md), with its rules. filter: expressions that must hold of an item
+        (docs/filters.md), besides those of the settings. Raises ConfigurationError.
 
         >>> import streamrec
         >>> shop = streamrec.Recommender("shop")
@@ -160,20 +159,18 @@ class Recommender:
         >>> ids.tolist()
         ['cup']
         """
-        length = self.settings.lists.length
+        rules = self._learnt.rules(place, (filter,) if isinstance(filter, str) else tuple(filter))
+        length = rules.place.length
         if not isinstance(k, int) or not 1 <= k <= length:
             raise ConfigurationError(
                 f"k is {k!r}: from 1 to lists.length, which is {length}; "
                 f"settings={{'lists.length': {length * 2}}} makes longer lists."
             )
-        if place != HOME:
-            raise ConfigurationError(f"place {place!r} is none of {HOME}.")
-        lists = self._learnt.lists((filter,) if isinstance(filter, str) else tuple(filter))
         live = self._learnt.live
-        table = live.table
+        lists, table = live.flow.prepared(), live.table
         if not len(table):
             return _listed([], [])
-        [ranked] = lists.rank([live.shopper(str(user), lists)], table)
+        [ranked] = lists.rank([live.shopper(str(user), lists)], table, rules=rules)
         order = ranked.order[:k]
         rows = ranked.candidates[order].tolist()
         return _listed([table.ids[row] or "" for row in rows], ranked.scores[order].tolist())
@@ -214,8 +211,8 @@ class Recommender:
         """
         from streamrec.inspection.answers import answer, unknown
 
-        lists, live = self._learnt.lists(), self._learnt.live
-        table = live.table
+        live = self._learnt.live
+        lists, table = live.flow.prepared(), live.table
         row = table.row_of.get(str(item), -1)
         if row < 0 or not table.arrays.stored[row]:
             return unknown(str(user), str(item))

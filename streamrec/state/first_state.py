@@ -40,8 +40,7 @@ def of_users(shard: UserShard, offset: int) -> First:
     kept = [name for name, row in users.row_of.items() if events[row] and name != NOBODY]
     shard.stored_users = len(kept)
     users.arrays.offset[:] = offset - 1
-    users.note_changed(kept)
-    shard.note_rings()
+    shard.note_all(kept)
     return First(shard.name, *shard.changes())
 
 

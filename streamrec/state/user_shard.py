@@ -134,15 +134,14 @@ class UserShard:
 
     def whole(self) -> tuple[dict[str, dict[bytes, bytes]], dict[str, str | int]]:
         """Return all rows that are in memory, and the meta fields, in the form of `changes`."""
-        self.users.note_changed(list(self.users.row_of))
-        self.note_rings()
+        self.note_all(list(self.users.row_of))
         return self.changes()
 
-    def note_rings(self) -> None:
-        """Note that all of the rings is to be stored."""
+    def note_all(self, users: Sequence[str]) -> None:
+        """Note that the rows of these users, and all of the rings, are to be stored."""
+        self.users.note_changed(users)
         self.duplicates.note_changed()
-        for ring in self._rings()[1:]:
-            ring.note_changed()
+        self.latest.note_changed()
 
     @property
     def users_next(self) -> int:

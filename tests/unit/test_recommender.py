@@ -165,6 +165,26 @@ def test_filters_hold_besides_those_of_the_settings() -> None:
     ).ids.tolist(), "what more was learnt is in it"  # fmt: skip
 
 
+def test_places_have_their_own_rules() -> None:
+    places: dict[str, Any] = {
+        "places.deals": {"length": 5, "filters": ["price < 20"], "pins": ["i7"]},
+        "places.home": {"exclude": {"purchase": "ever"}},
+    }
+    log = events(300)
+    one = streamrec.Recommender("shop", settings=HASHED | places).learn(log, items=ITEMS)
+    ids = one.recommend("u1", 5, place="deals").ids.tolist()
+    assert ids[0] == "i7" and all(int(item[1:]) < 20 for item in ids) and len(ids) == 5
+    with pytest.raises(ConfigurationError, match="which is 5"):
+        one.recommend("u1", 6, place="deals")
+    latest = {e["item"]: e["type"] for e in log if e["user"] == "u1"}
+    bought = {item for item, kind in latest.items() if kind == "purchase"}
+    assert bought and not bought & set(one.recommend("u1", 20).ids)
+    back = streamrec.Recommender.load(one.save("x"))
+    assert back.recommend("u1", 5, place="deals").ids.tolist() == ids
+    found = streamrec.evaluate(log, profile="shop", place="deals", items=ITEMS, settings=places)
+    assert found.figures["protocol"]["events"] == 300
+
+
 def test_similar_is_what_followed_by_share() -> None:
     log = [
         {"user": f"u{n}", "item": item, "ts": NOW + n * MINUTE + k}
@@ -248,7 +268,7 @@ def test_users_are_bounded_and_the_latest_stay() -> None:
         (lambda one: one.recommend("u", 21), r"settings=\{'lists.length': 40\} makes longer"),
         (lambda one: one.recommend("u", 2.5), "k is 2.5"),
         (lambda one: one.recommend("u", filter="price <"), "filter: "),
-        (lambda one: one.recommend("u", place="cart"), "place 'cart' is none of home"),
+        (lambda one: one.recommend("u", place="cart"), "there is no place 'cart'; places: home"),
         (lambda one: one.similar("i", 0), "k is 0: at least 1"),
         (lambda one: one.learn(3), "int is no frame in memory|events are dicts"),
         (lambda one: one.learn([], columns={"user": "who"}), "dicts have keys"),
