@@ -62,10 +62,9 @@ class Recommender:
         ConfigurationError.
 
         >>> import streamrec
-        >>> streamrec.Recommender("bookshop")
+        >>> streamrec.Recommender("bookshop")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        streamrec.errors.ConfigurationError: settings: profile cannot be 'bookshop'; expected: \
-`general` or `catalogue` or `shop` or `news`
+        streamrec.errors.ConfigurationError: settings: profile cannot be 'bookshop'; expected: ...
         """
         self._learnt = Learnt(configured(profile, settings, seed), neural)
 
