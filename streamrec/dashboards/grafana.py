@@ -14,6 +14,8 @@ from streamrec.dashboards.panel import Board, Panel, Query, Steps
 
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${ds}")
 COLUMNS = 24
+FLAT = {"none": 0.1, "short": 0.1, "ops": 0.1, "eps": 0.1, "reqps": 0.1, "percentunit": 0.01}
+"""How far an axis goes, by unit, where all is 0: Grafana would draw it up to 100."""
 STARTED = 'changes(process_start_time_seconds{job=~"streamrec-.*"}[2m]) > 0'
 NEW_MODEL = (
     "max by (model) (streamrec_model_info) unless max by (model) (streamrec_model_info offset 2m)"
@@ -98,6 +100,8 @@ def _stat(panel: Panel) -> Any:
 def _timeseries(panel: Panel) -> Any:
     stacked = panel.kind == "stack"
     made = timeseries.Panel().unit(panel.unit).min(0).line_width(1)
+    if panel.unit in FLAT:
+        made = made.axis_soft_max(FLAT[panel.unit])
     made = made.fill_opacity(50 if stacked else 8).show_points(common.VisibilityMode.NEVER)
     legend = common_builders.VizLegendOptions().placement(common.LegendPlacement.BOTTOM)
     made = made.legend(legend.display_mode(common.LegendDisplayMode.LIST).show_legend(True))

@@ -156,7 +156,7 @@ STATE = Row(
                 Query(
                     # the others are windows, which are full by design
                     'sum by (table) (streamrec_rows{table!~"latest_items|duplicate_window"}) '
-                    "/ sum by (table) (streamrec_rows_limit)",
+                    "/ (sum by (table) (streamrec_rows_limit) > 0)",
                     "{{table}}",
                 ),
             ),

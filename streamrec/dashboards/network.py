@@ -42,7 +42,7 @@ NOW = (
         0,
     ),
     stat(
-        "Lists better for the network",
+        "Does the network help",
         "The gate. No: of late the network orders no better than the blend, so the blend's order "
         "is served; right at the start, and nothing to do.",
         "bool_yes_no",
@@ -50,7 +50,7 @@ NOW = (
         ((None, ORANGE), (1, GREEN)),
     ),
     stat(
-        "Network better than the blend by",
+        "Network over the blend",
         "Gain on samples that neither had learnt from, of what serves, else of the candidate. "
         "Below 0 % the gate closes by itself.",
         "percentunit",

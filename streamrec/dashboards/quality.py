@@ -60,7 +60,7 @@ GOOD = Row(
             1,
         ),
         stat(
-            "Better than the most popular",
+            "Better than popularity",
             "How many more clicks the lists find than the best list of popular items would. "
             "Below 0 %: too little is learnt yet, or the profile does not fit (`evaluate`).",
             "percentunit",

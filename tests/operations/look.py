@@ -7,13 +7,13 @@ import functools
 import http.server
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
+from playwright.sync_api import sync_playwright
 from watched import ROOT, Watched
 
 OUT = ROOT / "build" / "look"
@@ -24,6 +24,12 @@ WIDTHS = (1500, 800)
 UNIT, ABOVE = 38, 90
 """Height of a unit of Grafana's grid, and of what is above the panels, in pixels."""
 MINUTES = 4.0
+DRAWN_MS = 5000
+"""Charts are painted some frames after their data has come."""
+ALL_READY = "() => !document.querySelector('[data-panel][data-ready=\"0\"]')"
+FAULTS = """() => [...document.querySelectorAll('[data-panel]')].filter(
+  (one) => one.dataset.error || one.querySelector('[data-empty], [data-unknown]')
+).map((one) => `${one.dataset.panel}: ${one.dataset.error || 'empty'};`)"""
 
 
 def main() -> None:
@@ -40,27 +46,30 @@ def main() -> None:
         time.sleep(3.0)
         site.redis.start()
         time.sleep(30 * MINUTES)
-        for board in sorted(DASHBOARDS.glob("*.json")):
-            shutil.copy(board, PAGE / board.name)
-            for width in WIDTHS:
-                picture = OUT / f"{board.stem}-{width}.png"
-                page = f"http://127.0.0.1:{server.server_port}/index.html?file={board.name}"
-                page += f"&prometheus={site.prometheus.url}&minutes={MINUTES}&step=2"
-                options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-                options += [
-                    f"--window-size={width},{height_of(board)}",
-                    "--virtual-time-budget=30000",
-                ]
-                subprocess.run(
-                    [chromium, *options, f"--screenshot={picture}", page],
-                    check=True,
-                    capture_output=True,
-                    timeout=180,
-                )
-                print(picture)
+        draw(f"http://127.0.0.1:{server.server_port}", site.prometheus.url, chromium)
     finally:
         server.shutdown()
         site.close()
+
+
+def draw(pages: str, prometheus: str, chromium: str) -> None:
+    """Take a picture of each board at each width; say which panels are empty or failed."""
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for board in sorted(DASHBOARDS.glob("*.json")):
+            shutil.copy(board, PAGE / board.name)
+            for width in WIDTHS:
+                page = browser.new_page(viewport={"width": width, "height": height_of(board)})
+                asked = f"file={board.name}&prometheus={prometheus}&minutes={MINUTES}&step=2"
+                page.goto(f"{pages}/index.html?{asked}")
+                page.wait_for_selector("[data-panel]", timeout=60_000)
+                page.wait_for_function(ALL_READY, timeout=120_000)
+                page.wait_for_timeout(DRAWN_MS)
+                picture = OUT / f"{board.stem}-{width}.png"
+                page.screenshot(path=picture)
+                print(picture, *page.evaluate(FAULTS))
+                page.close()
+        browser.close()
 
 
 def height_of(board: Path) -> int:
