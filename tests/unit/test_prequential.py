@@ -81,7 +81,7 @@ def run(way: dict[str, Any], events: list[Event]) -> list[tuple[Any, Any]]:
     """Return what was served at each event, and where the clicked item stood."""
     live, found = prequential(way), []
     for each in events:
-        if each.item not in live._known:
+        if each.item not in live.known:
             live.announce(Item(each.item, title=f"the one of {each.item}"))
         scored = live.step(each)
         ranks = None if scored is None else [scored.new_item, scored.rank, *scored.full_ranks]
@@ -306,8 +306,8 @@ def test_rotation_counts_how_often_an_item_was_in_the_last_lists_in_a_row() -> N
         scored = live.step(event(0, n % 8, "click", n))
         assert scored is not None and scored.ranked is not None
         listed = live.table.keys[scored.ranked.candidates[scored.ranked.order]].tolist()
-        assert live._times["u0"].keys() == set(listed)
-    assert max(live._times["u0"].values()) < 6  # nothing stays for ever
+        assert live.times["u0"].keys() == set(listed)
+    assert max(live.times["u0"].values()) < 6  # nothing stays for ever
 
 
 def test_only_the_owner_of_the_blend_learns_it() -> None:
