@@ -27,7 +27,7 @@ from streamrec.state.user_rows import UserRow
 
 HOUR = 3_600_000
 CATEGORIES = ("garden", "kitchen", "Toys", "")
-BRANDS: tuple[Any, ...] = ("ash", "oak", "elm", "", None, 3.0, True)
+BRANDS: tuple[Any, ...] = ("ash", "oak", "elm", "", None, 1.0, True)
 ATOMS = (
     "price < 20", "price >= 4.5", "20 > price", "price in [1, 2, 'a3']", "price == 1",
     "price != 3", "price is missing", "attributes.brand == 'oak'", "attributes.brand != 'oak'",
