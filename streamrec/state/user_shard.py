@@ -141,7 +141,8 @@ class UserShard:
         """Note that the rows of these users, and all of the rings, are to be stored."""
         self.users.note_changed(users)
         self.duplicates.note_changed()
-        self.latest.note_changed()
+        for ring in self._rings()[1:]:
+            ring.note_changed()
 
     @property
     def users_next(self) -> int:
