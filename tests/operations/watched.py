@@ -12,7 +12,7 @@ from prometheus import Prometheus
 from servers import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_SECONDS = 200.0
+READY_SECONDS = 400.0
 SAMPLES = ("--set", "neural.sample_bytes_per_second=1000000", "--set", "neural.refresh_samples=500")
 """So many that `train`, where torch is, has refreshed several times within the load."""
 FLOOD = ("--set", "events.flood_per_minute=600", "--set", "events.flood_burst=40")
