@@ -8,6 +8,8 @@ least-squares line through the second half: in the first, caches and tables fill
 import argparse
 import json
 import os
+import signal
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -63,8 +65,11 @@ def soak(seconds: int, rate: int, opened: ExitStack) -> dict[str, dict[str, obje
     local.start_roles(learn=2, score=1)
     client, learnt = redis.Redis.from_url(store.url), LearntEvents(local.settings.redis)
     series: defaultdict[str, list[float]] = defaultdict(list)
-    begun, sent, at = time.monotonic(), 0, []
+    begun, sent, at, stop = time.monotonic(), 0, [], threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stop.set())  # what is known by then is told
     for _ in range(0, seconds, CHUNK_SECONDS):
+        if stop.is_set():
+            break
         producer.prepare(rate * CHUNK_SECONDS)
         producer.send(rate * CHUNK_SECONDS, rate)
         until = time.monotonic() + CHUNK_SECONDS
