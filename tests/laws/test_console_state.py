@@ -137,6 +137,7 @@ def test_what_the_page_asks_for(spine: Spine) -> None:
         answer = client.get(f"/console/api/filter?user=u3{wrong}")
         assert answer.status_code == 400 and "filter" in answer.json()["detail"]
     console.close()
+    sender.close()
 
 
 def test_pictures_are_addresses_of_the_web_or_of_this_server(spine: Spine) -> None:
@@ -172,6 +173,7 @@ def test_a_click_is_an_event_like_any_other(
         member = Member(log, [topics.events_topic])
         member.until(lambda: member.count > 0)
     console.close()
+    sender.close()
     [[message]] = member.messages.values()
     assert message.key == "ü 1".encode()
     event = EventDecoder(settings.events).decode(message.value, message.timestamp)

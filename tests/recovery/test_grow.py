@@ -41,6 +41,12 @@ def adds_partitions(kafka: KafkaServer) -> None:
         pytest.skip("the embedded broker adds no partitions")
 
 
+@pytest.fixture(autouse=True)
+def newcomers_teach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recount goes by today's partitions: who is held goes by the crowd of the former ones."""
+    monkeypatch.setenv("STREAMREC_USERS_NEWCOMER_ITEMS", "0")
+
+
 def grow(site: Site, kill: str = "") -> subprocess.CompletedProcess[str]:
     """Run the command to its end, or to where it is killed."""
     command = [sys.executable, str(MUTANT), "--config", str(site.directory / "streamrec.toml")]
@@ -123,7 +129,7 @@ def recounted(site: Site, grown_at: dict[int, int]) -> Recount:
             early = message.offset < grown_at.get(number, 0)
             assert early or home == number
             (before if early else after)[home].append(message)
-    count = Recount()
+    count = Recount(newcomer_items=0)
     for number in range(EVENTS):
         each = enumerate([*before[number], *after[number]])
         count.partition(number, [Raw(n, m.timestamp, m.value) for n, m in each])
