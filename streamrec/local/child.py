@@ -1,6 +1,7 @@
 """A server process that runs for its parent: it ends when the parent ends, even by kill -9."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from streamrec.errors import ChildFailed
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 5.0
+SERVER_PORTS = range(11_000, 22_000)
+"""Also 10,000 further up, where nodes of a Redis Cluster meet, no client gets a port."""
 
 
 class ChildProcess:
@@ -118,11 +121,15 @@ class ChildProcess:
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback address that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of the loopback address that nothing listens on.
+
+    It is none that the system gives to clients (Linux: from 32768, macOS: from 49152), which would
+    otherwise take it before the server does, or while that is started again.
+    """
+    while True:
+        port = secrets.choice(SERVER_PORTS)
+        if is_free(port):
+            return port
 
 
 def is_free(port: int) -> bool:
