@@ -17,8 +17,10 @@ from streamrec.transport.item_lists import store_popular
 from streamrec.transport.redis_keys import popular_of
 from streamrec.transport.redis_store import Store
 
-NAMES_SECONDS = 10.0
-"""How often it is looked which categories and segments there are."""
+NAMES_SECONDS = 1.0
+"""How often it is looked which categories and segments there are, at most, while they change."""
+NAMES_SHARE = 0.02
+"""Of its time, at most, that this takes: a large catalogue is looked through less often."""
 
 
 class PopularLists:
@@ -33,7 +35,8 @@ class PopularLists:
 
     def forget(self) -> None:
         """Know nothing any more of what is stored."""
-        self._named = -np.inf
+        self._again = -np.inf
+        self._of = (0, 0)
         self._categories: dict[str, NDArray[Any]] = {}
         self._segments: dict[str, int] = {}
         self._order: list[str] = []
@@ -42,8 +45,12 @@ class PopularLists:
 
     def look(self, table: ItemTable, model: str, most: int, now: float) -> None:
         """Look at the `most` lists that were looked at longest ago. Raises StoreError."""
-        if now - self._named >= NAMES_SECONDS:
+        of = table.categorised, len(table.segments)
+        if of != self._of and now >= self._again:
+            started, self._of = time.perf_counter(), of
             self._name(table, now)
+            took = time.perf_counter() - started
+            self._again = now + max(NAMES_SECONDS, took / NAMES_SHARE)
         turn, self._order = self._order[:most], self._order[most:]
         self._order += turn
         changed: dict[str, bytes] = {}
@@ -64,7 +71,6 @@ class PopularLists:
         self._metrics.popular_age_seconds.set(now - min(self._looked.values(), default=now))
 
     def _name(self, table: ItemTable, now: float) -> None:
-        self._named = now
         self._categories = rows_by_category(table)
         named = ((str(table.ids[row]), row) for row in table.segments)
         self._segments = {name.removeprefix(SEGMENT_PREFIX): row for name, row in named}

@@ -65,6 +65,7 @@ class ItemTable:
         self.row_of: dict[str, int] = {}
         self.details: dict[int, Metadata] = {}  # of described items, where rules may ask
         self.categories: dict[int, tuple[str, ...]] = {}  # of described items that have any
+        self.categorised = 0  # changes of these
         self.segments: list[int] = []  # rows that stand for one
         self.blend: LearnedBlend | None = None
         self.half_lives_ms = half_lives_ms(settings)
@@ -269,6 +270,7 @@ class ItemTable:
 
     def _categorise(self, row: int, names: list[str]) -> None:
         """Keep an item's categories, equal ones once."""
+        self.categorised += names != list(self.categories.get(row, ()))
         if names:
             self.categories[row] = self._shared.setdefault(tuple(names), tuple(names))
         else:
