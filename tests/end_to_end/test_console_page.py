@@ -263,7 +263,7 @@ def test_a_filter_shows_what_it_removes(chromium: Any, site: Site, width: int) -
     assert f"It removes {len(mine)} of the list's {len(titles)}" in page.inner_text("#filtered")
     assert page.locator("#list .removed .title").all_inner_texts() == mine
     out = page.locator("#out-and-in ul").first.locator("li span").all_inner_texts()
-    assert out == mine
+    assert sorted(out) == sorted(mine)  # of a list made now, where two near ones may change places
     come_in = page.locator("#out-and-in ul").nth(1).locator("li span").all_inner_texts()
     assert come_in and not any(title.startswith(kind) for title in come_in)
     assert f'button "removed {mine[0]}"' in page.locator("#list").aria_snapshot()
