@@ -78,15 +78,17 @@ def recounted(log: list[Click]) -> Recount:
 
 
 def stored(settings: Settings) -> Recount:
-    """Read what Redis holds, as `export` does."""
+    """Read what Redis holds, as `export` does; each user and item once."""
     found = Recount()
     with closing(Stored(settings.redis)) as state:
         for name, lines in lines_of(state, settings):
             for line in lines:
                 if name == "users":
                     history = [Visit(v["ts"], 0, v["item"], v["type"]) for v in line["recent"]]
+                    assert line["user"] not in found.users
                     found.users[line["user"]] = User(events=line["events"], history=history)
                 elif name == "items":
+                    assert line["item"] not in found.item_events
                     found.item_events[line["item"]] += line["events"]
                     found.item_pairs[line["item"]] += line["pairs"]
                 elif name == "pairs":

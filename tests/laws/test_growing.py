@@ -1,10 +1,8 @@
 """Growing keeps what was learnt, each row where its key puts it, on every kind of Redis."""
 
-import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -13,19 +11,17 @@ import pytest
 import redis
 from kafka import KafkaProducer
 from laws.live import Learning, learning
-from laws.redis_kinds import Cluster, redis_cluster
+from laws.test_first_state import stored
 from logs import Click, clicks
 from make import context
-from needs import needs_server
-from recovery.recount import Raw, Recount, User, Visit
-from redis.cluster import RedisCluster
+from recovery.recount import Raw, Recount
 from servers import KafkaServer, RedisServer
 
 from streamrec.commands import grow as command
 from streamrec.commands.audit import audit
 from streamrec.errors import ConfigurationError, DamagedState
 from streamrec.growth import item_rows, user_rows
-from streamrec.inspection.stored_state import Stored, lines_of
+from streamrec.inspection.stored_state import Stored
 from streamrec.roles import learn as learn_role
 from streamrec.settings.load import load
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
@@ -36,26 +32,7 @@ from streamrec.transport.redis_keys import DUE, GROWING, LATER, SHARDS, Commit, 
 from streamrec.transport.redis_store import Store
 from streamrec.transport.topics import admin_client
 
-KINDS = ["server", "resp3", "cluster"]
 BEFORE = 4
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """A real Redis Cluster."""
-    with contextlib.ExitStack() as stack:
-        yield needs_server(lambda: stack.enter_context(redis_cluster()))
-
-
-@pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest) -> RedisSettings:
-    """An empty Redis of each kind."""
-    if request.param == "cluster":
-        found = RedisSettings(url=request.getfixturevalue("cluster").url, cluster=True)
-        RedisCluster.from_url(found.url).flushall()
-        return found
-    url = request.getfixturevalue("clean_redis").url
-    return RedisSettings(url=f"{url}?protocol=3" if request.param == "resp3" else url)
 
 
 @pytest.fixture(autouse=True)
@@ -105,25 +82,6 @@ def recounted(log: list[Click], repeats: int = 0) -> Recount:
         count.partition(number, raws)
     count.partitions.clear()
     return count
-
-
-def stored(settings: Settings) -> Recount:
-    """Read what Redis holds, as `export` does; each user and item once."""
-    found = Recount()
-    with closing(Stored(settings.redis)) as state:
-        for name, lines in lines_of(state, settings):
-            for line in lines:
-                if name == "users":
-                    history = [Visit(v["ts"], 0, v["item"], v["type"]) for v in line["recent"]]
-                    assert line["user"] not in found.users
-                    found.users[line["user"]] = User(events=line["events"], history=history)
-                elif name == "items":
-                    assert line["item"] not in found.item_events
-                    found.item_events[line["item"]] += line["events"]
-                    found.item_pairs[line["item"]] += line["pairs"]
-                elif name == "pairs":
-                    found.pairs[line["item"], line["neighbour"]] += line["count"]
-    return found
 
 
 def learnt(settings: Settings, log: list[Click], expected: Recount | None = None) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 from laws.spine import Spine
+from laws.test_scorer import scorer
 from laws.world import event, small
 
 from streamrec.client import Client
 from streamrec.inspection.known_user import known_of, traces_of
 from streamrec.inspection.stored_lists import stored_lists
 from streamrec.inspection.stored_state import Stored
-from streamrec.roles.score import Scorer
 from streamrec.settings.places import PlaceSettings
 from streamrec.state.keys import key_of
 from streamrec.state.user_rows import decode_user
@@ -34,12 +34,6 @@ PLACES = {
 def spine(make_spine: Callable[..., Spine]) -> Spine:
     settings = msgspec.structs.replace(small(users={"cached_users": 2}), places=PLACES)
     return make_spine(settings, 2)
-
-
-def scorer(spine: Spine) -> Scorer:
-    lists = msgspec.structs.replace(spine.settings.lists, length=5)
-    settings = msgspec.structs.replace(spine.settings, lists=lists)
-    return Scorer(settings, spine.store, spine.shards, spine.metrics)
 
 
 def get(spine: Spine, name: str) -> dict[str, Any]:

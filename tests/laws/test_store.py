@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 import redis
-from laws.redis_kinds import Cluster, redis_cluster
+from laws.redis_kinds import Cluster
 from laws.world import World, event, raws, small
-from needs import needs_server
 from redis.cluster import RedisCluster
 from redis.crc import key_slot
 
@@ -26,26 +25,7 @@ from streamrec.transport.places import name_places, stored_places
 from streamrec.transport.redis_keys import SHARDS, Commit, feed_entry, key
 from streamrec.transport.redis_store import Store
 
-KINDS = ["server", "resp3", "cluster"]
 NOW = 1_700_000_000_000.0
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """A real Redis Cluster."""
-    with contextlib.ExitStack() as stack:
-        yield needs_server(lambda: stack.enter_context(redis_cluster()))
-
-
-@pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest) -> RedisSettings:
-    """An empty Redis of each kind."""
-    if request.param == "cluster":
-        settings = RedisSettings(url=request.getfixturevalue("cluster").url, cluster=True)
-        RedisCluster.from_url(settings.url).flushall()
-        return settings
-    url = request.getfixturevalue("clean_redis").url
-    return RedisSettings(url=f"{url}?protocol=3" if request.param == "resp3" else url)
 
 
 @pytest.fixture
