@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from streamrec.blend.rules import blend_owner
 from streamrec.events.event import Event, EventDecoder, Forget, Item, Rejected
+from streamrec.events.merging import Ask, Give
 from streamrec.ranking.lists import ListMaker, UserList
 from streamrec.settings.sections import Settings
 from streamrec.state import served, updates
@@ -55,7 +56,8 @@ def decode(decoder: EventDecoder, messages: Iterable[Raw]) -> list[Decoded]:
 
 def load(shard: UserShard, decoded: Sequence[Decoded], rows: Rows) -> None:
     """Make sure that the rows of all users of a batch are in memory."""
-    people = [e.user for _, _, e in decoded if isinstance(e, Forget)]
+    people = [e.user for _, _, e in decoded if isinstance(e, Forget | Give)]
+    people += [e.visitor for _, _, e in decoded if isinstance(e, Ask)]
     people += [e.user for _, _, e in decoded if isinstance(e, Event) and e.personal]
     missing = shard.users.missing(people)
     if missing:
@@ -106,6 +108,8 @@ def due_users(settings: Settings, fold: UserFold, now: float) -> dict[str, float
             continue
         if settings.events.weights[event.type] != 0.0 or event.type == "remove":
             due[event.user] = min(now, float(at)) if at >= 0 else now
+    for user, at in fold.merged.items():
+        due.setdefault(user, min(now, float(at)) if at >= 0 else now)
     return due
 
 

@@ -18,7 +18,7 @@ from streamrec.evaluation.prequential import Lag, Parts, Prequential, Scored
 from streamrec.evaluation.tally import BLEND, Tally
 from streamrec.evaluation.walk import Walk, events_of
 from streamrec.events.event import Event, Item
-from streamrec.files.event_table import EventTable
+from streamrec.files.event_table import FORGOTTEN, EventTable
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
 from streamrec.text.words import Encoder
@@ -240,9 +240,13 @@ class _Run:
 
     def step(self, n: int, event: Event, scored: bool) -> None:
         """Look event number `n` up, count it if it is of those scored, then learn it."""
-        for forgotten in self._walk.forgets.get(n, ()):
-            self._rivals.forget(self._names[forgotten])
-            self._user_events[forgotten] = 0
+        for who, visitor in self._walk.controls.get(n, ()):
+            if visitor == FORGOTTEN:
+                self._rivals.forget(self._names[who])
+                self._user_events[who] = 0
+            else:  # peers go on taking them for two
+                self._user_events[who] += self._user_events[visitor]
+                self._user_events[visitor] = 0
         user, item = self._users[n], self._items[n]
         found = self._walk.step(n, event)
         if found is not None:

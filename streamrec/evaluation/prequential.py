@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from streamrec.blend.learned import with_click
 from streamrec.evaluation.neural import NeuralRanker
-from streamrec.events.event import Event, Forget, Item
+from streamrec.events.event import Event, Forget, Item, Message
+from streamrec.events.merging import Ask, Give, Merge
 from streamrec.flow import Flow, deliver, load, teach
 from streamrec.ranking.lists import ListMaker, Ranked
 from streamrec.settings.sections import Settings
@@ -133,14 +134,28 @@ class Prequential:
 
     def forget(self, user: str, now: int) -> None:
         """Drop a user's row, as a forget message does; now: time of the latest event, ms."""
-        shard = self._shard(user)
-        decoded: list[Decoded] = [(shard.offset, now, Forget(user))]
+        self._control(self._shard(user), Forget(user), now)
+        self.times.pop(user, None)
+
+    def merge(self, user: str, visitor: str, now: int) -> None:
+        """Add a visitor's history to a user's, as a merge message does."""
+        [*asked] = self._control(self._shard(user), Merge(user, visitor), now)
+        for _, ask in asked:
+            for to, give in self._control(self._shard(visitor), ask, now):
+                self._control(self.flow.users[to or 0], give, now)
+        self.times.pop(visitor, None)
+
+    def _control(
+        self, shard: UserShard, what: Message, now: int
+    ) -> list[tuple[int | None, Ask | Give]]:
+        """Let a shard fold a message that is no event; return what it sends to shards."""
+        decoded: list[Decoded] = [(shard.offset, now, what)]
         load(shard, decoded, lambda users: [None] * len(users))
         fold = shard.fold(decoded, shard.offset + 1, self.table)
         shard.committed()
-        self.times.pop(user, None)
         self._late.append((self.count, now, fold.records))
         self.count += 1
+        return fold.moves
 
     def shopper(self, user: str, lists: ListMaker) -> Shopper:
         """Return a user as lists that are made now see them; a stranger has no history."""

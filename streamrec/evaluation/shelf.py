@@ -19,6 +19,7 @@ from streamrec.evaluation.evaluate import (
 )
 from streamrec.evaluation.walk import events_of
 from streamrec.events.event import Event, Forget
+from streamrec.files.event_table import FORGOTTEN
 from streamrec.flow import Flow, deliver, load
 from streamrec.settings.sections import Settings
 from streamrec.sources.content import Words
@@ -45,10 +46,11 @@ def evaluate_shelf(
     run, table = _Shelf(settings, dataset), dataset.events
     count = min(len(table), plan.limit or len(table))
     done = 0
-    forgets = table.forgets_at()
+    controls = table.controls_at()
     for n, event in enumerate(shown(events_of(table, count), count)):
-        for user in forgets.get(n, ()):
-            run.forget(table.user_names[user])
+        for user, visitor in controls.get(n, ()):
+            if visitor == FORGOTTEN:  # visitors stay strangers here
+                run.forget(table.user_names[user])
         run.step(event, scored=n >= plan.warm_up * count and event.type in dataset.types)
         done = n + 1
     protocol = {

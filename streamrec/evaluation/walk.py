@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from streamrec.evaluation.prequential import Prequential, Scored
 from streamrec.evaluation.sessions import NamedSessions
 from streamrec.events.event import Event, Item
-from streamrec.files.event_table import EventTable
+from streamrec.files.event_table import FORGOTTEN, EventTable
 
 
 class Walk:
@@ -17,12 +17,12 @@ class Walk:
         self._users, self._codes = table.users.tolist(), table.items.tolist()
         self._sessions = table.sessions.tolist() if table.sessions is not None else None
         self._named = NamedSessions()
-        self.forgets = table.forgets_at()
+        self.controls = table.controls_at()
         self._met = bytearray(len(table.item_names))
 
     def step(self, n: int, event: Event) -> Scored | None:
-        """Forget who is to be forgotten before event number `n`, look it up, then learn it."""
-        self._forget(n, event.ts)
+        """Forget and merge who is to be before event number `n`, look it up, then learn it."""
+        self._control(n, event.ts)
         item, in_session = self._codes[n], None
         if not self._met[item]:
             self._met[item] = True
@@ -35,16 +35,20 @@ class Walk:
 
     def end(self) -> None:
         """Tell of the items that the log does not name; the lists then know all there is."""
-        self._forget(len(self._codes), int(self._table.ts[-1]) if len(self._table) else 0)
+        self._control(len(self._codes), int(self._table.ts[-1]) if len(self._table) else 0)
         named = set(self._table.item_names)
         for name, item in self._items.items():
             if name not in named:
                 self._live.announce(item)
         self._live.end()
 
-    def _forget(self, n: int, now: int) -> None:
-        for user in self.forgets.get(n, ()):
-            self._live.forget(self._table.user_names[user], now)
+    def _control(self, n: int, now: int) -> None:
+        names = self._table.user_names
+        for user, visitor in self.controls.get(n, ()):
+            if visitor == FORGOTTEN:
+                self._live.forget(names[user], now)
+            else:
+                self._live.merge(names[user], names[visitor], now)
 
 
 def events_of(table: EventTable, count: int | None = None) -> Iterator[Event]:

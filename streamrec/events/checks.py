@@ -141,8 +141,8 @@ def checked_id(raw: Any, field: str) -> str:
 
     An integer that became a float, 7.0, is its digits (up to 2^53, where floats skip integers).
     """
-    if field == "user" and type(raw) is str and raw.startswith("~"):
-        refuse("bad_id", f"user is {quote(raw)}: ids that begin with ~ are streamrec's own")
+    if field in ("user", "from") and type(raw) is str and raw.startswith("~"):
+        refuse("bad_id", f"{field} is {quote(raw)}: ids that begin with ~ are streamrec's own")
     if type(raw) is str and 0 < len(raw) <= ID_BYTES and not _FORBIDDEN.search(raw):
         if raw.isascii() or len(raw.encode()) <= ID_BYTES:
             return raw

@@ -31,7 +31,8 @@ from streamrec.events.checks import (
     refuse,
     unknown_type,
 )
-from streamrec.settings.mappings import FORGET, FieldMapping
+from streamrec.events.merging import GIVEN, MOST_BYTES, Ask, Give, Merge, merge_of
+from streamrec.settings.mappings import FORGET, MERGE, FieldMapping
 from streamrec.settings.sections import EventSettings
 
 __all__ = [
@@ -87,6 +88,10 @@ class Item(msgspec.Struct, omit_defaults=True):
     deleted: bool = False
 
 
+Message = Event | Forget | Merge | Ask | Give | Rejected
+_GIVES = f'"{GIVEN}":'.encode()
+
+
 class EventDecoder:
     """Decodes event messages under given settings.
 
@@ -111,7 +116,7 @@ personal=True)
         self._paths = {name: getattr(mapping, name) for name in mapping.__struct_fields__}
         self._fast = msgspec.json.Decoder(Event)
 
-    def decode(self, value: bytes | None, timestamp: int) -> Event | Forget | Rejected:
+    def decode(self, value: bytes | None, timestamp: int) -> "Message":
         """Return the event in `value`, or why there is none.
 
         `timestamp` is the log's time of the message in epoch milliseconds; -1 when it has none, and
@@ -151,14 +156,17 @@ personal=True)
             and (length < 5 * MAX_KEYS or value.count(b",") < MAX_KEYS)
         )
 
-    def _decode_carefully(self, value: bytes | None, timestamp: int) -> Event | Forget | Rejected:
-        document = read_object(value, self._max_bytes)
+    def _decode_carefully(self, value: bytes | None, timestamp: int) -> "Message":
+        gives = value is not None and _GIVES in value
+        document = read_object(value, MOST_BYTES if gives else self._max_bytes)
         paths = self._paths
         version = document.get("v") if self._own_shape else None
         if version is not None and (type(version) is not int or version != 1):
             refuse("unknown_version", f"v is {quote(version)}; this program reads 1")
         if dig(document, paths["type"]) == FORGET:
             return Forget(checked_id(dig(document, paths["user"]), "user"))
+        if dig(document, paths["type"]) == MERGE:
+            return merge_of(document, dig(document, paths["user"]), dig(document, paths["visitor"]))
         event_id, segment = dig(document, paths["id"]), dig(document, paths["segment"])
         event = Event(
             user=checked_id(dig(document, paths["user"]), "user"),

@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 encode = msgspec.json.encode
 
 
+FORGOTTEN = -1
+"""In the visitor's place: the user is to be forgotten."""
+Control = tuple[int, int, int]
+"""Place, user, and the visitor whose history is that user's."""
+
+
 @dataclass(frozen=True)
 class EventTable:
     """Events sorted by time, 17 bytes each (25 with values) plus one string for each distinct id.
@@ -21,9 +27,9 @@ class EventTable:
     metadata of an item by its id, as messages of the items topic; `user_word` is what a user is;
     `sessions` int64[n] tells a user's sessions apart, None where the file names none; `segments`
     int32[n] index `segment_names`, "" where an event has none; `personal` bool[n] is False where
-    nothing may be kept of the user, None where it is True for all; `forgets` are users to forget,
-    each before the event at its place (n: after all), by place; `refused` rows of the file are not
-    in it.
+    nothing may be kept of the user, None where it is True for all; `controls` are users to forget
+    and visitors who become users, each before the event at its place (n: after all), by place;
+    `refused` rows of the file are not in it.
     """
 
     name: str
@@ -41,7 +47,7 @@ class EventTable:
     segments: NDArray[np.int32] | None = None
     segment_names: Sequence[str] = ()
     personal: NDArray[np.bool_] | None = None
-    forgets: Sequence[tuple[int, int]] = ()
+    controls: Sequence[Control] = ()
     refused: int = 0
 
     def __len__(self) -> int:
@@ -54,17 +60,17 @@ class EventTable:
         return self.taken(np.argsort(self.ts, kind="stable"))
 
     def taken(self, at: NDArray[np.int64] | slice) -> Self:
-        """Return the table of these events; who is to be forgotten among them is left out."""
+        """Return the table of these events; who is to be forgotten or merged is left out."""
         columns = ("users", "items", "types", "ts", "values", "sessions", "segments", "personal")
         held = {name: getattr(self, name) for name in columns}
         taken: dict[str, Any] = {k: v[at] for k, v in held.items() if v is not None}
-        return replace(self, **taken, forgets=())
+        return replace(self, **taken, controls=())
 
-    def forgets_at(self) -> dict[int, list[int]]:
-        """Return the users to forget before the event at each place."""
-        found: dict[int, list[int]] = {}
-        for place, user in self.forgets:
-            found.setdefault(place, []).append(user)
+    def controls_at(self) -> dict[int, list[tuple[int, int]]]:
+        """Return user and visitor, or FORGOTTEN, before the event at each place."""
+        found: dict[int, list[tuple[int, int]]] = {}
+        for place, user, visitor in self.controls:
+            found.setdefault(place, []).append((user, visitor))
         return found
 
     def digest(self) -> str:
@@ -98,23 +104,27 @@ class EventEncoder:
         self._items = [b'%b,"type":' % encode(name) for name in table.item_names]
         self._types = [b'%b,"ts":' % encode(name) for name in table.type_names]
         self._digest = table.digest().encode() if ids else b""
-        self._forgets = table.forgets_at()
+        self._controls = table.controls_at()
 
     def messages(self, start: int, stop: int) -> list[tuple[bytes, bytes]]:
-        """Return (key, value) of events `start` to `stop`, and of users to forget between them."""
+        """Return (key, value) of events `start` to `stop`, and of the controls between them."""
         table = self._table
         events = self._events(start, stop)
-        if not self._forgets:
+        if not self._controls:
             return events
         found = []
         for place, event in enumerate(events, start):
-            found += [*self._forgotten(place), event]
-        return found + (self._forgotten(stop) if stop >= len(table) else [])
+            found += [*self._of_controls(place), event]
+        return found + (self._of_controls(stop) if stop >= len(table) else [])
 
-    def _forgotten(self, place: int) -> list[tuple[bytes, bytes]]:
-        users = self._forgets.get(place, ())
-        names = ((self._keys[user], encode(self._table.user_names[user])) for user in users)
-        return [(key, b'{"user":%b,"type":"forget"}' % name) for key, name in names]
+    def _of_controls(self, place: int) -> list[tuple[bytes, bytes]]:
+        found, names = [], self._table.user_names
+        for user, visitor in self._controls.get(place, ()):
+            message = {"user": names[user], "type": "forget"}
+            if visitor != FORGOTTEN:
+                message |= {"type": "merge", "from": names[visitor]}
+            found.append((self._keys[user], encode(message)))
+        return found
 
     def _events(self, start: int, stop: int) -> list[tuple[bytes, bytes]]:
         table = self._table

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.errors import ConfigurationError
-from streamrec.events.checks import checked_flag
+from streamrec.events.checks import Rejected, checked_flag
 from streamrec.files.cells import Reasons, absent, arrow, as_id, named, times, values
-from streamrec.files.event_table import EventTable
+from streamrec.files.event_table import FORGOTTEN, Control, EventTable
 from streamrec.files.formats import read_table
 from streamrec.files.law import advice, unlawful
 from streamrec.files.reading import EVENT_FIELDS, Reading
 from streamrec.files.table import Table
-from streamrec.settings.mappings import FORGET
+from streamrec.settings.mappings import FORGET, MERGE
 
 NEEDED = ("user", "item", "ts")
 NO_SESSION = "\0"
@@ -65,11 +65,18 @@ def events_in(
         coded[ours] = codes, names
     ts, why_not["ts"] = times(cells["ts"], reading.time)
     numbers, why_not["value"] = values(cells["value"])
-    forget = _where(*coded["type"], FORGET)
+    forget, merge = (_where(*coded["type"], own) for own in (FORGET, MERGE))
+    control = forget | merge
+    from_whom = coded["visitor"]
+    unsaid = merge & _where(*from_whom, "")
+    why_not["visitor"] |= dict.fromkeys(
+        np.flatnonzero(unsaid).tolist(), Rejected("schema", "from is missing")
+    )
     for ours, reasons in why_not.items():
-        wrong = {n: why for n, why in reasons.items() if ours == "user" or not forget[n]} | wrong
-    forget[list(why_not["user"])] = False
-    keep = ~forget
+        rows = {"user": control | True, "visitor": merge}.get(ours, ~control)
+        wrong = {n: why for n, why in reasons.items() if rows[n]} | wrong
+    control[[n for n in wrong if control[n]]] = False
+    keep = ~(forget | merge)
     keep[list(wrong)] = False
     low = keep & (numbers < (-np.inf if reading.min_value is None else reading.min_value))
     keep &= ~low
@@ -78,9 +85,13 @@ def events_in(
     keep[list(refused)] = False
     wrong |= refused
     what = f"{keep.sum():,} events" + (f", {low.sum():,} below --min-value" if low.any() else "")
-    what += f", {forget.sum():,} to forget a user" if forget.any() else ""
+    for of, words in ((forget, "to forget a user"), (merge, "to merge a visitor")):
+        what += f", {(of & control).sum():,} {words}" if (of & control).any() else ""
     users, names = coded["user"]
-    asked = [(row, names[users[row]]) for row in np.flatnonzero(forget).tolist()]
+    asked = [
+        (row, names[users[row]], from_whom[1][from_whom[0][row]] if merge[row] else None)
+        for row in np.flatnonzero(control).tolist()
+    ]
     coded = {ours: _kept(*some, keep) for ours, some in coded.items()}
     personal = ~_where(*coded["personal"], "False")
     session_codes, session_names = coded["session"]
@@ -101,36 +112,43 @@ def events_in(
         personal=None if personal.all() else personal,
         refused=len(wrong) + len(table.broken),
     )
-    made = forgetting(made, np.flatnonzero(keep), asked) if asked else made.sorted()
+    made = controlled(made, np.flatnonzero(keep), asked) if asked else made.sorted()
     return made, wrong, (what, advice(unknown))
 
 
-def forgetting(
-    table: EventTable, rows: NDArray[np.int64], asked: list[tuple[int, str]]
+def controlled(
+    table: EventTable, rows: NDArray[np.int64], asked: list[tuple[int, str, str | None]]
 ) -> EventTable:
-    """Return the table in time order with its users to forget, each behind their rows above.
+    """Return the table in time order with its controls, each behind the rows above of its users.
 
-    `rows` are the file's rows of the events, as the file has them; `asked` rows and users. Who
-    has no row above is forgotten before all.
+    `rows` are the file's rows of the events, as the file has them; `asked` rows, users, and their
+    visitors, None for users to forget. Who has no row above is forgotten before all.
     """
     order = np.argsort(table.ts, kind="stable")
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))
     by_user = np.argsort(table.users, kind="stable")
     names = dict(zip(table.user_names, range(len(table.user_names)), strict=True))
-    forgets = []
-    for row, name in asked:
-        user = names.setdefault(name, len(names))
+    controls: list[Control] = []
+    last: dict[int, int] = {}  # place of a user's last control
+
+    def behind(user: int, row: int) -> int:
         first, end = np.searchsorted(table.users[by_user], [user, user + 1])
         own = by_user[first:end]
         above = own[: np.searchsorted(rows[own], row)]
-        forgets.append((int(places[above].max()) + 1 if len(above) else 0, user))
+        return max(int(places[above].max()) + 1 if len(above) else 0, last.get(user, 0))
+
+    for row, *people in asked:
+        users = [names.setdefault(name, len(names)) for name in people if name is not None]
+        place = max(behind(user, row) for user in users)
+        last.update(dict.fromkeys(users, place))
+        controls.append((place, users[0], users[1] if len(users) > 1 else FORGOTTEN))
     in_time = table.taken(order)
-    return replace(in_time, user_names=list(names), forgets=sorted(forgets, key=_place))
+    return replace(in_time, user_names=list(names), controls=sorted(controls, key=_place))
 
 
-def _place(forget: tuple[int, int]) -> int:
-    return forget[0]
+def _place(control: Control) -> int:
+    return control[0]
 
 
 def _where(codes: NDArray[np.int32], names: list[str], name: str) -> NDArray[np.bool_]:
@@ -161,6 +179,7 @@ def _rules(reading: Reading, untyped: bool) -> dict[str, Callable[[Any], str]]:
         "session": partial(or_else, field="session", instead=NO_SESSION),
         "segment": partial(or_else, field="segment", instead=""),
         "personal": flag,
+        "visitor": partial(or_else, field="from", instead=""),
     }
 
 

@@ -22,6 +22,7 @@ EVENT_FIELDS: Fields = {
     "session": ("session_id", "session"),
     "segment": ("segment",),
     "personal": ("personal",),
+    "visitor": ("from", "visitor"),
 }
 ITEM_FIELDS: Fields = {
     "item": ("item_id", "item", "id"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from streamrec.events.event import Event, EventDecoder, Forget, Rejected
+from streamrec.events.merging import Ask, Give, Merge
 from streamrec.http.shapes import Refused
 from streamrec.settings.mappings import FieldMapping
 from streamrec.settings.sections import EventSettings
@@ -48,6 +49,9 @@ class EventsCheck:
                 event = self._decoder.decode(raw, now_ms)  # the id may have made it too long
             if isinstance(event, Forget):
                 text = "forget is not taken here: DELETE /v1/users/{user}, or `streamrec forget`"
+                event = Rejected("unknown_type", text)
+            if isinstance(event, Merge | Ask | Give):  # it takes a history from somebody
+                text = "merge is not taken here: produce it to Kafka"
                 event = Rejected("unknown_type", text)
             if isinstance(event, Rejected):
                 checked.refused.append(Refused(index, event.reason, event.detail))

@@ -13,6 +13,7 @@ import numpy as np
 from streamrec.errors import ConfigurationError
 from streamrec.events.checks import Rejected
 from streamrec.events.event import Event, EventDecoder, Forget, Item, decode_item
+from streamrec.events.merging import Ask, Give, Merge
 from streamrec.files.cells import Reasons
 from streamrec.files.event_table import EventTable
 from streamrec.files.law import Law
@@ -67,13 +68,15 @@ def is_one(given: Any) -> bool:
     return isinstance(given, Mapping | Event | Item)
 
 
-def as_event(decoder: EventDecoder, given: Any) -> Event | Forget | Rejected:
+def as_event(decoder: EventDecoder, given: Any) -> Event | Forget | Merge | Rejected:
     """Return the event that a dict is by docs/events.md; its `ts` is needed."""
     if isinstance(given, Event):
         given = msgspec.structs.asdict(given)
     if not isinstance(given, Mapping):
         return Rejected("schema", f"an event is a dict, not {type(given).__name__}")
     found = decoder.decode(_json(given), -1)
+    if isinstance(found, Ask | Give):
+        return Rejected("unknown_type", "only shards ask and give each other rows")
     if isinstance(found, Rejected) and found.detail.endswith("is missing"):
         return Rejected(found.reason, f"{found.detail}; the event has {', '.join(map(str, given))}")
     return found
@@ -99,22 +102,22 @@ def events_given(
         return table, told_of(found.rows, wrong)
     _no_columns(columns, "columns")
     decoder, refused, count = EventDecoder(settings.events), Reasons(), 0
-    events, rows, forgets = list[Event](), list[int](), list[tuple[int, str]]()
+    events, rows, asked = list[Event](), list[int](), list[tuple[int, str, str | None]]()
     for row, one in enumerate(_many(given, "events")):
         found = as_event(decoder, one)
         if isinstance(found, Rejected):
             refused[row] = found
-        elif isinstance(found, Forget):
-            forgets.append((row, found.user))
+        elif isinstance(found, Forget | Merge):
+            asked.append((row, found.user, getattr(found, "visitor", None)))
         else:
             events.append(found)
             rows.append(row)
         count = row + 1
     table = table_of_events(events)
-    if forgets:
-        from streamrec.files.events import forgetting
+    if asked:
+        from streamrec.files.events import controlled
 
-        return forgetting(table, np.array(rows, np.int64), forgets), told_of(count, refused)
+        return controlled(table, np.array(rows, np.int64), asked), told_of(count, refused)
     return table.sorted(), told_of(count, refused)
 
 

@@ -15,8 +15,9 @@ from streamrec.evaluation.prequential import Prequential
 from streamrec.evaluation.walk import Walk, events_of
 from streamrec.events.checks import Rejected
 from streamrec.events.event import Event, Forget, Item
+from streamrec.events.merging import Merge
 from streamrec.expressions.syntax import ExpressionError
-from streamrec.files.event_table import EventTable
+from streamrec.files.event_table import FORGOTTEN, EventTable
 from streamrec.library.encoders import LateEncoder
 from streamrec.library.given import MOST_KEPT, Refused, Told, as_event, is_one, told_of
 from streamrec.library.tables import is_frame
@@ -58,8 +59,8 @@ class Learnt:
                 walk.step(n, event)
                 self._keep_within_bound()
             walk.end()
-            for _, user in table.forgets:
-                self._drop(table.user_names[user])
+            for _, user, visitor in table.controls:
+                self._drop(table.user_names[user if visitor == FORGOTTEN else visitor])
 
     def learn_each(self, events: Iterable[Any], items: Mapping[str, Item]) -> Told:
         """Take in dicts in their order, and items as in a log; return what became of them."""
@@ -72,6 +73,8 @@ class Learnt:
                     wrong[row] = found
                 elif isinstance(found, Forget):
                     self.forget(found.user)
+                elif isinstance(found, Merge):
+                    self.merge(found.user, found.visitor)
                 else:
                     self._learn_one(found, waiting)
             for item in waiting.values():
@@ -95,6 +98,12 @@ class Learnt:
         with self._changing():
             self.live.forget(user, self.live.table.now())
             self._drop(user)
+
+    def merge(self, user: str, visitor: str) -> None:
+        """Add a visitor's history to a user's."""
+        with self._changing():
+            self.live.merge(user, visitor, self.live.table.now())
+            self._drop(visitor)
 
     def _drop(self, user: str) -> None:
         """Forget even the name of a user who has been forgotten, and not come again."""

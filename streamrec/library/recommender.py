@@ -139,6 +139,11 @@ class Recommender:
         self._learnt.forget(user)
         return self
 
+    def merge(self, user: str, visitor: str) -> Self:
+        """Add what a visitor did to a user's history, who turned out to be the same."""
+        self._learnt.merge(user, visitor)
+        return self
+
     def recommend(
         self, user: str, k: int = 10, *, place: str = HOME, filter: str | Sequence[str] = ()
     ) -> Listed:

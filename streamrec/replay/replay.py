@@ -18,6 +18,7 @@ LOOK_SECONDS = 0.05
 FLUSH_SECONDS = 1.0
 STALLED_SECONDS = 5.0
 STOP_SECONDS = 10.0
+_MERGES = b'"type":"merge"'
 
 
 class Replay:
@@ -99,6 +100,8 @@ class Replay:
             if item not in self._described:
                 self._describe(item)
         for key, value in self._encoder.messages(self.sent, stop):
+            if _MERGES in value:  # what the visitor did is to be in the log before
+                self._log.flush()
             self._log.produce(self._settings.events_topic, value, key=key)
         self.sent = stop
 

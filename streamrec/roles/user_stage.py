@@ -4,7 +4,6 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 from streamrec.errors import CommitConflict, FoldFailed, MessageRefused, StoreError, StreamrecError
 from streamrec.events.event import EventDecoder, Rejected, decode_item
@@ -21,9 +20,11 @@ from streamrec.roles.stage import ShardsInDoubt
 from streamrec.roles.state_report import StateReport
 from streamrec.roles.trace import Trace
 from streamrec.roles.user_rows_report import report_rows
+from streamrec.roles.user_work import AnyShard, Work
 from streamrec.settings.sections import Settings
 from streamrec.state import updates
 from streamrec.state.metadata_shard import MetadataShard
+from streamrec.state.moves import addressed
 from streamrec.state.updates import Updates
 from streamrec.state.user_fold import UserFold
 from streamrec.state.user_rows import longest_idle
@@ -37,19 +38,6 @@ logger = logging.getLogger(__name__)
 STAGE = "user"
 EVICTION_SAMPLE = 5
 """Users looked at for each one that is dropped: the longest idle of them."""
-
-AnyShard = UserShard | MetadataShard
-
-
-class Work(NamedTuple):
-    """One partition's folded batch, not yet sent or stored."""
-
-    partition: Partition
-    shard: AnyShard
-    expected: int | None
-    records: list[Updates]
-    rejected: list[tuple[Message, Rejected]]
-    fold: UserFold | None  # None for metadata
 
 
 class UserLearner:
@@ -254,6 +242,9 @@ class UserLearner:
         kafka = self._settings.kafka
         for number, record in enumerate(work.records):
             self._log.produce(kafka.updates_topic, updates.encode(record), partition=number)
+        moves, mapping = work.fold.moves if work.fold else (), self._settings.events.mapping
+        for number, key, value in addressed(moves, mapping, self._user_shards):
+            self._log.produce(kafka.events_topic, value, key=key, partition=number)
         for message, why in work.rejected:
             most = self._suspects.most_bytes(work.partition, message.offset)
             letter = dead_letter(work.partition, message, why, most)

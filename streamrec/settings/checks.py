@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 import msgspec
 
-from streamrec.settings.mappings import FORGET
+from streamrec.settings.mappings import FORGET, MERGE
 from streamrec.settings.place_rules import asks_for_contents, place_problems
 from streamrec.settings.sections import Settings
 from streamrec.settings.types import Section
@@ -87,9 +87,10 @@ def _of_events(settings: Settings) -> Iterator[Problem]:
     events = settings.events
     if not any(weight > 0 for weight in events.weights.values()):
         yield _problem("events.weights has no positive weight: nothing to learn", "events.weights")
-    if FORGET in events.weights:
-        text = f"events.weights has {FORGET!r}: the type is streamrec's own, it drops a user"
-        yield _problem(text, "events.weights")
+    for own, does in ((FORGET, "drops a user"), (MERGE, "makes a visitor a user")):
+        if own in events.weights:
+            text = f"events.weights has {own!r}: the type is streamrec's own, it {does}"
+            yield _problem(text, "events.weights")
     if events.default_type and events.default_type not in events.weights:
         text = f"events.default_type is {events.default_type!r}, which {_one_of(events.weights)}"
         yield _problem(text, "events.default_type", "events.weights")

@@ -6,6 +6,10 @@ FORGET = "forget"
 """The type of a message without an item: all that is known of its user is dropped."""
 
 
+MERGE = "merge"
+"""The type of a message without an item: what a visitor did was this user's."""
+
+
 class FieldMapping(Section, frozen=True, kw_only=True):
     """Where an event's fields are, in the JSON of an existing topic and in files: dotted paths."""
 
@@ -23,6 +27,8 @@ class FieldMapping(Section, frozen=True, kw_only=True):
     """Path of the event's value."""
     segment: Name = "segment"
     """Path of the user's segment, e.g. a country or a device, whose own popularity is kept."""
+    visitor: Name = "from"
+    """Path of the visitor's id, in a message that says who the visitor is."""
     personal: Name = "personal"
     """Path of whether the user may be remembered; false: only the item learns of the event."""
 

@@ -11,6 +11,7 @@ from streamrec.state.item_rows import ITEMS
 from streamrec.state.item_shard import ItemShard
 from streamrec.state.item_table import ItemTable
 from streamrec.state.metadata_shard import catalogue_entry
+from streamrec.state.moves import Marks
 from streamrec.state.user_fold import Counters
 from streamrec.state.user_rows import NOBODY
 from streamrec.state.user_shard import UserShard
@@ -36,6 +37,7 @@ def of_users(shard: UserShard, offset: int) -> First:
     users = shard.users
     shard.start = shard.offset = offset
     shard.counters = Counters()
+    shard.marks = Marks()
     events = users.arrays.events
     kept = [name for name, row in users.row_of.items() if events[row] and name != NOBODY]
     shard.stored_users = len(kept)

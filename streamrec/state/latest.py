@@ -35,13 +35,14 @@ class Latest:
         """Keep the items that the kernel has put in its arrays, in their order."""
         self.ring.push(keys)
 
-    def arrays(self, table: ItemTable, users: UserRows) -> RingArrays:
+    def arrays(self, table: ItemTable, users: UserRows, more: NDArray[np.uint64]) -> RingArrays:
         """Return the items as rows of this table; rebuilt when the table was loaded anew.
 
-        All items of the users' histories get a row before the kernel looks for it.
+        All items of the users' histories, and `more`, get a row before the kernel looks for it.
         """
         arrays = self._arrays
         loaded = users.history_keys(only_loaded=self._table is table)
+        loaded = np.concatenate([loaded, more])
         if len(loaded):
             table.rows(loaded)
         if arrays is None or self._table is not table:

@@ -7,8 +7,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.sources.similarity import REVERSE
+from streamrec.state.steps import Steps
 from streamrec.state.updates import CONTEXT, ITEM, PAIR, SCORED, TABLES
-from streamrec.state.user_kernel import COUNT, POSITIVE, Steps
+from streamrec.state.user_kernel import COUNT, POSITIVE
 
 Array = NDArray[Any]
 

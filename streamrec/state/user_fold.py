@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from streamrec.events.event import Event, Forget, Rejected
+from streamrec.events.event import Event, Message, Rejected
+from streamrec.events.merging import Ask, Give
 from streamrec.state import updates
 
-Decoded = tuple[int, int, Event | Forget | Rejected]  # offset, log time in ms, what was decoded
+Decoded = tuple[int, int, Message]  # offset, log time in ms, what was decoded
 
 
 class Counters(msgspec.Struct):
@@ -56,3 +57,5 @@ class UserFold(NamedTuple):
     kept: list[bool]  # for each accepted event: it is part of its user's row
     forgotten: dict[str, Forgotten]
     counts: Counters  # of this batch alone
+    merged: dict[str, int] = {}  # users who were given a visitor's row, and when, log time in ms
+    moves: list[tuple[int | None, Ask | Give]] = []  # to send: to a partition, None: to all

@@ -12,6 +12,7 @@ from streamrec.sources.popularity import log_share
 from streamrec.state import history
 from streamrec.state.keys import GOLDEN, find, mix, uniform
 from streamrec.state.newcomers import CrowdArrays, judge
+from streamrec.state.steps import Steps
 from streamrec.state.user_rows import UserArrays
 
 Array = NDArray[Any]
@@ -61,28 +62,6 @@ class Table(NamedTuple):
     biases: Array  # float32[items]
     heats: Array  # float64[items], at the half-life that the factors' prior goes by
     log2_total: float  # of the same
-
-
-class Steps(NamedTuple):
-    """What the owners of items must do, one row an event; -1 = no item."""
-
-    history: Array  # int32[n, longest window] earlier items, newest first
-    context_weights: Array  # float32[n, context]
-    scored: Array  # int32[n, 1 + negatives], the event's item first
-    log_q: Array  # float32[n, 1 + negatives]
-    rest: Array  # float32[n, 1 + negatives]
-    z: Array  # float32[n, K]
-    g: Array  # float32[n, K]
-    gains: Array  # float32[n]: what the item's popularity gains
-    gain_ts: Array  # int64[n]: as of this event time
-    scorable: Array  # bool[n]: counts for live metrics
-    noted: Array  # bool[n]: one of those that items are judged by
-    new: Array  # bool[n]: a newcomer's
-    held: Array  # bool[n]: teaches nobody but the user
-    released: Array  # int32[n, 1 + newcomer_items]: an item held before, and the user's before it
-    release_gains: Array  # float32[n]: what its popularity gains
-    release_ts: Array  # int64[n]: as of this event time
-    window: int  # of the pairs
 
 
 def kind_of(type_: str, weight: float) -> int:

@@ -139,6 +139,11 @@ class UserRows:
             column.flags.writeable = False
         return UserRow(*numbers, *lists)
 
+    def packed(self, row: int) -> bytes:
+        """Return the stored form of a row of the arrays."""
+        [blob] = self.kind.pack(self._rows, np.array([row]))
+        return blob
+
     def history_keys(self, *, only_loaded: bool) -> NDArray[np.uint64]:
         """Return the item keys in all cached histories, or in those loaded since the last call."""
         if only_loaded and not self._loaded:

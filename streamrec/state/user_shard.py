@@ -8,30 +8,29 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.events.event import Event, Forget, Rejected
+from streamrec.events.event import Event
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import sources_of
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.state import schema, updates, user_kernel
+from streamrec.state.admission import Admission
 from streamrec.state.duplicates import Duplicates
 from streamrec.state.history import EXCLUDE
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
 from streamrec.state.latest import Latest
+from streamrec.state.moves import Arrival, Marks, add_row, keys_of
 from streamrec.state.newcomers import Newcomers
 from streamrec.state.ring import Ring
 from streamrec.state.split import columns_for
+from streamrec.state.steps import Steps
 from streamrec.state.user_fold import Admitted, Counters, Decoded, Forgotten, UserFold
-from streamrec.state.user_kernel import EVENT, Steps, UserRules
+from streamrec.state.user_kernel import EVENT, UserRules
 from streamrec.state.user_rows import UserRows
 
 Array = NDArray[Any]
 STRIDE = 1_000_003
 """Between the seeds of two partitions' draws: a prime, above any number of seeds tried."""
-
-
-Forgetting = dict[str, tuple[tuple[int, ...], Forgotten]]
-"""By user: the rows that were dropped, and what was in them."""
 
 
 class UserShard:
@@ -47,6 +46,7 @@ class UserShard:
         self.duplicates = Duplicates(settings.events.duplicate_window)
         self.latest = Latest(settings.factors.ring)
         self.newcomers = Newcomers()
+        self.marks = Marks()
         self._forgotten: dict[str, Forgotten] = {}  # since the last commit
         self.stored_users = 0
         self.evicted: list[bytes] = []  # users to delete with the next commit
@@ -67,10 +67,13 @@ class UserShard:
 
     def fold(self, decoded: Sequence[Decoded], next_offset: int, table: ItemTable) -> UserFold:
         """Learn one batch whose users are all loaded: offsets self.offset to next_offset."""
-        counts = Counters(consumed=len(decoded))
-        accepted, rejected, forgotten = self._admit(decoded, counts)
+        settings = self.settings.events
+        taken = Admission(self.name, settings, self.users, self.duplicates, self.marks)
+        taken.take(decoded)
+        accepted, arrivals, counts = taken.accepted, taken.arrivals, taken.counts
+        self._name_types(arrivals)
         batch = self._arrays(accepted, table)
-        steps = self._learn(batch, table)
+        steps = self._learn(batch, table, arrivals)
         shared = {
             "offsets": batch["offset"], "ts": batch["ts"], "times": batch["time"],
             "weights": np.abs(self._type_weights[batch["type"]]),
@@ -86,16 +89,19 @@ class UserShard:
         self.offset = next_offset
         for name in counts.__struct_fields__:
             setattr(self.counters, name, getattr(self.counters, name) + getattr(counts, name))
-        for rows, told in forgotten.values():
-            told.events = int(self.users.arrays.events[list(rows)].sum())
-            told.recent = int(self.users.arrays.recent[list(rows)].sum())
-        told_by = {user: told for user, (_, told) in forgotten.items()}
+        told_by = taken.leave(self.users.arrays, self.types)
         self._forgotten |= told_by
         times = [(one.time, one.event) for one in accepted]
         kept = [one.row == self.users.row_of.get(one.event.user) for one in accepted]
         self.users.note_changed([e.user for (_, e), yes in zip(times, kept, strict=True) if yes])
+        came = [one for one in arrivals if one.row == self.users.row_of[one.what.user]]
+        self.users.note_changed([one.what.user for one in came])
+        merged = {one.what.user: one.time for one in reversed(came)}
         scorable, held = steps.scorable.tolist(), steps.held.tolist()
-        return UserFold(records, rejected, times, scorable, held, kept, told_by, counts)
+        return UserFold(
+            records, taken.rejected, times, scorable, held, kept, told_by, counts, merged,
+            taken.moves,
+        )  # fmt: skip
 
     def _rings(self) -> tuple[Ring, ...]:
         return self.duplicates.ids, self.latest.ring, self.newcomers.ring
@@ -125,6 +131,7 @@ class UserShard:
             "types": json.dumps(self.types),
             "rings": json.dumps([(len(r.keys), r.total) for r in self._rings()]),
             "counters": json.dumps(msgspec.structs.asdict(self.counters)),
+            "moves": self.marks.stored(),
         }
         chunks = self.duplicates.changed_chunks()
         for ring in self._rings()[1:]:
@@ -175,6 +182,7 @@ class UserShard:
         shard.offset = int(meta[b"offset"])
         shard.stored_users = int(meta[b"users"])
         shard.counters = msgspec.json.decode(meta[b"counters"], type=Counters)
+        shard.marks = Marks.restore(meta.get(b"moves"))
         shard._set_types(list(dict.fromkeys(json.loads(meta[b"types"]) + shard.types)))
         window, latest, newcomers = json.loads(meta[b"rings"])
         capacity = settings.events.duplicate_window
@@ -182,48 +190,6 @@ class UserShard:
         shard.latest = Latest.restore(settings.factors.ring, tuple(latest), chunks)
         shard.newcomers = Newcomers.restore(tuple(newcomers), chunks)
         return shard
-
-    def _admit(
-        self, decoded: Sequence[Decoded], counts: Counters
-    ) -> tuple[
-        list[Admitted], list[tuple[int, Rejected]], dict[str, tuple[tuple[int, ...], Forgotten]]
-    ]:
-        """Sort out rejected, duplicate and flooding events, and users to forget: (rows, what)."""
-        accepted: list[Admitted] = []
-        rejected: list[tuple[int, Rejected]] = []
-        forgotten: Forgetting = {}
-        flood = self.settings.events.flood_per_minute > 0
-        for offset, time, event in decoded:
-            if isinstance(event, Rejected):
-                rejected.append((offset, event))
-            elif isinstance(event, Forget):
-                rows, before = forgotten.get(event.user, ((), None))
-                ids = self.duplicates.forget(event.user) + (before.ids if before else 0)
-                rows = (*rows, self.users.forget(event.user))
-                forgotten[event.user] = rows, Forgotten(offset, time, ids=ids)
-                counts.control += 1
-            elif event.id is not None and not self.duplicates.is_new(
-                event.user, event.id, personal=event.personal
-            ):
-                counts.duplicate += 1
-            elif not event.personal:
-                accepted.append(Admitted(offset, time, event, self.users.nobody()))
-            elif flood and self._floods(self.users.row_of[event.user], time):
-                counts.suppressed += 1
-                self.users.note_changed([event.user])
-            else:
-                accepted.append(Admitted(offset, time, event, self.users.row_of[event.user]))
-        counts.accepted, counts.rejected = len(accepted), len(rejected)
-        return accepted, rejected, forgotten
-
-    def _floods(self, row: int, time: int) -> bool:
-        """Take a token of the user's bucket, filled by the log's time; say if there was none."""
-        settings, users = self.settings.events, self.users.arrays
-        gained = max(0, time - int(users.clock[row])) * settings.flood_per_minute / 60_000
-        tokens = min(float(settings.flood_burst), float(users.tokens[row]) + gained)
-        users.clock[row] = max(time, users.clock[row])
-        users.tokens[row] = tokens if tokens < 1.0 else tokens - 1.0
-        return tokens < 1.0
 
     def _arrays(self, accepted: Sequence[Admitted], table: ItemTable) -> Array:
         """Return EVENT[n]."""
@@ -246,43 +212,35 @@ class UserShard:
         named = event.segment if event.personal else None
         return table.row(SEGMENT_PREFIX + named) if named else -1
 
-    def _learn(self, batch: Array, table: ItemTable) -> Steps:
-        """Run the kernel over the batch."""
-        n, factors = len(batch), self.settings.factors
-        width = max(factors.context, self.window_pairs)
-        ring = self.latest.arrays(table, self.users)
+    def _learn(self, batch: Array, table: ItemTable, arrivals: Sequence[Arrival]) -> Steps:
+        """Run the kernel over the batch, and in between add the rows that come to users."""
+        n = len(batch)
+        ring = self.latest.arrays(table, self.users, keys_of(arrivals))
         keys = table.keys[batch["item"]]
         crowd = self.newcomers.arrays(keys)
-        steps = Steps(
-            np.empty((n, width), np.int32),
-            np.zeros((n, factors.context), np.float32),
-            np.empty((n, 1 + factors.negatives), np.int32),
-            np.zeros((n, 1 + factors.negatives), np.float32),
-            np.zeros((n, 1 + factors.negatives), np.float32),
-            np.zeros((n, factors.size), np.float32),
-            np.zeros((n, factors.size), np.float32),
-            np.zeros(n, np.float32),
-            np.zeros(n, np.int64),
-            np.zeros(n, np.bool_),
-            np.zeros(n, np.bool_),
-            np.zeros(n, np.bool_),
-            np.zeros(n, np.bool_),
-            np.empty((n, 1 + self.rules.newcomer_items), np.int32),
-            np.zeros(n, np.float32),
-            np.zeros(n, np.int64),
-            self.window_pairs,
-        )
+        steps = Steps.empty(n, self.settings, self.window_pairs)
         a, index = table.arrays, (table.index.slot_keys, table.index.slot_rows)
         items = (
             table.keys, table.live(), index, a.targets, a.contexts, a.bias, *table.prior_heat()
         )  # fmt: skip
-        user_kernel.fold(
-            tuple(self.users.arrays), batch, tuple(ring), tuple(crowd), self._type_weights,
-            items, tuple(self.rules), tuple(steps),
-        )  # fmt: skip
+        done, codes = 0, {name: code for code, name in enumerate(self.types)}
+        for upto, one in (*((one.before, one) for one in arrivals), (n, None)):
+            user_kernel.fold(
+                tuple(self.users.arrays), batch[done:upto], tuple(ring), tuple(crowd),
+                self._type_weights, items, tuple(self.rules), steps.part(done, upto),
+            )  # fmt: skip
+            done = upto
+            if one is not None:
+                add_row(self.users.arrays, one, codes, self.rules.exclude)
         self.latest.push(keys[(batch["kind"] == user_kernel.POSITIVE) & ~steps.held])
         self.newcomers.push(keys[steps.noted], steps.new[steps.noted])
         return steps
+
+    def _name_types(self, arrivals: Sequence[Arrival]) -> None:
+        """Give a number to the event types that only rows of other shards have."""
+        named = [*self.types, *(name for one in arrivals for name in one.what.types)]
+        if len(types := list(dict.fromkeys(named))) > len(self.types):
+            self._set_types(types)
 
     def _set_types(self, types: list[str]) -> None:
         """Give the event types their numbers; what is stored has these."""

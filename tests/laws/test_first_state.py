@@ -149,6 +149,21 @@ def test_who_may_not_be_kept_is_not(settings: Settings) -> None:
         assert sum(int(state.store.meta(u)[b"users"]) for u in state.names("u")) == len(kept)
 
 
+def test_visitors_who_are_merged_in_the_file_are_users(settings: Settings) -> None:
+    log = clicks(300, users=6, items=40)
+    rows = [json.loads(message(click)) for click in log]
+    rows.insert(150, {"user": "new", "type": "merge", "from": "u1"})
+    rows.append({"user": "u2", "type": "merge", "from": "u3"})
+    Path("log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = bootstrap(settings, file="log.jsonl")
+    assert done.exit_code == 0, done.output
+    found = stored(settings).users
+    assert {"new", "u1", "u2"} <= found.keys() and "u3" not in found
+    assert found["new"].events == sum(click.user == "u1" for click in log[:150])
+    assert found["u2"].events == sum(click.user in ("u2", "u3") for click in log)
+    assert found["u1"].events + found["new"].events == sum(click.user == "u1" for click in log)
+
+
 def test_lists_and_blend_are_those_of_evaluate(settings: Settings) -> None:
     """What is restored from Redis says what the process that learnt it said."""
     log = clicks(1500, users=30, items=60)

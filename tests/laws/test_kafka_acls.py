@@ -114,6 +114,8 @@ def test_each_principal_can_do_its_work(
             value = {"user": f"u{n % 4}", "item": f"i{n}", "type": "click"}
             shop.produce("streamrec.events", json.dumps(value).encode(), key=b"u%d" % (n % 4))
         shop.produce("streamrec.events", b"no event", key=b"u1")
+        merge = b'{"user": "u2", "type": "merge", "from": "u3"}'
+        shop.produce("streamrec.events", merge, key=b"u2")
         shop.produce("streamrec.items", b'{"item": "i1", "title": "Pot"}', key=b"i1")
         shop.flush()
         learner.until(lambda: learner.value("dead_letters_total") == 1)
@@ -125,7 +127,7 @@ def test_each_principal_can_do_its_work(
             found: Any = take(operator.kafka, stored, ends)
             assert unlearnt(stored, sent_until_now(operator.kafka, stored)) == 0
         assert found.broken == []
-        assert sum(shard.counters.get("control", 0) for shard in found.shards) == 2
+        assert sum(shard.counters.get("control", 0) for shard in found.shards) == 6
 
 
 def test_what_no_line_allows_is_refused(guarded: KafkaServer) -> None:

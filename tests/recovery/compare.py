@@ -40,8 +40,12 @@ def _at_end(consumer: KafkaConsumer, part: TopicPartition) -> bool:
 def recount_topic(brokers: str, topic: str) -> Recount:
     """Return the recount of the events topic as it is."""
     count = Recount()
-    for number, messages in read_topic(brokers, topic).items():
-        count.partition(number, (Raw(m.offset, m.timestamp, m.value) for m in messages))
+    count.all(
+        {
+            number: [Raw(m.offset, m.timestamp, m.value) for m in messages]
+            for number, messages in read_topic(brokers, topic).items()
+        }
+    )
     return count
 
 

@@ -5,7 +5,7 @@ It reads the real log, partition by partition in offset order, and is slow and s
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -83,15 +83,34 @@ class Recount:
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
     partitions: dict[int, dict[str, int]] = field(default_factory=dict)
     rejected: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    given: dict[tuple[str, int], User] = field(default_factory=dict)
+    """Rows on their way to another partition, by shard and offset at which they left."""
 
     def partition(self, number: int, messages: Iterable[Raw]) -> None:
         """Count one whole partition; a partition is counted once."""
+        self.all({number: messages})
+
+    def all(self, partitions: Mapping[int, Iterable[Raw]]) -> None:
+        """Count partitions, each in its order; one waits where another's row comes to it."""
+        left = [self._count(number, messages) for number, messages in partitions.items()]
+        while left:
+            before, waiting = len(self.given), []
+            for one in left:
+                if next(one, None) is not None:
+                    waiting.append(one)
+            assert len(waiting) < len(left) or len(self.given) > before, "a row that nobody gave"
+            left = waiting
+
+    def _count(self, number: int, messages: Iterable[Raw]) -> Generator[bool, None, None]:
+        """Count a partition; yields while a row has not been given yet."""
         counts: Counter[str] = Counter()
         ids: list[tuple[str, str] | None] = []
         known: Counter[tuple[str, str]] = Counter()
         here: set[str] = set()
         nameless: set[tuple[str, str]] = set()
         crowd = Crowd(self.newcomer_ratio)
+        taken: set[tuple[str, int]] = set()
+        forgets: dict[str, int] = {}
         end = 0
         for message in messages:
             end = message.offset + 1
@@ -103,7 +122,31 @@ class Recount:
                 continue
             if event["type"] == "forget":
                 counts["control"] += 1
-                self._forget(event["user"], here, ids, known, nameless)
+                forgets[event["user"]] = message.offset
+                self._forget(event["user"], here)
+                self._forget_ids(event["user"], ids, known, nameless)
+                continue
+            if event["type"] == "merge":
+                counts["control"] += 1
+                sender = event.get("asked") or event.get("given")
+                if sender is None:
+                    continue
+                place = sender["by"], sender["at"]
+                before = sender["by"], sender["after"]
+                if place in taken or (before[1] >= 0 and before not in taken):
+                    continue
+                taken.add(place)
+                if "asked" in event:
+                    if event["from"] in here:
+                        self.given[f"u{number}", message.offset] = self.users[event["from"]]
+                    self._forget(event["from"], here)
+                    continue
+                if forgets.get(event["user"], -1) > sender["asked"]:
+                    continue
+                while place not in self.given:
+                    yield True
+                here.add(event["user"])
+                self._add(self.users[event["user"]], self.given[place], message.offset)
                 continue
             if "id" in event:
                 key = (event["user"], event["id"])
@@ -128,21 +171,23 @@ class Recount:
         names = ("consumed", "accepted", "duplicate", "suppressed", "rejected", "control")
         self.partitions[number] = {"offset": end} | {name: counts[name] for name in names}
 
-    def _forget(
+    def _forget(self, user: str, here: set[str]) -> None:
+        """Drop what this partition knows of a user, but for the ids of events."""
+        if user in here:
+            here.remove(user)
+            del self.users[user]
+
+    def _forget_ids(
         self,
         user: str,
-        here: set[str],
         ids: list[tuple[str, str] | None],
         known: Counter[tuple[str, str]],
         nameless: set[tuple[str, str]],
     ) -> None:
-        """Drop what this partition knows of a user; the places of their ids stay taken.
+        """Drop the ids of a user's events; their places stay taken.
 
         nameless: ids of events that were not personal: nobody knows whose they are.
         """
-        if user in here:
-            here.remove(user)
-            del self.users[user]
         for at, key in enumerate(ids):
             if key is not None and key[0] == user and key not in nameless:
                 ids[at] = None
@@ -170,6 +215,32 @@ class Recount:
                 self._pair(user.history[:at][-most:], visit.item)
                 return
 
+    def _add(self, user: User, visitor: User, offset: int) -> None:
+        """Add what the visitor did; at equal times it comes after what the user did."""
+        user.events += visitor.events
+        user.seen |= visitor.seen
+        for n, visit in enumerate(visitor.history):
+            now = visit._replace(offset=offset + n / 1000)  # type: ignore[arg-type]
+            newest = max([now, *(one for one in user.history if one.item == visit.item)])
+            rest = [one for one in user.history if one.item != visit.item]
+            if newest is now:
+                (user.held.add if visit.item in visitor.held else user.held.discard)(visit.item)
+            self._keep(user, [*rest, newest], [])
+        for mark in visitor.marks:
+            self._mark(user, mark)
+
+    def _keep(self, user: User, history: list[Visit], marks: list[str]) -> None:
+        """Let the history be this, as far as it fits, and mark what falls out, or `marks`."""
+        fell = [visit.item for visit in sorted(history)[: -self.recent_items]]
+        user.history = sorted(history)[-self.recent_items :]
+        user.held &= {visit.item for visit in user.history}
+        for mark in marks or fell:
+            self._mark(user, mark)
+
+    def _mark(self, user: User, item: str) -> None:
+        if item not in user.marks:
+            user.marks = [*user.marks, item][-self.seen_items :]
+
     def _accept(self, event: dict[str, Any], offset: int, crowd: Crowd) -> None:
         user, item, kind = self.users[event["user"]], event["item"], event["type"]
         user.events += 1
@@ -196,14 +267,9 @@ class Recount:
             before.append(now)
             if now.offset == offset:
                 (user.held.add if held else user.held.discard)(item)
-        fell = [visit.item for visit in sorted(before)[: -self.recent_items]]
-        user.history = sorted(before)[-self.recent_items :]
-        user.held &= {visit.item for visit in user.history}
         if kind == "remove":
             user.marks = [mark for mark in user.marks if mark != item]
-        for mark in [item] if kind == "dislike" else fell:
-            if mark not in user.marks:
-                user.marks = [*user.marks, mark][-self.seen_items :]
+        self._keep(user, before, [item] if kind == "dislike" else [])
         if kind in POSITIVE and not new and not held:
             self._release(user, item)
 
@@ -245,6 +311,8 @@ def _read(message: Raw) -> dict[str, Any] | None:
     kind, ts = event.get("type"), event.get("ts", message.timestamp)
     if user and kind == "forget":
         return {"user": user, "type": kind}
+    if user and kind == "merge":
+        return event if _id(event.get("from")) else None
     if not user or not item or kind not in POSITIVE | OTHER:
         return None
     if isinstance(ts, str):

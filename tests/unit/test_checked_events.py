@@ -55,9 +55,10 @@ def test_events_of_another_shape_are_left_as_they_are() -> None:
     assert found.refused[0].index == 1
 
 
-def test_a_page_may_not_have_anybody_forgotten() -> None:
-    found = check({"user": "u1", "type": "forget"}, CLICK)
-    assert [each.index for each in found.refused] == [0] and len(found.messages) == 1
+def test_a_page_may_not_have_anybody_forgotten_nor_take_a_history() -> None:
+    merge = {"user": "u1", "type": "merge", "from": "u2"}
+    found = check({"user": "u1", "type": "forget"}, merge, CLICK)
+    assert [each.index for each in found.refused] == [0, 1] and len(found.messages) == 1
     assert "streamrec forget" in found.refused[0].detail
 
 

@@ -409,6 +409,29 @@ def test_a_row_is_forgotten_with_those_above_it(tmp_path: Path) -> None:
     assert "user is missing" in reason(tmp_path, '{"type": "forget"}\n' + lines, "log.jsonl")
 
 
+def merge(user: str, visitor: str) -> dict[str, Any]:
+    return {"user": user, "type": "merge", "from": visitor}
+
+
+def test_a_visitor_is_merged_behind_the_rows_above_of_both(tmp_path: Path) -> None:
+    rows = [
+        CONSENT[3], CONSENT[4], merge("u1", "u3"), CONSENT[0], merge("u9", "u1"), FORGET,
+        CONSENT[2],
+    ]  # fmt: skip
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    found = events(tmp_path, lines, "log.jsonl")
+    told = [(row["user"], row["type"], row.get("from")) for row in found]
+    assert told == [
+        ("u1", "click", None), ("u2", "click", None), ("u1", "click", None),
+        ("u3", "click", None), ("u1", "merge", "u3"), ("u9", "merge", "u1"), ("u1", "forget", None),
+    ]  # fmt: skip
+    said: list[str] = []
+    read_events(tmp_path / "log.jsonl", Reading(), said.append)
+    assert "7 rows, 4 events, 1 to forget a user, 2 to merge a visitor, 0 refused" in said[0]
+    wrong = '{"user": "u1", "type": "merge"}\n'
+    assert "from is missing" in reason(tmp_path, wrong + lines, "log.jsonl")
+
+
 @pytest.mark.parametrize(
     ("content", "name", "part"),
     [

@@ -17,6 +17,7 @@ from streamrec.events.event import (
     decode_item,
     encode_event,
 )
+from streamrec.events.merging import Ask, Give, Merge, encode_merge
 from streamrec.settings.mappings import FieldMapping
 from streamrec.settings.sections import EventSettings
 
@@ -311,6 +312,20 @@ def test_evil_input_takes_linear_time(value: bytes) -> None:
 
 
 # Forgetting, and not remembering
+
+
+def test_a_merge_message_names_two_people() -> None:
+    message = {"user": 7, "type": "merge", "from": "anon-9", "item": "i1"}
+    assert decode(json.dumps(message).encode()) == Merge("7", "anon-9")
+    assert reason(b'{"user": "u1", "type": "merge"}') == "schema"
+    assert reason(b'{"user": "u1", "type": "merge", "from": "~popular"}') == "bad_id"
+    mapping = FieldMapping(user="who.id", type="verb", visitor="was.id")
+    mapped = EventDecoder(EventSettings(mapping=mapping))
+    found = mapped.decode(b'{"who": {"id": 7}, "verb": "merge", "was": {"id": "anon-9"}}', NOW)
+    assert found == Merge("7", "anon-9")
+    give = Give("7", "anon-9", "u3", 5, 2, ("click",), b"row", 4)
+    for sent in (Ask("7", "anon-9", "u3", 5), give):
+        assert mapped.decode(encode_merge(mapping, sent), NOW) == sent
 
 
 def test_a_forget_message_needs_no_item_and_no_weight() -> None:
