@@ -37,6 +37,14 @@ class DeliveryFailed(LogError):
     """A produced message was not acknowledged; nothing after it may be committed."""
 
 
+class WriteRefused(DeliveryFailed):
+    """Kafka takes no message of ours for a topic: no right to it, or it is read only."""
+
+    def __init__(self, topic: str, text: str) -> None:
+        self.topic = topic
+        super().__init__(text)
+
+
 class MessageRefused(LogError):
     """Kafka will never take a message, e.g. because it is too large: sending it again is no use."""
 

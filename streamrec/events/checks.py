@@ -20,6 +20,7 @@ Reason = Literal[
     "limits",
     "unreadable",
     "poison",
+    "no_right",
 ]
 
 ID_BYTES = 128

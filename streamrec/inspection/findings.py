@@ -22,7 +22,7 @@ from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.places import stored_places
 from streamrec.transport.redis_keys import BOOTSTRAP, SHARDS
 from streamrec.transport.redis_store import Store
-from streamrec.transport.topics import check_topics, remarks
+from streamrec.transport.topics import check_topics, may_write, remarks
 
 OLDEST_PYTHON = (3, 11)
 PACKAGES = ("kafka-python", "redis", "numpy", "numba", "msgspec", "prometheus-client")
@@ -102,9 +102,25 @@ def _kafka(settings: KafkaSettings, counts: dict[str, int]) -> Iterator[Finding]
         yield Finding("ok", f"topic {topic}", f"{count} partitions, settings fit")
         if topic in remarked:
             yield Finding("warn", f"topic {topic}", remarked[topic])
+    yield from _merging(settings)
     if settings.samples_topic not in counts:
         next_step = "`train` learns nothing; run: streamrec topics create --partitions N"
         yield Finding("warn", f"topic {settings.samples_topic}", f"it is missing; {next_step}")
+
+
+def _merging(settings: KafkaSettings) -> Iterator[Finding]:
+    topic = settings.events_topic
+    allowed = may_write(settings, topic)
+    if allowed:
+        yield Finding(
+            "ok", f"topic {topic}", "may be written to: visitors can be merged with users"
+        )
+    elif allowed is not None:
+        text = (
+            "no right Write with these settings: where `learn` has no more, messages `merge` are "
+            "dead letters. Give learn the right (docs/operations.md), if visitors are merged"
+        )
+        yield Finding("warn", f"topic {topic}", text)
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:

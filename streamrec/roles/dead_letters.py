@@ -1,5 +1,6 @@
 """What a dead letter holds: a refused message, as much of it as is sure to fit, and why."""
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from streamrec.events.event import Rejected
@@ -23,6 +24,14 @@ class DeadLetter(NamedTuple):
     key: bytes
     value: bytes | None
     headers: list[tuple[str, bytes]]
+
+
+def dead_letters(
+    source: Partition, rejected: Iterable[tuple[Message, Rejected]], most: Callable[[int], int]
+) -> Iterator[DeadLetter]:
+    """Yield the dead letters of messages; most: bytes that one at an offset may carry."""
+    for message, why in rejected:
+        yield dead_letter(source, message, why, most(message.offset))
 
 
 def dead_letter(

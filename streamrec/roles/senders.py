@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from streamrec.events.event import Event, EventDecoder
+from streamrec.events.merging import Merge
 from streamrec.flow import decode
 from streamrec.monitoring.metrics import Metrics
 from streamrec.state.user_fold import Decoded
@@ -42,7 +43,7 @@ class Senders:
     ) -> None:
         step = 1 + len(messages) // SAMPLE
         pairs = zip(messages[::step], decoded[::step], strict=True)
-        events = [(m, e) for m, (_, _, e) in pairs if isinstance(e, Event)]
+        events = [(m, e) for m, (_, _, e) in pairs if isinstance(e, Event | Merge)]
         foreign = [(m, e) for m, e in events if m.key != e.user.encode()]
         self._metrics.keys_looked_at.inc(len(events))
         self._metrics.keys_foreign.inc(len(foreign))

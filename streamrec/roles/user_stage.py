@@ -4,15 +4,24 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-from streamrec.errors import CommitConflict, FoldFailed, MessageRefused, StoreError, StreamrecError
+from streamrec.errors import (
+    CommitConflict,
+    FoldFailed,
+    MessageRefused,
+    StoreError,
+    StreamrecError,
+    WriteRefused,
+)
 from streamrec.events.event import EventDecoder, Rejected, decode_item
-from streamrec.flow import due_users, load, teach, users_over
+from streamrec.flow import load, teach
 from streamrec.monitoring.metrics import Metrics
-from streamrec.roles.dead_letters import dead_letter
+from streamrec.roles.dead_letters import dead_letters
 from streamrec.roles.forgetting import Forgetting
 from streamrec.roles.learnt_metrics import count_fold, count_rejected
 from streamrec.roles.live_metrics import LiveMetrics, LookedUp
+from streamrec.roles.moving import Moving
 from streamrec.roles.poison import Suspects
 from streamrec.roles.rounds import Batches
 from streamrec.roles.senders import Senders
@@ -20,24 +29,19 @@ from streamrec.roles.stage import ShardsInDoubt
 from streamrec.roles.state_report import StateReport
 from streamrec.roles.trace import Trace
 from streamrec.roles.user_rows_report import report_rows
-from streamrec.roles.user_work import AnyShard, Work
+from streamrec.roles.user_work import AnyShard, Work, commit_of
 from streamrec.settings.sections import Settings
 from streamrec.state import updates
 from streamrec.state.metadata_shard import MetadataShard
-from streamrec.state.moves import addressed
 from streamrec.state.updates import Updates
 from streamrec.state.user_fold import UserFold
-from streamrec.state.user_rows import longest_idle
 from streamrec.state.user_shard import UserShard
 from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.kafka_log import Log, Message, Partition
-from streamrec.transport.redis_keys import Commit
 from streamrec.transport.redis_store import Store
 
 logger = logging.getLogger(__name__)
 STAGE = "user"
-EVICTION_SAMPLE = 5
-"""Users looked at for each one that is dropped: the longest idle of them."""
 
 
 class UserLearner:
@@ -69,6 +73,7 @@ class UserLearner:
         self._trace = Trace(settings.logging)
         self._senders = Senders(self._decoder, metrics)
         self._user_shards = log.partitions(settings.kafka.events_topic)
+        self._moving = Moving(settings, log, self._user_shards)
         self._forgetting = Forgetting(store, settings.lists.lease_seconds, state.name)
 
     def open(self, partition: Partition) -> AnyShard:
@@ -210,6 +215,7 @@ class UserLearner:
         decoded = self._senders.decode(messages, time.time())
         if refused := self._suspects.refused(partition, messages):
             decoded = [(offset, at, refused.get(offset, event)) for offset, at, event in decoded]
+        decoded = self._moving.checked(decoded, time.monotonic())
         self._trace.taken(shard.name, decoded)
         load(shard, decoded, lambda users: self._store.rows(shard.name, "users", users))
         return shard.fold(decoded, next_offset, self._feed.table)
@@ -232,40 +238,30 @@ class UserLearner:
                 self._send(work)
             with self._metrics.flush_seconds.time():
                 self._log.flush()
+        except WriteRefused as error:
+            self._moving.refused(error, time.monotonic())
+            raise
         except MessageRefused as error:
             for partition, messages in ((p, m) for p, m in fresh.items() if m):
                 self._suspects.blame(partition, messages)
             raise FoldFailed(f"{error} Looking for the message by halves.") from error
 
     def _send(self, work: Work) -> None:
-        """Queue the update records and dead letters of one batch."""
+        """Queue the update records, moves and dead letters of one batch."""
         kafka = self._settings.kafka
         for number, record in enumerate(work.records):
             self._log.produce(kafka.updates_topic, updates.encode(record), partition=number)
-        moves, mapping = work.fold.moves if work.fold else (), self._settings.events.mapping
-        for number, key, value in addressed(moves, mapping, self._user_shards):
-            self._log.produce(kafka.events_topic, value, key=key, partition=number)
-        for message, why in work.rejected:
-            most = self._suspects.most_bytes(work.partition, message.offset)
-            letter = dead_letter(work.partition, message, why, most)
+        if work.fold is not None:
+            self._moving.send(work.fold.moves)
+        most = partial(self._suspects.most_bytes, work.partition)
+        for letter in dead_letters(work.partition, work.rejected, most):
             topic, head = kafka.dead_letters_topic, letter.headers
             self._log.produce(topic, letter.value, key=letter.key, headers=head)
 
     def _store_rows(self, work: Work) -> None:
         """Commit one batch: rows, due users and offset together, only from the expected offset."""
         shard = work.shard
-        due: dict[str, float] = {}
-        deletes: list[bytes] = []
-        undue: list[str] = []
-        if isinstance(shard, UserShard) and work.fold is not None:
-            due = due_users(self._settings, work.fold, time.time() * 1000.0)
-            if over := users_over(self._settings, shard):
-                sample = self._store.sample_users(shard.name, EVICTION_SAMPLE * over)
-                shard.evicted = longest_idle(sample, over, shard.users.row_of)
-            deletes, undue = shard.deletes, list(work.fold.forgotten)
-        rows, meta = shard.changes()
-        gone = {"users": deletes}
-        commit = Commit(shard.name, work.expected, meta, rows, gone, due, undue)
+        commit = commit_of(work, self._settings, self._store, time.time() * 1000.0)
         try:
             with self._metrics.commit_seconds.labels(STAGE).time():
                 self._store.commit(commit)
@@ -276,8 +272,8 @@ class UserLearner:
         self._stored[shard.name] = shard.offset
         created = shard.users.created if isinstance(shard, UserShard) else 0
         self._metrics.rows_added.labels("users").inc(created)
-        self._metrics.rows_dropped.labels("users").inc(len(deletes))
-        self._forgetting.committed(shard.name, rows.get("forgotten", {}))
+        self._metrics.rows_dropped.labels("users").inc(len(commit.deletes["users"]))
+        self._forgetting.committed(shard.name, commit.rows.get("forgotten", {}))
         shard.committed()
         self._metrics.commits.labels(STAGE, "ok").inc()
         self._metrics.last_commit_timestamp_seconds.labels(STAGE).set_to_current_time()

@@ -19,6 +19,9 @@ CONNECT_SECONDS = 10.0
 DELIVERY_SECONDS = 30.0
 # An error that a poll survives is logged at most this often.
 COMPLAIN_SECONDS = 10.0
+# Numbers of errors after which a topic takes no message of ours: no right to write to it (29), or
+# none that anybody has, as brokers say it of a topic that is a copy (17, 42, 44).
+UNWRITABLE = frozenset((17, 29, 42, 44))
 # How long one request may wait for its answer before it is sent again.
 REQUEST_SECONDS = 15.0
 # A worker that does not poll for this long is taken for dead, whatever its heartbeats say.
@@ -108,6 +111,14 @@ def refused_message(settings: KafkaSettings, reason: str) -> str:
     return (
         f"Kafka at {settings.brokers} refuses a message, and would again: {reason}. "
         "Compare max.message.bytes of the topics with what `streamrec topics create` sets."
+    )
+
+
+def write_refused(settings: KafkaSettings, topic: str, reason: str) -> str:
+    """Return the text of WriteRefused."""
+    return (
+        f"Kafka at {settings.brokers} takes no message of this program for {topic}: {reason}. "
+        "Give its principal the right Write on the topic (docs/operations.md)."
     )
 
 

@@ -8,15 +8,17 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from streamrec.errors import ConfigurationError, DeliveryFailed, MessageRefused
+from streamrec.errors import ConfigurationError, DeliveryFailed, MessageRefused, WriteRefused
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.client_settings import (
     CONNECT_SECONDS,
     DELIVERY_SECONDS,
     MAX_MESSAGE_BYTES,
+    UNWRITABLE,
     confluent_settings,
     not_acknowledged,
     refused_message,
+    write_refused,
 )
 
 REFUSED = {
@@ -40,7 +42,8 @@ class ConfluentProducer:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._client: Any = None
-        self._failures: list[object] = []  # of this client; the next one gets a new list
+        # of this client, each with its message; the next one gets a new list
+        self._failures: list[tuple[Any, Any]] = []
         self._report: Callable[[object, object], None] | None = None
         self._ended = threading.Event()
 
@@ -70,33 +73,44 @@ class ConfluentProducer:
                 return
             except BufferError as error:  # its queue is full
                 if time.monotonic() > deadline or self._ended.is_set():
-                    self._failures.append(error)
+                    self._failures.append((error, None))
                 client.poll(0.1)
             except KafkaException as error:
-                self._failures.append(error.args[0])
+                self._failures.append((error.args[0], None))
 
     def connect(self, topic: str) -> None:
         """Connect, and learn where the topic is; what goes wrong is raised by the next flush."""
         try:
             self._open().list_topics(topic, timeout=CONNECT_SECONDS)
         except KafkaException as error:
-            self._failures.append(error.args[0])
+            self._failures.append((error.args[0], None))
 
     def give_up(self) -> None:
         """End what waits for Kafka, now and later; the only call from another thread."""
         self._ended.set()
 
     def flush(self, timeout_seconds: float = 30.0) -> None:
-        """Wait for all acknowledgements; raises DeliveryFailed or MessageRefused."""
+        """Wait for all acknowledgements; raises as Log.flush does."""
         if self._client is not None and not self._failures:
             left, deadline = 1, time.monotonic() + timeout_seconds
-            while left and time.monotonic() < deadline and not self._ended.is_set():
-                left = self._client.flush(min(LOOK_SECONDS, timeout_seconds))
+            try:
+                while left and time.monotonic() < deadline and not self._ended.is_set():
+                    left = self._client.flush(min(LOOK_SECONDS, timeout_seconds))
+            except (KafkaException, SystemError) as error:  # what the client does not survive
+                # it calls `report` while that is being raised, of which Python makes the other
+                cause = error if isinstance(error, KafkaException) else error.__cause__
+                if not isinstance(cause, KafkaException):
+                    raise
+                self._failures.insert(0, (cause.args[0], None))
             if left:
-                self._failures.append(f"{left} messages were not sent in {timeout_seconds:g} s")
+                text = f"{left} messages were not sent in {timeout_seconds:g} s"
+                self._failures.append((text, None))
         if self._failures:
-            failure = self._failures[0]
+            failure, message = self._failures[0]
             self._drop()
+            if message is not None and failure.code() in UNWRITABLE:
+                topic = message.topic()
+                raise WriteRefused(topic, write_refused(self._settings, topic, str(failure)))
             if isinstance(failure, KafkaError) and failure.code() in REFUSED:
                 raise MessageRefused(refused_message(self._settings, str(failure)))
             raise DeliveryFailed(not_acknowledged(self._settings, str(failure)))
@@ -113,7 +127,7 @@ class ConfluentProducer:
 
             def report(error: object, message: object) -> None:
                 if error is not None:
-                    failures.append(error)
+                    failures.append((error, message))
 
             self._report = report
             self._client = connected(

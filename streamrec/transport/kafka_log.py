@@ -95,7 +95,8 @@ class Log(Protocol):
     def flush(self, timeout_seconds: float = 30.0) -> None:
         """Wait until all queued messages are acknowledged.
 
-        Raises DeliveryFailed if one was not, MessageRefused if one never will be.
+        Raises DeliveryFailed if one was not, WriteRefused if its topic takes none of ours,
+        MessageRefused if it is one that Kafka never will take.
         """
 
     def connect(self, topic: str) -> None:

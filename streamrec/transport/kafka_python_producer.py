@@ -13,14 +13,16 @@ from kafka.errors import (
     RecordListTooLargeError,
 )
 
-from streamrec.errors import DeliveryFailed, MessageRefused
+from streamrec.errors import DeliveryFailed, MessageRefused, WriteRefused
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.bootstrap import connected
 from streamrec.transport.client_settings import (
     DELIVERY_SECONDS,
     MAX_MESSAGE_BYTES,
+    UNWRITABLE,
     not_acknowledged,
     refused_message,
+    write_refused,
 )
 
 REFUSED = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
@@ -60,7 +62,8 @@ class KafkaPythonProducer:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._client: KafkaProducer | None = None
-        self._failures: list[BaseException] = []  # of this client; the next one gets a new list
+        # of this client, each with its topic; the next one gets a new list
+        self._failures: list[tuple[BaseException, str]] = []
         self._ended = threading.Event()
 
     def produce(
@@ -78,12 +81,15 @@ class KafkaPythonProducer:
             return
         try:
             client, content = self._open(), (value, key, list(headers), partition, timestamp)
+            failures = self._failures
             self._patiently(
-                lambda: client.send(topic, *content).add_errback(self._failures.append),
+                lambda: client.send(topic, *content).add_errback(
+                    lambda error: failures.append((error, topic))
+                ),
                 DELIVERY_SECONDS,
             )
         except (KafkaError, ValueError) as error:
-            self._failures.append(error)
+            self._failures.append((error, topic))
 
     def connect(self, topic: str) -> None:
         """Connect, and learn where the topic is; what goes wrong is raised by the next flush."""
@@ -91,23 +97,26 @@ class KafkaPythonProducer:
             client = self._open()
             self._patiently(lambda: client.partitions_for(topic), DELIVERY_SECONDS)
         except KafkaError as error:
-            self._failures.append(error)
+            self._failures.append((error, topic))
 
     def give_up(self) -> None:
         """End what waits for Kafka, now and later; the only call from another thread."""
         self._ended.set()
 
     def flush(self, timeout_seconds: float = 30.0) -> None:
-        """Wait for all acknowledgements; raises DeliveryFailed or MessageRefused."""
+        """Wait for all acknowledgements; raises as Log.flush does."""
         client, turn = self._client, min(BLOCK_SECONDS, timeout_seconds)
         if client is not None and not self._failures:
             try:
                 self._patiently(lambda: client.flush(turn), timeout_seconds)
             except KafkaError as error:
-                self._failures.append(error)
+                self._failures.append((error, ""))
         if self._failures:
-            failure = self._failures[0]
+            failure, topic = self._failures[0]
             self._drop(wait_seconds=0)
+            if topic and getattr(failure, "errno", 0) in UNWRITABLE:
+                text = write_refused(self._settings, topic, repr(failure))
+                raise WriteRefused(topic, text) from failure
             if isinstance(failure, REFUSED):
                 raise MessageRefused(refused_message(self._settings, repr(failure))) from failure
             raise DeliveryFailed(not_acknowledged(self._settings, repr(failure))) from failure

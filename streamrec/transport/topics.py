@@ -158,6 +158,14 @@ def remarks(settings: KafkaSettings) -> dict[str, str]:
     }
 
 
+def may_write(settings: KafkaSettings, topic: str) -> bool | None:
+    """Return whether the principal of these settings may write to a topic; None: not told."""
+    with admin_client(settings) as admin:
+        [described] = admin.describe_topics([topic])
+    allowed = described.get("authorized_operations")
+    return "WRITE" in allowed if allowed else None
+
+
 def describe_configs(admin: KafkaAdminClient, topics: Collection[str]) -> dict[str, dict[str, str]]:
     """Return what the broker reports of each topic's settings; a lesser broker reports few."""
     resources = [ConfigResource("topic", topic) for topic in topics]

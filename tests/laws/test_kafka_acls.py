@@ -5,10 +5,11 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
+import typer
 from kafka.admin import (
     ACL,
     ACLOperation,
@@ -22,13 +23,16 @@ from make import context
 from needs import needs_server
 from servers import KafkaServer, RedisServer, start_apache
 
+from streamrec.commands.doctor import doctor
 from streamrec.commands.forget import forget
-from streamrec.errors import StreamrecError
+from streamrec.errors import DeliveryFailed, StreamrecError, WriteRefused
 from streamrec.inspection.accounts import Ends, take
 from streamrec.inspection.sent_items import sent_until_now, unlearnt
 from streamrec.inspection.stored_state import Stored
 from streamrec.settings.sections import KafkaSettings, ListSettings, RedisSettings, Settings
+from streamrec.state.user_rows import decode_user
 from streamrec.transport.open_kafka import open_kafka
+from streamrec.transport.redis_store import Store
 from streamrec.transport.topics import admin_client, create_topics
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
@@ -130,6 +134,31 @@ def test_each_principal_can_do_its_work(
         assert sum(shard.counters.get("control", 0) for shard in found.shards) == 6
 
 
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_a_topic_that_may_not_be_written_to_is_named(
+    guarded: KafkaServer, client: Literal["kafka-python", "confluent"]
+) -> None:
+    topics = msgspec.structs.replace(settings_of("learn", guarded), client=client)
+    with closing(open_kafka(topics)) as log, pytest.raises(WriteRefused) as refused:
+        log.produce("streamrec.items", b"{}", key=b"u1", partition=0)
+        log.flush(10.0)
+    assert refused.value.topic == "streamrec.items"
+    assert "takes no message of this program for streamrec.items" in str(refused.value)
+
+
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_who_may_write_nowhere_is_told(
+    guarded: KafkaServer, client: Literal["kafka-python", "confluent"]
+) -> None:
+    topics = msgspec.structs.replace(settings_of("train", guarded), client=client)
+    with (
+        closing(open_kafka(topics)) as log,
+        pytest.raises(DeliveryFailed, match=r"(?i)cluster.?authorization.?failed"),
+    ):
+        log.produce("streamrec.samples", b"{}", key=b"u1", partition=0)
+        log.flush(10.0)
+
+
 def test_what_no_line_allows_is_refused(guarded: KafkaServer) -> None:
     for user, topic in (("shop", "streamrec.updates"), ("nobody", "streamrec.events")):
         with (
@@ -138,3 +167,88 @@ def test_what_no_line_allows_is_refused(guarded: KafkaServer) -> None:
         ):
             log.produce(topic, b"{}", key=b"u1", partition=0)
             log.flush(10.0)
+
+
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_without_the_right_to_write_events_merges_are_dead_letters(
+    guarded: KafkaServer,
+    clean_redis: RedisServer,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    client: Literal["kafka-python", "confluent"],
+) -> None:
+    """One message must not stop its partition; what it needs is told."""
+
+    def of(user: str, topics: KafkaSettings) -> Settings:
+        kafka = msgspec.structs.replace(
+            topics, client=client, brokers=guarded.address, client_settings=login(user),
+        )  # fmt: skip
+        return Settings(kafka=kafka, redis=RedisSettings(url=clean_redis.url))
+
+    topics = msgspec.structs.replace(
+        settings_of("admin", guarded), events_topic=f"events.{client}", group=client
+    )
+    create_topics(topics, 2)
+    given, event_right = rights_of("learn", topics), rights_of("learn", topics, write=True)
+    with admin_client(topics) as admin:
+        admin.create_acls(given)
+    learn, shop = of("learn", topics), of("admin", topics)
+    with learning(learn) as learner, closing(open_kafka(shop.kafka)) as log:
+
+        def send(*values: dict[str, str]) -> None:
+            for value in values:
+                log.produce(topics.events_topic, json.dumps(value).encode(), partition=0)
+            log.flush()
+
+        merge = {"user": "u1", "type": "merge", "from": "anon-9"}
+        clicks = [{"user": "anon-9", "item": f"i{n}", "type": "click"} for n in range(5)]
+        send(*clicks, merge, {"user": "u1", "item": "i9", "type": "click"})
+        learner.until(lambda: learner.offset("u0") == 7)
+        assert learner.value("events_rejected_total", reason="no_right") == 1
+        assert learner.value("dead_letters_total") == 1
+        told = [line for line in caplog.records if "no right Write" in line.message]
+        assert len(told) == 1 and topics.events_topic in told[0].topic  # type: ignore[attr-defined]
+        assert found_by_doctor(learn, capsys) == ("warn", "no right Write with these settings")
+
+        with admin_client(topics) as admin:
+            admin.create_acls(event_right)
+        for stage in learner.stages:
+            moving = getattr(stage._learner, "_moving", None)  # noqa: SLF001
+            if moving is not None:
+                moving._refused_until = 0.0  # noqa: SLF001
+        send(merge)
+        row = Store(learn.redis)
+        learner.until(lambda: row.rows("u0", "users", ["anon-9"]) == [None])
+        learner.until(lambda: decode_user(row.rows("u0", "users", ["u1"])[0] or b"").events == 6)
+        assert learner.value("events_rejected_total", reason="no_right") == 1
+        assert found_by_doctor(learn, capsys) == ("ok", "may be written to")
+
+
+def rights_of(user: str, topics: KafkaSettings, *, write: bool = False) -> list[ACL]:
+    """Return what a principal needs of topics and groups of other names; write: of events."""
+    kind, principal = ACLResourcePatternType.LITERAL, f"User:{user}"
+    topic = ResourcePattern(ResourceType.TOPIC, topics.events_topic, kind)
+    if write:
+        return [ACL(principal, "*", ACLOperation.WRITE, ACLPermissionType.ALLOW, topic)]
+    groups = [
+        ResourcePattern(ResourceType.GROUP, f"{topics.group}-{stage}", kind)
+        for stage in ("users", "items")
+    ]
+    reads = [
+        ACL(principal, "*", ACLOperation.READ, ACLPermissionType.ALLOW, one)
+        for one in (topic, *groups)
+    ]
+    describes = ACL(principal, "*", ACLOperation.DESCRIBE_CONFIGS, ACLPermissionType.ALLOW, topic)
+    return [*reads, describes]
+
+
+def found_by_doctor(settings: Settings, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    """Return what `doctor` says of the right to write to the topic of events."""
+    with pytest.raises(typer.Exit):
+        doctor(context(settings), as_json=True)
+    [(state, text)] = [
+        (one["state"], one["text"])
+        for one in json.loads(capsys.readouterr().out)
+        if one["subject"] == f"topic {settings.kafka.events_topic}" and "rit" in one["text"]
+    ]
+    return state, re.split("[:,]", text)[0]
