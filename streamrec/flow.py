@@ -35,7 +35,7 @@ from streamrec.state.user_shard import UserShard, longest_window
 from streamrec.text.words import Encoder, address_of, words_of
 
 MOST_SAMPLES = 20
-"""Clicks of one batch that the learned blend learns from, at most: each sends some 20 kB."""
+"""Clicks of one batch that the learned blend learns from, at most: each sends some 2 kB."""
 SAMPLE_BYTES = 1_000_000
 """Bytes of their samples, at most: they travel in one update record."""
 ID_BYTES = 500_000

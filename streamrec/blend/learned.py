@@ -15,10 +15,12 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.blend import kernels
+from streamrec.blend import kernels, quantised
 
 Array = NDArray[Any]
 VERSION = 3
+"""Of the stored blend."""
+SAMPLE_VERSION = 4
 BUCKETS = (1, 2, 5, 20)
 """First history length of each bucket; 0 has a bucket of its own."""
 EXTRAS = ("age", "recent", "nearness", "takes", "in_session", "newest")
@@ -54,7 +56,7 @@ class Features(NamedTuple):
     """What the scorer knew of one list's candidates."""
 
     values: NDArray[np.float32]  # [C, M]: log shares or scores, NaN where a source says nothing
-    ranks: NDArray[np.uint8]  # [C, M]: in the source's own list, 1 best; 0 absent; 255 or worse
+    ranks: NDArray[np.uint8]  # [C, M]: in the source's own list: 1, 2, ..., 255 or worse; 0 absent
     extras: NDArray[np.float32]  # [C, E]
     history: int  # number of known recent items
     silence: NDArray[np.float32]  # [M]: what stands for NaN
@@ -67,9 +69,9 @@ class Features(NamedTuple):
     def sample(self) -> bytes:
         """Return the bytes of this list, for `with_click` and then `read_sample`."""
         shape = (*self.values.shape, self.extras.shape[1])
-        head = np.array([VERSION, *shape, 0, self.history], "<u2").tobytes()
-        floats = self.values.astype("<f2").tobytes() + self.extras.astype("<f2").tobytes()
-        return head + np.float32(0.0).tobytes() + floats + self.ranks.tobytes()
+        head = np.array([SAMPLE_VERSION, *shape, 0, self.history], "<u2").tobytes()
+        numbers = np.concatenate([self.values, self.extras], axis=1, dtype=np.float32)
+        return head + np.float32(0.0).tobytes() + quantised.pack(numbers, self.ranks)
 
 
 def with_click(sample: bytes, clicked: int, weight: float) -> bytes:
@@ -169,20 +171,18 @@ class LearnedBlend:
         if len(blob) < 16:
             return None
         version, count, m, e, clicked, history = np.frombuffer(blob, "<u2", 6).tolist()
-        shape = (VERSION, len(self.pinned), E)
-        if (version, m, e) != shape or len(blob) != 16 + count * (3 * m + 2 * e):
-            return None
+        shape = (SAMPLE_VERSION, len(self.pinned), E)
         weight = float(np.frombuffer(blob, "<f4", 1, 12)[0])
-        floats = np.frombuffer(blob, "<f2", count * (m + e), 16).astype(np.float32)
-        if clicked >= count or np.isinf(floats).any() or not 0.0 <= weight <= MOST_WEIGHT:
+        if (version, m, e) != shape or clicked >= count or not 0.0 <= weight <= MOST_WEIGHT:
             return None
-        values, extras = floats[: count * m].reshape(count, m), floats[count * m :]
-        ranks = np.frombuffer(blob, np.uint8, offset=16 + 2 * count * (m + e)).reshape(count, m)
+        found = quantised.unpack(blob[16:], count, m + e, m)
+        if found is None:
+            return None
+        (numbers, ranks), silence = found, self.silence
+        values, extras = numbers[:, :m].copy(), numbers[:, m:].copy()
         if np.isnan(extras).any():
             return None
-        extras = extras.reshape(count, e)
-        features = Features(values, ranks.copy(), extras, history, self.silence).filled()
-        return features, clicked, weight
+        return Features(values, ranks, extras, history, silence).filled(), clicked, weight
 
     def _weigh(self, features: Features, clicked: int, p: float) -> None:
         """Measure the importance of one source, in turn: by how much shuffling it raises the loss.

@@ -93,7 +93,7 @@ def known_of(stored: Stored, settings: Settings, user: str) -> Line:
 def _history(stored: Stored, ids: Mapping[bytes, str], shard: str, blob: bytes) -> Line:
     meta, row = stored.meta(shard), decode_user(blob)
     types = meta.types if meta else []
-    short = {int.from_bytes(k[:4], "little"): name for k, name in ids.items()}
+    short = _by_hash(ids)
     columns = row.keys, row.types.tolist(), row.ts.tolist(), row.takes.tolist()
     return {
         "partition": shard,
@@ -111,17 +111,23 @@ def _history(stored: Stored, ids: Mapping[bytes, str], shard: str, blob: bytes) 
 
 
 def _shown(blob: bytes, ids: Mapping[bytes, str], settings: Settings) -> Line:
-    sources = ("blend", *names_of(settings))
-    lists, candidates = served.decode_shown(blob)
-    if len(lists) != len(sources):
+    sources, row = ("blend", *names_of(settings)), served.read_shown(blob)
+    if row is None or len(row.lists) != len(sources):
         return {"bytes": len(blob)}
-    each = zip(sources, lists, strict=True)
+    short = _by_hash(ids)
+    names = [short.get(hashed, f"hash:{hashed:08x}") for hashed in row.shorts.tolist()]
+    lists = [[names[place] for place in places.tolist()] for places in row.lists]
     return {
-        "at": served.shown_at(blob),
-        "lists": {source: _named(ids, keys) for source, keys in each},
+        "at": row.at,
+        "lists": dict(zip(sources, lists, strict=True)),
         "times_in_a_row": _counts(ids, served.times_shown(blob)),
-        "candidates_with_features": _named(ids, candidates),
+        "candidates_with_features": names[: row.candidates],
     }
+
+
+def _by_hash(ids: Mapping[bytes, str]) -> dict[int, str]:
+    """Return ids by the lower 32 bits of their keys, as rows have what is remembered in short."""
+    return {int.from_bytes(key[:4], "little"): name for key, name in ids.items()}
 
 
 def _reading(blob: bytes, ids: Mapping[bytes, str]) -> Line:

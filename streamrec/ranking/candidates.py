@@ -10,13 +10,12 @@ import numpy as np
 from numba import njit
 
 from streamrec.blend.learned import E
+from streamrec.blend.quantised import LAST_RANK
 from streamrec.ranking.full_ranks import full_ranks
 from streamrec.ranking.seen import mark
 from streamrec.ranking.views import FEW, SAME, Catalogue, Filtered, Roster, Scratch
 from streamrec.sources.popularity import LOG_FLOOR, LONG, log_share
 
-LAST_RANK = 255
-"""Ranks are bytes: this one means so far down, or further."""
 HOUR_MS = 3_600_000.0
 
 

@@ -157,7 +157,7 @@ class BlendSettings(Section, frozen=True, kw_only=True):
     reorder: str = ""
     """Source by whose value a cascade orders what each source proposes; "": by their own ranks."""
     sample: Share = 0.25
-    """Share of the published lists that the learned blend may learn from: they take 15 kB each."""
+    """Share of the published lists that the learned blend may learn from: of some 2 kB each."""
     event_weights: dict[str, float] = {}
     """Weight of each event type in the learned blend's loss, 1 if not named; 0: not learnt."""
     off: tuple[str, ...] = ()

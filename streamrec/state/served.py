@@ -1,7 +1,10 @@
-"""Ranking metrics of one clicked item in a list: recall (= hit rate), NDCG and reciprocal rank."""
+"""What a user is served, kept for the learners; and the ranking metrics of a clicked item in it.
+
+A shown row has each item once, by the lower 32 bits of its key, and the lists as places among them.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -10,8 +13,39 @@ from numpy.typing import NDArray
 from streamrec.blend.learned import with_click
 
 Array = NDArray[Any]
-VERSION = 3
+VERSION = 4
+SHORT = 2**32 - 1
+"""Of a key: the half that tells the items of a row apart; of 100 two are alike once in 10^6."""
 MISS = -1
+HEAD = np.dtype(
+    [("version", "u1"), ("lists", "u1"), ("length", "<u2"), ("at", "<i8"), ("candidates", "<u2"),
+     ("others", "<u2"), ("counted", "<u2"), ("sampled", "<u4")]
+)  # fmt: skip
+"""others: items of the lists that are no candidates with features; counted: how many items have
+how often they were shown; sampled: bytes of the sample."""
+COUNTED = np.dtype([("rest", "<u4"), ("times", "u1")])
+"""The upper half of an item's key, and how often in a row it was shown."""
+
+
+class ShownRow(NamedTuple):
+    """A shown row, read."""
+
+    at: int  # epoch ms
+    length: int  # of the lists, at most
+    shorts: Array  # uint32[items]: candidates with features first
+    candidates: int  # of them
+    lists: list[Array]  # of the blend and of each source alone: places in `shorts`, best first
+    counted: Array  # COUNTED[...] of the blend's list, where rotation is on
+    sample: bytes
+
+    def place(self, key: int) -> int:
+        """Return an item's place in `shorts`, MISS without one."""
+        found = np.flatnonzero(self.shorts == np.uint32(key & SHORT))
+        return int(found[0]) if len(found) else MISS
+
+    def keys(self, numbered: Array) -> Array:
+        """Return uint64[...]: what stands for items in places of `shorts`."""
+        return self.shorts[numbered].astype(np.uint64)
 
 
 def encode_shown(
@@ -27,54 +61,71 @@ def encode_shown(
     how often in a row; candidates and sample: what the learned blend learns from a click on one of
     them, or nothing.
     """
-    head = bytes((VERSION, lists.shape[0])) + lists.shape[1].to_bytes(2, "little")
-    counts = bytes(min(255, times.get(key, 0)) for key in lists[0].tolist())
-    parts = [head, at.to_bytes(8, "little"), lists.tobytes(), counts]
-    if sample:
-        parts += [len(candidates).to_bytes(2, "little"), candidates.tobytes(), sample]
-    return b"".join(parts)
+    first = candidates if sample else candidates[:0]
+    keys, places = _numbered(first, lists.ravel())
+    sizes = (lists != 0).sum(axis=1)
+    width = _width(len(keys))
+    mine = lists[0][lists[0] != 0] if times else lists[0][:0]
+    counted = np.zeros(len(mine), COUNTED)
+    counted["rest"] = mine >> np.uint64(32)
+    counted["times"] = [min(255, times.get(key, 0)) for key in mine.tolist()]
+    others = len(keys) - len(first)
+    count, length = lists.shape
+    head = VERSION, count, length, at, len(first), others, len(counted), len(sample)
+    shorts, each = keys.astype("<u4"), (sizes.astype(width), places.astype(width), counted)
+    columns = np.array(head, HEAD), shorts, *each
+    return b"".join([*(column.tobytes() for column in columns), sample])
+
+
+def read_shown(blob: bytes | None) -> ShownRow | None:
+    """Return a shown row; None for no row, one of another version, or a damaged one."""
+    if not blob or blob[0] != VERSION or len(blob) < HEAD.itemsize:
+        return None
+    [head] = np.frombuffer(blob, HEAD, 1).tolist()
+    _, count, length, at, candidates, others, counted, sampled = head
+    items, start = candidates + others, HEAD.itemsize
+    width = np.dtype(_width(items))
+    after = start + 4 * items + width.itemsize * count
+    if len(blob) < after:
+        return None
+    sizes = np.frombuffer(blob, width, count, after - width.itemsize * count)
+    ends = np.cumsum(sizes, dtype=np.int64)
+    listed = int(ends[-1]) if count else 0
+    tail = after + width.itemsize * listed
+    if len(blob) != tail + COUNTED.itemsize * counted + sampled or counted > listed:
+        return None
+    places = np.frombuffer(blob, width, listed, after).astype(np.int64)
+    if listed and (int(places.max()) >= items or int(sizes.max()) > length):
+        return None
+    return ShownRow(
+        at,
+        length,
+        np.frombuffer(blob, "<u4", items, start),
+        candidates,
+        np.split(places, ends[:-1]) if count else [],
+        np.frombuffer(blob, COUNTED, counted, tail),
+        blob[len(blob) - sampled :] if sampled else b"",
+    )
 
 
 def times_shown(blob: bytes | None) -> dict[int, int]:
     """Return how often in a row each item of the first list was shown; {} for no or another row."""
-    if not blob or blob[0] != VERSION or len(blob) < _end(blob):
+    row = read_shown(blob)
+    if row is None or not len(row.counted):
         return {}
-    length = int.from_bytes(blob[2:4], "little")
-    keys = np.frombuffer(blob, "<u8", length, 12).tolist()
-    counts = blob[_end(blob) - length : _end(blob)]
-    return {key: count for key, count in zip(keys, counts, strict=True) if count}
-
-
-def decode_shown(blob: bytes) -> tuple[Array, Array]:
-    """Return a shown row's uint64[sources, length] keys, 0 = none, and those of its sample.
-
-    Of another version: no sources.
-    """
-    if blob[:1] != bytes((VERSION,)) or len(blob) < _end(blob):
-        return np.zeros((0, 0), np.uint64), np.zeros(0, np.uint64)
-    sources, length, end = blob[1], int.from_bytes(blob[2:4], "little"), _end(blob)
-    lists = np.frombuffer(blob, "<u8", sources * length, 12).reshape(sources, length)
-    count = int.from_bytes(blob[end : end + 2], "little")
-    return lists, np.frombuffer(blob, "<u8", count, end + 2 if count else end)
+    own = row.keys(row.lists[0][: len(row.counted)])
+    keys = own | row.counted["rest"].astype(np.uint64) << np.uint64(32)
+    counts = zip(keys.tolist(), row.counted["times"].tolist(), strict=False)
+    return {key: count for key, count in counts if count}
 
 
 def sample_of(blob: bytes, key: int, weight: float) -> bytes | None:
     """Return the sample of a shown row with item `key` as the clicked one, if it was proposed."""
-    end = _end(blob)
-    count = int.from_bytes(blob[end : end + 2], "little")
-    if blob[:1] != bytes((VERSION,)) or len(blob) < end + 2 + 8 * count:
+    row = read_shown(blob)
+    if row is None or not row.sample:
         return None
-    keys = np.frombuffer(blob, "<u8", count, end + 2)
-    clicked = np.flatnonzero(keys == np.uint64(key))
-    if not len(clicked):
-        return None
-    return with_click(blob[end + 2 + keys.nbytes :], int(clicked[0]), weight)
-
-
-def _end(blob: bytes) -> int:
-    """Return where the lists and their counts end."""
-    length = int.from_bytes(blob[2:4], "little")
-    return 12 + (8 * int.from_bytes(blob[1:2], "little") + 1) * length
+    clicked = row.place(key)
+    return with_click(row.sample, clicked, weight) if 0 <= clicked < row.candidates else None
 
 
 def shown_at(blob: bytes) -> int:
@@ -89,36 +140,45 @@ def ranks_in(
 
     A missing or damaged row, or one of another version or other sources, counts as a miss.
     """
-    lists = [
-        np.frombuffer(blob, "<u8", sources * int.from_bytes(blob[2:4], "little"), 12).reshape(
-            sources, -1
-        )
-        if blob and _fits(blob, sources)
-        else np.zeros((sources, 0), np.uint64)
-        for blob in shown
-    ]
-    width = max((one.shape[1] for one in lists), default=0)
-    table = np.zeros((len(lists), sources, width), np.uint64)
-    for n, one in enumerate(lists):
-        table[n, :, : one.shape[1]] = one
-    ranks: Array = _places(table, which, keys)
-    return ranks
+    rows = [read_shown(blob) for blob in shown]
+    found = np.full((len(keys), sources), MISS, np.int64)
+    for n, (number, key) in enumerate(zip(which.tolist(), keys.tolist(), strict=True)):
+        row = rows[number]
+        if row is None or len(row.lists) != sources:
+            continue
+        place = row.place(key)
+        if place == MISS:
+            continue
+        for m, one in enumerate(row.lists):
+            at = np.flatnonzero(one == place)
+            if len(at):
+                found[n, m] = at[0]
+    return found
 
 
-def _fits(blob: bytes, sources: int) -> bool:
-    return blob[:2] == bytes((VERSION, sources)) and len(blob) >= _end(blob)
+def _width(items: int) -> str:
+    """Return the type of a number up to so many."""
+    return "u1" if items <= 255 else "<u2"
 
 
 @njit(cache=True, nogil=True)
-def _places(table, which, keys):  # type: ignore[no-untyped-def]
-    out = np.full((len(keys), table.shape[1]), -1, np.int64)
-    for n in range(len(keys)):
-        for m in range(table.shape[1]):
-            for k in range(table.shape[2]):
-                if table[which[n], m, k] == keys[n]:
-                    out[n, m] = k
-                    break
-    return out
+def _numbered(first, listed):  # type: ignore[no-untyped-def]
+    """Return (keys: `first`, then what else is listed; the place of each listed key but 0)."""
+    keys = np.empty(len(first) + len(listed), np.uint64)
+    places = np.empty(len(listed), np.uint32)
+    keys[: len(first)] = first
+    n, at = len(first), 0
+    for key in listed:
+        if key != 0:
+            k = 0
+            while k < n and keys[k] != key:
+                k += 1
+            if k == n:
+                keys[n] = key
+                n += 1
+            places[at] = k
+            at += 1
+    return keys[:n], places[:at]
 
 
 def hits(ranks: Array, k: int) -> Array:

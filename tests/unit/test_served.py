@@ -1,11 +1,13 @@
-"""Ranking metrics against values worked out by hand."""
+"""Ranking metrics against values worked out by hand, and the rows of what users were shown."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streamrec.blend.learned import BlendRules, E, Features, LearnedBlend
 from streamrec.state import served
-from streamrec.state.served import ranks_in, sample_of, shown_at
+from streamrec.state.served import ranks_in, read_shown, sample_of, shown_at, times_shown
 
 M = 3
 READER = LearnedBlend(BlendRules((1.0,) * M, (False,) * M, (0.0,) * M))
@@ -82,15 +84,64 @@ def test_a_list_may_be_longer_than_255() -> None:
 
 def test_a_damaged_row_is_a_miss() -> None:
     blob = encode_shown(NOW, lists([7, 8, 9]))
-    assert look([blob[:-4]], [7], 1) == [[-1]]
+    for n in range(len(blob)):
+        assert look([blob[:n]], [7], 1) == [[-1]]
+    assert look([blob + b"\0"], [7], 1) == [[-1]]
 
 
-def with_sample(candidates: list[int]) -> bytes:
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_a_changed_byte_never_raises(data: st.DataObject) -> None:
+    blob = bytearray(with_sample([9, 7, 2**64 - 1], {7: 3, 8: 1}))
+    blob[data.draw(st.integers(0, len(blob) - 1))] = data.draw(st.integers(0, 255))
+    look([bytes(blob)], [7], 2)
+    times_shown(bytes(blob))
+    sample = sample_of(bytes(blob), 7, 1.0)
+    assert sample is None or READER.read_sample(sample) is None or len(sample) > 16
+
+
+def test_a_row_of_the_version_before_says_nothing() -> None:
+    """At an upgrade the rows of all users are such; they are replaced, or expire."""
+    old = bytes((3, 1, 3, 0)) + NOW.to_bytes(8, "little") + lists([7, 8, 9]).tobytes() + bytes(3)
+    assert (shown_at(old), look([old], [7], 1)) == (NOW, [[-1]])
+    assert (times_shown(old), sample_of(old, 7, 1.0), read_shown(old)) == ({}, None, None)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_every_key_is_stored_once_and_every_list_comes_back(data: st.DataObject) -> None:
+    """Of any sources and lengths, and of more items than a byte counts."""
+    length = data.draw(st.sampled_from([1, 5, 20, 60]))
+    items = np.random.default_rng(data.draw(st.integers(0, 9))).integers(1, 2**64, 400, np.uint64)
+    rows = [
+        data.draw(st.permutations(range(0, 400, data.draw(st.integers(1, 40)))))[:length]
+        for _ in range(data.draw(st.integers(1, 12)))
+    ]
+    keys = np.zeros((len(rows), length), np.uint64)
+    for mine, numbers in zip(keys, rows, strict=True):
+        mine[: len(numbers)] = items[numbers]
+    times = {int(key): 1 + n for n, key in enumerate(items[rows[0]])}
+    blob = served.encode_shown(NOW, keys, times, NONE, b"")
+    row = read_shown(blob)
+    assert row is not None and times_shown(blob) == times
+    again = [(row.shorts[places]).tolist() for places in row.lists]
+    assert again == [[int(items[n]) % 2**32 for n in numbers] for numbers in rows]
+    distinct, listed = len({n for r in rows for n in r}), sum(map(len, rows))
+    assert len(row.shorts) == distinct
+    width = 1 if distinct < 256 else 2
+    assert len(blob) == 22 + 4 * distinct + width * (len(rows) + listed) + 5 * len(rows[0])
+
+
+def with_sample(candidates: list[int], times: dict[int, int] | None = None) -> bytes:
     values = np.arange(len(candidates) * M, dtype=np.float32).reshape(-1, M)
     extras = np.zeros((len(candidates), E), np.float32)
     features = Features(values, values.astype(np.uint8), extras, 3, np.zeros(M, np.float32))
     return served.encode_shown(
-        NOW, lists([7, 8], [9, 0]), {}, np.array(candidates, np.uint64), features.sample()
+        NOW,
+        lists([7, 8], [9, 0]),
+        times or {},
+        np.array(candidates, np.uint64),
+        features.sample(),
     )
 
 
