@@ -4,10 +4,13 @@ The fold drops the row and notes the user in one commit. A scorer may have read 
 publish after the first deletion: it looks back at the row (`Store.done`) and deletes its own list.
 The second deletion is for one that was killed in between. The note goes last, so a new owner of the
 shard goes on wherever the last one ended.
+
+The lists of users who were evicted (users.max_users) go the same way, but once and without a note:
+what is left of one after a crash leaves by itself, in lists.ttl_seconds.
 """
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -44,19 +47,25 @@ class Forgetting:
         self._state = state
         self._lease = lease_seconds
         self._noted: dict[str, dict[str, _Noted]] = {}  # by shard, user
+        self._evicted: dict[str, dict[str, int]] = {}  # by shard, user: offset; since the last step
 
     def opened(self, shard: str) -> None:
         """Take over what is noted of a shard that was just read from Redis."""
         found = self._store.all_rows(shard, FORGOTTEN)
         self._noted[shard] = {user.decode(): _Noted(told, 0.0) for user, told in found.items()}
 
-    def committed(self, shard: str, rows: Mapping[bytes, bytes]) -> None:
-        """Take over what a commit noted."""
+    def committed(
+        self, shard: str, offset: int, rows: Mapping[bytes, bytes], deleted: Sequence[bytes]
+    ) -> None:
+        """Take over what a commit noted, and whose rows it deleted, up to which offset."""
         for user, told in rows.items():
             self._noted.setdefault(shard, {})[user.decode()] = _Noted(told, 0.0)
+        evicted = [user.decode() for user in deleted if user not in rows]
+        self._evicted.setdefault(shard, {}).update(dict.fromkeys(evicted, offset))
 
     def step(self, now: float, owned: Collection[str], shards: int) -> None:
         """Delete what is due to be deleted; `shards`: how many user shards there are."""
+        self._delete_evicted(shards)
         self._noted = {name: noted for name, noted in self._noted.items() if name in owned}
         for shard, noted in self._noted.items():
             ready = [user for user, one in noted.items() if one.next <= now][:AT_ONCE]
@@ -70,15 +79,23 @@ class Forgetting:
                     fields = {"partition": shard, "cause": str(error)}
                     logger.warning("keys of forgotten users cannot be deleted yet", extra=fields)
 
+    def _delete_evicted(self, shards: int) -> None:
+        """Delete the lists of evicted users, but of those whom another shard knows."""
+        evicted, self._evicted = self._evicted, {}
+        for shard, users in evicted.items():
+            try:
+                known = known_elsewhere(self._store, _others(shard, shards), list(users))
+                gone = [(user, offset) for user, offset in users.items() if user not in known]
+                delete_lists(self._store, gone, self._state)
+            except StoreError as error:
+                fields = {"partition": shard, "users": len(users), "cause": str(error)}
+                logger.warning("lists of evicted users stay until they expire", extra=fields)
+
     def _delete(self, now: float, shard: str, users: list[str], shards: int) -> None:
         noted = self._noted[shard]
-        others = [f"u{n}" for n in range(shards) if f"u{n}" != shard]
+        known = known_elsewhere(self._store, _others(shard, shards), users)
         told = {user: msgspec.json.decode(noted[user].told, type=Forgotten) for user in users}
-        mine = [
-            user
-            for user in users
-            if told[user].events or not known_elsewhere(self._store, others, user)
-        ]
+        mine = [user for user in users if told[user].events or user not in known]
         deleted = delete_lists(
             self._store, [(user, told[user].offset) for user in mine], self._state
         )
@@ -97,3 +114,7 @@ class Forgetting:
         if left:
             cause = {"partition": shard, "users": len(left)}
             logger.warning("keys of forgotten users cannot be deleted yet", extra=cause)
+
+
+def _others(shard: str, shards: int) -> list[str]:
+    return [f"u{n}" for n in range(shards) if f"u{n}" != shard]

@@ -272,8 +272,10 @@ class UserLearner:
         self._stored[shard.name] = shard.offset
         created = shard.users.created if isinstance(shard, UserShard) else 0
         self._metrics.rows_added.labels("users").inc(created)
-        self._metrics.rows_dropped.labels("users").inc(len(commit.deletes["users"]))
-        self._forgetting.committed(shard.name, commit.rows.get("forgotten", {}))
+        deleted = commit.deletes["users"]
+        self._metrics.rows_dropped.labels("users").inc(len(deleted))
+        told = commit.rows.get("forgotten", {})
+        self._forgetting.committed(shard.name, shard.offset, told, deleted)
         shard.committed()
         self._metrics.commits.labels(STAGE, "ok").inc()
         self._metrics.last_commit_timestamp_seconds.labels(STAGE).set_to_current_time()

@@ -119,7 +119,7 @@ class UserSettings(Section, frozen=True, kw_only=True):
     seen_items: Annotated[int, Meta(ge=0, le=60_000)] = 1000
     """Older items remembered only as seen, by a 32-bit hash."""
     max_users: Size = 1_000_000
-    """User rows a partition keeps in Redis; beyond, the longest idle of a sample are dropped."""
+    """Users a partition keeps in Redis; beyond, rows and lists of the longest idle are dropped."""
     cached_users: Size = 20_000
     """User rows a partition keeps in the memory of its worker."""
     newcomer_items: Annotated[int, Meta(ge=0, le=20)] = 3

@@ -45,10 +45,11 @@ def delete_lists(store: Store, users: Sequence[tuple[str, int]], state: str) -> 
     return [not any(isinstance(reply, StoreError) for reply in mine) for mine in each]
 
 
-def known_elsewhere(store: Store, shards: Sequence[str], user: str) -> bool:
-    """Say whether another shard has a row of the user: some of their events had another key."""
-    replies = store.run([("HEXISTS", key(shard, "users"), user) for shard in shards])
-    return any(replies)
+def known_elsewhere(store: Store, shards: Sequence[str], users: Sequence[str]) -> set[str]:
+    """Return of whom another shard has a row: some of their events had another key."""
+    calls = [("HEXISTS", key(shard, "users"), user) for user in users for shard in shards]
+    found = iter(store.run(calls))
+    return {user for user in users if any([next(found) for _ in shards])}
 
 
 def delete_forgotten(store: Store, shard: str, user: str, told: bytes) -> None:

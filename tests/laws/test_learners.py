@@ -5,12 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redis
 from laws.spine import DEAD, EVENTS, Spine
 from laws.world import counted, event, small, stored_recount
 from recovery.recount import Raw, Recount
 
 from streamrec.errors import StoreError
 from streamrec.roles import stage as stage_module
+from streamrec.roles.score import Scorer
 from streamrec.roles.stage import DOUBTS, Stage
 from streamrec.settings.sections import Settings
 from streamrec.state.user_rows import decode_user
@@ -239,6 +241,53 @@ def test_users_over_the_bound_go_the_longest_idle_first(make: Make) -> None:
     assert sum(kept) / 10 > 15  # of 0 to 29: rather the later ones
     spine.learn([event("u0", "i1", ts=99)])  # comes back as a new user
     assert decode_user(spine.store.all_rows("u0", "users")[b"u0"]).events == 1
+
+
+def keys_of_lists(spine: Spine) -> set[str]:
+    """Return the keys of all lists of users, and of what is kept beside them."""
+    client: Any = redis.Redis.from_url(spine.settings.redis.url)
+    names = {name.decode() for name in client.scan_iter("*", count=1000)}
+    begin = ("rec:u", "sr:shown:u", "sr:reading:u")
+    return {name for name in names if name.startswith(begin)}
+
+
+def test_the_lists_of_users_over_the_bound_go_with_their_rows(make: Make) -> None:
+    """Or lists, which take many times what a row does, would lie outside of all bounds."""
+    neural = {"sample_bytes_per_second": 1e9}
+    spine = make(small(users={"max_users": 10, "cached_users": 1}, neural=neural))
+    mine = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+    for n in range(30):
+        spine.broker.now_ms += 60_000
+        spine.learn([event(f"u{n}", f"i{n % 5}", ts=n)])
+        mine.step(10.0 + n)
+        spine.turn()
+    rows = {user.decode() for user in spine.store.all_rows("u0", "users")}
+    lists = keys_of_lists(spine)
+    assert len(rows) == 10
+    assert {name for name in lists if name.startswith("rec:")} == {f"rec:{user}" for user in rows}
+    assert {name.rpartition(":")[2] for name in lists} == rows
+
+
+def test_an_evicted_user_whom_another_shard_knows_keeps_the_list(make: Make) -> None:
+    """Where events are keyed by something else, a user has rows in several partitions."""
+    spine = make(small(users={"max_users": 1, "cached_users": 1}))
+    spine.learn([event("u1", "a", ts=1)])
+    mine = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+    mine.step(10.0)
+    spine.store.run([("HSET", "sr:{u1}:users", "u1", b"row")])
+    for shards, kept in ((2, True), (1, False)):
+        spine.learner._forgetting.committed("u0", 99, {}, [b"u1"])
+        spine.learner._forgetting.step(10.0, {"u0"}, shards)
+        assert bool(keys_of_lists(spine)) == kept
+
+
+def test_a_list_made_after_the_eviction_stays(make: Make) -> None:
+    spine = make()
+    spine.learn([event("u1", "a", ts=1), event("u1", "b", ts=2)])
+    Scorer(spine.settings, spine.store, spine.shards, spine.metrics).step(10.0)
+    spine.learner._forgetting.committed("u0", 0, {}, [b"u1"])
+    spine.learner._forgetting.step(10.0, {"u0"}, 1)
+    assert "rec:u1" in keys_of_lists(spine)
 
 
 def test_a_bound_that_was_lowered_is_reached_in_steps(
