@@ -31,6 +31,7 @@ class Tally:
         self.own = 1 + len(sources)
         self._places: list[Array] = []
         self._events: list[tuple[int, int, int, int, int, bool]] = []
+        self._candidates: list[tuple[int, bool]] = []  # how many; was the clicked item one
         self._shown = np.zeros((self.own, 1024), np.bool_)
         self._every = np.arange(self.own)[:, None]
         self._qualities: list[Array] = []  # per sampled list: novelty, diversity, bias by source
@@ -51,6 +52,9 @@ class Tally:
             places[1 : self.own] = scored.full_ranks
             places[self.own :] = others
             self._look_at_lists(scored, table)
+        if scored.ranked is not None:
+            found = len(scored.ranked.candidates), scored.clicked is not None
+            self._candidates.append(found)
         self._places.append(places)
         facts = (number, ts, scored.history, user_events, item_events, scored.new_item)
         self._events.append(facts)
@@ -115,6 +119,7 @@ class Tally:
         return {
             "scored": len(self),
             "new_item_share": float(facts[:, 5].mean()) if len(self) else 0.0,
+            "candidates": self._of_candidates(),
             "sources": sources,
             "slices": {
                 name: {
@@ -127,6 +132,15 @@ class Tally:
             "windows": self._windows(columns, facts),
             "comparisons": comparisons(columns),
         }
+
+    def _of_candidates(self) -> dict[str, float]:
+        """Return the mean number of candidates of a list, and the share of items among them.
+
+        No order of the candidates can have a recall above that share; new items count as misses.
+        """
+        found = np.array(self._candidates, np.float64).reshape(-1, 2)
+        a_list = float(found[:, 0].mean()) if len(found) else 0.0
+        return {"a_list": a_list, "share": float(found[:, 1].sum()) / max(1, len(self))}
 
     def _add_qualities(self, sources: dict[str, Any], items: int) -> None:
         if not self._qualities or not items:

@@ -25,11 +25,12 @@ from streamrec.evaluation.prequential import Lag
 METRICS = {"recall@10", "recall@20", "precision@10", "ndcg@10", "ndcg@20", "mrr@20"}
 LISTS = {"coverage@10", "novelty@10", "diversity@10", "popularity_bias@10"}
 KEYS = [
-    "protocol", "events", "scored", "new_item_share", "sources", "slices", "windows",
-    "comparisons", "events_per_second",
+    "protocol", "events", "scored", "new_item_share", "candidates", "sources", "slices",
+    "windows", "comparisons", "events_per_second",
 ]  # fmt: skip
 
 
+FEW = ["--set", "blend.candidates=5", "--set", "lists.length=5"]
 pytestmark = pytest.mark.usefixtures("nothing_configured")
 
 
@@ -146,6 +147,11 @@ def test_metrics_by_hand(exclude: str) -> None:
     }
     assert found["scored"] == len(places)
     assert found["new_item_share"] == pytest.approx(places.count(math.inf) / len(places))
+    listed = figures(log, *PLAIN, "--exclude", exclude, before=FEW)
+    assert 0 < listed["candidates"]["a_list"] <= 5 * len(NAMES)
+    assert found["candidates"]["share"] > listed["candidates"]["share"] > 0
+    assert found["sources"]["blend"]["recall@20"] <= found["candidates"]["share"]
+    assert found["candidates"]["share"] <= 1 - found["new_item_share"]
     for name in (*NAMES[:3], "peer:popularity_7d"):
         assert {m: found["sources"][name][m] for m in METRICS} == pytest.approx(wanted), name
 
@@ -175,6 +181,7 @@ def test_new_items_are_misses_for_all() -> None:
     log = [Click(f"u{n % 5}", f"i{n}") for n in range(60)]
     found = figures(log, *PLAIN, "--peers", "popularity_7d")
     assert found["new_item_share"] == 1.0 and found["scored"] == 55
+    assert found["candidates"] == {"a_list": 0.0, "share": 0.0}
     assert found["sources"] == {"blend": dict.fromkeys(METRICS, 0.0)} and not found["comparisons"]
     result = run("log.csv", *PLAIN, "--report", "out.html", "--staleness", "--ablation")
     assert result.exit_code == 0 and "100.0%" in result.stdout
@@ -346,7 +353,7 @@ def test_staleness_and_ablation_repeat_the_run() -> None:
     assert [one["without"] for one in found["ablation"]] == [
         name for name in NAMES if name in found["sources"]
     ]
-    assert list(found)[:9] == KEYS
+    assert list(found)[: len(KEYS)] == KEYS
 
 
 @pytest.fixture
