@@ -10,7 +10,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from streamrec.dashboards.panel import Board, Panel, Query, Steps
+from streamrec.dashboards.panel import Board, Panel, Steps
 
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${ds}")
 COLUMNS = 24
@@ -77,13 +77,13 @@ def _panel(panel: Panel) -> Any:
         "bars": _bars,
     }[panel.kind](panel)
     made = made.title(panel.title).description(panel.says).datasource(SOURCE)
-    for query, name in zip(panel.queries, "ABCDEFGH", strict=False):
-        made = made.with_target(_query(query, panel.kind).ref_id(name))
+    for (legend, expression), name in zip(panel.queries.items(), "ABCDEFGH", strict=False):
+        made = made.with_target(_query(expression, legend, panel.kind).ref_id(name))
     return made
 
 
-def _query(query: Query, kind: str) -> Any:
-    made = prometheus.Dataquery().expr(query.expression).legend_format(query.legend or "__auto")
+def _query(expression: str, legend: str, kind: str) -> Any:
+    made = prometheus.Dataquery().expr(expression).legend_format(legend or "__auto")
     made = made.datasource(SOURCE)
     if kind == "heatmap":
         made = made.format(PromQueryFormat.HEATMAP)

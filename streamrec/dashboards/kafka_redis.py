@@ -1,16 +1,14 @@
 """streamrec / Kafka and Redis: what the log and the store cost, and what they refuse."""
 
 from streamrec.dashboards.panel import (
-    NEUTRAL,
     Board,
     Panel,
-    Query,
     Row,
     above,
     must_be_zero,
     stat,
 )
-from streamrec.dashboards.promql import increase, quantile, rate
+from streamrec.dashboards.promql import increase, median_and_tail, quantile, rate
 
 NOW = Row(
     "Now",
@@ -21,8 +19,7 @@ NOW = Row(
             "(lists.ttl_seconds).",
             "bytes",
             "max(streamrec_redis_memory_bytes)",
-            NEUTRAL,
-            1,
+            decimals=1,
         ),
         stat(
             "Memory a user",
@@ -31,8 +28,7 @@ NOW = Row(
             "bytes",
             "max(streamrec_redis_memory_bytes) "
             '/ clamp_min(sum(streamrec_rows{table="users_stored"}), 1)',
-            NEUTRAL,
-            1,
+            decimals=1,
         ),
         stat(
             "Keys evicted",
@@ -41,7 +37,7 @@ NOW = Row(
             "short",
             "max(streamrec_redis_evicted_keys)",
             must_be_zero(),
-            0,
+            decimals=0,
         ),
         stat(
             "Commit to Redis, 99 %",
@@ -49,7 +45,7 @@ NOW = Row(
             "s",
             quantile(0.99, "commit_seconds"),
             above(0.05, 0.5),
-            0,
+            decimals=0,
         ),
         stat(
             "Kafka acknowledges, 99 %",
@@ -57,7 +53,7 @@ NOW = Row(
             "s",
             quantile(0.99, "flush_seconds"),
             above(0.1, 1),
-            0,
+            decimals=0,
         ),
         stat(
             "Messages not learnt",
@@ -65,7 +61,7 @@ NOW = Row(
             "short",
             "sum(streamrec_lag_messages)",
             above(10_000, 100_000),
-            0,
+            decimals=0,
         ),
     ),
 )
@@ -78,40 +74,32 @@ KAFKA = Row(
             "Learn waits for it before each commit. Slow: replicas behind, disk of a broker, "
             "min.insync.replicas.",
             "s",
-            (
-                Query(quantile(0.5, "flush_seconds"), "median"),
-                Query(quantile(0.99, "flush_seconds"), "99 %"),
-            ),
+            median_and_tail("flush_seconds"),
             above(0.1, 1),
         ),
         Panel(
             "Messages not learnt, by topic",
             "events and items wait for the user stage, updates for the item stage.",
             "short",
-            (Query("sum by (topic) (streamrec_lag_messages)", "{{topic}}"),),
-            NEUTRAL,
+            {"{{topic}}": "sum by (topic) (streamrec_lag_messages)"},
         ),
         Panel(
             "Events in a commit",
             "Grows with the load: larger batches cost less each. At batches.max_events learn is "
             "behind.",
             "short",
-            (
-                Query(quantile(0.5, "batch_events", "stage"), "{{stage}} median"),
-                Query(quantile(0.99, "batch_events", "stage"), "{{stage}} 99 %"),
-            ),
-            NEUTRAL,
+            median_and_tail("batch_events", "stage"),
         ),
         Panel(
             "Errors of Kafka in 5 min",
             "0. Not acknowledged: the batch is sent again, the receiver drops repeats. No answer: "
             "brokers or network.",
             "none",
-            (
-                Query(increase("produce_errors_total"), "not acknowledged"),
-                Query(increase("kafka_errors_total", "stage"), "no answer: {{stage}}"),
-                Query(increase("partition_refetches_total", "stage"), "refetched: {{stage}}"),
-            ),
+            {
+                "not acknowledged": increase("produce_errors_total"),
+                "no answer: {{stage}}": increase("kafka_errors_total", "stage"),
+                "refetched: {{stage}}": increase("partition_refetches_total", "stage"),
+            },
             must_be_zero(),
         ),
         Panel(
@@ -119,15 +107,13 @@ KAFKA = Row(
             "Refused messages, with the reason in their headers. Above 1 % of the traffic: find "
             "the producer.",
             "eps",
-            (Query(rate("dead_letters_total"), "written"),),
-            NEUTRAL,
+            {"written": rate("dead_letters_total")},
         ),
         Panel(
             "Group changes in 5 min",
             "Partitions given and taken. At starts and stops only.",
             "none",
-            (Query(increase("rebalances_total", "stage, kind"), "{{stage}} {{kind}}"),),
-            NEUTRAL,
+            {"{{stage}} {{kind}}": increase("rebalances_total", "stage, kind")},
         ),
     ),
 )
@@ -140,39 +126,28 @@ REDIS = Row(
             "At the limit commits fail and learning waits. Limit 0: none is set, then the "
             "machine's memory is the limit.",
             "bytes",
-            (
-                Query("max(streamrec_redis_memory_bytes)", "used"),
-                Query("max(streamrec_redis_memory_limit_bytes)", "limit"),
-            ),
-            NEUTRAL,
+            {
+                "used": "max(streamrec_redis_memory_bytes)",
+                "limit": "max(streamrec_redis_memory_limit_bytes)",
+            },
         ),
         Panel(
             "Memory gained in an hour",
             "At the pace of the last 30 minutes. Should come down as lists expire and tables fill.",
             "bytes",
-            (
-                Query(
-                    "clamp_min(max(deriv(streamrec_redis_memory_bytes[30m])) * 3600, 0)",
-                    "gained",
-                ),
-            ),
-            NEUTRAL,
+            {"gained": "clamp_min(max(deriv(streamrec_redis_memory_bytes[30m])) * 3600, 0)"},
         ),
         Panel(
             "Commits",
             "User stage: one a partition and batch. Failed: memory, disk, READONLY.",
             "ops",
-            (Query(rate("commits_total", "stage, result"), "{{stage}} {{result}}"),),
-            NEUTRAL,
+            {"{{stage}} {{result}}": rate("commits_total", "stage, result")},
         ),
         Panel(
             "Time of a commit",
             "One transaction. If it climbs with the load, Redis' core is full: Redis Cluster.",
             "s",
-            (
-                Query(quantile(0.5, "commit_seconds", "stage"), "{{stage}} median"),
-                Query(quantile(0.99, "commit_seconds", "stage"), "{{stage}} 99 %"),
-            ),
+            median_and_tail("commit_seconds", "stage"),
             above(0.05, 0.5),
         ),
         Panel(
@@ -180,7 +155,7 @@ REDIS = Row(
             "0. Each makes a stage start over from what Redis has. report: INFO is denied to the "
             "user of streamrec.",
             "ops",
-            (Query(rate("redis_errors_total", "op"), "{{op}}"),),
+            {"{{op}}": rate("redis_errors_total", "op")},
             above(0.1, 1),
         ),
         Panel(
@@ -188,8 +163,7 @@ REDIS = Row(
             "feed: what changed, often. full: all rows; at a start, or a process fell "
             "items.feed_entries behind.",
             "ops",
-            (Query(rate("item_table_loads_total", "kind"), "{{kind}}"),),
-            NEUTRAL,
+            {"{{kind}}": rate("item_table_loads_total", "kind")},
         ),
     ),
 )

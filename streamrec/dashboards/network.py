@@ -2,10 +2,8 @@
 
 from streamrec.dashboards.panel import (
     GREEN,
-    NEUTRAL,
     ORANGE,
     Panel,
-    Query,
     Row,
     above,
     below,
@@ -29,8 +27,7 @@ NOW = (
         "blend's own order is served.",
         "none",
         "max(streamrec_network_version)",
-        NEUTRAL,
-        0,
+        decimals=0,
     ),
     stat(
         "Latest version trained",
@@ -38,8 +35,7 @@ NOW = (
         "the gate keeps the new ones out, see Gain.",
         "none",
         "max(streamrec_train_version)",
-        NEUTRAL,
-        0,
+        decimals=0,
     ),
     stat(
         "Does the network help",
@@ -56,7 +52,7 @@ NOW = (
         "percentunit",
         f"({gain('serving')} or {gain('candidate')}) / {gain('blend')} - 1",
         below(0, 0.01),
-        1,
+        decimals=1,
     ),
     stat(
         "Samples waiting",
@@ -64,8 +60,7 @@ NOW = (
         "rising: read the log of `train`.",
         "short",
         "max(streamrec_train_waiting_samples)",
-        NEUTRAL,
-        0,
+        decimals=0,
     ),
     stat(
         "Versions refused",
@@ -74,7 +69,7 @@ NOW = (
         "short",
         f"sum(increase(streamrec_network_refused_total[{WINDOW}]))",
         must_be_zero(),
-        0,
+        decimals=0,
     ),
 )
 
@@ -84,8 +79,7 @@ TIME = (
         "Mean discounted gain of the last refresh's new samples: 1, the click was on top. What "
         "serves should lie above the blend, the candidate near it.",
         "percentunit",
-        (Query("max by (order) (streamrec_train_gain)", "{{order}}"),),
-        NEUTRAL,
+        {"{{order}}": "max by (order) (streamrec_train_gain)"},
         thick="serving",
     ),
     Panel(
@@ -93,11 +87,10 @@ TIME = (
         "All on one line, below the latest stored. A scorer that stays behind has refused a "
         "version: its log says why.",
         "none",
-        (
-            Query("max by (instance) (streamrec_network_version)", "{{instance}}"),
-            Query("max(streamrec_train_version)", "latest stored"),
-        ),
-        NEUTRAL,
+        {
+            "{{instance}}": "max by (instance) (streamrec_network_version)",
+            "latest stored": "max(streamrec_train_version)",
+        },
         thick="latest stored",
         decimals=0,
     ),
@@ -106,56 +99,50 @@ TIME = (
         "Mean of each refresh. Falls, then is steady. A lasting rise: traffic has changed, or "
         "neural.rate is too high.",
         "none",
-        (Query("max by (task) (streamrec_train_loss)", "{{task}}"),),
-        NEUTRAL,
+        {"{{task}}": "max by (task) (streamrec_train_loss)"},
     ),
     Panel(
         "Clicks kept for training",
         "Most are sent. lost: Kafka did not take them in time, or too many waited; outside: the "
         "item was not among the candidates; old: see neural.task_seconds.",
         "ops",
-        (Query(rate("click_samples_total", "result", window=WINDOW), "{{result}}"),),
-        NEUTRAL,
+        {"{{result}}": rate("click_samples_total", "result", window=WINDOW)},
     ),
     Panel(
         "Samples that train has read",
         "new follows what is sent. old only after a restart. unfit: made with other sources or "
         "sizes, normal after such a change.",
         "ops",
-        (Query(rate("train_samples_total", "kind", window=WINDOW), "{{kind}}"),),
-        NEUTRAL,
+        {"{{kind}}": rate("train_samples_total", "kind", window=WINDOW)},
     ),
     Panel(
         "Lists kept for training",
         "Share of the lists whose reading is kept, within neural.sample_bytes_per_second. Raise "
         "that if refreshes are too rare.",
         "percentunit",
-        (Query("avg(streamrec_sample_share)", "kept"),),
-        NEUTRAL,
+        {"kept": "avg(streamrec_sample_share)"},
     ),
     Panel(
         "Refreshes, by why",
         "due: enough new samples; drift: lists became worse of late. Many of drift: "
         "look at Events by type.",
         "short",
-        (Query(f"sum by (why) (increase(streamrec_train_refreshes_total[{WINDOW}]))", "{{why}}"),),
-        NEUTRAL,
-        "stack",
+        {"{{why}}": f"sum by (why) (increase(streamrec_train_refreshes_total[{WINDOW}]))"},
+        kind="stack",
     ),
     Panel(
         "Time spent on training",
         "Share of the time that `train` is in a refresh. Near 100 % it falls behind: raise "
         "neural.refresh_samples or neural.threads.",
         "percentunit",
-        (Query(rate("train_seconds_total", window=WINDOW), "training"),),
+        {"training": rate("train_seconds_total", window=WINDOW)},
         above(0.5, 0.9),
     ),
     Panel(
         "Weight of each task",
         "As set in neural.tasks; the first task orders the lists. Changes only with the settings.",
         "none",
-        (Query("max by (task) (streamrec_train_lambda)", "{{task}}"),),
-        NEUTRAL,
+        {"{{task}}": "max by (task) (streamrec_train_lambda)"},
     ),
 )
 

@@ -2,17 +2,15 @@
 
 from streamrec.dashboards.inside import LAG, STATE, WORK
 from streamrec.dashboards.panel import (
-    NEUTRAL,
     Board,
     Panel,
-    Query,
     Row,
     above,
     below,
     must_be_zero,
     stat,
 )
-from streamrec.dashboards.promql import late, quantile, rate
+from streamrec.dashboards.promql import late, median_and_tail, quantile, rate
 from streamrec.dashboards.serving import SERVE
 
 NOW = Row(
@@ -38,8 +36,7 @@ NOW = Row(
             "Messages folded or refused a second. Follows your traffic; 0 with traffic: see Lag.",
             "eps",
             rate("events_consumed_total"),
-            NEUTRAL,
-            1,
+            decimals=1,
         ),
         stat(
             "Lists made",
@@ -47,8 +44,7 @@ NOW = Row(
             "before theirs is made.",
             "ops",
             rate("lists_published_total"),
-            NEUTRAL,
-            1,
+            decimals=1,
         ),
         stat(
             "Click to list, 99 %",
@@ -56,7 +52,7 @@ NOW = Row(
             "s",
             quantile(0.99, "click_to_list_seconds"),
             above(1, 2),
-            2,
+            decimals=2,
         ),
         stat(
             "Alerts firing",
@@ -72,7 +68,7 @@ NOW = Row(
             "s",
             'max(streamrec_oldest_unlearnt_seconds{topic="events"})',
             above(10, 60),
-            1,
+            decimals=1,
         ),
         stat(
             "Longest wait for a list",
@@ -81,7 +77,7 @@ NOW = Row(
             "s",
             "max(streamrec_oldest_due_seconds)",
             above(2, 30),
-            1,
+            decimals=1,
         ),
         stat(
             "Events unaccounted for",
@@ -106,7 +102,7 @@ NOW = Row(
             "max(streamrec_redis_memory_bytes / (streamrec_redis_memory_limit_bytes > 0)) "
             "or vector(0)",
             above(0.8, 0.9),
-            1,
+            decimals=1,
         ),
         stat(
             "Lists in time, 6 h",
@@ -114,7 +110,7 @@ NOW = Row(
             "percentunit",
             f"1 - ({late('6h')})",
             below(0.99, 0.995),
-            2,
+            decimals=2,
         ),
     ),
 )
@@ -127,10 +123,10 @@ FRESHNESS = Row(
             "What a user feels. Under the line; above it add score processes, unless Redis is slow "
             "(Commit to Redis).",
             "s",
-            tuple(
-                Query(quantile(q, "click_to_list_seconds"), name)
+            {
+                name: quantile(q, "click_to_list_seconds")
                 for q, name in ((0.5, "median"), (0.95, "95 %"), (0.99, "99 %"))
-            ),
+            },
             above(2, 2),
             line=True,
         ),
@@ -139,9 +135,7 @@ FRESHNESS = Row(
             "1 uses up the month's budget in a month. Above 14 in the last hour it pages: in two "
             "days nothing would be left.",
             "none",
-            tuple(
-                Query(f"({late(window)}) / 0.01", f"last {window}") for window in ("5m", "1h", "6h")
-            ),
+            {f"last {window}": f"({late(window)}) / 0.01" for window in ("5m", "1h", "6h")},
             above(6, 14.4),
             line=True,
         ),
@@ -150,36 +144,31 @@ FRESHNESS = Row(
             "Grows by a second a second when something stands: events, then learning; lists, "
             "then scoring.",
             "s",
-            (
-                Query("max by (topic) (streamrec_oldest_unlearnt_seconds)", "{{topic}}"),
-                Query("max(streamrec_oldest_due_seconds)", "lists"),
-            ),
+            {
+                "{{topic}}": "max by (topic) (streamrec_oldest_unlearnt_seconds)",
+                "lists": "max(streamrec_oldest_due_seconds)",
+            },
             above(10, 60),
         ),
         Panel(
             "Click to list, how many lists",
             "Dark where many are. A band that climbs is overload, a second band a slow process.",
             "s",
-            (
-                Query(
+            {
+                "{{le}}": (
                     "sum by (le) (increase(streamrec_click_to_list_seconds_bucket"
-                    "[$__rate_interval]))",
-                    "{{le}}",
-                ),
-            ),
-            NEUTRAL,
-            "heatmap",
-            12,
+                    "[$__rate_interval]))"
+                )
+            },
+            kind="heatmap",
+            width=12,
         ),
         Panel(
             "Click to learnt",
             "Until a click is in its user's row (user) and in the items' rows (item). The item "
             "stage commits ten times a second at most.",
             "s",
-            (
-                Query(quantile(0.5, "click_to_learnt_seconds", "stage"), "{{stage}} median"),
-                Query(quantile(0.99, "click_to_learnt_seconds", "stage"), "{{stage}} 99 %"),
-            ),
+            median_and_tail("click_to_learnt_seconds", "stage"),
             above(1, 5),
             width=6,
         ),
@@ -187,8 +176,7 @@ FRESHNESS = Row(
             "Users waiting for a list",
             "Should fall to 0 again and again. If it only rises, add score processes.",
             "short",
-            (Query("max(streamrec_due_users)", "waiting"),),
-            NEUTRAL,
+            {"waiting": "max(streamrec_due_users)"},
             width=6,
         ),
     ),
@@ -202,16 +190,15 @@ TRAFFIC = Row(
             "The stack must meet the line of all consumed. What is missing below it is "
             "unaccounted for: run `streamrec audit`.",
             "eps",
-            (
-                Query(rate("events_accepted_total", "type") + " > 0", "{{type}}"),
-                Query(rate("events_duplicate_total"), "duplicate"),
-                Query(rate("events_suppressed_total"), "suppressed"),
-                Query(rate("events_rejected_total"), "rejected"),
-                Query(rate("events_consumed_total"), "consumed"),
-            ),
-            NEUTRAL,
-            "stack",
-            12,
+            {
+                "{{type}}": rate("events_accepted_total", "type") + " > 0",
+                "duplicate": rate("events_duplicate_total"),
+                "suppressed": rate("events_suppressed_total"),
+                "rejected": rate("events_rejected_total"),
+                "consumed": rate("events_consumed_total"),
+            },
+            kind="stack",
+            width=12,
             thick="consumed",
         ),
         Panel(
@@ -219,14 +206,10 @@ TRAFFIC = Row(
             "A producer sends what is refused. Read the dead letters, they carry the reason; "
             "docs/events.md has the rules.",
             "eps",
-            (
-                Query(
-                    f"({rate('events_rejected_total', 'reason')} > 0) "
-                    'or label_replace(vector(0), "reason", "none", "", "")',
-                    "{{reason}}",
-                ),
-            ),
-            NEUTRAL,
+            {
+                "{{reason}}": f"({rate('events_rejected_total', 'reason')} > 0) "
+                'or label_replace(vector(0), "reason", "none", "", "")'
+            },
             width=6,
         ),
         Panel(
@@ -234,12 +217,11 @@ TRAFFIC = Row(
             "Published; refused because a newer one was there (normal after a restart); failed: "
             "see Errors.",
             "ops",
-            (
-                Query(rate("lists_published_total"), "published"),
-                Query(rate("lists_stale_refused_total"), "a newer was there"),
-                Query(rate("lists_failed_total"), "failed"),
-            ),
-            NEUTRAL,
+            {
+                "published": rate("lists_published_total"),
+                "a newer was there": rate("lists_stale_refused_total"),
+                "failed": rate("lists_failed_total"),
+            },
             width=6,
         ),
     ),

@@ -10,21 +10,15 @@ Steps = tuple[tuple[float | None, str], ...]
 NEUTRAL: Steps = ((None, BLUE),)
 
 
-class Query(NamedTuple):
-    """One expression, and what its series are called: `{{label}}` is filled in."""
-
-    expression: str
-    legend: str = ""
-
-
 class Panel(NamedTuple):
     """One picture; `says` tells what is good and what to do where it is not."""
 
     title: str
     says: str
     unit: str  # of Grafana's list, which prints an unknown one as it is
-    queries: tuple[Query, ...]
-    steps: Steps
+    queries: dict[str, str]
+    """Expressions, by what their series are called: `{{label}}` is filled in."""
+    steps: Steps = NEUTRAL
     kind: Kind = "timeseries"
     width: int = 8
     height: int = 8
@@ -70,10 +64,9 @@ def stat(
     says: str,
     unit: str,
     expression: str,
-    steps: Steps,
+    steps: Steps = NEUTRAL,
     decimals: int | None = None,
     width: int = 4,
 ) -> Panel:
     """Return one number."""
-    queries = (Query(expression),)
-    return Panel(title, says, unit, queries, steps, "stat", width, 4, decimals=decimals)
+    return Panel(title, says, unit, {"": expression}, steps, "stat", width, 4, decimals=decimals)

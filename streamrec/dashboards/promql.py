@@ -19,6 +19,12 @@ def quantile(q: float, histogram: str, by: str = "", where: str = "", window: st
     return f"histogram_quantile({q}, {buckets})"
 
 
+def median_and_tail(histogram: str, by: str = "") -> dict[str, str]:
+    """Return the queries of a histogram's median and 99 %, by what their series are called."""
+    of = f"{{{{{by}}}}} " if by else ""
+    return {f"{of}median": quantile(0.5, histogram, by), f"{of}99 %": quantile(0.99, histogram, by)}
+
+
 def ratio(part: str, whole: str, by: str = "") -> str:
     """Return one rate over another, which has no labels where `part` has the labels `by`."""
     return f"{part} / ignoring({by}) group_left {whole}" if by else f"{part} / {whole}"

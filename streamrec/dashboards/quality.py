@@ -1,7 +1,7 @@
 """streamrec / Quality: for who owns the product. Are the lists good, and for whom."""
 
 from streamrec.dashboards.network import NETWORK
-from streamrec.dashboards.panel import NEUTRAL, Board, Panel, Query, Row, above, below, stat
+from streamrec.dashboards.panel import Board, Panel, Row, above, below, stat
 from streamrec.dashboards.promql import quantile, rate, ratio
 
 WINDOW = "$window"
@@ -11,8 +11,12 @@ BLEND = 'source="blend"'
 
 def recall(k: int, where: str = "") -> str:
     """Return recall@k of every source: of the clicks judged, the share found in its list."""
-    labels = f'k="{k}"' + (f", {where}" if where else "")
-    return ratio(rate("prequential_hits_total", "source", labels, WINDOW), JUDGED, "source")
+    return a_click("prequential_hits_total", f'k="{k}"' + (f", {where}" if where else ""))
+
+
+def a_click(metric: str, where: str = "") -> str:
+    """Return what each source has of a counter for each click judged."""
+    return ratio(rate(metric, "source", where, WINDOW), JUDGED, "source")
 
 
 def of_blend(k: int) -> str:
@@ -48,16 +52,14 @@ GOOD = Row(
             "Compare with last week, not with other sites.",
             "percentunit",
             of_blend(20),
-            NEUTRAL,
-            1,
+            decimals=1,
         ),
         stat(
             "In its first half",
             "recall@10: the same, of the first ten places.",
             "percentunit",
             of_blend(10),
-            NEUTRAL,
-            1,
+            decimals=1,
         ),
         stat(
             "Better than popularity",
@@ -66,7 +68,7 @@ GOOD = Row(
             "percentunit",
             gain('source=~"popularity.*"'),
             below(0, 0.2),
-            0,
+            decimals=0,
         ),
         stat(
             "Better than any source",
@@ -75,7 +77,7 @@ GOOD = Row(
             "percentunit",
             gain('source!="blend"'),
             below(-0.02, 0),
-            1,
+            decimals=1,
         ),
         stat(
             "A click shows after",
@@ -83,7 +85,7 @@ GOOD = Row(
             "s",
             quantile(0.5, "click_to_list_seconds", window=WINDOW),
             above(1, 2),
-            2,
+            decimals=2,
         ),
         stat(
             "Clicks judged",
@@ -92,7 +94,7 @@ GOOD = Row(
             "short",
             f"sum(increase(streamrec_prequential_events_total[{WINDOW}]))",
             below(100, 1000),
-            0,
+            decimals=0,
         ),
     ),
 )
@@ -105,8 +107,7 @@ TIME = Row(
             "The blend (thick) should lie above every source. One that comes near is what your "
             "users follow now.",
             "percentunit",
-            (Query(recall(20), "{{source}}"),),
-            NEUTRAL,
+            {"{{source}}": recall(20)},
             width=12,
             height=10,
             thick="blend",
@@ -116,15 +117,7 @@ TIME = Row(
             "As recall, but a hit near the top counts more. Falls when the order is bad though "
             "the items are right.",
             "percentunit",
-            (
-                Query(
-                    ratio(
-                        rate("prequential_ndcg_total", "source", window=WINDOW), JUDGED, "source"
-                    ),
-                    "{{source}}",
-                ),
-            ),
-            NEUTRAL,
+            {"{{source}}": a_click("prequential_ndcg_total")},
             width=12,
             height=10,
             thick="blend",
@@ -133,28 +126,17 @@ TIME = Row(
             "Clicks found now, longest first",
             "The blend on top is right; another on top: see Better than any source.",
             "percentunit",
-            (Query(f"sort_desc({recall(20)})", "{{source}}"),),
-            NEUTRAL,
-            "bars",
-            12,
-            10,
+            {"{{source}}": f"sort_desc({recall(20)})"},
+            kind="bars",
+            width=12,
+            height=10,
             decimals=1,
         ),
         Panel(
             "Mean reciprocal rank, by source",
             "1 for a click on the first place, 1/2 on the second; 0 beyond the twentieth.",
             "percentunit",
-            (
-                Query(
-                    ratio(
-                        rate("prequential_reciprocal_rank_total", "source", window=WINDOW),
-                        JUDGED,
-                        "source",
-                    ),
-                    "{{source}}",
-                ),
-            ),
-            NEUTRAL,
+            {"{{source}}": a_click("prequential_reciprocal_rank_total")},
             width=12,
             height=10,
             thick="blend",
@@ -170,57 +152,44 @@ PEOPLE = Row(
             "Own: the user had a list. Popular: the one for strangers, for a first click. None: "
             "nothing was served yet; should be 0 soon after a start.",
             "percentunit",
-            tuple(Query(by_list(kind), kind) for kind in ("own", "popular", "none")),
-            NEUTRAL,
-            "stack",
+            {kind: by_list(kind) for kind in ("own", "popular", "none")},
+            kind="stack",
         ),
         Panel(
             "Items shown, of all that may be",
             "Different items in the latest 1,000 lists of a scorer. Low: all see the same; "
             "lists.diversity and blend.weights change it.",
             "percentunit",
-            (
-                Query(
-                    "max(streamrec_listed_items) / clamp_min(max(streamrec_servable_items), 1)",
-                    "shown",
-                ),
-            ),
-            NEUTRAL,
+            {"shown": "max(streamrec_listed_items) / clamp_min(max(streamrec_servable_items), 1)"},
         ),
         Panel(
             "New users and items",
             "Rows made a second. Many new users: expect a larger share of popular lists.",
             "ops",
-            (Query(rate("rows_added_total", "table", window=WINDOW), "{{table}}"),),
-            NEUTRAL,
+            {"{{table}}": rate("rows_added_total", "table", window=WINDOW)},
         ),
         Panel(
             "Events by type",
             "What people do, as it was accepted. A type that ends: its producer.",
             "eps",
-            (Query(f"{rate('events_accepted_total', 'type', window=WINDOW)} > 0", "{{type}}"),),
-            NEUTRAL,
-            "stack",
+            {"{{type}}": f"{rate('events_accepted_total', 'type', window=WINDOW)} > 0"},
+            kind="stack",
         ),
         Panel(
             "Age of the list at the next click",
             "How old it was when its user clicked again: how often people come back.",
             "s",
-            (
-                Query(quantile(0.5, "list_age_seconds", window=WINDOW), "median"),
-                Query(quantile(0.9, "list_age_seconds", window=WINDOW), "90 %"),
-            ),
-            NEUTRAL,
+            {
+                "median": quantile(0.5, "list_age_seconds", window=WINDOW),
+                "90 %": quantile(0.9, "list_age_seconds", window=WINDOW),
+            },
         ),
         Panel(
             "Lists that are short",
             "Share of lists with nothing in them, and with at most 5 items: filters leave too "
             "little, or the catalogue is small.",
             "percentunit",
-            (
-                Query(shorter("0.0"), "empty"),
-                Query(shorter("5.0"), "5 items or fewer"),
-            ),
+            {"empty": shorter("0.0"), "5 items or fewer": shorter("5.0")},
             above(0.01, 0.05),
         ),
     ),
@@ -233,49 +202,41 @@ MADE_OF = Row(
             "Items by the source that speaks for them",
             "One source alone: the others know nothing yet, or blend.weights pins it.",
             "percentunit",
-            (
-                Query(
-                    ratio(
-                        rate("list_items_total", "source", window=WINDOW),
-                        rate("list_items_total", window=WINDOW),
-                        "source",
-                    ),
-                    "{{source}}",
-                ),
-            ),
-            NEUTRAL,
-            "stack",
-            12,
+            {
+                "{{source}}": ratio(
+                    rate("list_items_total", "source", window=WINDOW),
+                    rate("list_items_total", window=WINDOW),
+                    "source",
+                )
+            },
+            kind="stack",
+            width=12,
         ),
         Panel(
             "What the blend would lose without a source",
             "Learnt from clicks. Near 0: the source adds nothing here, switching it off "
             "(blend.off) saves its cost.",
             "none",
-            (Query("max by (source) (streamrec_blend_importance)", "{{source}}"),),
-            NEUTRAL,
+            {"{{source}}": "max by (source) (streamrec_blend_importance)"},
             width=12,
         ),
         Panel(
             "Weights for users with 5 and more items",
             "As learnt, or as set. They move slowly; a jump follows a change of traffic.",
             "none",
-            (Query('max by (source) (streamrec_blend_weight{history="5+"})', "{{source}}"),),
-            NEUTRAL,
+            {"{{source}}": 'max by (source) (streamrec_blend_weight{history="5+"})'},
         ),
         Panel(
             "Weights for users without a history",
             "Popularity should lead: nothing is known of them.",
             "none",
-            (Query('max by (source) (streamrec_blend_weight{history="0"})', "{{source}}"),),
-            NEUTRAL,
+            {"{{source}}": 'max by (source) (streamrec_blend_weight{history="0"})'},
         ),
         Panel(
             "Clicks that teach the blend",
             "Above 0 while clicks come. 0: no list keeps its features (blend.sample, blend.kind).",
             "ops",
-            (Query(rate("blend_samples_total", window=WINDOW), "samples"),),
-            NEUTRAL,
+            {"samples": rate("blend_samples_total", window=WINDOW)},
         ),
     ),
 )

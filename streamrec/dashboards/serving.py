@@ -1,6 +1,6 @@
 """The last row of the operations board: lists and events over HTTP."""
 
-from streamrec.dashboards.panel import NEUTRAL, Panel, Query, Row, above, below
+from streamrec.dashboards.panel import Panel, Row, above, below
 from streamrec.dashboards.promql import quantile, rate
 
 FAILED = (
@@ -15,16 +15,15 @@ SERVE = Row(
             "By status; follow your traffic. 4xx are faults of callers: tokens, paths, bodies. "
             "Suddenly none: see whether callers still reach it.",
             "reqps",
-            (Query(rate("http_requests_total", "status"), "{{status}}"),),
-            NEUTRAL,
-            "stack",
+            {"{{status}}": rate("http_requests_total", "status")},
+            kind="stack",
         ),
         Panel(
             "Requests that fail",
             "5xx, near 0: Redis or Kafka does not answer, or a list is not made in time; the log "
             "of serve says which.",
             "percentunit",
-            (Query(FAILED, "fail"),),
+            {"fail": FAILED},
             above(0.01, 0.02),
             line=True,
         ),
@@ -33,12 +32,10 @@ SERVE = Row(
             "Lists some ms, events until Kafka has acknowledged them; explain, and a list with "
             "`filter`, are made in the request: slow. All slow: Redis, or add serve processes.",
             "s",
-            (
-                Query(
-                    quantile(0.99, "http_request_seconds", "route", 'route=~"/v1/.*"') + " >= 0",
-                    "{{route}}",
-                ),
-            ),
+            {
+                "{{route}}": quantile(0.99, "http_request_seconds", "route", 'route=~"/v1/.*"')
+                + " >= 0"
+            },
             above(0.1, 0.25),
         ),
         Panel(
@@ -46,24 +43,22 @@ SERVE = Row(
             "own: the user's; popular: nothing is known of the user, or no scorer ran; none: not "
             "even a popular list is there, so start `score`.",
             "reqps",
-            (Query(rate("http_lists_total", "list"), "{{list}}"),),
-            NEUTRAL,
-            "stack",
+            {"{{list}}": rate("http_lists_total", "list")},
+            kind="stack",
         ),
         Panel(
             "Events over HTTP",
             "accepted: Kafka has them. refused: a caller sends what cannot be learnt. "
             "unacknowledged: Kafka does not answer, and callers were told to send again.",
             "eps",
-            (Query(rate("http_events_total", "result"), "{{result}}"),),
-            NEUTRAL,
+            {"{{result}}": rate("http_events_total", "result")},
         ),
         Panel(
             "Serve processes",
             "Processes that Prometheus reaches. Without one, callers over HTTP get nothing; lists "
             "in Redis go on.",
             "none",
-            (Query('sum(up{job="streamrec-serve"}) or vector(0)', "answer"),),
+            {"answer": 'sum(up{job="streamrec-serve"}) or vector(0)'},
             below(1, 1),
         ),
     ),
