@@ -80,6 +80,11 @@ class Nodes:
                 "redis.cluster = false"
             ) from error
 
+    @property
+    def is_one(self) -> bool:
+        """Whether one server has all keys: then a script may name several."""
+        return self.cluster is None
+
     def client(self, name: str) -> "redis.Redis":
         """Return the client of the node that holds the key."""
         if self._client is not None:
@@ -107,7 +112,7 @@ class Nodes:
         EVAL calls are (EVAL, script, n, key, ...), their keys in one slot. Raises StoreError if any
         fails.
         """
-        replies = self.each(calls)
+        replies = self.each_or_error(calls)
         for reply in replies:
             if isinstance(reply, StoreError):
                 raise reply

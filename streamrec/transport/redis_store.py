@@ -12,7 +12,7 @@ import redis
 
 from streamrec.errors import CommitConflict, DamagedState, StoreError
 from streamrec.settings.sections import RedisSettings
-from streamrec.transport.declared import declare, declared
+from streamrec.transport.declared import Run, declare, declared
 from streamrec.transport.redis_keys import (
     DONE,
     DUE,
@@ -31,6 +31,8 @@ SCAN_COUNT = 500
 ROW_KINDS = ("users", "rings", "items")
 PLACE = ("offset", "growth")
 """Fields of meta that a commit rests on."""
+Wanted = tuple[str, str, Sequence[bytes | str]]
+"""Rows of a shard: shard, kind, fields."""
 
 
 def offset_matches(stored: bytes | None, expected: int | None) -> bool:
@@ -43,34 +45,13 @@ def growth_matches(stored: bytes | None, mine: int) -> bool:
     return stored is None or int(stored) == mine
 
 
-class Store:
+class Store(Nodes):
     """A connection to Redis >= 7, Valkey or Redis Cluster; belongs to one thread."""
 
     def __init__(self, settings: RedisSettings, growth: int = 0) -> None:
         """growth: as Shards says it, of a store that commits and has not declared them itself."""
-        self._nodes = Nodes(settings)
+        super().__init__(settings)
         self._growth = growth
-
-    def client(self, name: str) -> "redis.Redis":
-        """Return the client of the node that holds the key."""
-        return self._nodes.client(name)
-
-    def each_or_error(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Execute calls, see Nodes; as `each`, also where no server answers."""
-        return self._nodes.each_or_error(calls)
-
-    @property
-    def is_one(self) -> bool:
-        """Whether one server has all keys: then a script may name several."""
-        return self._nodes.cluster is None
-
-    def run(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Execute calls, see Nodes; raises StoreError if any fails."""
-        return self._nodes.run(calls)
-
-    def each(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Execute calls, see Nodes; a StoreError stands for a call that failed."""
-        return self._nodes.each(calls)
 
     def declare(
         self,
@@ -131,21 +112,13 @@ class Store:
         """Return rows by field, None where absent."""
         return self.many_rows([(shard, kind, fields)])[0]
 
-    def many_rows(
-        self, wanted: Sequence[tuple[str, str, Sequence[bytes | str]]]
-    ) -> list[list[bytes | None]]:
+    def many_rows(self, wanted: Sequence[Wanted]) -> list[list[bytes | None]]:
         """Return the rows of several (shard, kind, fields) in one round trip a node."""
-        asked = [one for one in wanted if one[2]]
-        found = iter(self.run([("HMGET", key(s, kind), *fields) for s, kind, fields in asked]))
-        return [next(found) if fields else [] for _, _, fields in wanted]
+        return self._many_rows(wanted, self.run)
 
-    def many_rows_or_errors(
-        self, wanted: Sequence[tuple[str, str, Sequence[bytes | str]]]
-    ) -> list[list[bytes | None] | None]:
+    def many_rows_or_errors(self, wanted: Sequence[Wanted]) -> list[list[bytes | None] | None]:
         """Return rows as `many_rows` does, None for those of a shard that Redis does not give."""
-        asked = [one for one in wanted if one[2]]
-        found = iter(self.each([("HMGET", key(s, kind), *fields) for s, kind, fields in asked]))
-        replies = [next(found) if fields else [] for _, _, fields in wanted]
+        replies = self._many_rows(wanted, self.each)
         return [None if isinstance(reply, StoreError) else reply for reply in replies]
 
     def scan(self, shard: str, kind: str) -> Iterator[tuple[bytes, bytes]]:
@@ -153,7 +126,7 @@ class Store:
         name = key(shard, kind)
         with as_store_errors("answer"):
             client = self.client(name)
-            with self._nodes.asking(client):
+            with self.asking(client):
                 yield from client.hscan_iter(name, count=SCAN_COUNT)
 
     def all_rows(self, shard: str, kind: str) -> dict[bytes, bytes]:
@@ -169,7 +142,7 @@ class Store:
         with as_store_errors("commit"):
             client = self.client(meta)
             pipe: Any
-            with self._nodes.asking(client), client.pipeline(transaction=True) as pipe:
+            with self.asking(client), client.pipeline(transaction=True) as pipe:
                 pipe.watch(meta)
                 self._check(commit.shard, pipe.hmget(meta, *PLACE), commit.expected)
                 queue(pipe, commit)
@@ -230,33 +203,22 @@ class Store:
         """Return the published JSON lists."""
         return self.values([list_key(user) for user in users])
 
-    def values_or_errors(self, names: Sequence[str]) -> list[bytes | None | StoreError]:
-        """Return strings; a StoreError stands for one that could not be had."""
-        if self._nodes.cluster is None:
-            return list(self.values(names))
-        return self._nodes.each_or_error([("GET", name) for name in names])
-
     def shown(self, users: Sequence[str]) -> list[bytes | None]:
         """Return what was shown to users, source by source, for the live metrics."""
         return self.values([shown_key(user) for user in users])
 
     def values(self, names: Sequence[str]) -> list[bytes | None]:
         """Return strings; None for one that is not there, or not to be had."""
-        if self._nodes.cluster is not None:
-            found = self.each([("GET", name) for name in names])
-            return [None if isinstance(value, StoreError) else value for value in found]
-        found = self.run([("MGET", *names)])[0] if names else []
-        return found
+        found = self.values_or_errors(names)
+        return [None if isinstance(value, StoreError) else value for value in found]
+
+    def values_or_errors(self, names: Sequence[str]) -> list[bytes | None | StoreError]:
+        """Return strings; a StoreError stands for one that could not be had."""
+        return self._values(names, self.each)
 
     def whole_values(self, names: Sequence[bytes]) -> list[bytes | None]:
         """Return strings, None for one that is not there. Raises StoreError, unlike `values`."""
-        if self._nodes.cluster is not None:
-            return self.run([("GET", name) for name in names])
-        return self.run([("MGET", *names)])[0] if names else []
-
-    def names(self, pattern: str, most: int) -> Iterator[list[bytes]]:
-        """Yield the names of keys, those among `most` keys at a time; a name may come twice."""
-        return self._nodes.names(pattern, most)
+        return self._values(names, self.run)
 
     def sample_users(self, shard: str, most: int) -> list[tuple[bytes, bytes]]:
         """Return up to `most` random user rows."""
@@ -265,9 +227,15 @@ class Store:
             return list(zip(found[::2], found[1::2], strict=True))
         return [tuple(pair) for pair in found]
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._nodes.close()
+    def _many_rows(self, wanted: Sequence[Wanted], ask: Run) -> list[Any]:
+        asked = [one for one in wanted if one[2]]
+        found = iter(ask([("HMGET", key(s, kind), *fields) for s, kind, fields in asked]))
+        return [next(found) if fields else [] for _, _, fields in wanted]
+
+    def _values(self, names: Sequence[str] | Sequence[bytes], ask: Run) -> list[Any]:
+        if not self.is_one:
+            return ask([("GET", name) for name in names])
+        return self.run([("MGET", *names)])[0] if names else []
 
     def _check(self, shard: str, stored: Sequence[bytes | None], expected: int | None) -> None:
         """Raise CommitConflict unless the shard stands where, and is cut as, the worker knows."""
