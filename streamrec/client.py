@@ -6,7 +6,6 @@ with Client("redis://localhost:6379/0") as client:
 """
 
 import logging
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
@@ -19,7 +18,7 @@ from streamrec.settings.sections import RedisSettings
 from streamrec.transport.hidden import hidden_among
 from streamrec.transport.item_lists import stored_item_list
 from streamrec.transport.places import own_keys
-from streamrec.transport.redis_keys import POPULAR, key, list_key
+from streamrec.transport.redis_keys import POPULAR, list_key
 from streamrec.transport.redis_store import Store
 
 logger = logging.getLogger(__name__)
@@ -118,7 +117,7 @@ class Client:
         from streamrec.state.keys import key_of
 
         own = key_of(item).to_bytes(8, "little")
-        blob = self._rows("similarity", [own])[own]
+        blob = self._store.item_rows("similarity", [own]).get(own)
         if blob is None:
             return []
         keys, weights, counts = read_list(blob)
@@ -149,7 +148,7 @@ class Client:
         from streamrec.state.keys import key_of
 
         keys = {key_of(item).to_bytes(8, "little"): item for item in items}
-        found = self._catalogue(list(keys))
+        found = self._catalogue(keys)
         return {keys[k]: entry.title for k, entry in found.items() if entry.title}
 
     def close(self) -> None:
@@ -167,25 +166,9 @@ class Client:
     ) -> None:
         self.close()
 
-    def _catalogue(self, keys: Sequence[bytes]) -> "dict[bytes, _Entry]":
-        rows = self._rows("catalogue", keys)
-        return {k: _ENTRY.decode(row) for k, row in rows.items() if row is not None}
-
-    def _rows(self, kind: str, keys: Sequence[bytes]) -> dict[bytes, bytes | None]:
-        """Return rows of one kind by item key, each from the shard that owns the item."""
-        shards = self._store.shards()
-        if shards is None:
-            raise StoreError("Redis holds no streamrec state yet: start `streamrec learn`")
-        owned = defaultdict(list)
-        for each in keys:
-            owned[int.from_bytes(each, "little") % shards.items].append(each)
-        replies = self._store.run(
-            [("HMGET", key(f"i{number}", kind), *fields) for number, fields in owned.items()]
-        )
-        found: dict[bytes, bytes | None] = {}
-        for fields, reply in zip(owned.values(), replies, strict=True):
-            found.update(zip(fields, reply, strict=True))
-        return found
+    def _catalogue(self, keys: Iterable[bytes]) -> "dict[bytes, _Entry]":
+        rows = self._store.item_rows("catalogue", keys)
+        return {k: _ENTRY.decode(row) for k, row in rows.items()}
 
 
 class _Entry(msgspec.Struct):

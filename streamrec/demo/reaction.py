@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from streamrec.errors import StreamrecError
-from streamrec.events.event import Event, encode_event
+from streamrec.events.event import Event, click_type, encode_event
 from streamrec.files.event_table import EventTable
 from streamrec.ranking.published import ListItem, PublishedList
 from streamrec.settings.sections import Settings
@@ -46,7 +46,7 @@ def best_reaction(
     for _, before, latest in _candidates(table, sent, store)[:TRIES]:
         clicked = _to_click(before, latest)
         ts = int(table.ts[sent - 1]) + CLICK_MS
-        event = Event(before.user, clicked, _click_type(settings), ts)
+        event = Event(before.user, clicked, click_type(settings.events), ts)
         after, milliseconds = _react(settings, event, before, log, store)
         worth = _worth(after, latest, table)
         reactions.append(
@@ -102,12 +102,6 @@ def _to_click(before: PublishedList, taken: Sequence[str]) -> str:
     """
     rows = before.items[:SHOWN]
     return max(rows, key=lambda r: (not is_popular(r), r.item not in taken, rows.index(r))).item
-
-
-def _click_type(settings: Settings) -> str:
-    """Return `click`, or the lightest positive type where the settings know no click."""
-    weights = {name: weight for name, weight in settings.events.weights.items() if weight > 0}
-    return "click" if "click" in weights else min(weights, key=weights.__getitem__)
 
 
 def _react(

@@ -203,6 +203,12 @@ personal=True)
         return event
 
 
+def click_type(settings: EventSettings) -> str:
+    """Return `click`, or the lightest positive type where the settings know no click."""
+    weights = {name: weight for name, weight in settings.weights.items() if weight > 0}
+    return "click" if "click" in weights else min(weights, key=weights.__getitem__)
+
+
 def encode_event(event: Event) -> bytes:
     """Return the message that decodes to `event`."""
     return msgspec.json.encode(event)

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from streamrec.errors import DeliveryFailed, StoreError
+from streamrec.errors import DeliveryFailed
 from streamrec.events.event import Rejected, decode_item, encode_forget
 from streamrec.http.bodies import read_json
 from streamrec.http.checked_events import EventsCheck, split
@@ -89,10 +89,7 @@ class Writing:
 
     def _partitions(self) -> int:
         with self._readers.one() as client:
-            shards = client.store.shards()
-        if shards is None:
-            raise StoreError("Redis holds no streamrec state yet: start `streamrec learn`")
-        return shards.users
+            return client.store.known_shards().users
 
     def _count(self, result: str, events: int) -> None:
         self._metrics.events.labels(result).inc(events)

@@ -20,7 +20,7 @@ from streamrec.state.served import times_shown
 from streamrec.state.user_rows import UserRow, decode_user, no_user
 from streamrec.transport.event_types import event_types
 from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.redis_keys import Shards, item_shards, user_shards
+from streamrec.transport.redis_keys import Shards, item_shards
 from streamrec.transport.redis_store import Store
 from streamrec.transport.versions import Versions, decoded
 
@@ -94,8 +94,8 @@ def network_now(settings: Settings, store: Store, lists: ListMaker) -> Served | 
 
 def row_of(store: Store, shards: Shards, user: str) -> tuple[UserRow, list[str]]:
     """Return what is stored of a user, a row without a history for a stranger; names of types."""
-    for shard in user_shards(shards):
-        [[row]] = store.many_rows([(shard, "users", [user])])
-        if row is not None:
-            return decode_user(row), event_types(store, shard)
-    return no_user(), []
+    found = store.user_row(user, shards)
+    if found is None:
+        return no_user(), []
+    shard, row = found
+    return decode_user(row), event_types(store, shard)

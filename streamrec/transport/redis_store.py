@@ -6,6 +6,7 @@ never retried here: after a doubtful one the caller restores the shard and sees 
 
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import redis
@@ -24,6 +25,7 @@ from streamrec.transport.redis_keys import (
     list_key,
     queue,
     shown_key,
+    user_shards,
 )
 from streamrec.transport.redis_nodes import Nodes, as_store_errors
 
@@ -78,6 +80,13 @@ class Store(Nodes):
         """
         return declared(self.run)
 
+    def known_shards(self) -> Shards:
+        """Return how the state is partitioned; raises StoreError where there is none."""
+        shards = self.shards()
+        if shards is None:
+            raise StoreError("Redis holds no streamrec state yet: start `streamrec learn`")
+        return shards
+
     def meta(self, shard: str) -> dict[bytes, bytes]:
         """Return a shard's meta fields; empty when nothing is stored.
 
@@ -120,6 +129,24 @@ class Store(Nodes):
         """Return rows as `many_rows` does, None for those of a shard that Redis does not give."""
         replies = self._many_rows(wanted, self.each)
         return [None if isinstance(reply, StoreError) else reply for reply in replies]
+
+    def user_row(self, user: str, shards: Shards) -> tuple[str, bytes] | None:
+        """Return the shard that has a row of the user, and the row; None for a stranger."""
+        names = user_shards(shards)
+        rows = self.many_rows([(name, "users", [user]) for name in names])
+        return next(
+            ((name, row) for name, [row] in zip(names, rows, strict=True) if row is not None), None
+        )
+
+    def item_rows(self, kind: str, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Return those rows of one kind that are there, by item key, from the items' owners."""
+        owned: dict[str, list[bytes | str]] = {}
+        owners = self.known_shards().items
+        for each in dict.fromkeys(keys):
+            owned.setdefault(f"i{int.from_bytes(each, 'little') % owners}", []).append(each)
+        rows = self.many_rows([(shard, kind, mine) for shard, mine in owned.items()])
+        there = zip(chain.from_iterable(owned.values()), chain.from_iterable(rows), strict=True)
+        return {field: row for field, row in there if row is not None}  # type: ignore[misc]
 
     def scan(self, shard: str, kind: str) -> Iterator[tuple[bytes, bytes]]:
         """Yield all rows of one kind; a row may come twice while it is being written."""

@@ -16,7 +16,8 @@ from starlette.testclient import TestClient
 
 from streamrec.blend.learned import EXTRAS
 from streamrec.errors import ConfigurationError
-from streamrec.http.console.clicks import DAY_MS, STEP_MS, Clicks, Waiting, click_type, event_time
+from streamrec.events.event import click_type
+from streamrec.http.console.clicks import DAY_MS, STEP_MS, Clicks, Waiting, event_time
 from streamrec.http.console.routes import PAGE, Console
 from streamrec.http.console.status import Line, Watch, lines, usual_addresses
 from streamrec.http.console.words import MEANINGS, group, meaning, reason
@@ -159,10 +160,9 @@ def test_the_time_of_a_click_in_old_events_is_their_end() -> None:
 
 
 def test_the_type_of_a_click() -> None:
-    assert click_type(Settings()) == "click"
-    assert (
-        click_type(load(None, {}, {"events.weights": '{"buy": 3, "see": 0.5, "no": -1}'})) == "see"
-    )
+    assert click_type(Settings().events) == "click"
+    settings = load(None, {}, {"events.weights": '{"buy": 3, "see": 0.5, "no": -1}'})
+    assert click_type(settings.events) == "see"
 
 
 def test_the_first_list_that_knows_of_a_click_has_its_milliseconds() -> None:

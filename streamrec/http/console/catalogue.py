@@ -4,7 +4,7 @@ import threading
 import time
 
 from streamrec.client import Client
-from streamrec.http.console.lists import Named, read_named, shards_of
+from streamrec.http.console.lists import Named, read_named
 from streamrec.state.item_rows import CATALOGUE
 from streamrec.transport.redis_keys import item_shards
 
@@ -38,7 +38,7 @@ class Catalogue:
 
 
 def _all(client: Client) -> list[tuple[str, Named]]:
-    shards = item_shards(shards_of(client))
+    shards = item_shards(client.store.known_shards())
     rows = [row for shard in shards for row in client.store.all_rows(shard, CATALOGUE).values()]
     items = map(read_named, rows)
     return [(f"{one.title} {one.item}".casefold(), one) for one in items]

@@ -7,8 +7,8 @@ from starlette.exceptions import HTTPException
 
 from streamrec.client import Client
 from streamrec.errors import DeliveryFailed
-from streamrec.events.event import Event, EventDecoder, Rejected, encode_event
-from streamrec.http.console.lists import named, shards_of, user_row
+from streamrec.events.event import Event, EventDecoder, Rejected, click_type, encode_event
+from streamrec.http.console.lists import named, user_row
 from streamrec.http.sender import Sender
 from streamrec.settings.mappings import FieldMapping
 from streamrec.settings.sections import Settings
@@ -57,7 +57,9 @@ class Clicks:
             raise HTTPException(409, text)
         if not named(client, [key_of(click.item).to_bytes(8, "little")]):
             raise HTTPException(404, f"No event or metadata names the item {click.item!r} yet")
-        event = Event(click.user, click.item, click_type(self._settings), self._time(client, click))
+        event = Event(
+            click.user, click.item, click_type(self._settings.events), self._time(client, click)
+        )
         message = encode_event(event)
         decoded = self._decoder.decode(message, time.time_ns() // 1_000_000)
         if isinstance(decoded, Rejected):
@@ -122,13 +124,7 @@ def newest(client: Client) -> int:
     """Return the newest event time of a sample of users, 0 where there are none."""
     rows = [
         decode_user(blob)
-        for shard in user_shards(shards_of(client))
+        for shard in user_shards(client.store.known_shards())
         for _, blob in client.store.sample_users(shard, SAMPLED)
     ]
     return max((int(row.ts[-1]) for row in rows if len(row.ts)), default=0)
-
-
-def click_type(settings: Settings) -> str:
-    """Return `click`, or the lightest positive type where the settings know no click."""
-    weights = {name: weight for name, weight in settings.events.weights.items() if weight > 0}
-    return "click" if "click" in weights else min(weights, key=weights.__getitem__)

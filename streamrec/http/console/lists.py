@@ -5,12 +5,11 @@ from collections.abc import Sequence
 import msgspec
 
 from streamrec.client import Client, Recommendations
-from streamrec.errors import StoreError
 from streamrec.http.console.words import meaning, reason
 from streamrec.state.item_rows import CATALOGUE
 from streamrec.state.keys import key_of
-from streamrec.state.user_rows import USERS, UserRow, decode_user
-from streamrec.transport.redis_keys import Shards, list_key, user_shards
+from streamrec.state.user_rows import UserRow, decode_user
+from streamrec.transport.redis_keys import list_key, user_shards
 
 SAMPLED = 100
 """Users of each partition that are looked at, by chance where there are more."""
@@ -71,7 +70,7 @@ def people(client: Client) -> list[Person]:
     store = client.store
     sampled = [
         (user.decode(), decode_user(blob))
-        for shard in user_shards(shards_of(client))
+        for shard in user_shards(store.known_shards())
         for user, blob in store.sample_users(shard, SAMPLED)
     ]
     sampled.sort(key=lambda one: (-one[1].clock, -one[1].offset))
@@ -110,7 +109,8 @@ def pictures_of(client: Client, items: Sequence[str], attribute: str) -> dict[st
     """Return the addresses of pictures that items have in an attribute; of this site or the web."""
     if not attribute:
         return {}
-    rows = catalogue_rows(client, [key_of(item).to_bytes(8, "little") for item in items])
+    keys = [key_of(item).to_bytes(8, "little") for item in items]
+    rows = client.store.item_rows(CATALOGUE, keys)
     found = [msgspec.json.decode(row, type=_Pictured) for row in rows.values()]
     named = {one.item: str(one.attributes.get(attribute) or "") for one in found}
     return {item: text for item, text in named.items() if text.startswith(PICTURES)}
@@ -118,9 +118,8 @@ def pictures_of(client: Client, items: Sequence[str], attribute: str) -> dict[st
 
 def user_row(client: Client, user: str) -> UserRow | None:
     """Return what is stored of a user; None for a stranger."""
-    wanted = [(shard, USERS, [user]) for shard in user_shards(shards_of(client))]
-    found = [rows[0] for rows in client.store.many_rows(wanted) if rows[0] is not None]
-    return decode_user(found[0]) if found else None
+    found = client.store.user_row(user, client.store.known_shards())
+    return None if found is None else decode_user(found[1])
 
 
 def latest_keys(row: UserRow, most: int) -> list[bytes]:
@@ -130,28 +129,10 @@ def latest_keys(row: UserRow, most: int) -> list[bytes]:
 
 def named(client: Client, keys: list[bytes]) -> dict[bytes, Named]:
     """Return the items of these keys, those that are known."""
-    return {key: read_named(row) for key, row in catalogue_rows(client, keys).items()}
-
-
-def catalogue_rows(client: Client, keys: list[bytes]) -> dict[bytes, bytes]:
-    """Return what is stored of the items of these keys, those that are known."""
-    shards = shards_of(client)
-    distinct = list(dict.fromkeys(keys))
-    owners = [f"i{int.from_bytes(key, 'little') % shards.items}" for key in distinct]
-    asked = [(owner, CATALOGUE, [key]) for owner, key in zip(owners, distinct, strict=True)]
-    rows = zip(distinct, client.store.many_rows(asked), strict=True)
-    return {key: blob for key, [blob] in rows if blob is not None}
+    return {key: read_named(row) for key, row in client.store.item_rows(CATALOGUE, keys).items()}
 
 
 def read_named(blob: bytes) -> Named:
     """Return the item of a catalogue row."""
     item = msgspec.json.decode(blob, type=Named)
     return Named(item.item, item.title or item.item)
-
-
-def shards_of(client: Client) -> Shards:
-    """Return how the state is partitioned; raises StoreError where there is none."""
-    shards = client.store.shards()
-    if shards is None:
-        raise StoreError("Redis holds no streamrec state yet: start `streamrec learn`")
-    return shards
