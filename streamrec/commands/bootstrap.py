@@ -112,7 +112,6 @@ def _starts(settings: "Settings", then: str) -> "Mapping[str, int]":
     from streamrec.inspection.accounts import Ends
 
     kafka = settings.kafka
-    letters = {kafka.events_topic: "u", kafka.updates_topic: "i", kafka.items_topic: "m"}
     with closing(Ends(kafka)) as ends:
         found = ends.look({})
     if any(end.more for part, end in found.items() if part.topic == kafka.updates_topic):
@@ -127,7 +126,7 @@ def _starts(settings: "Settings", then: str) -> "Mapping[str, int]":
             "after the file's events, --then end if the file has them"
         )
     return {
-        f"{letters[part.topic]}{part.number}": end.start
+        ends.shard(part): end.start
         if part.topic == kafka.items_topic or (part.topic == kafka.events_topic and then != "end")
         else end.end
         for part, end in found.items()
@@ -135,20 +134,14 @@ def _starts(settings: "Settings", then: str) -> "Mapping[str, int]":
 
 
 def _begin(store: Any, settings: "Settings", log: "LogIdentity", again: bool) -> "FirstCommit":
-    from streamrec.state.item_rows import BLEND, CATALOGUE
-    from streamrec.state.item_shard import ItemShard
+    from streamrec.inspection.stored_state import item_kinds
     from streamrec.transport.first_commit import FirstCommit
-    from streamrec.transport.redis_keys import USER_ROWS
+    from streamrec.transport.redis_keys import USER_ROWS, all_shards, shard_letters
 
-    of_items = (*ItemShard(0, settings, 0).schema.kinds, CATALOGUE, BLEND)
-    kafka, kinds = settings.kafka, {}
-    for letter, topic, rows in (
-        ("u", kafka.events_topic, USER_ROWS),
-        ("i", kafka.updates_topic, of_items),
-        ("m", kafka.items_topic, ()),
-    ):
-        kinds.update({f"{letter}{n}": rows for n in range(log.counts[topic])})
-    return FirstCommit(store, kinds, again)
+    kinds: dict[str, tuple[str, ...]] = {"u": USER_ROWS, "i": item_kinds(settings), "m": ()}
+    users, items, metadata = (log.counts[topic] for topic in shard_letters(settings.kafka))
+    names = all_shards((users, items, metadata))
+    return FirstCommit(store, {name: kinds[name[0]] for name in names}, again)
 
 
 def _store(

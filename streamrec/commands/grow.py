@@ -50,13 +50,12 @@ def grow(
     """
     settings = settings_of(ctx)
     from streamrec.inspection.growth_checks import Checks
-    from streamrec.state.item_rows import BLEND, CATALOGUE
-    from streamrec.state.item_shard import ItemShard
+    from streamrec.inspection.stored_state import item_kinds
     from streamrec.transport.growing import Growing
     from streamrec.transport.log_identity import log_identity
     from streamrec.transport.redis_store import Store
 
-    kinds = (*ItemShard(0, settings, 0).schema.kinds, CATALOGUE, BLEND)
+    kinds = item_kinds(settings)
     with closing(Store(settings.redis)) as store:
         growing = Growing(store, kinds)
         shards = growing.shards()
@@ -87,10 +86,9 @@ def _plan(
     begun: "Plan | None", shards: "Shards", asked: tuple[int, int, int], despite_keys: bool
 ) -> "Plan":
     """Return what is to be done; raises ConfigurationError unless it is more, and the same."""
-    from streamrec.inspection.growth_checks import counts_of
     from streamrec.transport.growing import new_plan
 
-    have = begun.targets if begun else counts_of(shards)
+    have = begun.targets if begun else shards.counts
     wanted = tuple(want or there for want, there in zip(asked, have, strict=True))
     if begun is not None:
         if wanted != have:
@@ -208,11 +206,11 @@ class _Work:
 
     def _create(self, plan: "Plan") -> None:
         """Make the partitions, and wait until Kafka tells of them."""
-        from streamrec.inspection.growth_checks import topics_of
         from streamrec.transport.log_identity import log_identity
+        from streamrec.transport.redis_keys import shard_letters
         from streamrec.transport.topics import admin_client
 
-        wanted = dict(zip(topics_of(self._kafka), plan.targets, strict=True))
+        wanted = dict(zip(shard_letters(self._kafka), plan.targets, strict=True))
         missing = {t: n for t, n in wanted.items() if self._checks.now.counts[t] < n}
         if missing:
             self._look_again(plan)
@@ -241,15 +239,11 @@ class _Work:
     def _starts(self) -> dict[str, int]:
         """Return where each partition begins, by the name of its shard."""
         from streamrec.inspection.accounts import Ends
-        from streamrec.inspection.growth_checks import topics_of
 
-        letters = dict(zip(topics_of(self._kafka), "uim", strict=True))
         with closing(Ends(self._kafka)) as ends:
-            return {f"{letters[p.topic]}{p.number}": at for p, at in ends.starts.items()}
+            return {ends.shard(part): at for part, at in ends.starts.items()}
 
 
 def _words(shards: "Shards", plan: "Plan") -> str:
-    from streamrec.inspection.growth_checks import counts_of
-
-    names = zip(("events", "updates", "items"), counts_of(shards), plan.targets, strict=True)
+    names = zip(("events", "updates", "items"), shards.counts, plan.targets, strict=True)
     return ", ".join(f"{name} {then} -> {now}" for name, then, now in names if then != now)

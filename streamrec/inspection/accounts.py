@@ -12,6 +12,7 @@ from streamrec.inspection.stored_state import ShardMeta, Stored
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.kafka_log import Partition
 from streamrec.transport.open_kafka import open_kafka
+from streamrec.transport.redis_keys import shard_letters
 
 EXIT_CLEAN, EXIT_WORK_LEFT, EXIT_BROKEN = 0, 2, 3
 ANSWER_SECONDS = 30.0
@@ -74,16 +75,15 @@ def take(kafka: KafkaSettings, stored: Stored, ends: "Ends") -> Report:
     sources = stored.metas("u") | stored.metas("m")
     metas = sources | stored.metas("i")
     due = stored.store.due_count(stored.names("u"))
-    kinds = {kafka.events_topic: "u", kafka.items_topic: "m", kafka.updates_topic: "i"}
     shards = []
-    named = {f"{kinds[p.topic]}{p.number}": p for p in ends.starts}
+    named = {ends.shard(part): part for part in ends.starts}
     stood = {named[name]: meta.offset for name, meta in metas.items() if name in named}
-    for (topic, number), (start, end, more) in sorted(ends.look(stood).items()):
-        meta = metas.get(f"{kinds[topic]}{number}") or ShardMeta(start, start)
+    for part, (start, end, more) in sorted(ends.look(stood).items()):
+        meta = metas.get(ends.shard(part)) or ShardMeta(start, start)
         lag = end - meta.offset if more or meta.offset > end else 0
-        shard = ShardReport(topic, number, meta.offset, end, lag, meta.counters)
+        shard = ShardReport(*part, meta.offset, end, lag, meta.counters)
         shard.broken = [*_place(meta, start, end), *_law(meta)]
-        if topic == kafka.updates_topic:
+        if part.topic == kafka.updates_topic:
             shard.marks, shard.behind = meta.marks, _behind(meta, sources)
             if shard.lag == 0:
                 shard.broken += [f"{n} events of {s} missing" for s, n in shard.behind.items()]
@@ -136,10 +136,15 @@ class Ends:
         session = min(settings.session_timeout_seconds, 6.0)
         own = msgspec.structs.replace(settings, session_timeout_seconds=session)
         self._log = open_kafka(own, f"{settings.group}-audit-{uuid.uuid4().hex[:8]}")
-        topics = topics or [settings.events_topic, settings.items_topic, settings.updates_topic]
+        self._letters = shard_letters(settings)
+        topics = topics or list(self._letters)
         parts = [Partition(t, n) for t in topics for n in range(self._log.partitions(t))]
         self.starts = {part: self._log.log_start(part) for part in parts}
         self._log.subscribe(topics, lambda fresh: {p: self.starts[p] for p in fresh}, _ignore)
+
+    def shard(self, part: Partition) -> str:
+        """Return the name of the shard that is folded from a partition."""
+        return f"{self._letters[part.topic]}{part.number}"
 
     def look(self, stood: Mapping[Partition, int]) -> dict[Partition, End]:
         """Return the ends as of now; `stood`: where shards stood before this call.

@@ -18,7 +18,14 @@ from streamrec.transport.forgetting import FORGOTTEN
 from streamrec.transport.kafka_log import Log, Partition, partition_of
 from streamrec.transport.log_identity import LogIdentity, differences
 from streamrec.transport.open_kafka import open_kafka
-from streamrec.transport.redis_keys import POPULAR, Shards, key, list_key, user_shards
+from streamrec.transport.redis_keys import (
+    POPULAR,
+    Shards,
+    key,
+    list_key,
+    shard_letters,
+    user_shards,
+)
 from streamrec.transport.redis_store import Store
 from streamrec.transport.topics import admin_client
 
@@ -44,12 +51,12 @@ class Checks:
     @property
     def has_more(self) -> bool:
         """Whether Kafka has more partitions than the state knows."""
-        counts = [self.now.counts[topic] for topic in topics_of(self._kafka)]
-        return tuple(counts) != counts_of(self.shards)
+        counts = [self.now.counts[topic] for topic in shard_letters(self._kafka)]
+        return tuple(counts) != self.shards.counts
 
     def fit(self, plan: Plan) -> None:
         """Raise ConfigurationError unless Kafka has the partitions of before, or of the plan."""
-        topics, before = topics_of(self._kafka), counts_of(self.shards)
+        topics, before = shard_letters(self._kafka), self.shards.counts
         for topic, then, wanted in zip(topics, before, plan.targets, strict=True):
             if (count := self.now.counts[topic]) not in (then, wanted):
                 raise ConfigurationError(
@@ -89,7 +96,7 @@ class Checks:
     def all_learnt(self, plan: Plan) -> None:
         """Raise ConfigurationError unless all is learnt that new partitions would part."""
         with closing(Ends(self._kafka)) as ends:
-            found = unlearnt(self._kafka, self._store, ends)
+            found = unlearnt(self._store, ends)
         if not self.has_more:
             if found:
                 raise ConfigurationError(f"not all is learnt ({_places(found)}): {LEARN_FIRST}")
@@ -116,20 +123,10 @@ class Checks:
     def too_late(self, plan: Plan) -> str:
         """Return whether messages came into former partitions while new ones were made, or ""."""
         with closing(Ends(self._kafka)) as ends:
-            found = unlearnt(self._kafka, self._store, ends)
+            found = unlearnt(self._store, ends)
         tails = {p.number: at for p, at in found.items() if p.topic == self._kafka.events_topic}
         behind = left_behind(self._kafka, tails, plan.events)
         return _too_late(plan, behind) if behind else ""
-
-
-def topics_of(kafka: KafkaSettings) -> tuple[str, str, str]:
-    """Return the topics in the order of Plan.targets."""
-    return kafka.events_topic, kafka.updates_topic, kafka.items_topic
-
-
-def counts_of(shards: Shards) -> tuple[int, int, int]:
-    """Return the shards of events, updates and items."""
-    return shards.users, shards.items, shards.metadata
 
 
 def living(kafka: KafkaSettings, store: Store) -> list[str]:
@@ -170,13 +167,10 @@ def astray(store: Store, shards: Shards, counts: Collection[int]) -> tuple[int, 
     return count, total, example
 
 
-def unlearnt(kafka: KafkaSettings, store: Store, ends: Ends) -> dict[Partition, int]:
+def unlearnt(store: Store, ends: Ends) -> dict[Partition, int]:
     """Return the partitions with messages that are not learnt, and where their shards stand."""
-    letters = dict(zip(topics_of(kafka), "uim", strict=True))
     parts = list(ends.starts)
-    found = store.run(
-        [("HGET", key(f"{letters[p.topic]}{p.number}", "meta"), "offset") for p in parts]
-    )
+    found = store.run([("HGET", key(ends.shard(part), "meta"), "offset") for part in parts])
     stood = {p: int(at) for p, at in zip(parts, found, strict=True) if at is not None}
     seen = ends.look(stood)
     return {p: stood.get(p, end.start) for p, end in seen.items() if end.more}

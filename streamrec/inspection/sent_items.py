@@ -19,7 +19,7 @@ def sent_until_now(kafka: KafkaSettings, stored: Stored) -> dict[str, int]:
     with closing(Ends(kafka, [topic])) as ends:
         found = ends.look(stood)
     return {
-        f"m{part.number}": end.end if end.more else stood.get(part, end.start)
+        ends.shard(part): end.end if end.more else stood.get(part, end.start)
         for part, end in found.items()
     }
 

@@ -11,8 +11,9 @@ from streamrec.monitoring.log_lines import without_password
 from streamrec.settings.sections import RedisSettings, Settings
 from streamrec.sources.registry import sources_of
 from streamrec.sources.segment import SEGMENT_PREFIX
-from streamrec.state.item_rows import ITEMS, ItemSchema
+from streamrec.state.item_rows import BLEND, CATALOGUE, ITEMS, ItemSchema
 from streamrec.state.user_rows import decode_user
+from streamrec.transport.redis_keys import all_shards
 from streamrec.transport.redis_store import Store
 
 Line = dict[str, Any]
@@ -41,12 +42,10 @@ class Stored:
                 "start `streamrec learn` first, or set STREAMREC_REDIS=url."
             )
         self.shards = shards
-        counts = {"u": shards.users, "m": shards.metadata, "i": shards.items}
-        self._names = {kind: [f"{kind}{n}" for n in range(count)] for kind, count in counts.items()}
 
     def names(self, kind: str) -> list[str]:
         """Return the names of the shards of a kind: u (users), m (metadata) or i (items)."""
-        return self._names[kind]
+        return [name for name in all_shards(self.shards.counts) if name[0] == kind]
 
     def meta(self, shard: str) -> ShardMeta | None:
         """Return what a shard's last commit wrote; None before its first."""
@@ -58,12 +57,12 @@ class Stored:
 
     def metas(self, kind: str) -> dict[str, ShardMeta]:
         """Return the metas of all shards of a kind that have one."""
-        found = {name: self.meta(name) for name in self._names[kind]}
+        found = {name: self.meta(name) for name in self.names(kind)}
         return {name: meta for name, meta in found.items() if meta is not None}
 
     def rows(self, kind: str, table: str) -> Iterator[tuple[bytes, bytes]]:
         """Yield the rows of one table of all shards of a kind; a row may come twice."""
-        for shard in self._names[kind]:
+        for shard in self.names(kind):
             yield from self.store.scan(shard, table)
 
     def close(self) -> None:
@@ -83,6 +82,11 @@ def lines_of(stored: Stored, settings: Settings) -> Iterator[tuple[str, Iterator
     yield "items", _items(stored, ids, schema)
     yield "pairs", _pairs(stored, ids, schema)
     yield "partitions", _partitions(stored)
+
+
+def item_kinds(settings: Settings) -> tuple[str, ...]:
+    """Return the kinds of all rows of item shards, those that sources keep among them."""
+    return (*ItemSchema(sources_of(settings)).kinds, CATALOGUE, BLEND)
 
 
 def item_ids(stored: Stored) -> dict[bytes, str]:

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 from streamrec.settings.sections import RedisSettings
-from streamrec.transport.redis_keys import key
+from streamrec.transport.redis_keys import item_shards, key, user_shards
 from streamrec.transport.redis_store import Store
 
 TURNED_AWAY = ("duplicate", "suppressed", "rejected")
@@ -66,5 +66,4 @@ class LearntEvents:
         if not self._users:
             shards = self._store.shards()  # None until the first learn process has started
             if shards is not None:
-                self._users = [f"u{p}" for p in range(shards.users)]
-                self._items = [f"i{p}" for p in range(shards.items)]
+                self._users, self._items = user_shards(shards), item_shards(shards)

@@ -20,7 +20,7 @@ from streamrec.state.keys import key_of
 from streamrec.state.user_fold import Counters
 from streamrec.transport.growing import WAITING, staged
 from streamrec.transport.kafka_log import partition_of
-from streamrec.transport.redis_keys import Shards, key
+from streamrec.transport.redis_keys import Shards, all_shards, key
 from streamrec.transport.redis_nodes import as_store_errors
 from streamrec.transport.redis_store import Store
 
@@ -39,8 +39,7 @@ class Dealing:
         self._before, self._plan, self._bounds = before, plan, bounds
         self._metas = {
             shard: meta
-            for letter, count in (("u", before.users), ("i", before.items))
-            for shard in (f"{letter}{n}" for n in range(count))
+            for shard in all_shards((before.users, before.items, 0))
             if (meta := store.meta(shard))
         }
         for shard, meta in self._metas.items():

@@ -13,7 +13,15 @@ import msgspec
 
 from streamrec.errors import CommandRefused, ConfigurationError, StoreError
 from streamrec.transport.log_identity import LogIdentity
-from streamrec.transport.redis_keys import BESIDE_ROWS, BOOTSTRAP, LATER, SHARDS, Shards, key
+from streamrec.transport.redis_keys import (
+    BESIDE_ROWS,
+    BOOTSTRAP,
+    LATER,
+    LETTERS,
+    SHARDS,
+    Shards,
+    key,
+)
 from streamrec.transport.redis_store import Store
 from streamrec.transport.versions import DECISIONS, NUMBER, SERVING, VERSIONS, Serving, Versions
 
@@ -107,7 +115,7 @@ class FirstCommit:
             flat = [part for pair in meta.items() for part in pair]
             self._store.run([("HSET", key(shard, "meta"), *flat)])
         users, items, metadata = (
-            sum(shard.startswith(letter) for shard in metas) for letter in "uim"
+            sum(shard.startswith(letter) for shard in metas) for letter in LETTERS
         )
         shards = Shards(users, items, metadata, size, self._epoch, log=dict(log.ids))
         self._named = msgspec.json.encode(shards)

@@ -18,9 +18,8 @@ from streamrec.transport.redis_keys import (
     LATER,
     SHARDS,
     Shards,
-    item_shards,
+    all_shards,
     key,
-    user_shards,
 )
 from streamrec.transport.redis_store import Store
 from streamrec.transport.stopped import STOPPED
@@ -121,23 +120,23 @@ class Growing:
 
     def seal(self, shards: Shards) -> None:
         """Let no process commit any more, should one live that nobody sees."""
-        self._seal(_all_shards((shards.users, shards.items, shards.metadata)), SEALED)
+        self._seal(all_shards(shards.counts), SEALED)
 
     def clear(self, plan: Plan) -> None:
         """Delete all rows that wait."""
-        names = [name for shard in _all_shards(plan.targets) for name in self._staged(shard)]
+        names = [name for shard in all_shards(plan.targets) for name in self._staged(shard)]
         self._store.run([("UNLINK", name) for name in names])
 
     def abandon(self, shards: Shards, plan: Plan) -> None:
         """Leave everything as it was before `begin`; only before there are new partitions."""
         self.check()
         self.clear(plan)
-        self._seal(_all_shards((shards.users, shards.items, shards.metadata)), shards.growth)
+        self._seal(all_shards(shards.counts), shards.growth)
         self._store.run([("DEL", GROWING)])
 
     def switch(self, plan: Plan, starts: Mapping[str, int]) -> None:
         """Put each shard's rows in their place; starts: where partitions begin, by shard."""
-        for shard in _all_shards(plan.targets):
+        for shard in all_shards(plan.targets):
             kinds = () if shard[0] == "m" else self._kinds(shard)
             pairs = [name for kind in kinds for name in (key(shard, kind), staged(shard, kind))]
             [dealt] = self._store.run([("EXISTS", staged(shard, "meta"))])
@@ -181,9 +180,3 @@ def new_plan(
     """Return the plan to grow to so many partitions of events, updates and items."""
     growth = shards.growth + 1
     return Plan(*targets, epoch, growth, despite_keys, COPY, owner=epoch)
-
-
-def _all_shards(counts: tuple[int, int, int]) -> list[str]:
-    users, items, metadata = counts
-    of = Shards(users, items, metadata, 0, "")
-    return [*user_shards(of), *item_shards(of), *(f"m{n}" for n in range(metadata))]

@@ -7,7 +7,10 @@ from typing import Any
 import msgspec
 
 from streamrec.settings.places import HOME
+from streamrec.settings.sections import KafkaSettings
 
+LETTERS = "uim"
+"""With which names of shards begin: of users, items, metadata."""
 SHARDS = "sr:shards"
 BOOTSTRAP = "sr:bootstrap"
 """Keys that a bootstrap writes, JSON; there until it is done."""
@@ -97,6 +100,11 @@ class Shards(msgspec.Struct):
     growth: int = 0  # how often there were made more of them; each shard's meta says it too
 
     @property
+    def counts(self) -> tuple[int, int, int]:
+        """Shards of users, items and metadata, in the order of LETTERS."""
+        return self.users, self.items, self.metadata
+
+    @property
     def state(self) -> str:
         """Name the state: `model` of its lists begins with it, and their offsets compare."""
         return f"online-{self.epoch}"
@@ -169,12 +177,24 @@ def item_list_key(item: str) -> str:
 
 def user_shards(shards: Shards) -> list[str]:
     """Return the names of all user shards."""
-    return [f"u{n}" for n in range(shards.users)]
+    return all_shards((shards.users, 0, 0))
 
 
 def item_shards(shards: Shards) -> list[str]:
     """Return the names of all item shards."""
-    return [f"i{n}" for n in range(shards.items)]
+    return all_shards((0, shards.items, 0))
+
+
+def all_shards(counts: tuple[int, int, int]) -> list[str]:
+    """Return the names of so many shards of users, items and metadata: u0, u1, i0, i1, m0, m1."""
+    each = zip(LETTERS, counts, strict=True)
+    return [f"{letter}{n}" for letter, count in each for n in range(count)]
+
+
+def shard_letters(kafka: KafkaSettings) -> dict[str, str]:
+    """Return which shards are folded from which topic, by its name, in the order of LETTERS."""
+    topics = kafka.events_topic, kafka.updates_topic, kafka.items_topic
+    return dict(zip(topics, LETTERS, strict=True))
 
 
 def feed_entry(number: int, marks: str, changed: Mapping[str, bytes]) -> dict[str, bytes]:
