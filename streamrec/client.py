@@ -7,7 +7,6 @@ with Client("redis://localhost:6379/0") as client:
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import Self
 
 import msgspec
@@ -158,12 +157,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _catalogue(self, keys: Iterable[bytes]) -> "dict[bytes, _Entry]":

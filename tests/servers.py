@@ -112,7 +112,11 @@ class RedisServer(EmbeddedRedis):
 
     def __init__(self, appendonly: bool = True, **options: str) -> None:
         named = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
-        super().__init__(appendonly=appendonly, options=named)
+        if appendonly:
+            # rows are rewritten often: at the default of 64 MB a small state makes Redis fork and
+            # rewrite its log every 3 s at 500 events/s, which a list then waits for
+            named |= {"--appendonly": "yes", "--auto-aof-rewrite-min-size": "1gb"}
+        super().__init__(options=named)
         self._client: Any = None
 
     def client(self) -> Any:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
-from streamrec.commands.options import end, settings_of
+from streamrec.commands.options import end, screen, settings_of
 
 if TYPE_CHECKING:
     from streamrec.inspection.accounts import Report
@@ -54,8 +53,7 @@ def audit(
 def _print_tables(report: "Report", kafka: "KafkaSettings") -> None:
     from streamrec.inspection.accounts import COUNTED
 
-    console = Console()
-    console.width = max(console.width, 110)  # a number that is cut is worse than a wrapped line
+    console = screen(110, highlight=True)
     for topic in (kafka.events_topic, kafka.items_topic, kafka.updates_topic):
         between = topic == kafka.updates_topic
         columns = ("updates behind",) if between else ("consumed", *COUNTED)

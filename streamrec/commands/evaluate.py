@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from streamrec.commands.encoding import texts_encoded
 from streamrec.commands.interrupt import first_interrupt_noted, until
@@ -20,6 +19,7 @@ from streamrec.commands.options import (
     reading_of,
     reads_events,
     say,
+    screen,
 )
 from streamrec.commands.progress import with_progress
 from streamrec.errors import ConfigurationError
@@ -195,8 +195,7 @@ def print_figures(result: Mapping[str, Any]) -> None:
     """Print an evaluation for people."""
     from streamrec.evaluation.report.terminal import in_words
 
-    console = Console(highlight=False)
-    console.width = max(console.width, 100)  # a name that is cut is worse than a wrapped line
+    console = screen(100)
     for part in in_words(result):
         console.print(part, soft_wrap=isinstance(part, str), markup=False)
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from streamrec.commands.options import settings_of
+from streamrec.commands.options import screen, settings_of
 from streamrec.errors import ConfigurationError, RefusedVersion
 
 if TYPE_CHECKING:
@@ -30,8 +29,7 @@ def list_(ctx: typer.Context) -> None:
         table.add_column(title, no_wrap=True)
     for number, blob, decision in each:
         table.add_row(str(number), *_cells(blob, decision), _standing(number, serving))
-    console = Console(highlight=False)
-    console.width = max(console.width, 110)  # a cell that is cut is worse than a wrapped line
+    console = screen(110)
     console.print(table if each else "no version yet: `streamrec train` makes them from clicks")
     console.print(_sentence(serving))
 

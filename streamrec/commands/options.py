@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from rich.console import Console
 from typer.core import TyperGroup
 
 from streamrec.errors import ConfigurationError, StreamrecError
@@ -170,6 +171,13 @@ def reads_events(command: Callable[..., None]) -> Callable[..., None]:
 def say(words: str) -> None:
     """Print beside the result, on standard error."""
     typer.echo(words, err=True)
+
+
+def screen(width: int, *, highlight: bool = False) -> Console:
+    """Return a console at least so wide: a cell that is cut is worse than a wrapped line."""
+    console = Console(highlight=highlight)
+    console.width = max(console.width, width)
+    return console
 
 
 def end(code: int) -> NoReturn:

@@ -3,10 +3,9 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from streamrec.commands.options import settings_of
+from streamrec.commands.options import screen, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,9 +33,7 @@ def size(
     _add(table, "Redis", redis_parts(settings, *of))
     _add(table, "learn, where one process has all partitions", learn_parts(settings, *of))
     _add(table, "score, each process", score_parts(settings, *of[1:]))
-    console = Console(highlight=False)
-    console.width = max(console.width, 100)  # a cell that is cut is worse than a wrapped line
-    console.print(table)
+    screen(100).print(table)
 
 
 def _add(table: Table, who: str, parts: "Sequence[Part]") -> None:

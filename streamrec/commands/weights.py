@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from streamrec.commands.options import settings_of
+from streamrec.commands.options import screen, settings_of
 
 if TYPE_CHECKING:
     from streamrec.inspection.weights import Weights
@@ -34,8 +33,7 @@ def weights(
 
 
 def _print_weights(found: "Weights") -> None:
-    console = Console(highlight=False)
-    console.width = max(console.width, 110)  # a name that is cut is worse than a wrapped line
+    console = screen(110)
     console.print(f"{found.samples} clicks learnt from; the lists follow {found.leads}.")
     buckets = list(next(iter(found.linear.values())))
     table = Table()

@@ -73,7 +73,7 @@ ENDPOINTS = (
     Endpoint(
         *("getPage", "GET", "/v1/users/{user}/lists", "read"),
         "The lists of a user at several places, read at once; no item is in two of them.",
-        (USER, PLACES, N),
+        (USER, N, PLACES),
         PageOfLists,
         (400, 404),
     ),

@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from streamrec.http.answers import answer_of
 from streamrec.http.endpoints import ENDPOINTS
-from streamrec.http.entity import answer_of
 from streamrec.http.openapi import openapi
 from streamrec.http.rights import Rights
 

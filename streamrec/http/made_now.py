@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.exceptions import HTTPException
 
-from streamrec.http.problems import RETRY
+from streamrec.http.answers import RETRY
 from streamrec.inspection.answer import Answer
 from streamrec.settings.sections import Settings
 from streamrec.transport.redis_store import Store

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from streamrec.client import Recommendations
-from streamrec.http.entity import answer_of
+from streamrec.http.answers import answer_of
+from streamrec.http.asked import MOST_ITEMS, filters, flag, number
 from streamrec.http.lists import Lists
 from streamrec.http.made_now import MadeNow, why
-from streamrec.http.parameters import MOST_ITEMS, check_names, filters, flag, number
 from streamrec.http.readers import Readers
 from streamrec.http.shapes import Listed, PageOfLists, Popular, SimilarItems, UserList
 from streamrec.monitoring.http_metrics import HttpMetrics
@@ -45,7 +45,6 @@ class Reading:
 
     async def home(self, request: Request) -> Response:
         """Answer with the list of a user for a place: as it is, or made now under filters."""
-        check_names(request, ("n", "filter", "explain"))
         n, expressions, explain = number(request), filters(request), flag(request, "explain")
         place, user = request.path_params["place"], request.path_params["user"]
         self._check(place)
@@ -62,7 +61,6 @@ class Reading:
 
     async def page(self, request: Request) -> Response:
         """Answer with the lists of several places, no item in two of them."""
-        check_names(request, ("n", "places"))
         n, user = number(request), request.path_params["user"]
         names = request.query_params.get("places", HOME).split(",")
         if len(names) > MOST_PLACES or len(set(names)) < len(names):
@@ -86,21 +84,18 @@ class Reading:
 
     async def popular(self, request: Request) -> Response:
         """Answer with the list for strangers, of a category or segment if there is one."""
-        check_names(request, ("n", "of"))
         n, of = number(request), request.query_params.get("of")
         found = await self._lists.of(popular_of(of) if of else POPULAR)
         return _answer(request, Popular(found.at, found.model, found.items[:n]))
 
     async def similar(self, request: Request) -> Response:
         """Answer with the items most often taken after an item."""
-        check_names(request, ("n",))
         n, item = number(request) or SIMILAR, request.path_params["item"]
         found = await run_in_threadpool(self._similar, item, n)
         return _answer(request, found)
 
     async def explain(self, request: Request) -> Response:
         """Answer why an item is, or is not, in a list made now."""
-        check_names(request, ())
         user, item = request.path_params["user"], request.path_params["item"]
         return _answer(request, await self._made_now.ask(lambda state: why(state, user, item)))
 

@@ -13,12 +13,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streamrec.errors import StreamrecError
+from streamrec.http.answers import of_anything, of_http, of_streamrec
+from streamrec.http.asked import check_names
 from streamrec.http.endpoints import ENDPOINTS, Endpoint
 from streamrec.http.files import file_routes
 from streamrec.http.lists import Lists
 from streamrec.http.made_now import MadeNow
 from streamrec.http.own_names import OwnNames
-from streamrec.http.problems import of_anything, of_http, of_streamrec
 from streamrec.http.readers import Readers
 from streamrec.http.reading import Reading
 from streamrec.http.rights import RateLimit, Rights
@@ -62,6 +63,7 @@ def application(
 
     def route(endpoint: Endpoint) -> Route:
         answer = answers[endpoint.name]
+        known = [each.name for each in endpoint.parameters if each.place == "query"]
 
         async def checked(request: Request) -> Response:
             if rights.is_open(endpoint.right):
@@ -69,6 +71,8 @@ def application(
             token = rights.token(request)
             limit.check(token or (request.client and request.client.host))
             rights.check(token, endpoint.right)
+            if endpoint.method == "GET":
+                check_names(request, known)
             try:
                 return await answer(request)
             except StreamrecError as error:

@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from streamrec.errors import DeliveryFailed
 from streamrec.events.event import Rejected, decode_item, encode_forget
-from streamrec.http.bodies import read_json
+from streamrec.http.answers import not_acknowledged, problem
+from streamrec.http.asked import read_json
 from streamrec.http.checked_events import EventsCheck, split
-from streamrec.http.problems import not_acknowledged, problem
 from streamrec.http.readers import Readers
 from streamrec.http.sender import Sender
 from streamrec.http.shapes import Accepted, AcceptedItem, Forgetting

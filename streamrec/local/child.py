@@ -16,6 +16,7 @@ from streamrec.errors import ChildFailed
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 5.0
+LAST_LINES = 5
 SERVER_PORTS = range(11_000, 22_000)
 """Also 10,000 further up, where nodes of a Redis Cluster meet, no client gets a port."""
 
@@ -163,9 +164,9 @@ def _watch(pid: int, scratch: str) -> subprocess.Popen[bytes]:
     )
 
 
-def _last_lines(output: bytes, lines: int = 5) -> str:
+def _last_lines(output: bytes) -> str:
     text = output.decode("utf-8", "replace").strip().splitlines()
-    return " | ".join(text[-lines:])
+    return " | ".join(text[-LAST_LINES:])
 
 
 @contextmanager

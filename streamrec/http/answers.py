@@ -1,5 +1,6 @@
-"""Errors as application/problem+json (RFC 9457)."""
+"""Answers: those that a client may have already, and errors as problem+json (RFC 9457)."""
 
+import hashlib
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -11,6 +12,16 @@ from starlette.responses import Response
 from streamrec.errors import LogError, MessageRefused, StoreError, StreamrecError
 
 RETRY = {"Retry-After": "2"}  # seconds
+
+
+def answer_of(request: Request, body: bytes, kind: str, keep: str) -> Response:
+    """Return 200 with the body, or 304 where the client has it."""
+    etag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
+    headers = {"ETag": etag, "Cache-Control": keep}
+    known = request.headers.get("If-None-Match", "")
+    if etag in [each.strip().removeprefix("W/") for each in known.split(",")]:
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type=kind)
 
 
 def problem(
