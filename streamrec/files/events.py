@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -144,11 +145,7 @@ def controlled(
         last.update(dict.fromkeys(users, place))
         controls.append((place, users[0], users[1] if len(users) > 1 else FORGOTTEN))
     in_time = table.taken(order)
-    return replace(in_time, user_names=list(names), controls=sorted(controls, key=_place))
-
-
-def _place(control: Control) -> int:
-    return control[0]
+    return replace(in_time, user_names=list(names), controls=sorted(controls, key=itemgetter(0)))
 
 
 def _where(codes: NDArray[np.int32], names: list[str], name: str) -> NDArray[np.bool_]:

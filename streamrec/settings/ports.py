@@ -22,3 +22,8 @@ def ports_of(settings: MetricsSettings, role: str) -> range:
 def setting_for(role: str, port: int) -> int:
     """Return the metrics.port with which a process of this role begins at `port`."""
     return port - ROLES.index(role)
+
+
+def reachable(host: str) -> str:
+    """Return the address at which a server that listens on `host` is reached from here."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)

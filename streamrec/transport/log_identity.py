@@ -9,7 +9,7 @@ from typing import NamedTuple
 from streamrec.errors import BrokerUnavailable, ConfigurationError, LogError, WrongTopic
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.redis_keys import Shards
-from streamrec.transport.topics import admin_client
+from streamrec.transport.topics import admin_client, no_topic
 
 NO_ID = "00000000-0000-0000-0000-000000000000"
 CLUSTER = "cluster"
@@ -37,10 +37,7 @@ def log_identity(settings: KafkaSettings) -> LogIdentity:
     errors = {t: described.get(t, UNKNOWN)["error_code"] for t in topics}
     missing = [t for t in topics if errors[t] == UNKNOWN["error_code"]]
     if missing:
-        raise WrongTopic(
-            f"Kafka at {settings.brokers} has no topic {', '.join(missing)}. "
-            "Run: streamrec topics create --partitions N"
-        )
+        raise no_topic(settings, missing)
     if any(errors.values()):
         raise BrokerUnavailable(f"Kafka does not describe its topics (error codes {errors}).")
     ids = {t: str(described[t].get("topic_id") or "").replace(NO_ID, "") for t in topics}

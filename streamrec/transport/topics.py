@@ -88,12 +88,17 @@ def check_topics(settings: KafkaSettings) -> dict[str, int]:
         found = partition_counts(admin, wanted)
         missing = [t for t in wanted if t not in found and t != settings.samples_topic]
         if missing:
-            raise WrongTopic(
-                f"Kafka at {settings.brokers} has no topic {', '.join(missing)}. "
-                "Run: streamrec topics create --partitions N"
-            )
+            raise no_topic(settings, missing)
         _refuse_wrong_configs(admin, {topic: wanted[topic] for topic in found})
         return found
+
+
+def no_topic(settings: KafkaSettings, missing: Collection[str]) -> WrongTopic:
+    """Return the error of topics that are missing."""
+    return WrongTopic(
+        f"Kafka at {settings.brokers} has no topic {', '.join(missing)}. "
+        "Run: streamrec topics create --partitions N"
+    )
 
 
 @contextmanager

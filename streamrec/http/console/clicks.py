@@ -8,13 +8,11 @@ from starlette.exceptions import HTTPException
 from streamrec.client import Client
 from streamrec.errors import DeliveryFailed
 from streamrec.events.event import Event, EventDecoder, Rejected, click_type, encode_event
-from streamrec.http.console.lists import named, user_row
+from streamrec.http.console.lists import named, sampled, user_row
 from streamrec.http.sender import Sender
 from streamrec.settings.mappings import FieldMapping
 from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of
-from streamrec.state.user_rows import decode_user
-from streamrec.transport.redis_keys import user_shards
 
 DAY_MS = 86_400_000
 STEP_MS = 1000
@@ -122,9 +120,5 @@ def event_time(now: int, newest: int) -> int:
 
 def newest(client: Client) -> int:
     """Return the newest event time of a sample of users, 0 where there are none."""
-    rows = [
-        decode_user(blob)
-        for shard in user_shards(client.store.known_shards())
-        for _, blob in client.store.sample_users(shard, SAMPLED)
-    ]
+    rows = (row for _, row in sampled(client.store, SAMPLED))
     return max((int(row.ts[-1]) for row in rows if len(row.ts)), default=0)

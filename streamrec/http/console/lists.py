@@ -10,6 +10,7 @@ from streamrec.state.item_rows import CATALOGUE
 from streamrec.state.keys import key_of
 from streamrec.state.user_rows import UserRow, decode_user
 from streamrec.transport.redis_keys import list_key, user_shards
+from streamrec.transport.redis_store import Store
 
 SAMPLED = 100
 """Users of each partition that are looked at, by chance where there are more."""
@@ -67,20 +68,24 @@ class Shown(msgspec.Struct):
 
 def people(client: Client) -> list[Person]:
     """Return some users who have lists, those who did something last first."""
-    store = client.store
-    sampled = [
-        (user.decode(), decode_user(blob))
-        for shard in user_shards(store.known_shards())
-        for user, blob in store.sample_users(shard, SAMPLED)
-    ]
-    sampled.sort(key=lambda one: (-one[1].clock, -one[1].offset))
-    there = store.each([("EXISTS", list_key(user)) for user, _ in sampled[: 2 * PEOPLE]])
-    listed = [one for one, has in zip(sampled, there, strict=False) if has == 1][:PEOPLE]
+    found = sampled(client.store, SAMPLED)
+    found.sort(key=lambda one: (-one[1].clock, -one[1].offset))
+    there = client.store.each([("EXISTS", list_key(user)) for user, _ in found[: 2 * PEOPLE]])
+    listed = [one for one, has in zip(found, there, strict=False) if has == 1][:PEOPLE]
     latest = {user: latest_keys(row, 1) for user, row in listed}
     names = named(client, [key for keys in latest.values() for key in keys])
     return [
         Person(user, row.events, row.clock, [names[k] for k in latest[user] if k in names])
         for user, row in listed
+    ]
+
+
+def sampled(store: Store, most: int) -> list[tuple[str, UserRow]]:
+    """Return up to so many users of each partition, by chance, with their rows."""
+    return [
+        (user.decode(), decode_user(blob))
+        for shard in user_shards(store.known_shards())
+        for user, blob in store.sample_users(shard, most)
     ]
 
 

@@ -15,7 +15,7 @@ import msgspec
 from streamrec.http.console.words import meaning
 from streamrec.monitoring.exposure import is_loopback
 from streamrec.monitoring.numbers import BLEND, Samples, quantile, recall, scrape, total
-from streamrec.settings.ports import ports_of
+from streamrec.settings.ports import ports_of, reachable
 from streamrec.settings.sections import Settings
 
 logger = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ class Watch:
 
 def usual_addresses(settings: Settings) -> list[str]:
     """Return where the first process of each role on this machine tells its metrics."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.metrics.host, settings.metrics.host)
+    host = reachable(settings.metrics.host)
     ports = [ports_of(settings.metrics, role) for role in ROLES]
     return [f"http://{host}:{tried[0]}/metrics" for tried in ports if tried]
 
