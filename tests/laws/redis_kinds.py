@@ -1,12 +1,10 @@
-"""Servers for the laws of the store: a Redis Cluster, and a line that breaks."""
+"""A Redis Cluster for the laws of the store."""
 
 import shutil
-import socket
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import redis
@@ -73,61 +71,3 @@ def _join(ports: list[int]) -> None:
         time.sleep(0.05)
     for client in clients:
         client.close()
-
-
-class BrokenLine:
-    """A TCP proxy before a Redis that can be told to cut the line at the next EXEC."""
-
-    def __init__(self, port: int) -> None:
-        self._to = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.cut = ""  # "request" or "reply": what of the next EXEC is lost
-        self.cuts = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with closing(client), closing(socket.create_connection(("127.0.0.1", self._to))) as server:
-            mute = threading.Event()
-            back = threading.Thread(target=self._replies, args=(server, client, mute), daemon=True)
-            back.start()
-            while True:
-                try:
-                    request = client.recv(1 << 20)
-                except OSError:
-                    return
-                if not request:
-                    return
-                lost, self.cut = (self.cut, "") if b"EXEC\r\n" in request else ("", self.cut)
-                if lost:
-                    self.cuts += 1
-                if lost == "request":
-                    return
-                if lost == "reply":
-                    mute.set()
-                    server.sendall(request)
-                    server.recv(1)  # until it is done there
-                    return
-                server.sendall(request)
-
-    def _replies(self, server: socket.socket, client: socket.socket, mute: threading.Event) -> None:
-        with suppress(OSError):
-            while not mute.is_set():
-                server.settimeout(0.02)
-                try:
-                    reply = server.recv(1 << 20)
-                except TimeoutError:
-                    continue
-                if not reply:
-                    return
-                if not mute.is_set():
-                    client.sendall(reply)

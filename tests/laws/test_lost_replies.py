@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from laws.redis_kinds import BrokenLine
+from laws.redis_door import BrokenLine
 from laws.world import World, counted, event, raws, small
 from recovery.recount import Raw
 from servers import RedisServer

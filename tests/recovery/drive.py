@@ -1,7 +1,6 @@
 """Drives real processes: starts, kills, stops and continues them, feeds them, waits for the end."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -16,47 +15,25 @@ import redis
 from kafka import KafkaProducer
 from recovery.events import Sent
 
+from streamrec.local.child import ChildProcess
 
-class Child:
+
+class Child(ChildProcess):
     """One process of streamrec; `start` after `kill` begins a new one with the same log file."""
 
     def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
-        self.name = name
-        self._command = list(command)
-        self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(command, is_ready=lambda: True, log=log)
+        self.name, self._output = name, log
 
     def start(self, **environment: str) -> None:
         """Start it; its output is appended to the log file. It ends when the test run does."""
-        with self._log.open("ab") as output:
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
-            )
-        self._watcher = _watch(self._process.pid)
-
-    @property
-    def running(self) -> bool:
-        """Whether the process is alive (a paused one is)."""
-        return self._process is not None and self._process.poll() is None
+        self._environment = {"PYTHONUNBUFFERED": "1", **environment}
+        super().start()
 
     @property
     def exit_code(self) -> int | None:
         """What it ended with by itself; None while it runs."""
         return None if self._process is None else self._process.poll()
-
-    def kill(self) -> None:
-        """End it with SIGKILL; it may have ended before."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-            self._watcher.kill()
-            self._watcher.communicate()
 
     def pause(self) -> None:
         """Stop it with SIGSTOP: it keeps its sockets and knows nothing of the time that goes by."""
@@ -68,7 +45,7 @@ class Child:
 
     def output(self) -> str:
         """Return all that it has printed so far."""
-        return self._log.read_text("utf-8", "replace") if self._log.exists() else ""
+        return self._output.read_text("utf-8", "replace") if self._output.exists() else ""
 
     def tail(self, lines: int = 25) -> str:
         """Return the end of its output."""
@@ -77,15 +54,6 @@ class Child:
     def _signal(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)
-
-
-def _watch(pid: int) -> subprocess.Popen[bytes]:
-    """Kill the process when ours ends, however it ends: then the pipe that only we hold closes."""
-    return subprocess.Popen(
-        ["/bin/sh", "-c", 'read -r _; kill -9 "$0"', str(pid)],
-        stdin=subprocess.PIPE,
-        start_new_session=True,
-    )
 
 
 class Feeder(threading.Thread):
