@@ -55,6 +55,7 @@ def _line(settings: "Settings", fields: dict[str, Any]) -> bytes:
 def _send(settings: "Settings", lines: Iterable[bytes]) -> int:
     """Send events, one JSON object a line; returns 65 when some were refused and not sent."""
     from streamrec.events.event import EventDecoder, Rejected
+    from streamrec.events.merging import BETWEEN_SHARDS, Ask, Give, Merge
     from streamrec.transport.open_kafka import open_kafka
 
     decoder = EventDecoder(settings.events)
@@ -65,10 +66,14 @@ def _send(settings: "Settings", lines: Iterable[bytes]) -> int:
             if not line.strip():
                 continue
             event = decoder.decode(line.rstrip(), time.time_ns() // 1_000_000)
+            if isinstance(event, Ask | Give):
+                event = Rejected("unknown_type", BETWEEN_SHARDS)
             if isinstance(event, Rejected):
                 refused += 1
                 print(f"line {number}: {event.reason}: {event.detail}", file=sys.stderr)
                 continue
+            if isinstance(event, Merge):  # what the visitor did is to be in the log before
+                log.flush()
             log.produce(topic, line.rstrip(), key=event.user.encode())
             sent += 1
             if sent % FLUSH_EVERY == 0:

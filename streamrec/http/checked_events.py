@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from streamrec.events.event import Event, EventDecoder, Forget, Rejected
-from streamrec.events.merging import Ask, Give, Merge
+from streamrec.events.merging import BETWEEN_SHARDS, Ask, Give, Merge
 from streamrec.http.shapes import Refused
 from streamrec.settings.mappings import FieldMapping
 from streamrec.settings.sections import EventSettings
@@ -15,9 +15,13 @@ NewId = Callable[[], str]
 
 
 class Checked(msgspec.Struct):
-    """The events of a request: messages as (key, value), the id of each, and what is refused."""
+    """The events of a request: messages as (key, value), the id of each, and what is refused.
+
+    merges: messages that say who a visitor is, which are to be in the log after the others.
+    """
 
     messages: list[tuple[bytes, bytes]] = []
+    merges: list[tuple[bytes, bytes]] = []
     ids: list[str | None] = []
     refused: list[Refused] = []
 
@@ -39,8 +43,8 @@ class EventsCheck:
         self._adds_ids = settings.mapping == FieldMapping()
         self._new_id = new_id
 
-    def check(self, events: list[bytes], now_ms: int) -> Checked:
-        """Return the events as messages, keyed by user."""
+    def check(self, events: list[bytes], now_ms: int, *, may_merge: bool = False) -> Checked:
+        """Return the events as messages, keyed by user; may_merge: and give away histories."""
         checked = Checked()
         for index, raw in enumerate(events):
             event = self._decoder.decode(raw, now_ms)
@@ -50,10 +54,15 @@ class EventsCheck:
             if isinstance(event, Forget):
                 text = "forget is not taken here: DELETE /v1/users/{user}, or `streamrec forget`"
                 event = Rejected("unknown_type", text)
-            if isinstance(event, Merge | Ask | Give):  # it takes a history from somebody
-                text = "merge is not taken here: produce it to Kafka"
-                event = Rejected("unknown_type", text)
-            if isinstance(event, Rejected):
+            if isinstance(event, Ask | Give):
+                event = Rejected("unknown_type", BETWEEN_SHARDS)
+            if isinstance(event, Merge) and not may_merge:
+                text = "merge takes a history from somebody: it needs one of serve.write_tokens"
+                event = Rejected("no_right", text)
+            if isinstance(event, Merge):
+                checked.merges.append((event.user.encode(), raw))
+                checked.ids.append(None)
+            elif isinstance(event, Rejected):
                 checked.refused.append(Refused(index, event.reason, event.detail))
                 checked.ids.append(None)
             else:

@@ -60,6 +60,7 @@ FLAG = {"type": "boolean"}
 EXPLAIN = Parameter("explain", "query", FLAG, "A list made now, with shares of reasons.", True)
 
 CLICK = {"user": "u1", "item": "i9", "type": "click", "id": "order-7-line-2"}
+MERGE = {"user": "u1", "type": "merge", "from": "anon-9"}
 TEA_POT = {"title": "A tea pot", "categories": ["kitchen"], "attributes": {"price": 12.5}}
 
 ENDPOINTS = (
@@ -105,7 +106,7 @@ ENDPOINTS = (
         Accepted,
         (400, 408, 413, 415, 422),
         body=SentEvent | list[SentEvent],
-        example=[CLICK, {"user": "u1", "item": "i3", "type": "view"}],
+        example=[CLICK, {"user": "u1", "item": "i3", "type": "view"}, MERGE],
         status=202,
     ),
     Endpoint(

@@ -47,13 +47,17 @@ class Rights:
             return False
         return right == "read" or not self._closed
 
+    def allows(self, token: bytes | None, right: Right) -> bool:
+        """Return whether who has this token may."""
+        return token in self._tokens[right] or self.is_open(right)
+
     def check(self, token: bytes | None, right: Right) -> None:
         """Raise HTTPException 401 where there is no valid token, 403 where it lacks the right.
 
         Without any tokens everything is open, but for what an admin may: without admin_tokens
         nobody may. With any others, only reading can be without.
         """
-        if token in self._tokens[right] or self.is_open(right):
+        if self.allows(token, right):
             return
         if token is not None:
             raise HTTPException(403, f"This token has no right to it: see serve.{right}_tokens")

@@ -48,7 +48,7 @@ def application(
     names = OwnNames(settings.serve)
     lists = Lists(settings)
     reading = Reading(lists, readers, made_now, metrics.http, place_names(settings))
-    writing = Writing(settings, sender, readers, metrics.http)
+    writing = Writing(settings, sender, readers, metrics.http, rights)
 
     answers: dict[str, Answer] = {
         "getList": reading.home,

@@ -48,11 +48,15 @@ class SimilarItems(msgspec.Struct):
 
 
 class SentEvent(msgspec.Struct):
-    """One event; `type` is one of events.weights, and may only be missing with a default type."""
+    """One event; `type` is one of events.weights, and may only be missing with a default type.
+
+    Or with the type `merge`, and `from` instead of `item`: what that visitor did was this user's.
+    """
 
     user: Id | int
-    item: Id | int
+    item: Id | int | None = None
     type: str | None = None
+    visitor: Id | int | None = msgspec.field(name="from", default=None)
     ts: int | str | None = None  # epoch ms or RFC 3339; now, if it is missing
     id: Id | int | None = None
     value: float | None = None

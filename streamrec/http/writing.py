@@ -17,6 +17,7 @@ from streamrec.http.answers import not_acknowledged, problem
 from streamrec.http.asked import read_json
 from streamrec.http.checked_events import EventsCheck, split
 from streamrec.http.readers import Readers
+from streamrec.http.rights import Rights
 from streamrec.http.sender import Sender
 from streamrec.http.shapes import Accepted, AcceptedItem, Forgetting
 from streamrec.monitoring.http_metrics import HttpMetrics
@@ -29,14 +30,19 @@ class Writing:
     """Checks what comes as the learners will, and answers when Kafka has it."""
 
     def __init__(
-        self, settings: Settings, sender: Sender, readers: Readers, metrics: HttpMetrics
+        self,
+        settings: Settings,
+        sender: Sender,
+        readers: Readers,
+        metrics: HttpMetrics,
+        rights: Rights,
     ) -> None:
-        self._settings, self._sender = settings, sender
+        self._settings, self._sender, self._rights = settings, sender, rights
         self._readers, self._metrics = readers, metrics
         self._events = EventsCheck(settings.events)
 
     async def events(self, request: Request) -> Response:
-        """Send one event, or an array of them."""
+        """Send one event, or an array of them; who is merged, when Kafka has all others."""
         most = self._settings.serve.events_per_request
         try:
             events = split(await self._body(request))
@@ -47,17 +53,20 @@ class Writing:
         if len(events) > most:
             text = f"{len(events)} events; the limit is {most} (serve.events_per_request)"
             raise HTTPException(413, text)
-        checked = self._events.check(events, time.time_ns() // 1_000_000)
+        may_merge = self._rights.allows(self._rights.token(request), "write")
+        checked = self._events.check(events, time.time_ns() // 1_000_000, may_merge=may_merge)
+        count = len(checked.messages) + len(checked.merges)
         self._count("refused", len(checked.refused))
-        if not checked.messages:
+        if not count:
             return problem(422, "No event is one that can be learnt", refused=checked.refused)
         try:
-            await self._send(self._settings.kafka.events_topic, checked.messages)
+            for messages in filter(None, (checked.messages, checked.merges)):
+                await self._send(self._settings.kafka.events_topic, messages)
         except DeliveryFailed:
-            self._count("unacknowledged", len(checked.messages))
+            self._count("unacknowledged", count)
             return not_acknowledged(ids=checked.ids, refused=checked.refused)
-        self._count("accepted", len(checked.messages))
-        return _accepted(Accepted(len(checked.messages), checked.ids, checked.refused))
+        self._count("accepted", count)
+        return _accepted(Accepted(count, checked.ids, checked.refused))
 
     async def item(self, request: Request) -> Response:
         """Send the metadata of one item."""

@@ -116,7 +116,7 @@ def test_the_examples_of_openapi_are_answered_in_the_shape_that_it_says(live: Li
     assert {event["id"] for event in events if "id" in event} >= {"order-7-line-2"}
     forgets = [event for event in events if event["type"] == "forget"]
     assert forgets == [{"user": "u1", "type": "forget"}]
-    assert sorted(event["type"] for event in events) == ["click", "forget", "view"]
+    assert sorted(event["type"] for event in events) == ["click", "forget", "merge", "view"]
 
 
 def check_shape(answer: httpx.Response, endpoint: Endpoint) -> None:

@@ -80,6 +80,28 @@ def test_what_was_acknowledged_is_in_kafka(http: TestClient, settings: Settings)
     assert in_kafka(settings, settings.kafka.items_topic) == [("i ü".encode(), item)]
 
 
+def test_who_may_write_items_may_merge_visitors(settings: Settings) -> None:
+    """A page's token sends clicks: with a merge it would take anybody's history."""
+    tokens = ServeSettings(write_seconds=20, write_tokens=("site",), events_tokens=("page",))
+    sender, kept = Sender(settings), msgspec.structs.replace(settings, serve=tokens)
+    http = TestClient(
+        application(kept, Readers(settings.redis), sender, Metrics(), MadeNow(settings)),
+        "http://localhost",
+    )
+    merge = {"user": "u1", "type": "merge", "from": "anon-9"}
+    for token, accepted, reasons in (("page", 1, ["no_right"]), ("site", 2, [])):
+        head = {"Authorization": f"Bearer {token}"}
+        told = http.post("/v1/events", json=[merge, {**CLICK, "id": token}], headers=head).json()
+        assert (told["accepted"], told["ids"]) == (accepted, [None, token])
+        assert [each["reason"] for each in told["refused"]] == reasons
+    sender.close()
+    found = [
+        event for key, event in in_kafka(settings, settings.kafka.events_topic) if key == b"u1"
+    ]
+    assert [event.get("id") for event in found] == ["page", "site", None]
+    assert found[2] == merge
+
+
 def test_many_requests_at_once_share_a_wait(http: TestClient, settings: Settings) -> None:
     def post(number: int) -> int:
         event = {**CLICK, "user": f"u{number}", "id": f"e{number}"}

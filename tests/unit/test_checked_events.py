@@ -19,11 +19,11 @@ NOW = 1_732_300_000_000
 CLICK = {"user": "u1", "item": "i9", "type": "click"}
 
 
-def check(*events: Any, **settings: Any) -> Any:
+def check(*events: Any, may_merge: bool = False, **settings: Any) -> Any:
     numbers = count(1)
     checks = EventsCheck(EventSettings(**settings), lambda: f"made{next(numbers)}")
     raws = [e if isinstance(e, bytes) else json.dumps(e).encode() for e in events]
-    return checks.check(raws, NOW)
+    return checks.check(raws, NOW, may_merge=may_merge)
 
 
 def test_an_event_without_an_id_gets_one_and_its_user_is_the_key() -> None:
@@ -60,6 +60,16 @@ def test_a_page_may_not_have_anybody_forgotten_nor_take_a_history() -> None:
     found = check({"user": "u1", "type": "forget"}, merge, CLICK)
     assert [each.index for each in found.refused] == [0, 1] and len(found.messages) == 1
     assert "streamrec forget" in found.refused[0].detail
+
+
+def test_who_may_write_may_merge_and_that_comes_last() -> None:
+    merge = {"user": "u1", "type": "merge", "from": "u2"}
+    found = check(merge, CLICK, may_merge=True)
+    assert found.ids == [None, "made1"] and not found.refused and len(found.messages) == 1
+    assert found.merges == [(b"u1", json.dumps(merge).encode())]
+    between = {**merge, "asked": {"by": "u0", "at": 5, "after": -1}}
+    [refused] = check(between, may_merge=True).refused
+    assert refused.reason == "unknown_type" and "only shards" in refused.detail
 
 
 def test_what_the_learners_refuse_is_refused() -> None:
