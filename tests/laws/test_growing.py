@@ -3,7 +3,10 @@
 import json
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,6 +17,7 @@ from laws.live import Learning, learning
 from laws.test_first_state import stored
 from logs import Click, clicks
 from make import context
+from recovery.compare import read_topic
 from recovery.recount import Raw, Recount
 from servers import KafkaServer, RedisServer
 
@@ -26,6 +30,7 @@ from streamrec.roles import learn as learn_role
 from streamrec.settings.load import load
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
 from streamrec.transport import dealing, declared
+from streamrec.transport.forgetting import FORGOTTEN
 from streamrec.transport.growing import Growing, new_plan
 from streamrec.transport.kafka_log import partition_of
 from streamrec.transport.redis_keys import DUE, GROWING, LATER, SHARDS, Commit, key
@@ -183,6 +188,77 @@ def test_ids_are_known_and_types_are_themselves_after_the_growth(on_server: Sett
         running.until(lambda: running.value("events_duplicate_total") == 200)
         caught_up(running)
     assert recounted(log).difference(stored(settings)) == []
+
+
+def test_visitors_are_merged_before_and_after_the_growth(on_server: Settings) -> None:
+    brief = msgspec.structs.replace(on_server.lists, lease_seconds=0.5)
+    settings = msgspec.structs.replace(on_server, lists=brief)
+    log = clicks(300, users=24, items=20)
+    before, after = log[:200], log[200:]
+    first, second = merges(range(6)), merges(range(12))  # u0 was u12, and so on
+    topic = settings.kafka.events_topic
+    sent(settings, before)
+    with learning(settings) as running:
+        running.until(lambda: _accepted(running) == len(before))
+        put(settings, first)
+        merged(running, {f"u{12 + n}" for n in range(6)})
+    asks = [
+        (number, message.value)
+        for number, messages in read_topic(settings.kafka.brokers, topic).items()
+        for message in messages
+        if b'"type":"merge"' in (message.value or b"")
+    ]
+    kinds = [value.partition(b'":{')[0].rpartition(b'"')[2] for _, value in asks]
+    assert kinds.count(b"asked") == 6 * BEFORE and kinds.count(b"given") == 6
+    grow(settings, events=6, updates=5)
+    with learning(settings) as running:
+        put(settings, asks)  # as one sends them who was stopped before the growth
+        sent(settings, after)
+        running.until(lambda: _accepted(running) == len(after))
+        put(settings, second)
+        merged(running, {f"u{12 + n}" for n in range(12)})
+    had = Counter(click.user for click in log)
+    found = {user: row.events for user, row in stored(settings).users.items()}
+    assert found == {f"u{n}": had[f"u{n}"] + had[f"u{12 + n}"] for n in range(12)}
+
+
+def merges(numbers: range) -> list[tuple[bytes, bytes]]:
+    """Return key and value of messages by which visitor u(12 + n) is user u(n)."""
+    return [
+        (b"u%d" % n, b'{"user": "u%d", "type": "merge", "from": "u%d"}' % (n, 12 + n))
+        for n in numbers
+    ]
+
+
+def put(settings: Settings, messages: Sequence[tuple[bytes | int, bytes]]) -> None:
+    """Produce messages, to a partition or by key."""
+    producer = KafkaProducer(bootstrap_servers=settings.kafka.brokers)
+    for where, value in messages:
+        place = {"partition": where} if isinstance(where, int) else {"key": where}
+        producer.send(settings.kafka.events_topic, value, **place)
+    producer.flush()
+    producer.close()
+
+
+def merged(running: Learning, visitors: set[str]) -> None:
+    """Wait until nothing is left of some visitors, and all is learnt that shards have sent."""
+    running.until(lambda: not visitors & stored(running.settings).users.keys())
+    before, now = None, ends_of(running.settings)
+    while before != now:  # merge, ask, give: each is sent before what it was sent for is stored
+        running.until(partial(reached, running, now))
+        before, now = now, ends_of(running.settings)
+    caught_up(running)
+    names = [key(f"u{n}", FORGOTTEN) for n in range(6)]
+    running.until(lambda: running.store.run([("EXISTS", *names)]) == [0])
+
+
+def reached(running: Learning, ends: dict[int, int]) -> bool:
+    return all(running.offset(f"u{n}") >= end for n, end in ends.items())
+
+
+def ends_of(settings: Settings) -> dict[int, int]:
+    found = read_topic(settings.kafka.brokers, settings.kafka.events_topic)
+    return {n: messages[-1].offset + 1 for n, messages in found.items() if messages}
 
 
 def _accepted(running: Learning) -> float:
