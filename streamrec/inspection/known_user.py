@@ -93,7 +93,7 @@ def known_of(stored: Stored, settings: Settings, user: str) -> Line:
 def _history(stored: Stored, ids: Mapping[bytes, str], shard: str, blob: bytes) -> Line:
     meta, row = stored.meta(shard), decode_user(blob)
     types = meta.types if meta else []
-    short = _by_hash(ids)
+    short = _by_hash(ids, 32)
     columns = row.keys, row.types.tolist(), row.ts.tolist(), row.takes.tolist()
     return {
         "partition": shard,
@@ -114,8 +114,8 @@ def _shown(blob: bytes, ids: Mapping[bytes, str], settings: Settings) -> Line:
     sources, row = ("blend", *names_of(settings)), served.read_shown(blob)
     if row is None or len(row.lists) != len(sources):
         return {"bytes": len(blob)}
-    short = _by_hash(ids)
-    names = [short.get(hashed, f"hash:{hashed:08x}") for hashed in row.shorts.tolist()]
+    short = _by_hash(ids, served.BITS)
+    names = [short.get(hashed, f"hash:{hashed:06x}") for hashed in row.shorts.tolist()]
     lists = [[names[place] for place in places.tolist()] for places in row.lists]
     return {
         "at": row.at,
@@ -125,9 +125,13 @@ def _shown(blob: bytes, ids: Mapping[bytes, str], settings: Settings) -> Line:
     }
 
 
-def _by_hash(ids: Mapping[bytes, str]) -> dict[int, str]:
-    """Return ids by the lower 32 bits of their keys, as rows have what is remembered in short."""
-    return {int.from_bytes(key[:4], "little"): name for key, name in ids.items()}
+def _by_hash(ids: Mapping[bytes, str], bits: int) -> dict[int, str]:
+    """Return ids by the lower bits of their keys, of which rows have no more; "a or b" of two."""
+    found: dict[int, str] = {}
+    for full, name in ids.items():
+        short = int.from_bytes(full[: bits // 8], "little")
+        found[short] = f"{found[short]} or {name}" if short in found else name
+    return found
 
 
 def _reading(blob: bytes, ids: Mapping[bytes, str]) -> Line:

@@ -1,10 +1,12 @@
 """How much memory Redis, `learn` and `score` take: the formula of docs/redis.md, in one place."""
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
+from streamrec.blend.learned import E
 from streamrec.settings.place_rules import asks_for_contents, place_names, place_of
 from streamrec.settings.places import HOME
 from streamrec.settings.sections import Settings
@@ -13,31 +15,34 @@ from streamrec.state.item_rows import TEXTS, ItemSchema
 from streamrec.state.item_table import OWN
 from streamrec.state.newcomers import WINDOW
 from streamrec.state.schema import Column, Kind
+from streamrec.state.served import BITS
 from streamrec.state.user_rows import USERS, user_columns
 
 FIELD, KEY = 48, 80
 """Bytes that Redis takes for a hash field, and for a string with a time to live, beside both texts
 (Valkey 9; Redis 7 some 20 more)."""
-NAME = 16
-"""Bytes of a user's id."""
+NAME, ITEM = 16, 8
+"""Bytes of a user's and of an item's id."""
 METADATA = 200
 """Bytes of an item's JSON."""
 WAITING = 60
 """Bytes of a user in a sorted set, beside the id: all of them, after a bootstrap."""
-LIST, LISTED = 100, 80
-"""Bytes of a list's JSON, and of each of its items."""
-ITEM_LIST, NEIGHBOUR = 60, 34
-"""Bytes of the JSON of an item's list, and of each item in it."""
+LIST, LISTED, BECAUSE = 100, 61, 3
+"""Bytes of a list's JSON, of each of its items, and of each reason, beside ids."""
+ITEM_LIST, NEIGHBOUR = 50, 27
+"""Bytes of the JSON of an item's list, and of each item in it, beside ids."""
+SHOWN, FULL, DISTINCT = 22, 8, 4
+"""Bytes of a shown row, without: how many full lists it has, and how many lists' items in all."""
 ROW = 150
 """Bytes of a row read from Redis, beside its own, in a process."""
 READING = 6_000
 """Bytes of what the neural ranker reads of a list."""
-CANDIDATES = 4
-"""Candidates of a list, in blend.candidates: sources agree on some."""
-EXTRAS = 6
-"""Numbers of a candidate beside what sources say of it."""
-FEED = 24 * 100
-"""Bytes of a feed entry: a commit that changes a hundred items."""
+CANDIDATES = 3.3
+"""Candidates of a list, in blend.candidates: sources agree on many."""
+PACKED = 0.44
+"""Bytes of a number of a candidate in a sample, with all that is compressed with it."""
+ENTRY, TAKEN = 120, 0.4
+"""Bytes of a feed entry, beside 8 for each changed row; share of items that most events name."""
 PROCESS = 230_000_000
 """Bytes of a process with its kernels loaded and nothing learnt."""
 NAMED = 260
@@ -61,23 +66,31 @@ class Part(NamedTuple):
         return self.number * self.each
 
 
-def redis_parts(
-    settings: Settings, users: int, items: int, partitions: int, fill: float
-) -> list[Part]:
-    """Return what Redis holds; fill: the share of the lists' bounds that is in use."""
-    blend, neural = settings.blend, settings.neural
+class Amount(NamedTuple):
+    """Of what there is how much; fill, item_fill: the share of the bounds of lists in use."""
+
+    users: int  # who have a row and a list
+    items: int
+    partitions: int  # of each topic
+    fill: float = 1.0  # of the histories of users
+    item_fill: float = 1.0  # of the neighbours of items
+    rate: float = 300.0  # events a second, of all partitions
+
+
+def redis_parts(settings: Settings, amount: Amount) -> list[Part]:
+    """Return what Redis holds."""
+    users, items, partitions, fill, item_fill, rate = amount
+    neural = settings.neural
     lengths = {name: place_of(settings, name).length for name in place_names(settings)}
-    home = lengths.pop(HOME)
-    listed = [KEY + len(f"rec::{name}") + NAME + LIST + LISTED * n for name, n in lengths.items()]
-    sources = len(sources_of(settings))
-    features = 18 + (8 + 3 * sources + 2 * EXTRAS) * CANDIDATES * blend.candidates
-    shown = 12 + (8 * (1 + sources) + 1) * home
-    sampled = blend.sample * features if blend.kind == "learned" else 0.0
-    kept = neural.sample_bytes_per_second * neural.task_seconds / READING
+    home = _list(settings, lengths.pop(HOME))
+    others = [KEY + len(f"rec::{name}") + NAME + _list(settings, n) for name, n in lengths.items()]
+    kept = min(1.0, neural.sample_bytes_per_second / READING / max(rate, 1e-9))
+    lately = min(users, rate * neural.task_seconds)
     length = settings.items.similar_length
-    similar = ITEM_LIST + NEIGHBOUR * length * (1.0 + fill)
+    follow = min(length, item_fill * 2 * settings.similarity.neighbours)
+    similar = ITEM_LIST + ITEM + (NEIGHBOUR + ITEM) * (length + follow)
     rows = [
-        Part(f"{kind.name} rows", items, FIELD + 8 + _bytes(kind, fill))
+        Part(f"{kind.name} rows", items, FIELD + 8 + _bytes(kind, item_fill))
         for kind in _item_kinds(settings)
     ]
     return [
@@ -85,21 +98,48 @@ def redis_parts(
         Part("users who wait for a list, at most", users, WAITING + NAME),
         *rows,
         Part("catalogue rows", items, FIELD + 8 + METADATA),
-        Part("lists", users, KEY + len("rec:") + NAME + LIST + LISTED * home),
-        *([Part("lists of other places", users, sum(listed))] if listed else []),
-        Part("lists of items", items if length else 0, KEY + len("sim:") + NAME + similar),
-        Part("shown rows", users, KEY + len("sr:shown:") + NAME + shown + sampled),
-        Part("readings, at most", min(users, int(kept)), KEY + len("sr:reading:") + NAME + READING),
+        Part("lists", users, KEY + len("rec:") + NAME + home),
+        *([Part("lists of other places", users, sum(others))] if others else []),
+        Part("lists of items", items if length else 0, KEY + len("sim:") + ITEM + similar),
+        Part("shown rows", users, KEY + len("sr:shown:") + NAME + _shown(settings)),
+        Part("readings, at most", int(kept * lately), KEY + len("sr:reading:") + NAME + READING),
         Part("duplicate windows", partitions, 16 * settings.events.duplicate_window),
         Part("latest items and events", partitions, 8 * (settings.factors.ring + WINDOW)),
-        Part("feeds", partitions, FEED * settings.items.feed_entries),
+        Part("feeds", partitions, _entry(settings, amount) * settings.items.feed_entries),
     ]
 
 
-def learn_parts(
-    settings: Settings, users: int, items: int, partitions: int, fill: float
-) -> list[Part]:
+def _entry(settings: Settings, amount: Amount) -> float:
+    """Return the bytes of a feed entry: of each kind, the rows that one commit changes."""
+    events = amount.rate * settings.batches.item_linger_seconds / amount.partitions
+    items = max(1.0, TAKEN * amount.items / amount.partitions)
+    factors, sources = settings.factors, sources_of(settings)
+    touched = [1 + factors.negatives + factors.context]
+    touched += [1 + source.window() for source in sources if source.window()]
+    each = [items * (1.0 - math.exp(-events * of_one / items)) for of_one in touched]
+    return ENTRY + 8 * sum(each)
+
+
+def _list(settings: Settings, length: int) -> float:
+    """Return the bytes of a user's list, of so many items."""
+    reasons = settings.lists.because * (BECAUSE + ITEM)
+    return LIST + NAME + (LISTED + ITEM + reasons) * length
+
+
+def _shown(settings: Settings) -> float:
+    """Return the mean bytes of a shown row, with features in a share of them."""
+    blend, sources = settings.blend, len(sources_of(settings))
+    length = place_of(settings).length
+    distinct, short = DISTINCT * length, BITS // 8
+    plain = SHOWN + 1 + sources + FULL * length + short * distinct
+    candidates = CANDIDATES * blend.candidates
+    features = 16 + short * (candidates - distinct) + PACKED * (sources + E) * candidates
+    return plain + (blend.sample * max(0.0, features) if blend.kind == "learned" else 0.0)
+
+
+def learn_parts(settings: Settings, amount: Amount) -> list[Part]:
     """Return what one `learn` process that owns all partitions holds, at most at a time."""
+    users, items, partitions = amount[:3]
     schema = ItemSchema(sources_of(settings))
     owned = sum(kind.most_bytes() for kind in schema.kinds.values()) + 4 * len(schema.kinds)
     cached = min(users, partitions * min(settings.users.cached_users, settings.users.max_users))
@@ -107,16 +147,16 @@ def learn_parts(
         Part("the process", 1, PROCESS),
         Part("item rows, as their owner", items, owned + NAMED / 4),
         Part("item rows, as a copy", items, _of(schema.copied(False)) + _of(OWN) + NAMED),
-        _while_read(settings, items, partitions, fill),
+        _while_read(settings, amount),
         Part("user rows in the cache", cached, _user_kind(settings).most_bytes() + NAMED / 2),
         Part("duplicate windows", partitions, WINDOW_ID * settings.events.duplicate_window),
         Part("latest items and events", partitions, 8 * (settings.factors.ring + WINDOW)),
     ]
 
 
-def score_parts(settings: Settings, items: int, partitions: int, fill: float) -> list[Part]:
+def score_parts(settings: Settings, amount: Amount) -> list[Part]:
     """Return what each `score` process holds, at most at a time: all items, one batch of users."""
-    sources = sources_of(settings)
+    sources, items = sources_of(settings), amount.items
     schema = ItemSchema(sources)
     few = sum(hasattr(source, "score") for source in sources)
     dense = sum(hasattr(source, "score_all") for source in sources)
@@ -127,18 +167,17 @@ def score_parts(settings: Settings, items: int, partitions: int, fill: float) ->
         Part("work arrays", items, 12 * few + 30),
         max(
             Part("scores of a batch of users", items, 4 * dense * settings.lists.due_batch),
-            _while_read(settings, items, partitions, fill, COPIES),
+            _while_read(settings, amount, COPIES),
             key=lambda part: part.bytes,
         ),
     ]
 
 
-def _while_read(
-    settings: Settings, items: int, partitions: int, fill: float, copies: int = 1
-) -> Part:
+def _while_read(settings: Settings, amount: Amount, copies: int = 1) -> Part:
     """Return the rows of one partition, which are in memory besides while they are read."""
-    each = copies * sum(ROW + _bytes(kind, fill) for kind in _item_kinds(settings))
-    return Part("rows of a partition while they are read", -(-items // partitions), each)
+    each = copies * sum(ROW + _bytes(kind, amount.item_fill) for kind in _item_kinds(settings))
+    number = -(-amount.items // amount.partitions)
+    return Part("rows of a partition while they are read", number, each)
 
 
 def _user_kind(settings: Settings) -> Kind:

@@ -1,5 +1,6 @@
 """Keeps, of a share of the lists, what the neural ranker would read: a click makes it a sample."""
 
+import math
 import random
 import time
 
@@ -16,7 +17,9 @@ class KeptReadings:
 
     def __init__(self, settings: Settings, lists: ListMaker, metrics: Metrics) -> None:
         neural, learned = settings.neural, settings.blend.kind == "learned"
-        self._budget = SampleBudget(neural.sample_bytes_per_second * (neural.on and learned))
+        budget = neural.sample_bytes_per_second * (neural.on and learned)
+        self.ttl_seconds = math.ceil(neural.task_seconds) if budget else 0
+        self._budget = SampleBudget(budget)
         self._lists = lists
         self._metrics = metrics
 

@@ -1,7 +1,6 @@
 """The role `score`: takes due users, makes their lists, publishes them. Any number may run."""
 
 import logging
-import math
 import random
 import secrets
 import threading
@@ -213,7 +212,7 @@ class Scorer:
     ) -> set[str]:
         """Publish each user's lists; return the users whose list Redis refused."""
         ttl = self._settings.lists.ttl_seconds
-        read_ttl = math.ceil(self._settings.neural.task_seconds)
+        read_ttl = self._kept.ttl_seconds
         users, at = [(one.user, one.offset) for one in lists], int(time.time() * 1000)
         others = self._places.encoded(users, at, self._swap.model, made.others)
         published = publish(self._store, lists, self._swap.state, ttl, read_ttl, others)

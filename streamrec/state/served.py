@@ -1,6 +1,6 @@
 """What a user is served, kept for the learners; and the ranking metrics of a clicked item in it.
 
-A shown row has each item once, by the lower 32 bits of its key, and the lists as places among them.
+A shown row has each item once, by the lower bits of its key, and the lists as places among them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,9 @@ from streamrec.blend.learned import with_click
 
 Array = NDArray[Any]
 VERSION = 4
-SHORT = 2**32 - 1
-"""Of a key: the half that tells the items of a row apart; of 100 two are alike once in 10^6."""
+BITS = 24
+"""Of a key, that tell the items of a row apart; a click is taken for one of 200 once in 10^5."""
+SHORT = 2**BITS - 1
 MISS = -1
 HEAD = np.dtype(
     [("version", "u1"), ("lists", "u1"), ("length", "<u2"), ("at", "<i8"), ("candidates", "<u2"),
@@ -23,8 +24,8 @@ HEAD = np.dtype(
 )  # fmt: skip
 """others: items of the lists that are no candidates with features; counted: how many items have
 how often they were shown; sampled: bytes of the sample."""
-COUNTED = np.dtype([("rest", "<u4"), ("times", "u1")])
-"""The upper half of an item's key, and how often in a row it was shown."""
+COUNTED = np.dtype([("rest", "<u4"), ("top", "u1"), ("times", "u1")])
+"""The other bits of an item's key, the upper 8 apart, and how often in a row it was shown."""
 
 
 class ShownRow(NamedTuple):
@@ -32,7 +33,7 @@ class ShownRow(NamedTuple):
 
     at: int  # epoch ms
     length: int  # of the lists, at most
-    shorts: Array  # uint32[items]: candidates with features first
+    shorts: Array  # uint32[items], BITS of the keys: candidates with features first
     candidates: int  # of them
     lists: list[Array]  # of the blend and of each source alone: places in `shorts`, best first
     counted: Array  # COUNTED[...] of the blend's list, where rotation is on
@@ -42,10 +43,6 @@ class ShownRow(NamedTuple):
         """Return an item's place in `shorts`, MISS without one."""
         found = np.flatnonzero(self.shorts == np.uint32(key & SHORT))
         return int(found[0]) if len(found) else MISS
-
-    def keys(self, numbered: Array) -> Array:
-        """Return uint64[...]: what stands for items in places of `shorts`."""
-        return self.shorts[numbered].astype(np.uint64)
 
 
 def encode_shown(
@@ -67,13 +64,14 @@ def encode_shown(
     width = _width(len(keys))
     mine = lists[0][lists[0] != 0] if times else lists[0][:0]
     counted = np.zeros(len(mine), COUNTED)
-    counted["rest"] = mine >> np.uint64(32)
+    counted["rest"] = mine >> np.uint64(BITS) & np.uint64(2**32 - 1)
+    counted["top"] = mine >> np.uint64(56)
     counted["times"] = [min(255, times.get(key, 0)) for key in mine.tolist()]
     others = len(keys) - len(first)
     count, length = lists.shape
     head = VERSION, count, length, at, len(first), others, len(counted), len(sample)
-    shorts, each = keys.astype("<u4"), (sizes.astype(width), places.astype(width), counted)
-    columns = np.array(head, HEAD), shorts, *each
+    shorts = keys.astype("<u4").view(np.uint8).reshape(-1, 4)[:, : BITS // 8]
+    columns = np.array(head, HEAD), shorts, sizes.astype(width), places.astype(width), counted
     return b"".join([*(column.tobytes() for column in columns), sample])
 
 
@@ -85,7 +83,7 @@ def read_shown(blob: bytes | None) -> ShownRow | None:
     _, count, length, at, candidates, others, counted, sampled = head
     items, start = candidates + others, HEAD.itemsize
     width = np.dtype(_width(items))
-    after = start + 4 * items + width.itemsize * count
+    after = start + BITS // 8 * items + width.itemsize * count
     if len(blob) < after:
         return None
     sizes = np.frombuffer(blob, width, count, after - width.itemsize * count)
@@ -97,10 +95,12 @@ def read_shown(blob: bytes | None) -> ShownRow | None:
     places = np.frombuffer(blob, width, listed, after).astype(np.int64)
     if listed and (int(places.max()) >= items or int(sizes.max()) > length):
         return None
+    shorts = np.zeros((items, 4), np.uint8)
+    shorts[:, : BITS // 8] = np.frombuffer(blob, (np.uint8, BITS // 8), items, start)
     return ShownRow(
         at,
         length,
-        np.frombuffer(blob, "<u4", items, start),
+        shorts.view("<u4")[:, 0],
         candidates,
         np.split(places, ends[:-1]) if count else [],
         np.frombuffer(blob, COUNTED, counted, tail),
@@ -113,8 +113,9 @@ def times_shown(blob: bytes | None) -> dict[int, int]:
     row = read_shown(blob)
     if row is None or not len(row.counted):
         return {}
-    own = row.keys(row.lists[0][: len(row.counted)])
-    keys = own | row.counted["rest"].astype(np.uint64) << np.uint64(32)
+    own = row.shorts[row.lists[0][: len(row.counted)]].astype(np.uint64)
+    rest, top = row.counted["rest"].astype(np.uint64), row.counted["top"].astype(np.uint64)
+    keys = own | rest << np.uint64(BITS) | top << np.uint64(56)
     counts = zip(keys.tolist(), row.counted["times"].tolist(), strict=False)
     return {key: count for key, count in counts if count}
 

@@ -14,14 +14,15 @@ def publish(
     lists: Sequence[Publishing],
     state: str,
     ttl: int,
-    read_ttl: int = 1,
+    read_ttl: int = 0,
     others: Mapping[str, Mapping[str, bytes]] | None = None,
 ) -> list[bool | StoreError]:
     """Store lists; False where a newer one is there. state: what `model` begins with.
 
     A list that is refused, e.g. because its key has another type, is an error of its own.
-    others: of users, their lists at other places by name, stored in one act with theirs; in a
-    Cluster, whose keys lie apart, one after the other.
+    read_ttl: of what `train` needs of a list, which goes with it when the next one comes; 0: nobody
+    has any. others: of users, their lists at other places by name, stored in one act with theirs;
+    in a Cluster, whose keys lie apart, one after the other.
     """
     calls: list[tuple[Any, ...]] = []
     later: list[tuple[Any, ...]] = []
@@ -47,6 +48,8 @@ def publish(
     if later:
         store.each_or_error(later)
     calls = [("SET", shown_key(u), shown, "EX", ttl) for u, _, _, shown, _ in new]
-    calls += [("SET", reading_key(u), r, "EX", read_ttl) for u, _, _, _, r in new if r]
+    for user, _, _, _, reading in new if read_ttl else []:
+        name = reading_key(user)
+        calls.append(("SET", name, reading, "EX", read_ttl) if reading else ("DEL", name))
     store.each_or_error(calls)
     return done

@@ -16,11 +16,9 @@ from typer.testing import CliRunner
 
 from streamrec.cli import app
 from streamrec.inspection.sizes import (
-    CANDIDATES,
-    EXTRAS,
-    FEED,
     METADATA,
     NAME,
+    Amount,
     Part,
     learn_parts,
     redis_parts,
@@ -39,6 +37,11 @@ from streamrec.transport.redis_store import Store
 
 USERS_COUNT, ITEMS, PARTITIONS = 4_000, 12_000, 2
 AT_ONCE = 500
+ONE, MANY = Amount(1, 1, 1), Amount(1000, 1000, 1)
+SHOWN, FEATURES = 430, 1_430
+"""Bytes of a shown row, and what a quarter has more; test_sizes_learnt.py makes real ones."""
+FEED = 600
+"""The same of a feed entry: a commit of 15 events."""
 Calls = list[tuple[Any, ...]]
 
 
@@ -83,14 +86,11 @@ def fill(settings: Settings, store: Store) -> None:
         similar = msgspec.json.encode(ItemList(item, 1795420484028, beside, beside))
         calls.append(("SET", f"sim:{item}", similar, "EX", 600_000))
     random = np.random.default_rng(2)
-    sources = 10
-    shown = 12 + (8 * (1 + sources) + 1) * 20
-    features = 18 + (8 + 3 * sources + 2 * EXTRAS) * CANDIDATES * 50
-    entries = [{"item": f"item {n}", "score": -1.0723, "source": "similarity",
-                "because": ["i12"]} for n in range(20)]  # fmt: skip
+    entries = [{"item": f"item {n:03}", "score": -1.0723, "source": "similarity",
+                "because": ["item 012", "item 345"]} for n in range(20)]  # fmt: skip
     for user in users:
         one = {"user": user, "at": 1795420484028, "model": "m", "offset": 7, "items": entries}
-        length = shown + (features if random.random() < 0.25 else 0)
+        length = SHOWN + (FEATURES if random.random() < 0.25 else 0)
         calls += [
             ("SET", f"rec:{user}", json.dumps(one, separators=(",", ":")), "EX", 600_000),
             ("SET", f"sr:shown:{user}", random.bytes(length), "EX", 600_000),
@@ -134,11 +134,11 @@ def test_the_formula_is_within_15_percent_of_the_truth(clean_redis: RedisServer)
     before = clean_redis.client().info("memory")["used_memory"]
     store = Store(settings.redis)
     fill(settings, store)
-    of = USERS_COUNT, ITEMS, PARTITIONS, 1.0
+    of = Amount(USERS_COUNT, ITEMS, PARTITIONS)
     told = {
-        "redis": total(redis_parts(settings, *of)),
-        "learn": total(learn_parts(settings, *of)),
-        "score": total(score_parts(settings, *of[1:])),
+        "redis": total(redis_parts(settings, of)),
+        "learn": total(learn_parts(settings, of)),
+        "score": total(score_parts(settings, of)),
     }
     found = {"redis": clean_redis.client().info("memory")["used_memory"] - before}
     found |= {role: peak(role, clean_redis.url) for role in ("learn", "score")}
@@ -154,36 +154,38 @@ def test_the_command_prints_the_sums(nothing_configured: None) -> None:
     done = CliRunner().invoke(app, [*common, *options])
     assert done.exit_code == 0
     settings = load(None, {}, {"text.model": "hashed"})
-    of = 1_000_000, 50_000, 4
-    for parts in (
-        redis_parts(settings, *of, 1.0),
-        learn_parts(settings, *of, 1.0),
-        score_parts(settings, *of[1:], 1.0),
-    ):
+    of = Amount(1_000_000, 50_000, 4)
+    for parts in (redis_parts(settings, of), learn_parts(settings, of), score_parts(settings, of)):
         assert f"{total(parts) / 1e6:,.1f}  " in done.stdout
         assert all(part.what in done.stdout for part in parts)
-    less = CliRunner().invoke(app, [*common, *options, "--fill", "0.2"])
-    assert total(redis_parts(settings, *of, 0.2)) < 0.8 * total(redis_parts(settings, *of, 1.0))
-    assert f"{total(redis_parts(settings, *of, 0.2)) / 1e6:,.1f}  Redis" in less.stdout
+    fifth = of._replace(fill=0.2, item_fill=0.2)
+    assert total(redis_parts(settings, fifth)) < 0.8 * total(redis_parts(settings, of))
+    for more, wanted in (
+        ([], fifth),
+        (["--item-fill", "0.7"], fifth._replace(item_fill=0.7)),
+        (["--rate", "3000"], fifth._replace(rate=3000.0)),
+    ):
+        less = CliRunner().invoke(app, [*common, *options, "--fill", "0.2", *more])
+        assert f"{total(redis_parts(settings, wanted)) / 1e6:,.1f}  Redis" in less.stdout
 
 
 def test_an_encoder_and_rules_take_more() -> None:
     hashed = load(None, {}, {"text.model": "hashed"})
     texts = load(None, {}, {"text.model": "minilm"})
-    each = [part.what for part in redis_parts(texts, 1, 1, 1, 1.0)]
+    each = [part.what for part in redis_parts(texts, ONE)]
     assert "texts rows" in each
-    assert "texts rows" not in [part.what for part in redis_parts(hashed, 1, 1, 1, 1.0)]
+    assert "texts rows" not in [part.what for part in redis_parts(hashed, ONE)]
     rules = load(None, {}, {"text.model": "hashed", "lists.filters": '["available"]'})
-    assert total(score_parts(rules, 1000, 1, 1.0)) > total(score_parts(hashed, 1000, 1, 1.0))
+    assert total(score_parts(rules, MANY)) > total(score_parts(hashed, MANY))
 
 
 def test_every_place_takes_what_its_lists_do() -> None:
     home = load(None, {}, {"text.model": "hashed"})
     two = load(None, {}, {"text.model": "hashed", "places.deals": "{length = 10}"})
-    lists = {part.what: part.bytes for part in redis_parts(two, 1000, 1, 1, 1.0)}
+    lists = {part.what: part.bytes for part in redis_parts(two, MANY)}
     assert lists["lists of other places"] == pytest.approx(lists["lists"] / 2, rel=0.15)
-    more = total(redis_parts(two, 1000, 1, 1, 1.0)) - total(redis_parts(home, 1000, 1, 1, 1.0))
+    more = total(redis_parts(two, MANY)) - total(redis_parts(home, MANY))
     assert more == lists["lists of other places"]
     longer = load(None, {}, {"text.model": "hashed", "places.home": "{length = 40}"})
-    [each] = [part.bytes for part in redis_parts(longer, 1000, 1, 1, 1.0) if part.what == "lists"]
+    [each] = [part.bytes for part in redis_parts(longer, MANY) if part.what == "lists"]
     assert each > 1.5 * lists["lists"]

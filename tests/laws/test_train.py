@@ -210,6 +210,18 @@ def test_what_teaches_nothing_is_counted_or_passed_over(live: Live, clean_redis:
     assert 0 < clean_redis.client().ttl(reading_key("u1")) <= 86_400
 
 
+def test_what_was_kept_of_a_list_goes_with_the_list(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It teaches nothing any more; of many lists it would lie in Redis for neural.task_seconds."""
+    assert live.spine.store.values([reading_key("u1")]) != [None]
+    monkeypatch.setattr(live.scorer._kept._budget, "share", lambda now: 0.0)
+    live.click("u1", live.listed("u1")[0])
+    live.score()
+    assert live.spine.store.values([reading_key("u1")]) == [None]
+    assert live.spine.store.values([reading_key("u2")]) != [None]
+
+
 def test_an_old_list_teaches_nothing(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     spine, number = live.spine, len(live.samples())
     later = live.served("u1")["at"] + 86_400_001

@@ -125,11 +125,11 @@ def test_every_key_is_stored_once_and_every_list_comes_back(data: st.DataObject)
     row = read_shown(blob)
     assert row is not None and times_shown(blob) == times
     again = [(row.shorts[places]).tolist() for places in row.lists]
-    assert again == [[int(items[n]) % 2**32 for n in numbers] for numbers in rows]
+    assert again == [[int(items[n]) % 2**24 for n in numbers] for numbers in rows]
     distinct, listed = len({n for r in rows for n in r}), sum(map(len, rows))
     assert len(row.shorts) == distinct
     width = 1 if distinct < 256 else 2
-    assert len(blob) == 22 + 4 * distinct + width * (len(rows) + listed) + 5 * len(rows[0])
+    assert len(blob) == 22 + 3 * distinct + width * (len(rows) + listed) + 6 * len(rows[0])
 
 
 def with_sample(candidates: list[int], times: dict[int, int] | None = None) -> bytes:

@@ -1,0 +1,109 @@
+"""`streamrec size` against a real Redis that the real learners and scorer filled: within 15 %."""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+from laws.spine import Spine
+from laws.test_sizes import peak, total
+from laws.world import NOW, event
+from servers import RedisServer
+
+from streamrec.inspection.sizes import Amount, learn_parts, redis_parts, score_parts
+from streamrec.roles.score import Scorer
+from streamrec.settings.load import load
+from streamrec.sources.registry import sources_of
+from streamrec.state.item_rows import ItemSchema
+from streamrec.state.schema import Kind
+from streamrec.state.user_rows import USERS, user_columns
+from streamrec.transport.redis_keys import key
+
+PEOPLE, ITEMS, EVENTS, COMMIT = 4_000, 3_000, 40_000, 200
+FULL = {
+    "text.model": "hashed",
+    "events.duplicate_window": 32_768,  # all of it, and of the feed, is used by the end
+    "items.feed_entries": 150,
+    "items.similar_per_second": 1e6,
+    "neural.sample_bytes_per_second": 0,  # how many lists it would keep is a matter of the clock
+}
+WORDS = "blue teapot garden lamp chair wooden small green cup table mirror soft iron paper".split()
+
+
+def catalogue() -> Iterable[dict[str, Any]]:
+    random = np.random.default_rng(1)
+    for n in range(ITEMS):
+        title, text = (" ".join(random.choice(WORDS, size)) for size in (5, 18))
+        kind = [str(random.choice(WORDS))]
+        yield {"item": f"i{n:07d}", "title": title, "categories": kind, "text": text}
+
+
+def clicks() -> list[dict[str, Any]]:
+    """Return events of people with tastes, on items of which some are popular; each has some."""
+    random = np.random.default_rng(2)
+    who = np.concatenate([np.arange(PEOPLE), random.integers(0, PEOPLE, EVENTS - PEOPLE)])
+    random.shuffle(who)
+    share = 1.0 / (np.arange(ITEMS) + 0.03 * ITEMS)
+    what = random.choice(ITEMS, EVENTS, p=share / share.sum())
+    own = random.random(EVENTS) < 0.5
+    what[own] = (what[own] // 20 * 20 + who[own] % 20) % ITEMS
+    each = enumerate(zip(who.tolist(), what.tolist(), strict=True))
+    return [event(f"u{u:015d}", f"i{i:07d}", ts=n, id=f"e{n}") for n, (u, i) in each]
+
+
+def fill(spine: Spine) -> None:
+    """Learn everything, and make a list for everybody and every item."""
+    spine.broker.now_ms = NOW + 1000 * EVENTS
+    for item in catalogue():
+        spine.describe(**item)
+    events = clicks()
+    scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+    for first in range(0, EVENTS, COMMIT):
+        spine.learn(events[first : first + COMMIT])
+    while int(spine.store.meta("u0")[b"offset"]) < EVENTS:
+        spine.turn()
+    for _ in range(100):  # a step has a batch of the due, and of the items' lists
+        scorer.step(time.monotonic())
+    assert spine.store.due_count(["u0"]) == 0
+
+
+def in_use(spine: Spine, kinds: Iterable[tuple[str, Kind]]) -> float:
+    """Return the share of the bounds of lists that is in use."""
+    used = most = 0
+    for shard, kind in kinds:
+        rows = spine.store.all_rows(shard, kind.name).values() if kind.lists else []
+        used += sum(len(row) - kind.header.itemsize for row in rows)
+        most += len(rows) * (kind.most_bytes() - kind.header.itemsize)
+    return used / most
+
+
+@pytest.mark.parametrize("profile", ["general"])
+def test_what_a_real_run_takes(clean_redis: RedisServer, profile: str) -> None:
+    settings = load(None, {}, {**FULL, "redis.url": clean_redis.url, "profile": profile})
+    client: Any = clean_redis.client()
+    client.execute_command("FLUSHALL", "SYNC")
+    before = client.info("memory")["used_memory"]
+    spine = Spine(settings, clean_redis.url, 1)
+    fill(spine)
+    people = Kind(USERS, user_columns(settings.users.recent_items, settings.users.seen_items))
+    kinds = [("i0", kind) for kind in ItemSchema(sources_of(settings)).kinds.values()]
+    rate = COMMIT / settings.batches.item_linger_seconds  # as the commits above were
+    fills = in_use(spine, [("u0", people)]), in_use(spine, kinds)
+    amount = Amount(PEOPLE, ITEMS, 1, *fills, rate)
+    assert len(spine.store.all_rows("u0", USERS)) == PEOPLE
+    assert client.hlen(key("i0", "items")) == ITEMS
+
+    shown = [client.memory_usage(name) for name in client.scan_iter("sr:shown:u*", count=1000)]
+    assert len(shown) == PEOPLE and sum(shown) / PEOPLE <= 1000
+    told = {
+        "redis": total(redis_parts(settings, amount)),
+        "learn": total(learn_parts(settings, amount)),
+        "score": total(score_parts(settings, amount)),
+    }
+    found = {"redis": client.info("memory")["used_memory"] - before}
+    found |= {role: peak(role, clean_redis.url) for role in ("learn", "score")}
+    spine.close()
+    print({name: (round(told[name] / 1e6, 1), round(found[name] / 1e6, 1)) for name in told})
+    for name in told:
+        assert told[name] == pytest.approx(found[name], rel=0.15), name
