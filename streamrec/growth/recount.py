@@ -46,7 +46,7 @@ def told_users(rows: Rows, types: Sequence[str], but: Collection[bytes]) -> Rows
         if user not in but:
             said = KIND.read(row)
             del said["offset"]
-            said[TYPES] = [types[code] for code in said[TYPES].tolist()]
+            said |= {name: [types[code] for code in said[name].tolist()] for name in TYPES}
             lists = {name: np.asarray(value).tolist() for name, value in said.items()}
             yield user, repr(lists).encode()
 

@@ -13,7 +13,7 @@ from streamrec.state.schema import Arrays, Kind
 from streamrec.state.user_rows import USERS, user_columns
 
 KIND = Kind(USERS, user_columns())
-TYPES = "types"
+TYPES = ("types", "earlier_types")
 MOST_TAKES = 255
 MOST_TYPES = 256
 
@@ -53,9 +53,8 @@ def retold(row: bytes, table: bytes | None, offset: int | None) -> bytes:
         start = KIND.header.itemsize
         for column in KIND.lists:
             end = start + int(header[column.sized_by]) * np.dtype(column.dtype).itemsize
-            if column.name == TYPES:
+            if column.name in TYPES:
                 row = row[:start] + row[start:end].translate(table) + row[end:]
-                break
             start = end
     if offset is not None:
         dtype, at = KIND.header.fields["offset"][:2]  # type: ignore[index]
@@ -72,7 +71,7 @@ def merged(one: bytes, other: bytes, recent_items: int, seen_items: int) -> byte
     rows = sorted((KIND.read(one), KIND.read(other)), key=lambda row: int(row["clock"]))
     entries: dict[int, tuple[int, int, int, int]] = {}  # key -> time, type, held, takes
     for row in rows:
-        lists = (row[name].tolist() for name in ("keys", "ts", TYPES, "held", "takes"))
+        lists = (row[name].tolist() for name in ("keys", "ts", "types", "held", "takes"))
         for key, ts, kind, held, takes in zip(*lists, strict=True):
             before = entries.get(key, (ts, kind, held, 0))
             takes = min(MOST_TAKES, takes + before[3])
@@ -82,24 +81,28 @@ def merged(one: bytes, other: bytes, recent_items: int, seen_items: int) -> byte
     seen = [int(one) for row in rows for one in np.roll(row["seen"], -int(row["seen_next"]))]
     seen += [key & 0xFFFFFFFF for key in too_much]
     seen = list(dict.fromkeys(seen))[max(0, len(set(seen)) - seen_items) :]
-    later = rows[1]
+    later, past = rows[1], _earlier(rows, {key: entries[key][:2] for key in kept}, recent_items)
     values: dict[str, Any] = {name.name: later[name.name] for name in KIND.fixed}
     values |= {
         "events": rows[0]["events"] + later["events"],
         "recent": len(kept),
         "seen_size": len(seen),
         "seen_next": 0,
+        "earlier": len(past),
         "tokens": min(row["tokens"] for row in rows),
         "offset": max(row["offset"] for row in rows),
         "segment": later["segment"] or rows[0]["segment"],
         "keys": kept,
         "ts": [entries[key][0] for key in kept],
-        TYPES: [entries[key][1] for key in kept],
+        "types": [entries[key][1] for key in kept],
         "held": [entries[key][2] for key in kept],
         "takes": [entries[key][3] for key in kept],
         "seen": seen,
+        "earlier_keys": [key for _, key, _ in past],
+        "earlier_ts": [ts for ts, _, _ in past],
+        "earlier_types": [kind for _, _, kind in past],
     }
-    columns = user_columns(max(1, len(kept)), max(1, len(seen)))
+    columns = user_columns(max(1, len(kept), len(past)), max(1, len(seen)))
     arrays = Arrays(columns, 1)
     for column in columns:
         value = values[column.name]
@@ -109,6 +112,22 @@ def merged(one: bytes, other: bytes, recent_items: int, seen_items: int) -> byte
             arrays.named(column.name)[0] = value
     [packed] = Kind(USERS, columns).pack(arrays, np.zeros(1, np.int64))
     return packed
+
+
+def _earlier(
+    rows: Iterable[Mapping[str, Any]], latest: Mapping[int, tuple[int, int]], most: int
+) -> list[tuple[int, int, int]]:
+    """Return (time, key, type) of what was done with the history's items before their latest.
+
+    latest: by key, the time and type of the latest event of each item of the history.
+    """
+    newest: dict[tuple[int, int], int] = {}
+    for row in rows:
+        for names in (("keys", "ts", "types"), ("earlier_keys", "earlier_ts", "earlier_types")):
+            for key, ts, kind in zip(*(row[name].tolist() for name in names), strict=True):
+                if key in latest and latest[key][1] != kind:
+                    newest[key, kind] = max(ts, newest.get((key, kind), ts))
+    return sorted((ts, *of) for of, ts in newest.items())[-most:]
 
 
 def _renumbering(types: Sequence[str], new: Sequence[str]) -> bytes | None:

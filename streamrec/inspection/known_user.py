@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from streamrec.inspection.stored_state import Line, Stored, item_ids, name_of
+from streamrec.inspection.stored_state import Line, Stored, earlier_of, item_ids, name_of
 from streamrec.neural.sample import unpacked
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
@@ -105,6 +105,7 @@ def _history(stored: Stored, ids: Mapping[bytes, str], shard: str, blob: bytes) 
             {"item": name_of(ids, k.tobytes()), "type": types[kind], "ts": ts, "takes": takes}
             for k, kind, ts, takes in zip(*columns, strict=True)
         ],
+        "earlier": earlier_of(row, types, ids),
         "seen_before": [short.get(seen, f"hash:{seen:08x}") for seen in row.seen.tolist()],
         "flood_tokens": row.tokens,
     }

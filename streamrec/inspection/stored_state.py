@@ -1,7 +1,7 @@
 """Reads the stored state as it is, for audit and export; never writes."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from streamrec.settings.sections import RedisSettings, Settings
 from streamrec.sources.registry import sources_of
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.state.item_rows import BLEND, CATALOGUE, ITEMS, ItemSchema
-from streamrec.state.user_rows import decode_user
+from streamrec.state.user_rows import UserRow, decode_user
 from streamrec.transport.redis_keys import all_shards
 from streamrec.transport.redis_store import Store
 
@@ -99,6 +99,15 @@ def name_of(ids: Mapping[bytes, str], key: bytes) -> str:
     return ids.get(key) or f"key:{key.hex()}"
 
 
+def earlier_of(row: UserRow, types: Sequence[str], ids: Mapping[bytes, str]) -> list[Line]:
+    """Return what was done with the items of a history before their latest events."""
+    columns = row.earlier_keys, row.earlier_types.tolist(), row.earlier_ts.tolist()
+    return [
+        {"item": name_of(ids, key.tobytes()), "type": types[kind], "ts": ts}
+        for key, kind, ts in zip(*columns, strict=True)
+    ]
+
+
 def _users(stored: Stored, ids: dict[bytes, str]) -> Iterator[Line]:
     for shard, meta in stored.metas("u").items():
         for user, blob in stored.store.scan(shard, "users"):
@@ -107,7 +116,10 @@ def _users(stored: Stored, ids: dict[bytes, str]) -> Iterator[Line]:
                 {"item": name_of(ids, key.tobytes()), "type": meta.types[kind], "ts": ts}
                 for key, kind, ts in zip(row.keys, row.types.tolist(), row.ts.tolist(), strict=True)
             ]
-            yield {"user": user.decode(), "events": row.events, "recent": recent}
+            earlier = earlier_of(row, meta.types, ids)
+            yield {
+                "user": user.decode(), "events": row.events, "recent": recent, "earlier": earlier,
+            }  # fmt: skip
 
 
 def _items(stored: Stored, ids: dict[bytes, str], schema: ItemSchema) -> Iterator[Line]:

@@ -76,21 +76,29 @@ def _known(past, slots, exclude, session_ms):  # type: ignore[no-untyped-def]
 def excluded_by(
     ages: Mapping[str, float], settings: Settings, shopper: Shopper, table: ItemTable
 ) -> Array:
-    """Return int32[...]: the rows of past items that are left out by the type of their event.
+    """Return int32[...]: the rows of past items that are left out by the types of their events.
 
-    ages: as Place.exclude. An item's event is the latest; its age is to the newest of all.
+    ages: as Place.exclude. An item goes by the newest event of each type; ages are to the newest
+    event of all.
     """
     row = shopper.row
     if not len(row.ts):
         return NO_SEGMENT
     limits = np.full(256, -math.inf)
     limits[: len(shopper.types)] = [ages.get(kind, -math.inf) for kind in shopper.types]
-    mine = limits[row.types]
-    out = max(table.now(), int(row.ts[-1])) - row.ts <= mine
-    began = first_excluded(settings, row, "session")
-    out[began:] |= mine[began:] == IN_SESSION
-    rows = table.index.rows(row.keys[out])
+    keys = np.concatenate([row.keys, row.earlier_keys])
+    ts = np.concatenate([row.ts, row.earlier_ts])
+    mine = limits[np.concatenate([row.types, row.earlier_types])]
+    out = max(table.now(), int(row.ts[-1])) - ts <= mine
+    out |= (mine == IN_SESSION) & (ts >= _began(np.sort(ts), settings))
+    rows = table.index.rows(np.unique(keys[out]))
     return rows[rows >= 0]
+
+
+def _began(ts: Array, settings: Settings) -> int:
+    """Return when the session of the newest of some events began, ms; ts: int64[n], rising."""
+    breaks = np.flatnonzero(np.diff(ts) > int(settings.lists.session_seconds * 1000))
+    return int(ts[breaks[-1] + 1 if len(breaks) else 0])
 
 
 def first_excluded(settings: Settings, row: UserRow, rule: str) -> int:

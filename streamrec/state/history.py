@@ -94,6 +94,53 @@ def drop(entries, size, at):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def note_earlier(earlier, size, event, latest):  # type: ignore[no-untyped-def]
+    """Note of an event on an item what its latest event would hide; return the new size.
+
+    earlier: (keys uint64[H], ts int64[H], types uint8[H]), `size` of them in use: the newest event
+    of each type of an item, but of the type of its latest; over the oldest when full. event:
+    (key, ts, type); latest: (ts, type) of the item's latest event before it.
+    """
+    keys, tss, types = earlier
+    key, ts, kind = event
+    if latest[1] == kind:
+        return size
+    over = kind  # the entry that is no longer the newest of its type, or is the latest now
+    if ts >= latest[0]:
+        ts, kind = latest
+    at, oldest = -1, 0
+    for n in range(size):
+        if keys[n] == key and types[n] == over:
+            at = n
+        if tss[n] < tss[oldest]:
+            oldest = n
+    if at >= 0:
+        if kind == over and tss[at] > ts:
+            return size
+    elif size < len(keys):
+        at = size
+        size += 1
+    elif tss[oldest] > ts:
+        return size
+    else:
+        at = oldest
+    keys[at], tss[at], types[at] = key, ts, kind
+    return size
+
+
+@njit(cache=True, nogil=True)
+def drop_earlier(earlier, size, key):  # type: ignore[no-untyped-def]
+    """Take all entries of an item out of the first `size`; return the new size."""
+    keys, ts, types = earlier
+    kept = 0
+    for n in range(size):
+        if keys[n] != key:
+            keys[kept], ts[kept], types[kept] = keys[n], ts[n], types[n]
+            kept += 1
+    return kept
+
+
+@njit(cache=True, nogil=True)
 def is_seen(seen, size, key):  # type: ignore[no-untyped-def]
     """Return whether the key's 32-bit hash is among the seen ones."""
     short = np.uint32(key & np.uint64(0xFFFFFFFF))

@@ -109,7 +109,7 @@ def row_of(what: Give) -> UserRow | Rejected:
     """Return the row that a message carries, or why it cannot be read."""
     try:
         row = decode_user(what.row)
-        if len(row.types) and int(row.types.max()) >= len(what.types):
+        if any(int(code) >= len(what.types) for code in (*row.types, *row.earlier_types)):
             return Rejected("schema", "a row whose types of events have no names")
         return row
     except UnknownVersion:
@@ -134,17 +134,30 @@ def add_row(users: UserArrays, one: Arrival, codes: Mapping[str, int], exclude: 
     entries: Any = (
         users.keys[at], users.ts[at], users.types[at], users.takes[at], users.held[at]
     )  # fmt: skip
-    size = np.int64(users.recent[at])
+    earlier: Any = users.earlier_keys[at], users.earlier_ts[at], users.earlier_types[at]
+    size, past = np.int64(users.recent[at]), np.int64(users.earlier[at])
     lists = given.keys, given.ts, given.types.tolist(), given.takes.tolist(), given.held
+    before = given.earlier_keys, given.earlier_ts, given.earlier_types.tolist()
     for key, ts, kind, takes, held in zip(*lists, strict=True):
         code = np.int64(codes[one.what.types[kind]])
+        place = history.index_of(entries[0], size, key)
+        if place >= 0:
+            latest = entries[1][place], np.int64(entries[2][place])
+            past = history.note_earlier(earlier, past, (key, ts, code), latest)
         size, fell, out = history.take(entries, size, key, ts, code, bool(held))
+        if out:
+            past = history.drop_earlier(earlier, past, np.uint64(fell))
         place = history.index_of(entries[0], size, key)
         if place >= 0:
             entries[3][place] = min(255, int(entries[3][place]) + takes - 1)
+            # what was done before then is older than the item's latest event, if as old
+            latest = entries[1][place] + 1, np.int64(entries[2][place])
+            for _, when, kind in (e for e in zip(*before, strict=True) if e[0] == key):
+                code = np.int64(codes[one.what.types[kind]])
+                past = history.note_earlier(earlier, past, (key, when, code), latest)
         if out and exclude == history.EXCLUDE["user"]:
             _mark_seen(users, at, np.uint64(fell))
-    users.recent[at] = size
+    users.recent[at], users.earlier[at] = size, past
     for short in np.roll(given.seen, -int(given.seen_next)).astype(np.uint64):
         _mark_seen(users, at, short)
     users.events[at] += given.events

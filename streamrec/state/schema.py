@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from streamrec.errors import UnknownVersion
 
-VERSION = 4
+VERSION = 5
 Array = NDArray[Any]
 
 

@@ -127,16 +127,23 @@ def _apply(users, user, event, type_weights, rules, held):  # type: ignore[no-un
     back, back_ts = np.float32(0.0), event_ts
     keys, ts, types, takes = users.keys[user], users.ts[user], users.types[user], users.takes[user]
     entries = (keys, ts, types, takes, users.held[user])
+    earlier = users.earlier_keys[user], users.earlier_ts[user], users.earlier_types[user]
     seen, size = users.seen[user], np.int64(users.recent[user])
+    at, past = history.index_of(keys, size, key), np.int64(users.earlier[user])
     if kind == POSITIVE:
+        if at >= 0:
+            event, latest = (key, event_ts, type_), (ts[at], np.int64(types[at]))
+            past = history.note_earlier(earlier, past, event, latest)
         size, fell, out = history.take(entries, size, key, event_ts, type_, held)
+        if out:
+            past = history.drop_earlier(earlier, past, fell)
         if out and rules.exclude == 0:
             users.seen_size[user], users.seen_next[user] = history.mark_seen(
                 seen, users.seen_size[user], users.seen_next[user], fell
             )
     else:
-        at = history.index_of(keys, size, key)
         if at >= 0:
+            past = history.drop_earlier(earlier, past, key)
             if kind == REMOVE and not users.held[user, at]:  # nobody was given what is held
                 back, back_ts = type_weights[types[at]], ts[at]
             size = history.drop(entries, size, at)
@@ -148,7 +155,7 @@ def _apply(users, user, event, type_weights, rules, held):  # type: ignore[no-un
             users.seen_size[user], users.seen_next[user] = history.forget_seen(
                 seen, users.seen_size[user], users.seen_next[user], key
             )
-    users.recent[user] = size
+    users.recent[user], users.earlier[user] = size, past
     return back, back_ts
 
 

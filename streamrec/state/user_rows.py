@@ -23,15 +23,19 @@ def user_columns(recent_items: int = 65_535, seen_items: int = 65_535) -> tuple[
         ("recent", "<u2"),  # entries of the history
         ("seen_size", "<u2"),
         ("seen_next", "<u2"),  # the oldest of a full ring of seen hashes, overwritten next
+        ("earlier", "<u2"),  # entries of what was done with the history's items before
         ("tokens", "<f4"),
         ("offset", "<i8"),  # of the last event that changed the row
         ("clock", "<i8"),  # log time of the last event, ms
         ("segment", "<u8"),  # key of the segment last named, or 0
     )
     history = (("keys", "<u8"), ("ts", "<i8"), ("types", "u1"), ("takes", "u1"), ("held", "u1"))
+    earlier = (("earlier_keys", "<u8"), ("earlier_ts", "<i8"), ("earlier_types", "u1"))
     return (
         *(Column(name, dtype, 0, USERS) for name, dtype in scalars),
         *(Column(name, dtype, recent_items, USERS, "recent") for name, dtype in history),
+        # of items of the history, the newest event of each type but the latest event's
+        *(Column(name, dtype, recent_items, USERS, "earlier") for name, dtype in earlier),
         Column("seen", "<u4", seen_items, USERS, "seen_size"),  # hashes of what is in no history
     )
 
@@ -44,7 +48,8 @@ else:
     UserRow = namedtuple("UserRow", NAMES)  # one row: numbers, and an array for each list
     UserArrays = namedtuple("UserArrays", NAMES)  # many rows: the kernels' view of them
 _KIND = Kind(USERS, user_columns())
-SCALARS, RECENT = len(_KIND.fixed), NAMES.index("recent")
+SCALARS = len(_KIND.fixed)
+_LISTS = tuple((c.name, NAMES.index(c.sized_by)) for c in _KIND.lists)
 
 
 def decode_user(blob: bytes) -> UserRow:
@@ -132,9 +137,7 @@ class UserRows:
         """Return a read-only view of a cached UserRow."""
         at, arrays = self.row_of[user], self.arrays
         numbers = [array.item(at) for array in arrays[:SCALARS]]
-        sizes = numbers[RECENT], numbers[RECENT + 1]
-        lists = [array[at, : sizes[0]] for array in arrays[SCALARS:-1]]
-        lists.append(arrays.seen[at, : sizes[1]])
+        lists = [getattr(arrays, name)[at, : numbers[size]] for name, size in _LISTS]
         for column in lists:
             column.flags.writeable = False
         return UserRow(*numbers, *lists)

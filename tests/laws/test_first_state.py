@@ -11,7 +11,7 @@ from kafka import KafkaProducer
 from laws.live import learning
 from logs import Click, clicks, paired, written
 from needs import needs
-from recovery.recount import Raw, Recount, User, Visit
+from recovery.recount import Raw, Recount, exported_user
 from servers import KafkaServer, RedisServer
 from typer.testing import CliRunner, Result
 
@@ -84,9 +84,8 @@ def stored(settings: Settings) -> Recount:
         for name, lines in lines_of(state, settings):
             for line in lines:
                 if name == "users":
-                    history = [Visit(v["ts"], 0, v["item"], v["type"]) for v in line["recent"]]
                     assert line["user"] not in found.users
-                    found.users[line["user"]] = User(events=line["events"], history=history)
+                    found.users[line["user"]] = exported_user(line)
                 elif name == "items":
                     assert line["item"] not in found.item_events
                     found.item_events[line["item"]] += line["events"]

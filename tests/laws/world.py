@@ -226,7 +226,9 @@ def _recount_users(number: int, users: Any, meta: Any, names: Any, found: Recoun
         visits = zip(row.ts.tolist(), row.keys, row.types.tolist(), strict=True)
         history = [Visit(ts, 0, names[key.tobytes()], types[t]) for ts, key, t in visits]
         assert len({visit.item for visit in history}) == len(history)
-        found.users[user.decode()] = User(row.events, history)
+        columns = row.earlier_keys, row.earlier_types.tolist(), row.earlier_ts.tolist()
+        earlier = [(names[k.tobytes()], types[t], ts) for k, t, ts in zip(*columns, strict=True)]
+        found.users[user.decode()] = User(row.events, history, earlier=earlier)
     if int(meta[b"offset"]):
         found.partitions[number] = {"offset": int(meta[b"offset"])} | counters
     assert 2 * counters["consumed"] == sum(counters.values())

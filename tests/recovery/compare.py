@@ -7,7 +7,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from recovery.recount import Raw, Recount, User, Visit
+from recovery.recount import Raw, Recount, exported_user
 
 
 def read_topic(brokers: str, topic: str) -> dict[int, list[ConsumerRecord]]:
@@ -53,9 +53,8 @@ def read_export(directory: Path) -> Recount:
     """Return what `streamrec export` wrote; offsets within histories are not exported."""
     stored = Recount()
     for row in _lines(directory / "users.jsonl"):
-        history = [Visit(v["ts"], 0, v["item"], v["type"]) for v in row["recent"]]
         assert row["user"] not in stored.users, f"{row['user']} is exported twice"
-        stored.users[row["user"]] = User(events=row["events"], history=history)
+        stored.users[row["user"]] = exported_user(row)
     for row in _lines(directory / "items.jsonl"):
         stored.item_events[row["item"]] += row["events"]
         stored.item_pairs[row["item"]] += row["pairs"]

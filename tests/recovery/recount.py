@@ -43,6 +43,14 @@ class User:
     last_offset: int = -1
     marks: list[str] = field(default_factory=list)  # what is in no history, the oldest first
     held: set[str] = field(default_factory=set)  # of the history: taught nobody yet
+    earlier: list[tuple[str, str, int]] = field(default_factory=list)  # item, type, newest time
+
+
+def exported_user(line: dict[str, Any]) -> User:
+    """Return what `streamrec export` says of a user; offsets within histories are not exported."""
+    history = [Visit(v["ts"], 0, v["item"], v["type"]) for v in line["recent"]]
+    earlier = [(e["item"], e["type"], e["ts"]) for e in line["earlier"]]
+    return User(line["events"], history, earlier=earlier)
 
 
 @dataclass
@@ -221,11 +229,15 @@ class Recount:
         user.seen |= visitor.seen
         for n, visit in enumerate(visitor.history):
             now = visit._replace(offset=offset + n / 1000)  # type: ignore[arg-type]
+            self._note_earlier(user, now)
             newest = max([now, *(one for one in user.history if one.item == visit.item)])
             rest = [one for one in user.history if one.item != visit.item]
             if newest is now:
                 (user.held.add if visit.item in visitor.held else user.held.discard)(visit.item)
             self._keep(user, [*rest, newest], [])
+            for item, kind, ts in visitor.earlier:
+                if item == visit.item and newest in user.history and kind != newest.type:
+                    self._put_earlier(user, Visit(ts, 0, item, kind), kind)
         for mark in visitor.marks:
             self._mark(user, mark)
 
@@ -234,12 +246,33 @@ class Recount:
         fell = [visit.item for visit in sorted(history)[: -self.recent_items]]
         user.history = sorted(history)[-self.recent_items :]
         user.held &= {visit.item for visit in user.history}
+        user.earlier = [e for e in user.earlier if e[0] in {v.item for v in user.history}]
         for mark in marks or fell:
             self._mark(user, mark)
 
     def _mark(self, user: User, item: str) -> None:
         if item not in user.marks:
             user.marks = [*user.marks, item][-self.seen_items :]
+
+    def _note_earlier(self, user: User, now: Visit) -> None:
+        """Note what the latest event of an item hides: of each other type the newest time."""
+        for latest in [visit for visit in user.history if visit.item == now.item]:
+            if latest.type != now.type:
+                self._put_earlier(user, min(now, latest), now.type)
+
+    def _put_earlier(self, user: User, hidden: Visit, over: str) -> None:
+        """Put a hidden event over the item's entry of a type, which is hidden no more, or older."""
+        entry = (hidden.item, hidden.type, hidden.ts)
+        same = [n for n, one in enumerate(user.earlier) if one[:2] == (hidden.item, over)]
+        if same:
+            if hidden.type != over or user.earlier[same[0]][2] <= hidden.ts:
+                user.earlier[same[0]] = entry
+        elif len(user.earlier) < self.recent_items:
+            user.earlier.append(entry)
+        else:
+            oldest = min(range(len(user.earlier)), key=lambda n: user.earlier[n][2])
+            if user.earlier[oldest][2] <= hidden.ts:
+                user.earlier[oldest] = entry
 
     def _accept(self, event: dict[str, Any], offset: int, crowd: Crowd) -> None:
         user, item, kind = self.users[event["user"]], event["item"], event["type"]
@@ -262,6 +295,7 @@ class Recount:
             earlier = [visit for visit in before if visit[:2] < now[:2]]
             if not held:
                 self._pair(earlier[-self.window :], item)
+            self._note_earlier(user, now)
             # a late event does not move the item back
             now = max([now, *(visit for visit in user.history if visit.item == item)])
             before.append(now)
@@ -283,7 +317,11 @@ class Recount:
 
 def _plain(users: dict[str, User]) -> dict[str, Any]:
     return {
-        name: (user.events, [(visit.ts, visit.item, visit.type) for visit in user.history])
+        name: (
+            user.events,
+            [(visit.ts, visit.item, visit.type) for visit in user.history],
+            sorted(user.earlier),
+        )
         for name, user in users.items()
     }
 

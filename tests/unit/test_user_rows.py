@@ -27,6 +27,7 @@ def filled(lengths: list[tuple[int, int]], seed: int) -> UserRows:
         column[: len(names)] = rng.integers(0, 120, column[: len(names)].shape)
     for n, sizes in enumerate(lengths):
         users.arrays.recent[n], users.arrays.seen_size[n] = sizes
+        users.arrays.earlier[n] = sizes[0]
     users.note_changed(names)
     return users
 
@@ -55,8 +56,9 @@ def test_user_rows_come_back(lengths: list[tuple[int, int]], seed: int) -> None:
 def test_a_user_row_is_as_long_as_it_must_be() -> None:
     users = filled([(5, 3)], 1)
     [blob] = users.changed().values()
-    assert len(blob) == users.kind.header.itemsize + 5 * 19 + 3 * 4 == users.kind.most_bytes()
-    assert users.kind.header.itemsize == 39
+    full = users.kind.header.itemsize + 5 * 19 + 3 * 4 + 5 * 17
+    assert len(blob) == full == users.kind.most_bytes()
+    assert users.kind.header.itemsize == 41
     assert blob[0] == VERSION
     assert user_rows().changed() == {}
 
