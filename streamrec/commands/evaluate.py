@@ -111,7 +111,7 @@ def evaluate(
         limit, warm_up, _names("--types", types), lag, workers,
         _names("--peers", ",".join(PEERS) if peers.strip() == "all" else peers, PEERS),
         _names("--compare", compare, OTHER_BLENDS), staleness, ablation, shelf,
-        with_neural(neural, settings),
+        with_neural(neural, settings), place=place,
     )  # fmt: skip
     for file in filter(None, (json_file, report)):
         _check_writable(file)  # else hours of work could not be written

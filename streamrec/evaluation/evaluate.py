@@ -19,6 +19,8 @@ from streamrec.evaluation.tally import BLEND, Tally
 from streamrec.evaluation.walk import Walk, events_of
 from streamrec.events.event import Event, Item
 from streamrec.files.event_table import FORGOTTEN, EventTable
+from streamrec.settings.place_rules import Place, place_of
+from streamrec.settings.places import EVER, HOME, SESSION
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
 from streamrec.text.words import Encoder
@@ -52,6 +54,7 @@ class Plan(NamedTuple):
     shelf: bool = False
     neural: bool = False  # with the neural ranker, which needs torch
     guests: Mapping[str, Guest] = {}  # peers from outside, by name
+    place: str = HOME  # that is measured: its rules are those of home (as_home)
 
 
 class Dataset(NamedTuple):
@@ -136,6 +139,7 @@ def evaluate(
         "blend": settings.blend.kind, "events": done, "items": known,
         "off": list(settings.blend.off), "peers": [*plan.peers, *plan.guests],
         "blends": list(plan.blends), "neural": plan.neural,
+        "place": _told(place_of(settings)._replace(name=plan.place)),
     }  # fmt: skip
     if done < count:
         protocol[INTERRUPTED] = after(done, count)
@@ -144,6 +148,15 @@ def evaluate(
         figures["neural"] = run.live.neural.figures()
     figures["events_per_second"] = round(len(run.tally) / max(seconds, 1e-9), 1)
     return Evaluated(figures, run.tally.columns(), run.live)
+
+
+def _told(place: Place) -> dict[str, Any]:
+    """Return the rules of a place as JSON; ages in seconds, "session" or "ever"."""
+    told: dict[str, Any] = msgspec.to_builtins(place._asdict())
+    if place.exclude is not None:
+        words = {SESSION: "session", EVER: "ever"}
+        told["exclude"] = {kind: words.get(age, age / 1e3) for kind, age in place.exclude.items()}
+    return told
 
 
 def after(done: int, count: int) -> str:

@@ -97,7 +97,7 @@ def evaluate(
         raise ConfigurationError(f"neural: {why}.")
     plan = Plan(
         limit, warm_up, tuple(types), str(lag), 1, names, tuple(compare), staleness, ablation,
-        neural=neural, guests=guests,
+        neural=neural, guests=guests, place=place,
     )  # fmt: skip
     scored = frozenset(types or table.type_names)
     named = catalogue.keys() & set(table.item_names)

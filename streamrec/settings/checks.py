@@ -1,5 +1,6 @@
 """Checks between settings, and the words for the range that one setting's type allows."""
 
+import difflib
 import re
 from collections.abc import Collection, Iterator
 from types import NoneType, UnionType
@@ -9,6 +10,7 @@ import msgspec
 
 from streamrec.settings.mappings import FORGET, MERGE
 from streamrec.settings.place_rules import asks_for_contents, place_problems
+from streamrec.settings.places import EXAMPLES
 from streamrec.settings.sections import Settings
 from streamrec.settings.types import Section
 from streamrec.sources.registry import names_of
@@ -45,10 +47,43 @@ def is_section(wanted: Any) -> bool:
     return isinstance(wanted, type) and issubclass(wanted, Section)
 
 
-def told(error: Exception, wanted: Any) -> str:
-    """Return what is wrong in a table of sections, and which keys these have."""
-    said = str(error).split(" - at ")[0]
-    return f"{said}; the keys of each are {', '.join(wanted.__args__[1].__struct_fields__)}"
+def told(name: str, value: object, wanted: Any, *, strict: bool = True) -> str:
+    """Return what is wrong in a table of sections: the first key that does not fit, and what does.
+
+    name: of the setting; strict: whether texts of numbers are no numbers.
+    """
+    section = wanted.__args__[1]
+    kinds = {field.name: field.type for field in msgspec.structs.fields(section)}
+    given = value if isinstance(value, dict) else {"": value}
+    for entry, one in given.items():
+        where = f"{name}.{entry}".rstrip(".")
+        table, _, key = entry.partition(".")
+        if key:
+            key = _near(key, kinds) or "length"
+            text = f"{where} is given with its table, for example"
+            return f"{text} {name}.{table} = {{ {key} = {EXAMPLES[key]} }}"
+        if not isinstance(one, dict):
+            meant = _near(entry, kinds)
+            key, table = meant or "length", "home" if meant else entry or "home"
+            example = f"[{name}.{table}] and below it {key} = {EXAMPLES[key]}"
+            return f"{where} cannot be {one!r}; expected: table, for example {example}"
+        for key, part in one.items():
+            if key not in kinds:
+                meant = _near(key, kinds) or "length"
+                every = ", ".join(kinds)
+                text = f"{where} has no {key!r}; did you mean {meant} = {EXAMPLES[meant]}?"
+                return f"{text} Its keys: {every}"
+            try:
+                msgspec.convert(part, kinds[key], strict=strict)
+            except msgspec.ValidationError:
+                text = f"{where}.{key} cannot be {part!r}; expected: {range_of(kinds[key])}"
+                return f"{text}, for example {key} = {EXAMPLES[key]}"
+    return f"{name} cannot be {value!r}; expected: {range_of(wanted)}"
+
+
+def _near(key: str, keys: Collection[str]) -> str:
+    """Return the key that is meant, if any is alike."""
+    return next(iter(difflib.get_close_matches(key, keys, 1, 0.6)), "")
 
 
 def _bounds(meta: msgspec.Meta) -> str:

@@ -240,8 +240,9 @@ def _checked(one: Given, wanted: Any) -> Any:
     try:
         if one.entry:
             kind = wanted.__args__[1]
-            given = _structured(str(value)) if one.is_text and is_section(kind) else value
-            value = {one.entry: msgspec.convert(given, kind, strict=not one.is_text)}
+            value = {one.entry: value}
+            if one.is_text and is_section(kind):
+                value = {one.entry: _structured(str(one.value))}
         elif one.is_text and get_origin(wanted) in (dict, tuple):
             value = _structured(str(value))
         value = msgspec.convert(value, wanted, strict=not one.is_text)
@@ -250,9 +251,10 @@ def _checked(one: Given, wanted: Any) -> Any:
             if isinstance(part, float) and not math.isfinite(part):
                 raise ValueError
         return value
-    except (msgspec.ValidationError, ValueError) as error:
+    except (msgspec.ValidationError, ValueError):
         if _is_table(wanted) and is_section(wanted.__args__[1]):
-            raise ConfigurationError(f"{one.origin}: {one.name}: {told(error, wanted)}") from None
+            wrong = told(one.name, value, wanted, strict=not one.is_text)
+            raise ConfigurationError(f"{one.origin}: {wrong}") from None
         shown = "what is given" if one.name in SECRET else repr(one.value)
         text = f"{one.origin}: {one.name} cannot be {shown}; expected: {range_of(wanted)}"
         raise ConfigurationError(text) from None

@@ -17,6 +17,20 @@ _UNITS = {"minute": 60_000.0, "hour": 3_600_000.0, "day": 86_400_000.0, "week": 
 _AGE = re.compile(r"(\d+(?:\.\d+)?) (minute|hour|day|week)s?")
 
 
+EXAMPLES = {
+    "length": "10",
+    "filters": '["price < 20"]',
+    "boosts": '{ "attributes.new" = 0.3 }',
+    "exclude": '{ purchase = "30 days", view = "session" }',
+    "pins": '["i42"]',
+    "caps": "{ brand = 2 }",
+    "diversity": '"mmr"',
+    "diversity_budget": "0.05",
+    "reasons": "false",
+}
+"""Of each setting of a place one value, in TOML, for messages."""
+
+
 class PlaceSettings(Section, frozen=True, kw_only=True):
     """One place; what it does not say is as [lists] has it."""
 

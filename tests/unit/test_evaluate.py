@@ -34,6 +34,23 @@ FEW = ["--set", "blend.candidates=5", "--set", "lists.length=5"]
 pytestmark = pytest.mark.usefixtures("nothing_configured")
 
 
+def test_the_json_says_which_place_was_measured_and_its_rules() -> None:
+    place = (
+        'places.deals={length = 5, filters = ["item != \'i1\'"], pins = ["i2"], '
+        'exclude = {click = "2 days", view = "session", cart = "ever"}}'
+    )
+    result = run(
+        written(clicks(60)), *PLAIN, "--place", "deals", "--json", "out.json", "--report", "o.html",
+        before=["--set", place],
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    told = json.loads(Path("out.json").read_text())["protocol"]["place"]
+    assert (told["name"], told["length"], told["pins"]) == ("deals", 5, ["i2"])
+    assert told["filters"] == ["item != 'i1'"]
+    assert told["exclude"] == {"click": 172_800.0, "view": "session", "cart": "ever"}
+    assert "name: deals, length: 5" in Path("o.html").read_text()
+
+
 def same_but_speed(*found: dict[str, Any]) -> bool:
     for one in found:
         assert one.pop("events_per_second") > 0
@@ -44,12 +61,15 @@ def test_the_json_has_the_documented_shape() -> None:
     log = clicks(500)
     found = figures(log, "--peers", "popularity_7d,own_recent", "--exclude", "none")
     assert list(found) == KEYS
+    place = found["protocol"]["place"]
+    assert (place["name"], place["length"], place["filters"]) == ("home", 20, [])
     assert found["protocol"] == {
         "file": "log.csv", "profile": "shop", "exclude": "none", "limit": None, "warm_up": 0.3,
         "types": ["click"], "lag": "0 events", "workers": 1, "seed": 1, "blend": "learned",
         "events": 500, "items": len({c.item for c in log}), "off": [],
         "peers": ["popularity_7d", "own_recent"], "blends": [], "texts": "hashed",
         "neural": False,
+        "place": place,
     }  # fmt: skip
     assert found["events"] == 500 and 340 < found["scored"] <= 350
     own = {"blend", *NAMES} - {"content", "segment", "cosine"}  # a shop has no cosine

@@ -21,7 +21,7 @@ from streamrec.ranking.lists import ListMaker, UserList
 from streamrec.ranking.rerank import Reranker
 from streamrec.settings.load import load
 from streamrec.settings.place_rules import as_home, asks_for_contents, place_names, place_of
-from streamrec.settings.places import age_of
+from streamrec.settings.places import EXAMPLES, PlaceSettings, age_of
 from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
 from streamrec.state.user_rows import UserRow
@@ -87,21 +87,52 @@ def test_ages_in_words() -> None:
     [
         ("places.Deals", "{}", "a place's name is of a-z"),
         ("places.a:b", "{}", "a place's name is of a-z"),
-        ("places.deals", "{lenght = 3}", "unknown field `lenght`; the keys of each are length"),
-        ("places.deals", "{length = 0}", "Expected `int` >= 1"),
+        ("places.deals", "{lenght = 3}", "has no 'lenght'; did you mean length = 10? Its keys: "),
+        ("places.deals", "{length = 0}", "places.deals.length cannot be 0; expected: whole number"),
+        ("places.deals", "{pins = 'a'}", "cannot be 'a'; expected: list, each string, for example"),
+        ("places.deals", "{diversity = 'x'}", "expected: `none` or `mmr` or `dpp`, for example"),
+        (
+            "places.deals",
+            "3",
+            "places.deals cannot be 3; expected: table, for example [places.deals]",
+        ),
+        ("places.deals", "no", "places.deals cannot be 'no'; expected: table, for example"),
+        (
+            "places",
+            "{lenght = 3}",
+            "places.lenght cannot be 3; expected: table, for example "
+            "[places.home] and below it length = 10",
+        ),
+        ("places", "3", "places cannot be 3; expected: table, for example [places.home]"),
         ("places.deals", "{length = 51}", "more than blend.candidates, 50"),
-        ("places.deals", "{caps = {brand = 0}}", "Expected `int` >= 1"),
+        ("places.deals", "{caps = {brand = 0}}", "places.deals.caps cannot be {'brand': 0}"),
         ("places.deals", '{exclude = {buy = "1 day"}}', "names 'buy', which is none of cart"),
         ("places.deals", '{exclude = {view = "soon"}}', 'write "30 days", "session" or "ever"'),
         ("places.deals", '{filters = ["pric < 3"]}', 'nearest is "price"'),
         ("places.deals", "{boosts = {seen = inf}}", "not a finite number"),
-        ("places.deals.length", "3", "the keys of each are length"),
+        ("places.deals.length", "3", "for example places.deals = { length = 10 }"),
+        ("places.deals.lenght", "3", "for example places.deals = { length = 10 }"),
     ],
 )
 def test_a_wrong_place_is_refused(flag: str, value: str, said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(None, {}, {flag: value})
     assert said in str(caught.value) and "places" in str(caught.value)
+
+
+def test_every_setting_of_a_place_has_an_example_that_is_one() -> None:
+    assert list(EXAMPLES) == [field.name for field in msgspec.structs.fields(PlaceSettings)]
+    for key, value in EXAMPLES.items():
+        found = load(None, {}, {"places.deals": f"{{ {key} = {value} }}"}).places["deals"]
+        assert getattr(found, key) != getattr(PlaceSettings(), key)
+
+
+def test_a_misspelt_setting_in_a_file_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text("[places]\nlenght = 3\n")
+    with pytest.raises(ConfigurationError, match=r"s.toml:1: places.lenght cannot be 3") as caught:
+        load(file, {}, {})
+    assert "\n" not in str(caught.value)
 
 
 def test_places_come_from_the_file_and_the_profile(tmp_path: Path) -> None:

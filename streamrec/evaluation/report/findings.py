@@ -133,6 +133,11 @@ def named_rows(value: Any) -> dict[str, Row]:
 def _words(key: str, value: Any) -> str:
     known = finite(value)
     words = ", ".join(map(plain, value)) if isinstance(value, list) else plain(value)
+    if isinstance(value, dict):
+        each = (
+            (cut(plain(name).replace("_", " ")), _words("", one)) for name, one in value.items()
+        )
+        words = ", ".join(f"{name}: {said}" for name, said in each if said)
     if key in ("off", "peers", "blends"):
         words = words.replace("_", " ")
     elif key == "exclude":
