@@ -34,7 +34,7 @@ def weights_of(settings: Settings, learned: LearnedBlend) -> Weights:
     """Return the state in words and numbers; sources that are off are left out."""
     lists = ListMaker(settings)
     sources, names = lists.names, (*lists.names, *EXTRAS)
-    off = {n for n, on in zip(sources, lists.roster.active, strict=True) if not on}
+    off = {n for n, on in zip(sources, lists.mixture.roster.active, strict=True) if not on}
     buckets = ["0", *(f"{low}+" for low in BUCKETS)]
     linear = {
         name: {

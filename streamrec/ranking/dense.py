@@ -25,11 +25,17 @@ class Dense:
         self._said: Array = np.zeros((len(sources), 1, 0), np.float32)
 
     def of(
-        self, arrays: Any, size: int, shoppers: Sequence[Shopper], passing: Sequence[Passing | None]
+        self,
+        arrays: Any,
+        size: int,
+        shoppers: Sequence[Shopper],
+        passing: Sequence[Passing | None],
+        asked: Sequence[bool],
     ) -> Iterator[tuple[Array, int]]:
         """Yield for each user (float32[ALL sources, users, size], number), as `gather` wants it.
 
-        Of rows that do not pass anything may be said. Each is good until the next one is asked for.
+        asked: by source; of rows that do not pass, and by sources that are not asked, anything may
+        be said. Each is good until the next one is asked for.
         """
         alike: dict[int, list[Shopper]] = {}
         numbers = []
@@ -37,36 +43,50 @@ class Dense:
             people = alike.setdefault(_group(each), [])
             numbers.append(len(people))
             people.append(shopper)
-        asked: dict[int, Array] = {}
+        found: dict[int, Array] = {}
         for number, each in zip(numbers, passing, strict=True):
             group = _group(each)
             if number == 0:
-                asked[group] = self._asked(arrays, size, alike[group], each)
+                found[group] = self._asked(arrays, size, alike[group], each, asked)
             if each is not None and each.picked:
-                self._put(asked[group][:, number], each.rows, size)
+                self._put(found[group][:, number], each.rows, size)
                 yield self._said, 0
             else:
-                yield asked[group], number
+                yield found[group], number
 
     def _asked(
-        self, arrays: Any, size: int, people: Sequence[Shopper], passing: Passing | None
+        self,
+        arrays: Any,
+        size: int,
+        people: Sequence[Shopper],
+        passing: Passing | None,
+        asked: Sequence[bool],
     ) -> Array:
         if passing is None or not passing.picked:
-            return self._all(arrays, size, people)
-        return self._picked(arrays, size, people, passing.rows)
+            return self._all(arrays, size, people, asked)
+        return self._picked(arrays, size, people, passing.rows, asked)
 
-    def _all(self, arrays: Any, size: int, people: Sequence[Shopper]) -> Array:
+    def _all(
+        self, arrays: Any, size: int, people: Sequence[Shopper], asked: Sequence[bool]
+    ) -> Array:
         out = np.empty((len(self._sources), len(people), size), np.float32)
-        for source, said in zip(self._sources, out, strict=True):
-            if source.active():  # else nobody reads it
+        for source, said, wanted in zip(self._sources, out, asked, strict=True):
+            if wanted:  # else nobody reads it
                 source.score_all(arrays, people, said)
         return out
 
-    def _picked(self, arrays: Any, size: int, people: Sequence[Shopper], rows: Array) -> Array:
+    def _picked(
+        self,
+        arrays: Any,
+        size: int,
+        people: Sequence[Shopper],
+        rows: Array,
+        asked: Sequence[bool],
+    ) -> Array:
         """Return float32[ALL sources, users, rows]."""
         out = np.empty((len(self._sources), len(people), len(rows)), np.float32)
-        for source, said in zip(self._sources, out, strict=True):
-            if not source.active():
+        for source, said, wanted in zip(self._sources, out, asked, strict=True):
+            if not wanted:
                 continue
             if source in self._picking:
                 source.score_rows(arrays, people, rows, said)

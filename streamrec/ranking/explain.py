@@ -39,14 +39,14 @@ class Explanation(NamedTuple):
 
 def explain(lists: ListMaker, table: ItemTable, ranked: Ranked, at: int) -> Explanation:
     """Return the explanation of candidate number `at`."""
-    parts = np.column_stack([lists.parts(ranked.features, table), ranked.moves])
+    parts = np.column_stack([ranked.mixture.parts(ranked.filled, table.blend), ranked.moves])
     means = parts.mean(axis=0)
     names = (*lists.names, *EXTRAS, "network", NEURAL)
-    off = {n for n, on in zip(lists.names, lists.roster.active, strict=True) if not on}
+    off = {n for n, on in zip(lists.names, ranked.mixture.roster.active, strict=True) if not on}
     if lists.network is None:
         off.add(NEURAL)
     centred = dict(zip(names, (parts[at] - means).tolist(), strict=True))
-    lifts = parts[at, :-1] - _silent(lists, table, ranked.features)
+    lifts = parts[at, :-1] - _silent(ranked, table)
     by_item = {}
     if ranked.moves.any():
         [by_item[NEURAL]] = neural_support(lists.network, ranked, np.array([at]), np.ones(1, bool))
@@ -67,7 +67,7 @@ def shares(lists: ListMaker, table: ItemTable, ranked: Ranked) -> dict[str, floa
     """
     if not len(ranked.order):
         return {}
-    parts = np.column_stack([lists.parts(ranked.features, table), ranked.moves])
+    parts = np.column_stack([ranked.mixture.parts(ranked.filled, table.blend), ranked.moves])
     above = np.maximum(parts[ranked.order] - parts.mean(axis=0), 0.0).sum(axis=0)
     names = (*lists.names, *EXTRAS, "network", NEURAL)
     total = float(above.sum())
@@ -93,13 +93,14 @@ def why_not(lists: ListMaker, shopper: Shopper, table: ItemTable, row: int) -> s
     return removed or f"no source has it among its best {most}"
 
 
-def _silent(lists: ListMaker, table: ItemTable, features: Features) -> NDArray[np.float64]:
+def _silent(ranked: Ranked, table: ItemTable) -> NDArray[np.float64]:
     """Return the parts of one more candidate, of which no source says anything."""
+    features = ranked.features
     values = np.append(features.values, np.full_like(features.values[:1], np.nan), axis=0)
     ranks = np.append(features.ranks, np.zeros_like(features.ranks[:1]), axis=0)
     extras = np.append(features.extras, np.zeros_like(features.extras[:1]), axis=0)
     more = features._replace(values=values, ranks=ranks, extras=extras)
-    parts: NDArray[np.float64] = lists.parts(more, table)[-1]
+    parts: NDArray[np.float64] = ranked.mixture.parts(more.filled(), table.blend)[-1]
     return parts
 
 

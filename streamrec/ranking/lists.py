@@ -1,18 +1,18 @@
 """From user rows to published lists: the pure part of the scorer."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.blend import combine
 from streamrec.blend.learned import Features
-from streamrec.blend.rules import silence_of, weights_of
+from streamrec.blend.rules import silence_of
 from streamrec.neural.reading import Reader, Reading
 from streamrec.neural.serve import Served
 from streamrec.ranking.candidates import gather, popular_share
 from streamrec.ranking.dense import Dense
+from streamrec.ranking.mixture import Mixture, mixture_of
 from streamrec.ranking.moves import moved
 from streamrec.ranking.passing import Passing, PassingItems
 from streamrec.ranking.published import ListItem
@@ -30,7 +30,6 @@ from streamrec.ranking.views import (
     Prepared,
     Scratch,
     new_scratch,
-    roster_of,
 )
 from streamrec.settings.place_rules import Place, place_of
 from streamrec.settings.sections import Settings
@@ -49,6 +48,7 @@ class Ranked(NamedTuple):
     """One user's candidates in order, as table rows."""
 
     shopper: Shopper
+    mixture: Mixture  # who speaks here
     candidates: Array  # int32[C]
     features: Features
     filled: Features  # with numbers for silence
@@ -77,13 +77,12 @@ class ListMaker:
         self.settings = settings
         self.sources = sources_of(settings)
         self.names = tuple(source.name for source in self.sources)
-        self.weights, self._silence = weights_of(settings), silence_of(settings)
-        self.roster = roster_of(settings, self.sources, self.weights)
-        self.reorder = self.names.index(settings.blend.reorder) if settings.blend.reorder else -1
-        each = list(zip(self.sources, self.roster.style, self.roster.active, strict=True))
-        few = [(source, active) for source, style, active in each if style == FEW]
-        self._few = [(k, source) for k, (source, active) in enumerate(few) if active]
-        self._dense = Dense([source for source, style, _ in each if style == ALL])
+        self._silence = silence_of(settings)
+        self.rules = Reranker(place_of(settings))
+        self._mixtures: dict[Hashable, Mixture] = {}
+        self.mixture = self.mixture_at(self.rules)
+        style = self.mixture.roster.style
+        self._dense = Dense([self.sources[m] for m in np.flatnonzero(style == ALL)])
         self._preparing = having("prepare", self.sources)
         users = settings.users
         # enough that who has seen the most popular items gets the next ones
@@ -91,13 +90,19 @@ class ListMaker:
         self._popular = Popular(self._most)
         self._seen = SeenIndex()
         self._table: ItemTable | None = None
-        self.rules = Reranker(place_of(settings))
         self._passing = PassingItems()
         self.reader = Reader(settings, self.sources)
         self.network: Served | None = None
         self._keys: Array = np.zeros(0, np.uint64)
-        self._scratch = new_scratch(len(few), 0)
+        self._scratch = new_scratch(int(np.count_nonzero(style == FEW)), 0)
         self._catalogue: Catalogue | None = None
+
+    def mixture_at(self, rules: Reranker) -> Mixture:
+        """Return who speaks at a place. Raises ConfigurationError where nobody does."""
+        if rules.voices not in self._mixtures:
+            made = mixture_of(self.settings, self.sources, rules.place)
+            self._mixtures[rules.voices] = made
+        return self._mixtures[rules.voices]
 
     def prepare(self, table: ItemTable) -> None:
         """Recompute what is the same for all users."""
@@ -181,7 +186,8 @@ class ListMaker:
             ]
         wanted = [t if t < n else -1 for t in targets] or [-1] * len(shoppers)
         passing = [self.passing(shopper, table, rules) for shopper in shoppers]
-        said = self._dense.of(table.arrays, n, shoppers, passing)
+        asked = self.mixture_at(rules).dense
+        said = self._dense.of(table.arrays, n, shoppers, passing, asked)
         each = zip(shoppers, said, passing, wanted, strict=True)
         return [
             self._rank_one(shopper, (dense, of), (table, rules), target)
@@ -203,24 +209,26 @@ class ListMaker:
         (dense, passing), (table, rules) = given, by
         assert self._catalogue is not None
         scratch, catalogue, filtered = self._scratch, self._catalogue, UNFILTERED
+        mixture = self.mixture_at(rules)
+        scratch.found[:], scratch.rest[:] = 0, 0.0  # of who is not asked here
         if passing is not None:
             filtered = Filtered(True, passing.picked, passing.rows, NO_ROWS)
             servable, size = passing.allowed, passing.size
             catalogue = catalogue._replace(servable=servable, servable_count=size)
         if rules.place.pins:
             filtered = filtered._replace(pinned=rules.pinned(table))
-        for k, source in self._few:
+        for k, source in mixture.few:
             said = source.score(table.arrays, shopper, scratch.scores[k], scratch.touched[k])
             scratch.found[k], scratch.totals[k], scratch.rest[k] = said
         candidates, values, ranks, extras, alone, full_ranks = gather(
-            shopper[:5], dense, target, tuple(catalogue), tuple(filtered), tuple(self.roster),
+            shopper[:5], dense, target, tuple(catalogue), tuple(filtered), tuple(mixture.roster),
             tuple(scratch), self.settings.blend.candidates,
         )  # fmt: skip
         features = Features(values, ranks, extras, len(shopper.history), self._silence)
-        kind, filled = self.settings.blend.kind, features.filled()
-        blended = combine.scores(kind, filled, self.weights, table.blend, self.reorder)
+        filled = features.filled()
+        blended = mixture.scores(filled, table.blend)
         reading, moves = None, np.zeros(len(candidates))
-        if self.network is not None:
+        if self.network is not None and mixture.kind == "learned":
             of_list = candidates, blended, filled
             reading = self.reader.read(table, shopper, of_list, self._scratch.where)
             if reading is not None:
@@ -228,8 +236,8 @@ class ListMaker:
         order, scores = rules.order(candidates, blended + moves, shopper, table)
         alone = alone[:, : rules.place.length]
         return Ranked(
-            shopper, candidates, features, filled, blended, moves, reading, scores, order, alone,
-            full_ranks,
+            shopper, mixture, candidates, features, filled, blended, moves, reading, scores, order,
+            alone, full_ranks,
         )  # fmt: skip
 
     def reading_of(self, ranked: Ranked, table: ItemTable) -> Reading | None:
@@ -239,16 +247,13 @@ class ListMaker:
         of_list = ranked.candidates, ranked.blended, ranked.filled
         return self.reader.read(table, ranked.shopper, of_list, self._scratch.where)
 
-    def parts(self, features: Features, table: ItemTable) -> NDArray[np.float64]:
-        """Return float64[C, M + E + 1] that sum to the scores: of sources, extras, the network."""
-        kind, filled = self.settings.blend.kind, features.filled()
-        return combine.parts(kind, filled, self.weights, table.blend, self.reorder)
-
     def _named(self, ranked: Ranked, table: ItemTable, place: Place) -> UserList:
         """Name the items and the reasons of one list."""
         ids, order = table.ids, ranked.order
-        rows, kind = ranked.candidates[order], self.settings.blend.kind
-        parts = combine.source_parts(kind, ranked.filled, self.weights, table.blend, self.reorder)
+        rows, parts = (
+            ranked.candidates[order],
+            ranked.mixture.source_parts(ranked.filled, table.blend),
+        )
         source = stands_out(parts, ranked.features.ranks, ranked.moves)[order]
         names = (*self.names, NEURAL) if place.reasons else ("",) * (len(self.names) + 1)
         reasons = because(self, table, ranked, source) if place.reasons else [[]] * len(rows)
@@ -270,7 +275,7 @@ class ListMaker:
         """Return the score that source m gives a row for a user, 0 where it says nothing."""
         assert self._catalogue is not None, "prepare the table first"
         source, n = self.sources[m], len(self._catalogue.servable)
-        if self.roster.style[m] == ALL:
+        if self.mixture.roster.style[m] == ALL:
             out = np.empty((1, n), np.float32)
             source.score_all(table.arrays, [shopper], out)
             return float(np.nan_to_num(out[0, row]))

@@ -49,7 +49,18 @@ class Reranker:
         """Of which items it makes lists: places with the same pool share their candidates."""
         ages = self.place.exclude
         texts = tuple(expression.text for expression in self.rules.filters)
-        return texts, self.place.pins, None if ages is None else tuple(sorted(ages.items()))
+        return (
+            texts,
+            self.place.pins,
+            None if ages is None else tuple(sorted(ages.items())),
+            self.voices,
+        )
+
+    @property
+    def voices(self) -> Hashable:
+        """Whose blend it is: places of the same are one mixture (mixture.py)."""
+        own = self.place.sources
+        return self.place.blend, self.place.off, None if own is None else tuple(own.items())
 
     def pinned(self, table: ItemTable) -> NDArray[np.int32]:
         """Return the rows of the pinned items that are known."""

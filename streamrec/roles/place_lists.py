@@ -24,7 +24,10 @@ Made = Mapping[str, Sequence[UserList]]
 
 
 class PlaceLists:
-    """Makes what the settings have places for; nothing where there is only home."""
+    """Makes what the settings have places for; nothing where there is only home.
+
+    Raises ConfigurationError where none of the sources of a place keeps anything.
+    """
 
     def __init__(
         self, settings: Settings, store: Store, lists: ListMaker, metrics: Metrics
@@ -32,6 +35,8 @@ class PlaceLists:
         self._settings, self._store, self._lists = settings, store, lists
         names = place_names(settings)
         self._rules = {name: Reranker(place_of(settings, name)) for name in names[1:]}
+        for rules in self._rules.values():
+            lists.mixture_at(rules)  # raises where nobody speaks: before anything is served
         each = [place_of(settings, name) for name in names]
         self._asks_types = any(place.exclude is not None for place in each)
         self._types: dict[str, tuple[list[str], float]] = {}

@@ -8,6 +8,7 @@ import msgspec
 from streamrec.errors import ConfigurationError
 from streamrec.settings.places import HOME, PLACE_NAME, PlaceSettings, age_of
 from streamrec.settings.sections import Settings
+from streamrec.sources.registry import names_of
 
 
 class Place(NamedTuple):
@@ -24,6 +25,9 @@ class Place(NamedTuple):
     diversity_budget: float
     rotation: float
     reasons: bool
+    sources: Mapping[str, float] | None = None  # their weights; None: those of [blend]
+    blend: str = ""  # the kind; "": that of [blend]
+    off: tuple[str, ...] = ()  # of the sources of [blend]
 
 
 def place_names(settings: Settings) -> tuple[str, ...]:
@@ -48,7 +52,22 @@ def place_of(settings: Settings, name: str = HOME) -> Place:
         lists.diversity_budget if mine.diversity_budget is None else mine.diversity_budget,
         lists.rotation if name == HOME else 0.0,  # it is known what home showed
         mine.reasons,
+        mine.sources or None,
+        (mine.blend or "weighted") if mine.sources else "",
+        mine.off,
     )
+
+
+def blended_at(settings: Settings, place: Place) -> Settings:
+    """Return settings of which [blend] is what the place's blend is."""
+    replace, blend = msgspec.structs.replace, settings.blend
+    if place.sources:
+        silent = dict.fromkeys(names_of(settings), 0.0)  # one from outside has a weight by itself
+        weights = {**silent, **place.sources}
+        blend = replace(blend, kind=place.blend, weights=weights, off=(), reorder="")
+    elif place.off:
+        blend = replace(blend, off=tuple(dict.fromkeys((*blend.off, *place.off))))
+    return replace(settings, blend=blend)
 
 
 def as_home(settings: Settings, name: str) -> Settings:
@@ -60,7 +79,7 @@ def as_home(settings: Settings, name: str) -> Settings:
     )  # fmt: skip
     mine = settings.places.get(name, PlaceSettings())
     rest = PlaceSettings(exclude=mine.exclude, pins=mine.pins, caps=mine.caps, reasons=mine.reasons)
-    return replace(settings, lists=lists, places={HOME: rest})
+    return replace(blended_at(settings, place), lists=lists, places={HOME: rest})
 
 
 def asks_for_contents(settings: Settings) -> bool:
@@ -83,6 +102,28 @@ def place_problems(settings: Settings) -> Iterator[str]:
                 yield f"{where}.exclude names {kind!r}, which is none of {', '.join(sorted(types))}"
             if age_of(age) is None:
                 yield f'{where}.exclude.{kind} is {age!r}: write "30 days", "session" or "ever"'
+        yield from _blend_problems(settings, name, place)
+
+
+def _blend_problems(settings: Settings, name: str, place: PlaceSettings) -> Iterator[str]:
+    """Yield what is wrong with a place's own sources."""
+    where, known = f"places.{name}", names_of(settings)
+    if name == HOME and (place.sources or place.off or place.blend):
+        yield f"{where}: what home is blended of is said in [blend]: kind, weights and off"
+    if place.sources and place.off:
+        yield f"{where} has sources and off: the sources that are not named take no part anyway"
+    if place.blend and not place.sources:
+        yield f"{where}.blend is {place.blend!r}, but {where}.sources names no sources to blend"
+    for key, names in (("sources", place.sources), ("off", place.off)):
+        for source in names:
+            if source not in known:
+                yield f"{where}.{key} names {source!r}, which is none of {', '.join(sorted(known))}"
+    if any(weight < 0 for weight in place.sources.values()):
+        yield f"{where}.sources has a weight below 0"
+    if place.sources and not any(place.sources.values()):
+        yield f"{where}.sources switches every source off"
+    if set(known) <= {*settings.blend.off, *place.off}:
+        yield f"{where}.off switches every source off"
 
 
 def known_place(settings: Settings, name: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from streamrec.settings.types import Section, Share, Size
+from streamrec.settings.types import NonNegative, Section, Share, Size
 
 HOME = "home"
 """The place that is always there."""
@@ -27,6 +27,9 @@ EXAMPLES = {
     "diversity": '"mmr"',
     "diversity_budget": "0.05",
     "reasons": "false",
+    "sources": "{ similarity = 2.0, successors = 1.0 }",
+    "blend": '"vote"',
+    "off": '["popularity_long"]',
 }
 """Of each setting of a place one value, in TOML, for messages."""
 
@@ -52,6 +55,12 @@ class PlaceSettings(Section, frozen=True, kw_only=True):
     """Most of the expected NDCG that variety may cost."""
     reasons: bool = True
     """Whether each item says its source and past items that speak for it."""
+    sources: dict[str, NonNegative] = {}
+    """The sources that rank here, alone, and their weights; instead of [blend]."""
+    blend: Literal["weighted", "cascade", "vote", "borda"] | None = None
+    """How `sources` are blended, as in blend.kind; weighted, if nothing is said."""
+    off: tuple[str, ...] = ()
+    """Sources that take no part here, besides blend.off."""
 
 
 def age_of(text: str) -> float | None:

@@ -92,7 +92,7 @@ def test_the_parts_of_every_candidate_add_up_to_its_score(kind: str, seed: int, 
     parts = maker.parts(ranked.features, flow.table)
     assert parts.shape == (len(ranked.candidates), M + E + 1) and len(ranked.candidates)
     assert parts.sum(axis=1) == pytest.approx(ranked.scores, rel=1e-4, abs=1e-4)
-    on = [n for n, is_on in zip(maker.names, maker.roster.active, strict=True) if is_on]
+    on = [n for n, is_on in zip(maker.names, maker.mixture.roster.active, strict=True) if is_on]
     assert set(NAMES) - set(on) >= set(off)
     for n in range(len(ranked.candidates)):
         told = explain(maker, flow.table, ranked, n)

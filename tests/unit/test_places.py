@@ -123,7 +123,9 @@ def test_a_wrong_place_is_refused(flag: str, value: str, said: str) -> None:
 def test_every_setting_of_a_place_has_an_example_that_is_one() -> None:
     assert list(EXAMPLES) == [field.name for field in msgspec.structs.fields(PlaceSettings)]
     for key, value in EXAMPLES.items():
-        found = load(None, {}, {"places.deals": f"{{ {key} = {value} }}"}).places["deals"]
+        needs = f", sources = {EXAMPLES['sources']}" if key == "blend" else ""
+        flags = {"places.deals": f"{{ {key} = {value}{needs} }}"}
+        found = load(None, {}, flags).places["deals"]
         assert getattr(found, key) != getattr(PlaceSettings(), key)
 
 
