@@ -5,22 +5,21 @@ with Client("redis://localhost:6379/0") as client:
         print(entry.item, entry.score)
 """
 
-import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Self
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from streamrec.blend.basket import Stored, fitting
 from streamrec.errors import StoreError, UnknownVersion
 from streamrec.settings.places import HOME
 from streamrec.settings.sections import RedisSettings
-from streamrec.transport.hidden import hidden_among
+from streamrec.transport.hidden import hidden_names
 from streamrec.transport.item_lists import stored_item_list
 from streamrec.transport.places import own_keys
-from streamrec.transport.redis_keys import POPULAR, list_key
+from streamrec.transport.redis_keys import POPULAR, item_list_key, list_key
 from streamrec.transport.redis_store import Store
-
-logger = logging.getLogger(__name__)
 
 
 class Recommended(msgspec.Struct):
@@ -45,6 +44,7 @@ class Recommendations(msgspec.Struct):
     items: list[Recommended] = []
     personal: bool = False
     place: str = HOME
+    exclude: list[str] | UnsetType = UNSET  # of places with a context: not to show to this user
 
 
 class Similar(msgspec.Struct):
@@ -142,6 +142,19 @@ class Client:
         found.like = [each for each in found.like if each.item not in hidden]
         return found
 
+    def basket(self, items: Sequence[str], place: str, user: str = "") -> Recommendations:
+        """Return what fits some items at a place that is asked for with them, one or a basket.
+
+        Of the items' lists (blend.basket.fitting), without the items and what the place leaves out
+        for the user; where none has any to offer, the user's own list there. Raises StoreError.
+        """
+        basket, user = list(dict.fromkeys(items)), user or POPULAR
+        keys = [item_list_key(item, place) for item in basket] + keys_of(user, place)
+        blobs = self._store.values(keys)
+        mine = [_decoded_or_none(blob) for blob in blobs[len(basket) :]]
+        lists = [_CONTEXT.decode(blob) for blob in blobs[: len(basket)] if blob is not None]
+        return of_basket(basket, lists, found_in(user, place, mine, ()), self._store)
+
     def titles(self, items: Sequence[str]) -> dict[str, str]:
         """Return the titles of those items that have one."""
         from streamrec.state.keys import key_of
@@ -181,13 +194,20 @@ def hidden_in(store: Store, lists: Iterable[Recommendations | None]) -> set[str]
     return hidden_names(store, (e.item for each in lists if each is not None for e in each.items))
 
 
-def hidden_names(store: Store, items: Iterable[str]) -> set[str]:
-    """Return which of these items became unavailable; none where that cannot be told."""
-    try:
-        return hidden_among(store, sorted(set(items)))
-    except StoreError as error:
-        logger.warning("hidden items are not known", extra={"cause": str(error)})
-        return set()
+def of_basket(
+    basket: Collection[str], lists: Sequence[Stored], own: Recommendations, store: Store
+) -> Recommendations:
+    """Return what fits a basket, of its items' lists and the user's own at the place."""
+    out = {*basket, *(own.exclude or ())}
+    found = [Recommended(*one) for one in fitting(lists, out)]
+    if found:
+        own.at, own.model = min(each.at for each in lists), lists[0].model
+    else:
+        found = [one for one in own.items if one.item not in out]
+    hidden = hidden_names(store, (one.item for one in found))
+    own.items, own.exclude = [one for one in found if one.item not in hidden], UNSET
+    own.user = "" if own.user == POPULAR else own.user
+    return own
 
 
 def keys_of(user: str, place: str) -> list[str]:
@@ -227,6 +247,7 @@ def chosen(
             return found
     found = Recommendations(user) if popular is None else _without(popular, hidden)
     found.user, found.place = user, place
+    found.exclude = UNSET if own is None else own.exclude
     return found
 
 
@@ -240,6 +261,7 @@ def _decoded_or_none(blob: bytes | None) -> Recommendations | None:
 
 
 _LIST = msgspec.json.Decoder(Recommendations)
+_CONTEXT = msgspec.json.Decoder(Stored)
 _ENTRY = msgspec.json.Decoder(_Entry)
 
 

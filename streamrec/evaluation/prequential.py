@@ -17,7 +17,10 @@ from streamrec.evaluation.neural import NeuralRanker
 from streamrec.events.event import Event, Forget, Item, Message
 from streamrec.events.merging import Ask, Give, Merge
 from streamrec.flow import Flow, deliver, load, teach
+from streamrec.ranking.contexts import ContextMaker, Told
 from streamrec.ranking.lists import ListMaker, Ranked
+from streamrec.settings.place_rules import place_of
+from streamrec.settings.places import BASKET, USER
 from streamrec.settings.sections import Settings
 from streamrec.sources.source import Shopper
 from streamrec.state.item_table import ItemTable
@@ -57,6 +60,7 @@ class Scored(NamedTuple):
     history: int  # number of the user's earlier items
     ranked: Ranked | None  # None for a new item
     clicked: int | None = None  # its number among the candidates
+    told: Told | None = None  # of a place that is asked for with items: the list
 
 
 class Prequential:
@@ -89,6 +93,8 @@ class Prequential:
         self._stale = False  # the owners know what the table does not
         self.count = 0  # of events
         self.known: set[str] = set()  # items that events named
+        place = place_of(settings)
+        self._context = None if place.context == USER else ContextMaker(place)
         self.times: dict[str, dict[int, int]] = {}  # of the last list, where rotation asks
 
     @property
@@ -182,13 +188,29 @@ class Prequential:
                 return None
         ranked = self._rank(shopper, target)
         at = np.flatnonzero(ranked.candidates == target)
-        if not len(at) or target < 0:
-            return Scored(False, NAN, NAN, ranked.full_ranks, history, ranked)
-        clicked = int(at[0])
-        rank = by_blend = self._rank_of(ranked, clicked)
-        if self.flow.lists.network is not None:
-            by_blend = rank_of(ranked.blended, clicked)
-        return Scored(False, rank, by_blend, ranked.full_ranks, history, ranked, clicked)
+        clicked = int(at[0]) if len(at) and target >= 0 else None
+        rank = by_blend = NAN
+        if clicked is not None:
+            rank = by_blend = self._rank_of(ranked, clicked)
+            if self.flow.lists.network is not None:
+                by_blend = rank_of(ranked.blended, clicked)
+        told = self._told(ranked, event.ts)
+        if told is not None:
+            rank = by_blend = told.rows.index(target) if target in told.rows else NAN
+        return Scored(False, rank, by_blend, ranked.full_ranks, history, ranked, clicked, told)
+
+    def _told(self, person: Ranked, now: int) -> Told | None:
+        """Return what the user gets with the last item, or those of the session, as a basket."""
+        if self._context is None:
+            return None
+        who = person.shopper
+        rows = who.history[:1]
+        if self._context.place.context == BASKET:
+            lasts = (
+                len(rows) > 0 and now - who.times[0] <= 1e3 * self.settings.lists.session_seconds
+            )
+            rows = who.history[who.in_session] if lasts else rows[:0]
+        return self._context.listed(self.flow.lists, self.table, person, rows.tolist())
 
     def _rank_of(self, ranked: Ranked, at: int) -> float:
         """Return the rank of candidate `at` by score, ties in the middle; under rules by list."""

@@ -69,6 +69,8 @@ class Tally:
         if ranked is None:
             return
         best, alone = ranked.candidates[ranked.order[:K]], ranked.alone[:, :K]
+        if scored.told is not None:
+            best = np.array(scored.told.rows[:K], np.int64)
         top = np.full((self.own, K), -1, np.int64)
         top[0, : len(best)], top[1:, : alone.shape[1]] = best, alone
         if len(table) >= self._shown.shape[1]:

@@ -13,7 +13,9 @@ from streamrec.library import saved
 from streamrec.library.configured import configured
 from streamrec.library.given import Columns, Refused, events_given, is_one, items_given
 from streamrec.library.learnt import Learnt, is_log
-from streamrec.settings.places import HOME
+from streamrec.ranking.contexts import ContextMaker
+from streamrec.settings.place_rules import check_context
+from streamrec.settings.places import HOME, USER
 from streamrec.settings.sections import Settings
 from streamrec.sources.similarity import read_list
 from streamrec.state.keys import key_of
@@ -145,13 +147,20 @@ class Recommender:
         return self
 
     def recommend(
-        self, user: str, k: int = 10, *, place: str = HOME, filter: str | Sequence[str] = ()
+        self,
+        user: str,
+        k: int = 10,
+        *,
+        place: str = HOME,
+        items: Sequence[str] = (),
+        filter: str | Sequence[str] = (),
     ) -> Listed:
         """Return the ids and scores of up to k items for a user, best first.
 
         A user of whom nothing is known gets what is popular. k: up to lists.length (20). place: of
-        the settings (docs/places.md), with its rules. filter: expressions that must hold of an item
-        (docs/filters.md), besides those of the settings. Raises ConfigurationError.
+        the settings (docs/places.md), with its rules. items: what a place of context `item` or
+        `basket` is asked for with; unknown ones say nothing. filter: expressions that must hold of
+        an item (docs/filters.md), besides those of the settings. Raises ConfigurationError.
 
         >>> import streamrec
         >>> shop = streamrec.Recommender("shop")
@@ -163,7 +172,9 @@ class Recommender:
         >>> ids.tolist()
         ['cup']
         """
-        rules = self._learnt.rules(place, (filter,) if isinstance(filter, str) else tuple(filter))
+        filters = (filter,) if isinstance(filter, str) else tuple(filter)
+        rules = self._learnt.rules(place, filters)
+        check_context(rules.place, items)
         length = rules.place.length
         if not isinstance(k, int) or not 1 <= k <= length:
             raise ConfigurationError(
@@ -175,6 +186,10 @@ class Recommender:
         if not len(table):
             return _listed([], [])
         [ranked] = lists.rank([live.shopper(str(user), lists)], table, rules=rules)
+        if rules.place.context != USER:
+            rows = [table.row_of[one] for one in map(str, items) if one in table.row_of]
+            told = ContextMaker(rules.place, filters).listed(lists, table, ranked, rows)
+            return _listed([table.ids[row] or "" for row in told.rows[:k]], told.scores[:k])
         order = ranked.order[:k]
         rows = ranked.candidates[order].tolist()
         return _listed([table.ids[row] or "" for row in rows], ranked.scores[order].tolist())

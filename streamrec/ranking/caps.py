@@ -17,9 +17,15 @@ class Caps:
 
     def __init__(self, most: Mapping[str, int]) -> None:
         self._most = [(_field(name), count) for name, count in most.items()]
+        self._fields = {name: _field(name) for name in most}
 
     def __bool__(self) -> bool:
         return bool(self._most)
+
+    def values(self, table: ItemTable, row: int) -> dict[str, list[Any]]:
+        """Return the values of an item by the names of the caps; none where it has none."""
+        found = {name: _values(table, row, field) for name, field in self._fields.items()}
+        return {name: values for name, values in found.items() if values}
 
     def within(self, rows: Iterable[int], table: ItemTable) -> list[bool]:
         """Return for each row, best first, whether it stays."""

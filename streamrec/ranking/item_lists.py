@@ -54,7 +54,7 @@ class ItemListMaker:
         """
         n, arrays = len(table), table.arrays
         servable = arrays.stored[:n] & arrays.available[:n]
-        named = [row for row in rows if _is_item(table.ids[row])]
+        named = [row for row in rows if is_item(table.ids[row])]
         people = [_taken_only(row) for row in named]
         parts = [
             self._best(sources, people, table, servable) for sources in (self._follows, self._like)
@@ -122,7 +122,8 @@ class ItemListMaker:
         return best
 
 
-def _is_item(name: str | None) -> bool:
+def is_item(name: str | None) -> bool:
+    """Say whether a row of the table is an item's, and not a segment's."""
     return bool(name) and not str(name).startswith(SEGMENT_PREFIX)
 
 

@@ -88,7 +88,7 @@ class ListMaker:
         # enough that who has seen the most popular items gets the next ones
         self._most = settings.blend.candidates + users.recent_items + users.seen_items
         self._popular = Popular(self._most)
-        self._seen = SeenIndex()
+        self.seen = SeenIndex()
         self._table: ItemTable | None = None
         self._passing = PassingItems()
         self.reader = Reader(settings, self.sources)
@@ -108,7 +108,7 @@ class ListMaker:
         """Recompute what is the same for all users."""
         arrays, n = table.arrays, len(table)
         if self._table is not table:  # its rows are other items
-            self._seen, self._table = SeenIndex(), table
+            self.seen, self._table = SeenIndex(), table
             self._popular = Popular(self._most)
         servable = arrays.stored[:n] & arrays.available[:n]
         heats, totals = arrays.heats[:n], table.log2_totals()
@@ -117,10 +117,10 @@ class ListMaker:
         for source in self._preparing:
             source.prepare(Prepared(table, heats, totals, servable))
         self._keys = table.keys
-        self._seen.refresh(self._keys)
+        self.seen.refresh(self._keys)
         self._catalogue = Catalogue(
-            self._seen.shorts,
-            self._seen.rows,
+            self.seen.shorts,
+            self.seen.rows,
             self._popular.order,
             heats,
             totals,
@@ -152,7 +152,7 @@ class ListMaker:
             nothing = np.zeros((1 + len(self.names), length), np.uint64)
             return [UserList([], nothing, nothing[0, :0], None) for _ in shoppers]
         each = self.rank(shoppers, table, rules=rules)
-        return [self._named(ranked, table, (rules or self.rules).place) for ranked in each]
+        return [self.named(ranked, table, (rules or self.rules).place) for ranked in each]
 
     def reordered(
         self, made: Sequence[UserList], table: ItemTable, rules: Reranker
@@ -163,7 +163,7 @@ class ListMaker:
             scores = ranked.blended + ranked.moves
             order, scores = rules.order(ranked.candidates, scores, ranked.shopper, table)
             again = ranked._replace(order=order, scores=scores)
-            found.append(self._named(again, table, rules.place))
+            found.append(self.named(again, table, rules.place))
         return found
 
     def rank(
@@ -247,7 +247,7 @@ class ListMaker:
         of_list = ranked.candidates, ranked.blended, ranked.filled
         return self.reader.read(table, ranked.shopper, of_list, self._scratch.where)
 
-    def _named(self, ranked: Ranked, table: ItemTable, place: Place) -> UserList:
+    def named(self, ranked: Ranked, table: ItemTable, place: Place) -> UserList:
         """Name the items and the reasons of one list."""
         ids, order = table.ids, ranked.order
         rows, parts = (

@@ -36,13 +36,13 @@ class Reranker:
     def __init__(self, place: Place, more_filters: Sequence[str] = ()) -> None:
         self.place = place
         self.rules = filters.make_rules((*place.filters, *more_filters), place.boosts)
-        self._way, self._caps = WAYS[place.diversity], Caps(place.caps)
+        self._way, self.caps = WAYS[place.diversity], Caps(place.caps)
 
     @property
     def reorders(self) -> bool:
         """Whether a list is not simply what has the highest score."""
         place = self.place
-        return bool(self.rules.filters or self._way or self._caps or place.pins)
+        return bool(self.rules.filters or self._way or self.caps or place.pins)
 
     @property
     def pool(self) -> Hashable:
@@ -84,9 +84,9 @@ class Reranker:
         if place.pins:
             first = _where(self.pinned(table), candidates)[: place.length]
             best = best[~np.isin(best, first)]
-        if self._caps:
+        if self.caps:
             each = candidates[np.concatenate([first, best])].tolist()
-            best = best[self._caps.within(each, table)[len(first) :]]
+            best = best[self.caps.within(each, table)[len(first) :]]
         left = place.length - len(first)
         if self._way is not None and left and len(best) > 1:
             deep = best[: DEEP * left]

@@ -36,6 +36,20 @@ def mark(seen, shorts, rows, marks, on):  # type: ignore[no-untyped-def]
             slot = (slot + 1) & mask
 
 
+@njit(cache=True, nogil=True)
+def _rows_of(seen, shorts, rows, out):  # type: ignore[no-untyped-def]
+    """Write the rows of all items whose hash is in `seen` to out, and return how many."""
+    mask, n = len(rows) - 1, 0
+    for short in seen:
+        slot = np.int64(np.uint32(short * FACTOR)) & mask
+        while rows[slot] >= 0:
+            if shorts[slot] == short and n < len(out):
+                out[n] = rows[slot]
+                n += 1
+            slot = (slot + 1) & mask
+    return n
+
+
 class SeenIndex:
     """Rows of a table by hash, open addressing, at most half full; several rows may share one."""
 
@@ -54,3 +68,9 @@ class SeenIndex:
             self._size = 0
         _insert(self.shorts, self.rows, keys[self._size :], self._size)
         self._size = len(keys)
+
+    def rows_of(self, seen: NDArray[np.uint32]) -> list[int]:
+        """Return the rows of the items with these hashes."""
+        out = np.empty(2 * len(seen) + 8, np.int32)
+        found: list[int] = out[: _rows_of(seen, self.shorts, self.rows, out)].tolist()
+        return found

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,9 +11,12 @@ from numpy.typing import NDArray
 
 from streamrec.errors import StoreError
 from streamrec.monitoring.metrics import Metrics
-from streamrec.ranking.item_lists import ItemListMaker
+from streamrec.ranking.contexts import ContextMaker
+from streamrec.ranking.item_lists import ItemListMaker, is_item
+from streamrec.ranking.lists import ListMaker
 from streamrec.roles.popular_lists import PopularLists
 from streamrec.roles.turn import LOOK_SECONDS, Turn
+from streamrec.settings.place_rules import contexts
 from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
 from streamrec.transport.item_lists import store_item_lists
@@ -32,8 +36,13 @@ class ItemLists:
     Bound: items.similar_per_second lists; as many numbers as the table has rows.
     """
 
-    def __init__(self, settings: Settings, store: Store, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, metrics: Metrics, lists: ListMaker
+    ) -> None:
+        """Start with nothing known of what is stored; lists: prepared for each look's table."""
         self._settings, self._store, self._metrics = settings, store, metrics.items
+        self._lists = lists
+        self._places = [ContextMaker(place) for place in contexts(settings)]
         self._errors = metrics.redis_errors.labels("score")
         self._maker = ItemListMaker(settings)
         self._popular = PopularLists(settings, store, metrics)
@@ -46,7 +55,7 @@ class ItemLists:
 
         now: seconds of a clock that never goes back.
         """
-        if not self._settings.items.similar_length:
+        if not self._settings.items.similar_length and not self._places:
             return
         try:
             if not self._turn.come(now):
@@ -56,8 +65,9 @@ class ItemLists:
                 self._table = table
             if self._turn.mine:
                 most = max(1, round(self._settings.items.similar_per_second * LOOK_SECONDS))
-                self._write(table, most, now)
-                self._popular.look(table, model, most, now)
+                self._write(table, model, most, now)
+                if self._settings.items.similar_length:
+                    self._popular.look(table, model, most, now)
         except StoreError as error:
             self._errors.inc()
             self._forget()
@@ -71,7 +81,7 @@ class ItemLists:
         self._since = np.zeros(0)  # since when due, seconds; infinite: it is not
         self._metrics.due.set(0)
 
-    def _write(self, table: ItemTable, most: int, now: float) -> None:
+    def _write(self, table: ItemTable, model: str, most: int, now: float) -> None:
         n, arrays = len(table), table.arrays
         if new := n - len(self._totals):
             self._totals = np.append(self._totals, np.full(new, np.nan, np.float32))
@@ -87,10 +97,26 @@ class ItemLists:
         self._metrics.due.set(len(due) - len(rows))
         if not len(rows):
             return
-        made = self._maker.make(table, rows.tolist(), int(time.time() * 1000))
-        lists = {one.item: msgspec.json.encode(one) for one in made if one.follows or one.like}
+        lists = self._made(table, rows.tolist(), model)
         store_item_lists(self._store, lists, self._settings.lists.ttl_seconds)
         self._metrics.published.inc(len(lists))
         for waited in (now - self._since[rows]).tolist():
             self._metrics.wait_seconds.observe(waited)
         self._totals[rows], self._stored[rows], self._since[rows] = totals[rows], now, np.inf
+
+    def _made(
+        self, table: ItemTable, rows: Sequence[int], model: str
+    ) -> dict[tuple[str, str], bytes]:
+        """Return by item and place the lists that are not empty."""
+        at = int(time.time() * 1000)
+        lists: dict[tuple[str, str], bytes] = {}
+        if self._settings.items.similar_length:
+            for one in self._maker.make(table, rows, at):
+                if one.follows or one.like:
+                    lists[one.item, ""] = msgspec.json.encode(one)
+        named = [row for row in rows if is_item(table.ids[row])]
+        for place in self._places:
+            for listed in place.published(self._lists, table, named, at, model):
+                if listed.items:
+                    lists[listed.item, listed.place] = msgspec.json.encode(listed)
+        return lists

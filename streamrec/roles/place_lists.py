@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from streamrec.monitoring.metrics import Metrics
+from streamrec.ranking.contexts import left_out
 from streamrec.ranking.lists import ListMaker, UserList
 from streamrec.ranking.published import PublishedList
 from streamrec.ranking.rerank import Reranker
 from streamrec.settings.place_rules import place_names, place_of
+from streamrec.settings.places import USER
 from streamrec.settings.sections import Settings
 from streamrec.sources.source import Shopper
 from streamrec.state.item_table import ItemTable
@@ -75,18 +77,37 @@ class PlaceLists:
         return made
 
     def encoded(
-        self, users: Sequence[tuple[str, int]], at: int, model: str, made: Made
+        self,
+        users: Sequence[tuple[str, int]],
+        at: int,
+        model: str,
+        made: Made,
+        table: ItemTable,
     ) -> dict[str, dict[str, bytes]]:
         """Return by user and place what is stored; users: with the offset that their lists know."""
         return {
             user: {
                 place: msgspec.json.encode(
-                    PublishedList(user, at, model, offset, lists[n].items, place)
+                    PublishedList(
+                        user,
+                        at,
+                        model,
+                        offset,
+                        lists[n].items,
+                        place,
+                        self._left_out(place, lists[n], table),
+                    )
                 )
                 for place, lists in made.items()
             }
             for n, (user, offset) in enumerate(users)
         }
+
+    def _left_out(self, place: str, made: UserList, table: ItemTable) -> list[str]:
+        """Return what lists of items are not to show a user, where a place has such lists."""
+        if self._rules[place].place.context == USER or made.ranked is None:
+            return []
+        return left_out(self._lists, table, made.ranked.shopper)
 
     def count(self, users: int) -> None:
         """Note that all lists of so many users were stored."""

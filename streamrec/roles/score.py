@@ -67,7 +67,7 @@ class Scorer:
         self._swap = Swap(settings, shards.state, Versions(store), self._lists, metrics)
         self._kept = KeptReadings(settings, self._lists, metrics)
         self._hidden = HiddenItems(store, metrics)
-        self._item_lists = ItemLists(settings, store, metrics)
+        self._item_lists = ItemLists(settings, store, metrics, self._lists)
         self._places = PlaceLists(settings, store, self._lists, metrics)
         self._short = ShortLists()
         self._trace = Trace(settings.logging)
@@ -214,7 +214,7 @@ class Scorer:
         ttl = self._settings.lists.ttl_seconds
         read_ttl = self._kept.ttl_seconds
         users, at = [(one.user, one.offset) for one in lists], int(time.time() * 1000)
-        others = self._places.encoded(users, at, self._swap.model, made.others)
+        others = self._places.encoded(users, at, self._swap.model, made.others, self._feed.table)
         published = publish(self._store, lists, self._swap.state, ttl, read_ttl, others)
         self._places.count(sum(ok is True for ok in published))
         done = time.time() * 1000.0
@@ -242,7 +242,7 @@ class Scorer:
         [made] = self._lists.make(stranger, table)
         others = self._places.make(stranger, table, [made])
         popular = self._encoded(POPULAR, at, at, made, {})
-        at_places = self._places.encoded([(POPULAR, at)], at, self._swap.model, others)
+        at_places = self._places.encoded([(POPULAR, at)], at, self._swap.model, others, table)
         ttl, state = self._settings.lists.ttl_seconds, self._swap.state
         _refused([POPULAR], publish(self._store, [popular], state, ttl, others=at_places))
 

@@ -1,12 +1,12 @@
 """The rules of each place, with all that it takes from [lists]."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from streamrec.errors import ConfigurationError
-from streamrec.settings.places import HOME, PLACE_NAME, PlaceSettings, age_of
+from streamrec.settings.places import HOME, ITEM, PLACE_NAME, USER, PlaceSettings, age_of
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
 
@@ -28,11 +28,18 @@ class Place(NamedTuple):
     sources: Mapping[str, float] | None = None  # their weights; None: those of [blend]
     blend: str = ""  # the kind; "": that of [blend]
     off: tuple[str, ...] = ()  # of the sources of [blend]
+    context: str = USER
 
 
 def place_names(settings: Settings) -> tuple[str, ...]:
     """Return the names of all places, home first."""
     return (HOME, *(name for name in settings.places if name != HOME))
+
+
+def contexts(settings: Settings) -> tuple[Place, ...]:
+    """Return the places that are asked for with items."""
+    each = [place_of(settings, name) for name in place_names(settings)]
+    return tuple(place for place in each if place.context != USER)
 
 
 def place_of(settings: Settings, name: str = HOME) -> Place:
@@ -55,6 +62,7 @@ def place_of(settings: Settings, name: str = HOME) -> Place:
         mine.sources or None,
         (mine.blend or "weighted") if mine.sources else "",
         mine.off,
+        mine.context,
     )
 
 
@@ -78,7 +86,10 @@ def as_home(settings: Settings, name: str) -> Settings:
         diversity=place.diversity, diversity_budget=place.diversity_budget, rotation=place.rotation,
     )  # fmt: skip
     mine = settings.places.get(name, PlaceSettings())
-    rest = PlaceSettings(exclude=mine.exclude, pins=mine.pins, caps=mine.caps, reasons=mine.reasons)
+    rest = PlaceSettings(
+        context=mine.context, exclude=mine.exclude, pins=mine.pins, caps=mine.caps,
+        reasons=mine.reasons,
+    )  # fmt: skip
     return replace(blended_at(settings, place), lists=lists, places={HOME: rest})
 
 
@@ -103,6 +114,8 @@ def place_problems(settings: Settings) -> Iterator[str]:
             if age_of(age) is None:
                 yield f'{where}.exclude.{kind} is {age!r}: write "30 days", "session" or "ever"'
         yield from _blend_problems(settings, name, place)
+        if name == HOME and place.context != USER:
+            yield f"{where}.context is {place.context!r}: home is asked for with the user alone"
 
 
 def _blend_problems(settings: Settings, name: str, place: PlaceSettings) -> Iterator[str]:
@@ -124,6 +137,20 @@ def _blend_problems(settings: Settings, name: str, place: PlaceSettings) -> Iter
         yield f"{where}.sources switches every source off"
     if set(known) <= {*settings.blend.off, *place.off}:
         yield f"{where}.off switches every source off"
+
+
+def check_context(place: Place, items: Collection[str]) -> None:
+    """Raise ConfigurationError where a place is not asked for with these items."""
+    if items and place.context == USER:
+        raise ConfigurationError(
+            f"{place.name} is asked for with the user alone: give it a context of items, for "
+            f'example [places.{place.name}] context = "basket"'
+        )
+    if len(items) > 1 and place.context == ITEM:
+        raise ConfigurationError(
+            f"{place.name} is asked for with one item, not {len(items)}; with several where "
+            f'[places.{place.name}] has context = "basket"'
+        )
 
 
 def known_place(settings: Settings, name: str) -> str:

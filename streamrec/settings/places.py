@@ -9,6 +9,8 @@ from streamrec.settings.types import NonNegative, Section, Share, Size
 
 HOME = "home"
 """The place that is always there."""
+USER, ITEM, BASKET = "user", "item", "basket"
+"""Contexts: what a list is asked for with."""
 PLACE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 SESSION = -1.0
 """Stands for an age: as long as the session goes on."""
@@ -18,6 +20,7 @@ _AGE = re.compile(r"(\d+(?:\.\d+)?) (minute|hour|day|week)s?")
 
 
 EXAMPLES = {
+    "context": '"item"',
     "length": "10",
     "filters": '["price < 20"]',
     "boosts": '{ "attributes.new" = 0.3 }',
@@ -37,6 +40,8 @@ EXAMPLES = {
 class PlaceSettings(Section, frozen=True, kw_only=True):
     """One place; what it does not say is as [lists] has it."""
 
+    context: Literal["user", "item", "basket"] = "user"
+    """What a list is asked for with: the user alone, an item too, or the items of a basket."""
     length: Annotated[int, Meta(ge=1, le=1000)] | None = None
     """Items in the list."""
     filters: tuple[str, ...] = ()

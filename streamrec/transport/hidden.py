@@ -1,12 +1,15 @@
 """The public set of hidden items in Redis: not to be shown, whatever stored list they are in."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from streamrec.errors import StoreError
 from streamrec.transport.redis_keys import HIDDEN
 from streamrec.transport.redis_nodes import as_store_errors
 from streamrec.transport.redis_store import SCAN_COUNT, Store
 
+logger = logging.getLogger(__name__)
 WRITE_COUNT = 1000
 """Items of one command."""
 
@@ -24,6 +27,15 @@ def hidden_among(store: Store, items: Sequence[str]) -> set[str]:
         return set()
     [flags] = store.run([("SMISMEMBER", HIDDEN, *items)])
     return {item for item, flag in zip(items, flags, strict=True) if flag}
+
+
+def hidden_names(store: Store, items: Iterable[str]) -> set[str]:
+    """Return which of these items became unavailable; none where that cannot be told."""
+    try:
+        return hidden_among(store, sorted(set(items)))
+    except StoreError as error:
+        logger.warning("hidden items are not known", extra={"cause": str(error)})
+        return set()
 
 
 def hide(store: Store, hidden: Sequence[str], shown: Sequence[str]) -> None:

@@ -20,9 +20,9 @@ def take_turn(store: Store, name: str, seconds: float) -> bool:
     return bool(mine)
 
 
-def store_item_lists(store: Store, lists: Mapping[str, bytes], ttl: int) -> None:
-    """Store lists by item, for ttl seconds. Raises StoreError."""
-    store.run([("SET", item_list_key(item), blob, "EX", ttl) for item, blob in lists.items()])
+def store_item_lists(store: Store, lists: Mapping[tuple[str, str], bytes], ttl: int) -> None:
+    """Store lists by item and place, "" for `sim:<item>`, for ttl seconds. Raises StoreError."""
+    store.run([("SET", item_list_key(*of), blob, "EX", ttl) for of, blob in lists.items()])
 
 
 def store_popular(store: Store, lists: Mapping[str, bytes], ttl: int) -> None:

@@ -170,9 +170,9 @@ def popular_of(name: str) -> str:
     return f"{POPULAR}:{name}"
 
 
-def item_list_key(item: str) -> str:
-    """Return the key of an item's list."""
-    return f"sim:{item}"
+def item_list_key(item: str, place: str = "") -> str:
+    """Return the key of an item's list, or of its list at a place; no id has braces."""
+    return f"sim:{{{item}}}:{place}" if place else f"sim:{item}"
 
 
 def user_shards(shards: Shards) -> list[str]:
