@@ -1,6 +1,6 @@
 """The neural ranker on the board Quality: what serves, what it gains, and what it learns from."""
 
-from streamrec.dashboards.panel import (
+from tools.dashboards.panel import (
     GREEN,
     ORANGE,
     Panel,
@@ -10,7 +10,7 @@ from streamrec.dashboards.panel import (
     must_be_zero,
     stat,
 )
-from streamrec.dashboards.promql import rate
+from tools.dashboards.promql import rate
 
 WINDOW = "$window"
 

@@ -1,12 +1,12 @@
 """Rows of the operations board: what goes on inside; lag, work, state."""
 
-from streamrec.dashboards.panel import (
+from tools.dashboards.panel import (
     Panel,
     Row,
     above,
     must_be_zero,
 )
-from streamrec.dashboards.promql import increase, median_and_tail, rate
+from tools.dashboards.promql import increase, median_and_tail, rate
 
 OURS = '{job=~"streamrec-.*"}'
 """Processes of streamrec, in PromQL."""
