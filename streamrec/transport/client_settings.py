@@ -4,7 +4,13 @@ import difflib
 from collections.abc import Callable
 from typing import Any
 
-from streamrec.errors import ConfigurationError
+from streamrec.errors import (
+    ConfigurationError,
+    DeliveryFailed,
+    LogError,
+    MessageRefused,
+    WriteRefused,
+)
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.kafka_log import LONGEST_BYTES
 
@@ -22,6 +28,8 @@ COMPLAIN_SECONDS = 10.0
 # Numbers of errors after which a topic takes no message of ours: no right to write to it (29), or
 # none that anybody has, as brokers say it of a topic that is a copy (17, 42, 44).
 UNWRITABLE = frozenset((17, 29, 42, 44))
+# Of errors after which a message is never taken: too large (10, 18), or not a record (87).
+UNFIT = frozenset((10, 18, 87))
 # How long one request may wait for its answer before it is sent again.
 REQUEST_SECONDS = 15.0
 # A worker that does not poll for this long is taken for dead, whatever its heartbeats say.
@@ -98,27 +106,24 @@ def unreachable(settings: KafkaSettings, error: object) -> str:
     )
 
 
-def not_acknowledged(settings: KafkaSettings, reason: str) -> str:
-    """Return the text of DeliveryFailed."""
-    return (
-        f"Kafka at {settings.brokers} did not acknowledge a message: {reason}. "
+def delivery_error(settings: KafkaSettings, code: int, topic: str, reason: str) -> LogError:
+    """Return what is raised for a message that Kafka did not take, by the number of its error.
+
+    topic: whose message it was; "" where that is not known.
+    """
+    kafka = f"Kafka at {settings.brokers}"
+    if topic and code in UNWRITABLE:
+        text = f"{kafka} takes no message of this program for {topic}: {reason}. "
+        right = "Give its principal the right Write on the topic (docs/operations.md)."
+        return WriteRefused(topic, text + right)
+    if code in UNFIT:
+        return MessageRefused(
+            f"{kafka} refuses a message, and would again: {reason}. "
+            "Compare max.message.bytes of the topics with what `streamrec topics create` sets."
+        )
+    return DeliveryFailed(
+        f"{kafka} did not acknowledge a message: {reason}. "
         "Nothing that came after it counts as sent."
-    )
-
-
-def refused_message(settings: KafkaSettings, reason: str) -> str:
-    """Return the text of MessageRefused."""
-    return (
-        f"Kafka at {settings.brokers} refuses a message, and would again: {reason}. "
-        "Compare max.message.bytes of the topics with what `streamrec topics create` sets."
-    )
-
-
-def write_refused(settings: KafkaSettings, topic: str, reason: str) -> str:
-    """Return the text of WriteRefused."""
-    return (
-        f"Kafka at {settings.brokers} takes no message of this program for {topic}: {reason}. "
-        "Give its principal the right Write on the topic (docs/operations.md)."
     )
 
 

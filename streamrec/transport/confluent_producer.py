@@ -8,24 +8,15 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from streamrec.errors import ConfigurationError, DeliveryFailed, MessageRefused, WriteRefused
+from streamrec.errors import ConfigurationError
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.client_settings import (
     CONNECT_SECONDS,
     DELIVERY_SECONDS,
     MAX_MESSAGE_BYTES,
-    UNWRITABLE,
     confluent_settings,
-    not_acknowledged,
-    refused_message,
-    write_refused,
+    delivery_error,
 )
-
-REFUSED = {
-    KafkaError.INVALID_RECORD,
-    KafkaError.MSG_SIZE_TOO_LARGE,
-    KafkaError.RECORD_LIST_TOO_LARGE,
-}
 
 LOOK_SECONDS = 0.5
 """A flush waits so long before it sees if it is to go on."""
@@ -108,12 +99,9 @@ class ConfluentProducer:
         if self._failures:
             failure, message = self._failures[0]
             self._drop()
-            if message is not None and failure.code() in UNWRITABLE:
-                topic = message.topic()
-                raise WriteRefused(topic, write_refused(self._settings, topic, str(failure)))
-            if isinstance(failure, KafkaError) and failure.code() in REFUSED:
-                raise MessageRefused(refused_message(self._settings, str(failure)))
-            raise DeliveryFailed(not_acknowledged(self._settings, str(failure)))
+            code = failure.code() if isinstance(failure, KafkaError) else 0
+            topic = "" if message is None else message.topic()
+            raise delivery_error(self._settings, code, topic, str(failure))
 
     def close(self) -> None:
         """Send what is queued, for at most 3 s, and disconnect."""

@@ -5,27 +5,16 @@ import time
 from collections.abc import Callable, Sequence
 
 from kafka import KafkaProducer
-from kafka.errors import (
-    InvalidRecordError,
-    KafkaError,
-    KafkaTimeoutError,
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
-)
+from kafka.errors import KafkaError, KafkaTimeoutError
 
-from streamrec.errors import DeliveryFailed, MessageRefused, WriteRefused
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.bootstrap import connected
 from streamrec.transport.client_settings import (
     DELIVERY_SECONDS,
     MAX_MESSAGE_BYTES,
-    UNWRITABLE,
-    not_acknowledged,
-    refused_message,
-    write_refused,
+    delivery_error,
 )
 
-REFUSED = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
 BLOCK_SECONDS = 0.5
 """A call waits so long for a topic to be known, or for room; then it is seen if it is to go on."""
 
@@ -114,12 +103,8 @@ class KafkaPythonProducer:
         if self._failures:
             failure, topic = self._failures[0]
             self._drop(wait_seconds=0)
-            if topic and getattr(failure, "errno", 0) in UNWRITABLE:
-                text = write_refused(self._settings, topic, repr(failure))
-                raise WriteRefused(topic, text) from failure
-            if isinstance(failure, REFUSED):
-                raise MessageRefused(refused_message(self._settings, repr(failure))) from failure
-            raise DeliveryFailed(not_acknowledged(self._settings, repr(failure))) from failure
+            code = getattr(failure, "errno", 0)
+            raise delivery_error(self._settings, code, topic, repr(failure)) from failure
 
     def close(self) -> None:
         """Send what is queued, for at most 3 s, and disconnect."""
