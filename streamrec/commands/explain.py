@@ -23,7 +23,7 @@ def explain(
 ) -> None:
     """Say why an item is, or is not, in a user's list."""
     settings = settings_of(ctx)
-    from streamrec.inspection.answers import explained
+    from streamrec.inspection.explain import explained
     from streamrec.transport.redis_store import Store
 
     with closing(Store(settings.redis)) as store:

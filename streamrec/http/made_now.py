@@ -14,8 +14,7 @@ from streamrec.settings.sections import Settings
 from streamrec.transport.redis_store import Store
 
 if TYPE_CHECKING:
-    from streamrec.inspection.filtered import Filtered
-    from streamrec.inspection.lists_now import StateReader
+    from streamrec.inspection.lists_now import Filtered, StateReader
 
 MOST_WAITING = 16
 SECONDS = 10.0
@@ -91,20 +90,20 @@ class MadeNow:
 
 def why(state: "StateReader", user: str, item: str) -> Answer:
     """Return why an item is, or is not, in a list made now."""
-    from streamrec.inspection.answers import explained_from
+    from streamrec.inspection.explain import explained_from
 
     return explained_from(state.now(user), item)
 
 
 def under(state: "StateReader", user: str, filters: Sequence[str]) -> "Filtered":
     """Return what filters do to the list of a user."""
-    from streamrec.inspection.filtered import filtered_from
+    from streamrec.inspection.lists_now import filtered_from
 
     return filtered_from(state, user, filters)
 
 
 def lifts(state: "StateReader", user: str) -> dict[str, float]:
     """Return what lifts the items of a list made now, by part."""
-    from streamrec.inspection.answers import shares_from
+    from streamrec.inspection.explain import shares_from
 
     return shares_from(state.now(user))

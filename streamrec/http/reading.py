@@ -108,7 +108,7 @@ def filtered(
     state: "StateReader", user: str, expressions: list[str], explained: int, place: str
 ) -> Recommendations:
     """Return a list made now; of so many first items the reasons are told."""
-    from streamrec.inspection.answers import reasons_from
+    from streamrec.inspection.explain import reasons_from
     from streamrec.inspection.lists_now import list_of
 
     now = state.now(user, expressions, place)

@@ -228,7 +228,7 @@ class Recommender:
         >>> told.listed, abs(told.mean + sum(told.parts.values()) - told.score) < 1e-4
         (True, True)
         """
-        from streamrec.inspection.answers import answer, unknown
+        from streamrec.inspection.explain import answer, unknown
 
         live = self._learnt.live
         lists, table = live.flow.prepared(), live.table

@@ -22,7 +22,7 @@ from streamrec.commands.recommend import recommend
 from streamrec.commands.weights import weights
 from streamrec.errors import ConfigurationError, StoreError
 from streamrec.inspection.answer import Answer
-from streamrec.inspection.answers import explained
+from streamrec.inspection.explain import explained
 from streamrec.roles.score import Scorer
 from streamrec.settings.sections import Settings
 from streamrec.sources.segment import SEGMENT_PREFIX

@@ -25,7 +25,7 @@ from streamrec.http.made_now import MadeNow
 from streamrec.http.readers import Readers
 from streamrec.http.routes import application
 from streamrec.http.sender import Sender
-from streamrec.inspection.answers import explained, explained_from, shares_from
+from streamrec.inspection.explain import explained, explained_from, shares_from
 from streamrec.inspection.lists_now import StateReader
 from streamrec.local.child import free_port
 from streamrec.monitoring.metrics import Metrics

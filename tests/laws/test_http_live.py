@@ -22,7 +22,7 @@ import httpx
 
 from streamrec.http.endpoints import ENDPOINTS, Endpoint
 from streamrec.http.serve import run
-from streamrec.inspection.answers import explained
+from streamrec.inspection.explain import explained
 from streamrec.local.child import free_port
 from streamrec.settings.ports import setting_for
 from streamrec.settings.sections import KafkaSettings, MetricsSettings, Settings

@@ -21,7 +21,7 @@ from streamrec.http.made_now import MadeNow
 from streamrec.http.readers import Readers
 from streamrec.http.routes import application
 from streamrec.http.sender import Sender
-from streamrec.inspection.answers import explained
+from streamrec.inspection.explain import explained
 from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.sections import Settings
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from streamrec.cli import app
 from streamrec.errors import ConfigurationError
-from streamrec.inspection.answers import explained
+from streamrec.inspection.explain import explained
 from streamrec.roles.score import Scorer
 from streamrec.settings.load import load
 from streamrec.settings.sections import Settings, settings_type

@@ -18,7 +18,7 @@ from needs import needs
 
 from streamrec.commands import model
 from streamrec.errors import ConfigurationError, RefusedVersion
-from streamrec.inspection.answers import explained
+from streamrec.inspection.explain import explained
 from streamrec.inspection.lists_now import StateReader, list_of
 from streamrec.neural.sample import Sample, click, kept, unpacked
 from streamrec.neural.version import Manifest, arrays_of, pack, unpack

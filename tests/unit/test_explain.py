@@ -16,7 +16,7 @@ from streamrec.blend.learned import BUCKETS, EXTRAS, E, Features, LearnedBlend
 from streamrec.blend.rules import blend_rules
 from streamrec.events.event import Item
 from streamrec.flow import Flow
-from streamrec.inspection.answers import Answer, answer
+from streamrec.inspection.explain import Answer, answer
 from streamrec.inspection.weights import weights_of
 from streamrec.ranking.explain import explain, network_responds_to
 from streamrec.ranking.lists import ListMaker, Ranked
