@@ -3,7 +3,7 @@
 docs/configuration.md and deploy/streamrec.toml come from the sections in streamrec/settings/ and
 the lines under their fields, docs/metrics.md from streamrec/monitoring/metrics.py, the tables of
 rows in docs/redis.md from their columns, that of docs/sources.md from the classes, the dashboards
-in deploy/grafana/dashboards/ from tools/dashboards/. With `--check`
+in deploy/grafana/dashboards/ from streamrec/dashboards/. With `--check`
 nothing is written: a stale file is named, exit 1.
 """
 
@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from streamrec.blend.learned import LearnedBlend
 from streamrec.blend.rules import blend_rules
+from streamrec.dashboards.boards import files
 from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.checks import range_of
 from streamrec.settings.load import all_settings, default_of, load, variable_of
@@ -31,7 +32,6 @@ from streamrec.sources.registry import all_sources, sources_of
 from streamrec.state.item_rows import BLEND, ItemSchema
 from streamrec.state.schema import Kind
 from streamrec.state.user_rows import USERS, user_columns
-from tools.dashboards.boards import files
 
 ROOT = Path(__file__).resolve().parent.parent
 

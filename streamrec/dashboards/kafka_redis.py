@@ -1,6 +1,6 @@
 """streamrec / Kafka and Redis: what the log and the store cost, and what they refuse."""
 
-from tools.dashboards.panel import (
+from streamrec.dashboards.panel import (
     Board,
     Panel,
     Row,
@@ -8,7 +8,7 @@ from tools.dashboards.panel import (
     must_be_zero,
     stat,
 )
-from tools.dashboards.promql import increase, median_and_tail, quantile, rate
+from streamrec.dashboards.promql import increase, median_and_tail, quantile, rate
 
 NOW = Row(
     "Now",

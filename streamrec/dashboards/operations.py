@@ -1,7 +1,7 @@
 """streamrec / Operations: for who is on call. What is wrong, since when, and where."""
 
-from tools.dashboards.inside import LAG, STATE, WORK
-from tools.dashboards.panel import (
+from streamrec.dashboards.inside import LAG, STATE, WORK
+from streamrec.dashboards.panel import (
     Board,
     Panel,
     Row,
@@ -10,8 +10,8 @@ from tools.dashboards.panel import (
     must_be_zero,
     stat,
 )
-from tools.dashboards.promql import late, median_and_tail, quantile, rate
-from tools.dashboards.serving import SERVE
+from streamrec.dashboards.promql import late, median_and_tail, quantile, rate
+from streamrec.dashboards.serving import SERVE
 
 NOW = Row(
     "Now",

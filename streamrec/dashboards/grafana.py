@@ -10,7 +10,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from tools.dashboards.panel import Board, Panel, Steps
+from streamrec.dashboards.panel import Board, Panel, Steps
 
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${ds}")
 COLUMNS = 24

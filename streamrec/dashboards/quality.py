@@ -1,8 +1,8 @@
 """streamrec / Quality: for who owns the product. Are the lists good, and for whom."""
 
-from tools.dashboards.network import NETWORK
-from tools.dashboards.panel import Board, Panel, Row, above, below, stat
-from tools.dashboards.promql import quantile, rate, ratio
+from streamrec.dashboards.network import NETWORK
+from streamrec.dashboards.panel import Board, Panel, Row, above, below, stat
+from streamrec.dashboards.promql import quantile, rate, ratio
 
 WINDOW = "$window"
 JUDGED = rate("prequential_events_total", window=WINDOW)

@@ -1,12 +1,12 @@
 """Rows of the operations board: what goes on inside; lag, work, state."""
 
-from tools.dashboards.panel import (
+from streamrec.dashboards.panel import (
     Panel,
     Row,
     above,
     must_be_zero,
 )
-from tools.dashboards.promql import increase, median_and_tail, rate
+from streamrec.dashboards.promql import increase, median_and_tail, rate
 
 OURS = '{job=~"streamrec-.*"}'
 """Processes of streamrec, in PromQL."""

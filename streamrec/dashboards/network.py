@@ -1,6 +1,6 @@
 """The neural ranker on the board Quality: what serves, what it gains, and what it learns from."""
 
-from tools.dashboards.panel import (
+from streamrec.dashboards.panel import (
     GREEN,
     ORANGE,
     Panel,
@@ -10,7 +10,7 @@ from tools.dashboards.panel import (
     must_be_zero,
     stat,
 )
-from tools.dashboards.promql import rate
+from streamrec.dashboards.promql import rate
 
 WINDOW = "$window"
 

@@ -1,7 +1,7 @@
 """The last row of the operations board: lists and events over HTTP."""
 
-from tools.dashboards.panel import Panel, Row, above, below
-from tools.dashboards.promql import quantile, rate
+from streamrec.dashboards.panel import Panel, Row, above, below
+from streamrec.dashboards.promql import quantile, rate
 
 FAILED = (
     rate("http_requests_total", where='status="5xx"') + f" / ({rate('http_requests_total')} > 0)"

@@ -1,7 +1,7 @@
 """The dashboards by the file that each is written to."""
 
-from tools.dashboards import kafka_redis, operations, quality
-from tools.dashboards.grafana import to_json
+from streamrec.dashboards import kafka_redis, operations, quality
+from streamrec.dashboards.grafana import to_json
 
 FOLDER = "deploy/grafana/dashboards"
 BOARDS = (operations.BOARD, quality.BOARD, kafka_redis.BOARD)
