@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from streamrec.blend.basket import Stored, fitting
-from streamrec.errors import StoreError, UnknownVersion
+from streamrec.errors import UnknownVersion
 from streamrec.settings.places import HOME
 from streamrec.settings.sections import RedisSettings
 from streamrec.transport.hidden import hidden_names
