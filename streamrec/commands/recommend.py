@@ -29,19 +29,28 @@ def recommend(
         typer.Option("--filter", help='A list made now under this too: "price < 20"; repeatable.'),
     ] = None,
     place: Annotated[str, typer.Option(help="The list of this place.")] = HOME,
+    items: Annotated[
+        list[str] | None,
+        typer.Option("--item", help="What a place with a context is asked for with; repeatable."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
 ) -> None:
     """Print the list that is served to a user."""
     settings = settings_of(ctx)
     from streamrec.client import Client
-    from streamrec.settings.place_rules import known_place
+    from streamrec.settings.place_rules import check_context, known_place, place_of
 
-    known_place(settings, place)
+    check_context(place_of(settings, known_place(settings, place)), items or ())
+    if items and filters:
+        raise ConfigurationError("--item and --filter: a list with items is not made now.")
 
     with Client(settings.redis) as client:
-        found = (
-            _filtered(settings, user, filters, place) if filters else client.recommend(user, place)
-        )
+        if filters:
+            found = _filtered(settings, user, filters, place)
+        elif items:
+            found = client.basket(items, place, user)
+        else:
+            found = client.recommend(user, place)
         if as_json:
             print(msgspec.json.encode(found).decode())
             return

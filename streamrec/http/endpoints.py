@@ -2,6 +2,7 @@
 
 from typing import Any, Literal, NamedTuple
 
+from streamrec.client import Recommendations
 from streamrec.http.rights import Right
 from streamrec.http.shapes import (
     Accepted,
@@ -48,6 +49,11 @@ USER = Parameter("user", "path", TEXT, "A user's id.", "u1")
 ITEM = Parameter("item", "path", TEXT, "An item's id.", "i9")
 PLACE = Parameter("place", "path", TEXT, "Where the list is shown: home, or of [places].", "home")
 PLACES = Parameter("places", "query", TEXT, "Names of places, with commas; home without.", "home")
+PRODUCT = PLACE._replace(meaning="A place of context item.", example="product")
+CART = PLACE._replace(meaning="A place of context basket, or item.", example="cart")
+ASKING = Parameter("user", "query", TEXT, "Whom it is for; without, for a stranger.", "u1")
+IDS = {"type": "array", "items": TEXT, "maxItems": 100}
+BASKET = Parameter("item", "query", IDS, "An item of the basket; repeat it.", ["i9", "i3"])
 NUMBER = {"type": "integer", "minimum": 1, "maximum": 1000}
 N = Parameter("n", "query", NUMBER, "So many items from the top.", 5)
 OF = Parameter("of", "query", TEXT, "A category or a segment.", "kitchen")
@@ -91,6 +97,20 @@ ENDPOINTS = (
         (ITEM, N),
         SimilarItems,
         (400,),
+    ),
+    Endpoint(
+        *("getItemList", "GET", "/v1/items/{item}/lists/{place}", "read"),
+        "What fits a user on the page of an item.",
+        (ITEM, PRODUCT, ASKING, N),
+        Recommendations,
+        (400, 404),
+    ),
+    Endpoint(
+        *("getBasketList", "GET", "/v1/baskets/lists/{place}", "read"),
+        "What fits a basket of items, and the user whose it is.",
+        (CART, BASKET, ASKING, N),
+        Recommendations,
+        (400, 404),
     ),
     Endpoint(
         *("getPopular", "GET", "/v1/popular", "read"),

@@ -1,6 +1,7 @@
 """The requests that read Redis."""
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from streamrec.client import Recommendations
+from streamrec.errors import ConfigurationError
 from streamrec.http.answers import answer_of
 from streamrec.http.asked import MOST_ITEMS, filters, flag, number
 from streamrec.http.lists import Lists
@@ -18,6 +20,7 @@ from streamrec.http.made_now import MadeNow, why
 from streamrec.http.readers import Readers
 from streamrec.http.shapes import Listed, PageOfLists, Popular, SimilarItems, UserList
 from streamrec.monitoring.http_metrics import HttpMetrics
+from streamrec.settings.place_rules import Place, check_context
 from streamrec.settings.places import HOME
 from streamrec.transport.redis_keys import POPULAR, popular_of
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from streamrec.inspection.lists_now import StateReader
 
 MOST_PLACES = 10
+MOST_BASKET = 100
 SIMILAR = 10
 """Similar items, if it is not said how many."""
 
@@ -38,7 +42,7 @@ class Reading:
         readers: Readers,
         made_now: MadeNow,
         metrics: HttpMetrics,
-        places: tuple[str, ...],
+        places: Mapping[str, Place],
     ) -> None:
         self._lists, self._readers, self._places = lists, readers, places
         self._made_now, self._metrics = made_now, metrics
@@ -93,6 +97,34 @@ class Reading:
         n, item = number(request) or SIMILAR, request.path_params["item"]
         found = await run_in_threadpool(self._similar, item, n)
         return _answer(request, found)
+
+    async def of_item(self, request: Request) -> Response:
+        """Answer with what fits a user on the page of an item."""
+        return await self._fitting(request, [request.path_params["item"]])
+
+    async def of_basket(self, request: Request) -> Response:
+        """Answer with what fits a basket of items."""
+        items = request.query_params.getlist("item")
+        if len(items) > MOST_BASKET:
+            raise HTTPException(400, f"A basket has at most {MOST_BASKET} items")
+        return await self._fitting(request, items)
+
+    async def _fitting(self, request: Request, items: list[str]) -> Response:
+        n, place = number(request), request.path_params["place"]
+        user = request.query_params.get("user", "")
+        self._check(place)
+        try:
+            check_context(self._places[place], items)
+        except ConfigurationError as error:
+            raise HTTPException(400, str(error)) from None
+        found = await run_in_threadpool(self._basket, items, place, user)
+        self._count(found)
+        found.items = found.items[:n]
+        return _answer(request, found)
+
+    def _basket(self, items: list[str], place: str, user: str) -> Recommendations:
+        with self._readers.one() as client:
+            return client.basket(items, place, user)
 
     async def explain(self, request: Request) -> Response:
         """Answer why an item is, or is not, in a list made now."""

@@ -27,7 +27,7 @@ from streamrec.http.sender import Sender
 from streamrec.http.watched import Watched
 from streamrec.http.writing import Writing
 from streamrec.monitoring.metrics import Metrics
-from streamrec.settings.place_rules import place_names
+from streamrec.settings.place_rules import place_names, place_of
 from streamrec.settings.sections import Settings
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,8 @@ def application(
     rights, limit = Rights(settings.serve), RateLimit(settings.serve.requests_per_second)
     names = OwnNames(settings.serve)
     lists = Lists(settings)
-    reading = Reading(lists, readers, made_now, metrics.http, place_names(settings))
+    places = {name: place_of(settings, name) for name in place_names(settings)}
+    reading = Reading(lists, readers, made_now, metrics.http, places)
     writing = Writing(settings, sender, readers, metrics.http, rights)
 
     answers: dict[str, Answer] = {
@@ -55,6 +56,8 @@ def application(
         "getPage": reading.page,
         "explain": reading.explain,
         "getSimilar": reading.similar,
+        "getItemList": reading.of_item,
+        "getBasketList": reading.of_basket,
         "getPopular": reading.popular,
         "sendEvents": writing.events,
         "putItem": writing.item,

@@ -24,11 +24,16 @@ from streamrec.http.endpoints import ENDPOINTS, Endpoint
 from streamrec.http.serve import run
 from streamrec.inspection.explain import explained
 from streamrec.local.child import free_port
+from streamrec.settings.places import PlaceSettings
 from streamrec.settings.ports import setting_for
 from streamrec.settings.sections import KafkaSettings, MetricsSettings, Settings
 from streamrec.settings.serve import ServeSettings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "http.md"
+PLACES = {
+    "product": PlaceSettings(context="item", length=4),
+    "cart": PlaceSettings(context="basket", length=4),
+}
 USUAL = "http://127.0.0.1:8080"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 WITH = {"sh": ["bash", "-eu"], "js": ["node"], "go": ["go", "run"], "php": ["php"]}
@@ -57,7 +62,7 @@ class Live(NamedTuple):
 
 @pytest.fixture
 def live(make_spine: Callable[[Settings, int], Spine], topics: KafkaSettings) -> Iterator[Live]:
-    spine, port = some_state(make_spine), free_port()
+    spine, port = some_state(make_spine, PLACES), free_port()
     explained(spine.settings, spine.store, "u1", "i1")  # compiles
     settings = msgspec.structs.replace(
         spine.settings,

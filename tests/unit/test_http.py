@@ -58,6 +58,13 @@ def redis_url() -> Iterator[str]:
     store.run([("SET", "rec:broken", b"\x01")])
     deals = {**OWN, "place": "deals", "items": OWN["items"][1:] + POPULAR["items"]}
     store.run([("SET", "rec:ü 1:deals", json.dumps(deals))])
+    for item, names in (("i1", ("i2", "i3")), ("i5", ("i3", "i4", "i2"))):
+        listed = [{"item": name, "score": 1.0, "source": "similarity"} for name in names]
+        at_cart = {"item": item, "place": "cart", "at": 9, "model": "m", "items": listed}
+        store.run([("SET", f"sim:{{{item}}}:cart", json.dumps(at_cart))])
+        store.run([("SET", f"sim:{{{item}}}:product", json.dumps(at_cart))])
+    at_cart = {**OWN, "place": "cart", "exclude": ["i4"]}
+    store.run([("SET", "rec:ü 1:cart", json.dumps(at_cart))])
     stranger = {**POPULAR, "place": "deals", "items": OWN["items"]}
     store.run([("SET", "rec:~place:deals", json.dumps(stranger))])
     store.close()
@@ -77,7 +84,11 @@ def asking() -> Iterator[Callable[..., TestClient]]:
         **serve: Any,
     ) -> TestClient:
         settings = Settings(
-            places={"deals": PlaceSettings()},
+            places={
+                "deals": PlaceSettings(),
+                "product": PlaceSettings(context="item"),
+                "cart": PlaceSettings(context="basket"),
+            },
             kafka=KafkaSettings(brokers=brokers or f"127.0.0.1:{free_port()}"),
             redis=RedisSettings(url=url, timeout_seconds=0.5),
             serve=ServeSettings(**{"write_seconds": 0.3, **serve}),
@@ -131,7 +142,7 @@ def test_places_and_pages(asking: Asking, redis_url: str) -> None:
     assert [e["item"] for e in stranger["deals"]["items"]] == ["i1"]
     assert not stranger["deals"]["personal"] and stranger["deals"]["user"] == "nobody"
     assert list(client.get("/v1/users/nobody/lists").json()["lists"]) == ["home"]
-    assert "home, deals" in refused(client.get("/v1/users/u/lists?places=home,cart"), 404)
+    assert "home, deals" in refused(client.get("/v1/users/u/lists?places=home,mail"), 404)
     assert "different names" in refused(client.get("/v1/users/u/lists?places=home,home"), 400)
     refused(client.get("/v1/users/u/lists?place=home"), 400)
     refused(client.get("/v1/users/broken/lists?places=deals,home"), 500)
@@ -151,9 +162,43 @@ def test_lists_of_a_category_and_of_an_item(asking: Asking, redis_url: str) -> N
     store.close()
 
 
+def test_lists_of_items_and_baskets(asking: Asking, redis_url: str) -> None:
+    client = asking(redis_url)
+
+    def items(path: str, **query: Any) -> list[str]:
+        answer = client.get(f"/v1/{path}", params=query).json()
+        assert "exclude" not in answer
+        return [entry["item"] for entry in answer["items"]]
+
+    both = client.get("/v1/baskets/lists/cart?item=i1&item=i5").json()
+    assert [(e["item"], e["because"]) for e in both["items"]] == [
+        ("i3", ["i1", "i5"]), ("i2", ["i1", "i5"]), ("i4", ["i5"]),
+    ]  # fmt: skip
+    assert both["items"][0]["score"] == pytest.approx(1 / 62 + 1 / 61)
+    assert (both["place"], both["user"], both["at"], both["personal"]) == ("cart", "", 9, False)
+    assert items("baskets/lists/cart", item=["i1", "i5"], user="ü 1") == ["i3", "i2"]
+    assert items("baskets/lists/cart", item=["i2", "i5"], n=1) == ["i3"]
+    assert items("baskets/lists/cart", item=["none"], user="ü 1") == ["i1", "i2", "i3"]
+    assert items("baskets/lists/cart", user="ü 1") == ["i1", "i2", "i3"]
+    assert items("items/i5/lists/product") == ["i3", "i4", "i2"]
+    assert items("items/i5/lists/cart", user="ü 1") == ["i3", "i2"]
+    page = client.get("/v1/items/i5/lists/product")
+    again = client.get(
+        "/v1/items/i5/lists/product", headers={"If-None-Match": page.headers["etag"]}
+    )
+    assert again.status_code == 304
+    said = refused(client.get("/v1/items/i5/lists/deals"), 400)
+    assert "deals is asked for with the user alone" in said and 'context = "basket"' in said
+    assert "not 2" in refused(client.get("/v1/baskets/lists/product?item=a&item=b"), 400)
+    many = "&".join(f"item={n}" for n in range(101))
+    assert "at most 100" in refused(client.get(f"/v1/baskets/lists/cart?{many}"), 400)
+    refused(client.get("/v1/baskets/lists/mail?item=a"), 404)
+    assert "'items'" in refused(client.get("/v1/baskets/lists/cart?items=a"), 400)
+
+
 def test_what_is_not_there_is_said(asking: Asking, redis_url: str) -> None:
     client = asking(redis_url)
-    assert "home" in refused(client.get("/v1/users/u/lists/cart"), 404)
+    assert "home" in refused(client.get("/v1/users/u/lists/mail"), 404)
     refused(client.get("/v1/nothing"), 404)
     refused(client.post("/v1/popular"), 405)
     assert "'filter'" in refused(client.get("/v1/popular?filter=x"), 400)
