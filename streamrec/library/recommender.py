@@ -142,7 +142,16 @@ class Recommender:
         return self
 
     def merge(self, user: str, visitor: str) -> Self:
-        """Add what a visitor did to a user's history, who turned out to be the same."""
+        """Add a visitor's history to a user's, who turned out to be the same.
+
+        Of items in both the later time counts. The visitor is dropped; items learn nothing again.
+
+        >>> import streamrec
+        >>> log = [{"user": "ann", "item": "cup", "ts": 1}, {"user": "x", "item": "pot", "ts": 2}]
+        >>> shop = streamrec.Recommender("general").learn(log).merge("ann", "x")
+        >>> shop.counts()["users"], shop.recommend("ann").ids.tolist()
+        (1, [])
+        """
         self._learnt.merge(user, visitor)
         return self
 

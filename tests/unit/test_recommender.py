@@ -251,6 +251,27 @@ def test_events_with_an_id_count_once_and_forget_forgets() -> None:
     assert one.counts()["users"] == 1, "what comes after is a new history"
 
 
+@pytest.mark.parametrize("how", ["call", "dict", "frame"])
+def test_a_visitor_becomes_a_user(how: str) -> None:
+    log = [{"user": f"u{n % 7}", "item": f"i{n % 9}", "ts": NOW + n} for n in range(90)]
+    mine = [{"user": "ann", "item": "i1", "ts": NOW}, {"user": "anon-9", "item": "i2", "ts": NOW}]
+    mine.append({"user": "anon-9", "item": "i3", "ts": NOW + 1})
+    merge = {"user": "ann", "type": "merge", "from": "anon-9"}
+    one = streamrec.Recommender("general", settings=HASHED)
+    if how == "frame":
+        rows = [{"type": "click", "from": None} | row for row in [*log, *mine]]
+        one.learn(frame([*rows, {"item": None, "ts": None} | merge]))
+    else:
+        one.learn([*log, *mine])
+        assert not {"i2", "i3"} & set(one.recommend("anon-9").ids)
+        one = one.merge("ann", "anon-9") if how == "call" else one.learn(merge)
+    ids = set(one.recommend("ann", 20).ids)
+    assert ids == {f"i{n}" for n in range(9)} - {"i1", "i2", "i3"}, "what both took is seen"
+    assert one.counts()["users"] == 8 and b"anon-9" not in saved(one)
+    again = streamrec.Recommender.load(one.save("saved")).learn(mine[1:2]).learn(merge)
+    assert again.counts()["users"] == 8 and set(again.recommend("ann", 20).ids) == ids
+
+
 def test_users_are_bounded_and_the_latest_stay() -> None:
     own = HASHED | {"users.max_users": 100, "users.cached_users": 100}
     log = [{"user": f"u{n}", "item": f"i{n % 7}", "ts": NOW + n * MINUTE} for n in range(250)]
