@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamrec.blend.learned import E
-from streamrec.settings.place_rules import asks_for_contents, place_names, place_of
+from streamrec.settings.place_rules import asks_for_contents, contexts, place_names, place_of
 from streamrec.settings.places import HOME
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import sources_of
@@ -31,6 +31,8 @@ LIST, LISTED, BECAUSE = 100, 61, 3
 """Bytes of a list's JSON, of each of its items, and of each reason, beside ids."""
 ITEM_LIST, NEIGHBOUR = 50, 27
 """Bytes of the JSON of an item's list, and of each item in it, beside ids."""
+PLACED, AT_PLACE = 90, 55
+"""The same of an item's list at a place, without what is capped."""
 SHOWN, FULL, DISTINCT = 22, 8, 4
 """Bytes of a shown row, without: how many full lists it has, and how many lists' items in all."""
 ROW = 150
@@ -84,6 +86,10 @@ def redis_parts(settings: Settings, amount: Amount) -> list[Part]:
     lengths = {name: place_of(settings, name).length for name in place_names(settings)}
     home = _list(settings, lengths.pop(HOME))
     others = [KEY + len(f"rec::{name}") + NAME + _list(settings, n) for name, n in lengths.items()]
+    at_places = [
+        KEY + len(f"sim:{{}}:{place.name}") + 2 * ITEM + PLACED + (AT_PLACE + ITEM) * place.length
+        for place in contexts(settings)
+    ]
     kept = min(1.0, neural.sample_bytes_per_second / READING / max(rate, 1e-9))
     lately = min(users, rate * neural.task_seconds)
     length = settings.items.similar_length
@@ -101,6 +107,7 @@ def redis_parts(settings: Settings, amount: Amount) -> list[Part]:
         Part("lists", users, KEY + len("rec:") + NAME + home),
         *([Part("lists of other places", users, sum(others))] if others else []),
         Part("lists of items", items if length else 0, KEY + len("sim:") + ITEM + similar),
+        *([Part("lists of items at places", items, sum(at_places))] if at_places else []),
         Part("shown rows", users, KEY + len("sr:shown:") + NAME + _shown(settings)),
         Part("readings, at most", int(kept * lately), KEY + len("sr:reading:") + NAME + READING),
         Part("duplicate windows", partitions, 16 * settings.events.duplicate_window),

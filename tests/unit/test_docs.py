@@ -17,7 +17,7 @@ from streamrec.events.checks import Reason
 from streamrec.events.event import Event, EventDecoder, Item, Rejected, decode_item
 from streamrec.monitoring.metrics import Metrics
 from streamrec.ranking.item_lists import ItemList
-from streamrec.ranking.published import PublishedList
+from streamrec.ranking.published import ContextList, PublishedList
 from streamrec.settings.load import all_settings, default_of, load
 from streamrec.settings.sections import EventSettings, Section, Settings
 
@@ -249,7 +249,9 @@ def test_types_table_has_the_default_weights() -> None:
 
 def test_example_lists_are_published_lists() -> None:
     examples = [b.text for b in blocks(ROOT / "docs" / "redis.md") if b.language == "json"]
-    assert len(examples) == 3
+    assert len(examples) == 4
+    at_place = msgspec.json.decode(examples[-1], type=ContextList)
+    assert json.loads(examples.pop()) == json.loads(msgspec.json.encode(at_place))
     similar = msgspec.json.decode(examples.pop(), type=ItemList)
     assert similar.follows and similar.like
     for text in examples:
