@@ -48,6 +48,8 @@ TEXT = {"type": "string"}
 USER = Parameter("user", "path", TEXT, "A user's id.", "u1")
 ITEM = Parameter("item", "path", TEXT, "An item's id.", "i9")
 PLACE = Parameter("place", "path", TEXT, "Where the list is shown: home, or of [places].", "home")
+AT = Parameter("place", "query", TEXT, "The place of the list; home without.", "product")
+WITH = Parameter("with", "query", TEXT, "The item that the place is asked for with.", "i3")
 PLACES = Parameter("places", "query", TEXT, "Names of places, with commas; home without.", "home")
 PRODUCT = PLACE._replace(meaning="A place of context item.", example="product")
 CART = PLACE._replace(meaning="A place of context basket, or item.", example="cart")
@@ -87,9 +89,9 @@ ENDPOINTS = (
     Endpoint(
         *("explain", "GET", "/v1/users/{user}/explain/{item}", "read"),
         "Why an item is, or is not, in a list made now.",
-        (USER, ITEM),
+        (USER, ITEM, AT, WITH),
         Answer,
-        (400,),
+        (400, 404),
     ),
     Endpoint(
         *("getSimilar", "GET", "/v1/items/{item}/similar", "read"),

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from streamrec.http.answers import RETRY
 from streamrec.inspection.answer import Answer
+from streamrec.settings.places import HOME
 from streamrec.settings.sections import Settings
 from streamrec.transport.redis_store import Store
 
@@ -88,11 +89,11 @@ class MadeNow:
             raise
 
 
-def why(state: "StateReader", user: str, item: str) -> Answer:
+def why(state: "StateReader", user: str, item: str, place: str = HOME, page: str = "") -> Answer:
     """Return why an item is, or is not, in a list made now."""
     from streamrec.inspection.explain import explained_from
 
-    return explained_from(state.now(user), item)
+    return explained_from(state.now(user, place=place), item, page)
 
 
 def under(state: "StateReader", user: str, filters: Sequence[str]) -> "Filtered":

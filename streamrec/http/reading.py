@@ -82,6 +82,12 @@ class Reading:
             known = ", ".join(self._places)
             raise HTTPException(404, f"There is no place of that name. Places: {known}")
 
+    def _check_context(self, place: str, items: list[str]) -> None:
+        try:
+            check_context(self._places[place], items)
+        except ConfigurationError as error:
+            raise HTTPException(400, str(error)) from None
+
     def _count(self, found: Recommendations) -> None:
         whose = "own" if found.personal else "popular" if found.items else "none"
         self._metrics.lists.labels(whose).inc()
@@ -113,10 +119,7 @@ class Reading:
         n, place = number(request), request.path_params["place"]
         user = request.query_params.get("user", "")
         self._check(place)
-        try:
-            check_context(self._places[place], items)
-        except ConfigurationError as error:
-            raise HTTPException(400, str(error)) from None
+        self._check_context(place, items)
         found = await run_in_threadpool(self._basket, items, place, user)
         self._count(found)
         found.items = found.items[:n]
@@ -129,7 +132,12 @@ class Reading:
     async def explain(self, request: Request) -> Response:
         """Answer why an item is, or is not, in a list made now."""
         user, item = request.path_params["user"], request.path_params["item"]
-        return _answer(request, await self._made_now.ask(lambda state: why(state, user, item)))
+        place = request.query_params.get("place", HOME)
+        self._check(place)
+        page = request.query_params.get("with", "")
+        self._check_context(place, [page] if page else [])
+        found = await self._made_now.ask(lambda state: why(state, user, item, place, page))
+        return _answer(request, found)
 
     def _similar(self, item: str, n: int) -> SimilarItems:
         with self._readers.one() as client:

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from streamrec.settings.places import HOME
+
 
 class Reasons(msgspec.Struct):
     """What puts an item above the mean of the candidates: shares that sum to 1, the largest first.
@@ -27,4 +29,6 @@ class Answer(msgspec.Struct):
     past: dict[str, float]  # the user's past items: what each adds, against silence of the sources
     ranks: dict[str, float]  # the item's rank in each source's own order, 1 is the first
     mean: float = 0.0  # of the candidates' scores: score = mean + the sum of parts
+    place: str = HOME
+    rules: list[str] = []  # what the place's pins, boosts and caps do to a candidate
     network_responds_to: dict[str, float] = {}  # its part's change by each source; these do not sum

@@ -228,8 +228,11 @@ class Recommender:
         shares = (weights[best] / total).tolist()
         return _listed([table.ids[row] or "" for row in rows[best].tolist()], shares)
 
-    def explain(self, user: str, item: str) -> Answer:
+    def explain(self, user: str, item: str, *, place: str = HOME, page: str = "") -> Answer:
         """Return why an item is, or is not, in the user's list: parts that add up to its score.
+
+        place: of the settings, whose rules hold. page: the item that a place with a context is
+        asked for with. Raises ConfigurationError.
 
         >>> import streamrec
         >>> log = [{"user": f"u{n // 2}", "item": "ab"[n % 2], "ts": n} for n in range(20)]
@@ -237,15 +240,13 @@ class Recommender:
         >>> told.listed, abs(told.mean + sum(told.parts.values()) - told.score) < 1e-4
         (True, True)
         """
-        from streamrec.inspection.explain import answer, unknown
+        from streamrec.inspection.explain import answer_for
 
-        live = self._learnt.live
+        live, rules = self._learnt.live, self._learnt.rules(place, ())
         lists, table = live.flow.prepared(), live.table
-        row = table.row_of.get(str(item), -1)
-        if row < 0 or not table.arrays.stored[row]:
-            return unknown(str(user), str(item))
-        [ranked] = lists.rank([live.shopper(str(user), lists)], table, [row])
-        return answer(lists, table, ranked, row)
+        check_context(rules.place, [page] if page else [])
+        shopper = live.shopper(str(user), lists)._replace(name=str(user))
+        return answer_for(lists, table, shopper, rules, (str(item), str(page)))
 
     @property
     def refused(self) -> tuple[Refused, ...]:

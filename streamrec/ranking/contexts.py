@@ -34,11 +34,11 @@ class ContextMaker:
     def __init__(self, place: Place, more_filters: Sequence[str] = ()) -> None:
         self.place = place
         # what a person has had is left out when the list is read: it is nobody's when it is made
-        self._rules = Reranker(place._replace(exclude=None, rotation=0.0), more_filters)
+        self.rules = Reranker(place._replace(exclude=None, rotation=0.0), more_filters)
 
     def ranked(self, lists: ListMaker, table: ItemTable, rows: Sequence[int]) -> list[Ranked]:
         """Return for each item the list of who has taken it alone; the item is not in it."""
-        return lists.rank([taken_only(row, table) for row in rows], table, rules=self._rules)
+        return lists.rank([taken_only(row, table) for row in rows], table, rules=self.rules)
 
     def listed(
         self, lists: ListMaker, table: ItemTable, person: Ranked, rows: Sequence[int]
@@ -63,7 +63,7 @@ class ContextMaker:
     ) -> list[ContextList]:
         """Return the lists of items as they are stored; at: epoch ms."""
         found, place = [], self.place
-        pinned = set(self._rules.pinned(table).tolist())
+        pinned = set(self.rules.pinned(table).tolist())
         for row, one in zip(rows, self.ranked(lists, table, rows), strict=True):
             made = lists.named(one, table, place)
             listed = one.candidates[one.order].tolist()
@@ -78,11 +78,11 @@ class ContextMaker:
         return found
 
     def _within(self, found: Sequence[Merged[int]], table: ItemTable) -> list[Merged[int]]:
-        pinned = self._rules.pinned(table).tolist()
+        pinned = self.rules.pinned(table).tolist()
         return within(found, self.place.caps, pinned, lambda row: self._values(table, row))
 
     def _values(self, table: ItemTable, row: int) -> dict[str, list[Any]]:
-        return self._rules.caps.values(table, row)
+        return self.rules.caps.values(table, row)
 
 
 def taken_only(row: int, table: ItemTable) -> Shopper:

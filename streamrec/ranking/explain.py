@@ -1,4 +1,4 @@
-"""Why an item is in a list, in numbers that add up, or why it is not there.
+"""Why an item is in a list, in numbers that add up; why_not.py: why it is not there.
 
 A candidate's score is the sum of its parts: one a source, one an extra, and the network's, which is
 not additive over sources and stands as its own term. Each is told relative to its mean over the
@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from streamrec.blend.learned import EXTRAS, Features, LearnedBlend
 from streamrec.ranking.lists import NEURAL, ListMaker, Ranked
 from streamrec.ranking.reasons import neural_support
-from streamrec.ranking.shoppers import first_excluded
-from streamrec.sources.source import Shopper
 from streamrec.state.item_table import ItemTable
 
 LEAST_RESPONSE = 0.01
@@ -74,23 +72,6 @@ def shares(lists: ListMaker, table: ItemTable, ranked: Ranked) -> dict[str, floa
     return {
         name: float(part) / total for name, part in zip(names, above, strict=True) if part > 0.0
     }
-
-
-def why_not(lists: ListMaker, shopper: Shopper, table: ItemTable, row: int) -> str:
-    """Return why an item is not even a candidate for a user."""
-    if not table.arrays.available[row]:
-        return "it is not available"
-    user, key, rule = shopper.row, int(table.keys[row]), lists.settings.lists.exclude
-    if (user.seen == (key & 0xFFFFFFFF)).any():
-        return "the user had it, or disliked it, before (lists.exclude)"
-    if lists.rules.place.exclude is not None:
-        if row in shopper.excluded:
-            return "the user had it (places.home.exclude)"
-    elif (user.keys[first_excluded(lists.settings, user, rule) :] == key).any():
-        return f"the user had it (lists.exclude = {rule})"
-    most = lists.settings.blend.candidates
-    removed = lists.removed(shopper, table, row)
-    return removed or f"no source has it among its best {most}"
 
 
 def _silent(ranked: Ranked, table: ItemTable) -> NDArray[np.float64]:

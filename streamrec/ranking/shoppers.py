@@ -81,18 +81,40 @@ def excluded_by(
     ages: as Place.exclude. An item goes by the newest event of each type; ages are to the newest
     event of all.
     """
+    keys, _, _ = _excluding(ages, settings, shopper, table)
+    rows = table.index.rows(np.unique(keys))
+    return rows[rows >= 0]
+
+
+def excluding_event(
+    ages: Mapping[str, float], settings: Settings, shopper: Shopper, table: ItemTable, key: int
+) -> tuple[str, int] | None:
+    """Return type and age (ms) of the newest event for which an item is left out, if it is."""
+    keys, ts, kinds = _excluding(ages, settings, shopper, table)
+    mine = np.flatnonzero(keys == np.uint64(key))
+    if not len(mine):
+        return None
+    n = mine[np.argmax(ts[mine])]
+    newest = max(table.now(), int(shopper.row.ts[-1]))
+    return shopper.types[int(kinds[n])], newest - int(ts[n])
+
+
+def _excluding(
+    ages: Mapping[str, float], settings: Settings, shopper: Shopper, table: ItemTable
+) -> tuple[Array, Array, Array]:
+    """Return items' keys, times and types of the events for which they are left out."""
     row = shopper.row
     if not len(row.ts):
-        return NO_SEGMENT
+        return row.keys, row.ts, row.types
     limits = np.full(256, -math.inf)
     limits[: len(shopper.types)] = [ages.get(kind, -math.inf) for kind in shopper.types]
     keys = np.concatenate([row.keys, row.earlier_keys])
     ts = np.concatenate([row.ts, row.earlier_ts])
-    mine = limits[np.concatenate([row.types, row.earlier_types])]
+    kinds = np.concatenate([row.types, row.earlier_types])
+    mine = limits[kinds]
     out = max(table.now(), int(row.ts[-1])) - ts <= mine
     out |= (mine == IN_SESSION) & (ts >= _began(np.sort(ts), settings))
-    rows = table.index.rows(np.unique(keys[out]))
-    return rows[rows >= 0]
+    return keys[out], ts[out], kinds[out]
 
 
 def _began(ts: Array, settings: Settings) -> int:

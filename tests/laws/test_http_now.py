@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -23,12 +24,14 @@ from streamrec.http.routes import application
 from streamrec.http.sender import Sender
 from streamrec.inspection.explain import explained
 from streamrec.monitoring.metrics import Metrics
+from streamrec.settings.places import PlaceSettings
 from streamrec.settings.sections import Settings
 
 
 @pytest.fixture
 def spine(make_spine: Callable[[Settings, int], Spine]) -> Spine:
-    return some_state(make_spine)
+    product = PlaceSettings(context="item", length=4, filters=("price < 20",))
+    return some_state(make_spine, {"product": product})
 
 
 @pytest.fixture
@@ -46,6 +49,23 @@ def http(spine: Spine) -> Iterator[TestClient]:
     ) as client:
         yield client
     sender.close()
+
+
+def test_explanations_of_places(http: TestClient, spine: Spine) -> None:
+    def ask(item: str, **query: str) -> dict[str, Any]:
+        found: dict[str, Any] = http.get(f"/v1/users/new/explain/{item}", params=query).json()
+        return found
+
+    listed = http.get("/v1/items/i7/lists/product").json()["items"]
+    for rank, one in enumerate(listed, 1):
+        found = explained(spine.settings, spine.store, "new", one["item"], "product", "i7")
+        assert (found.listed, found.rank, found.place) == (True, rank, "product")
+    dear = ask("i25", place="product")
+    assert "removed by filter 1: price < 20 is false: price = 25" in dear["why_not"]
+    assert dear == ask("i25", place="product", **{"with": ""})
+    assert ask("i7", place="product", **{"with": "i7"})["why_not"] == "it is the item of the page"
+    assert ask("i7", place="mail")["status"] == 404
+    assert "with the user alone" in ask("i7", **{"with": "i3"})["detail"]
 
 
 def test_explanations_are_those_of_the_command(http: TestClient, spine: Spine) -> None:

@@ -16,9 +16,9 @@ from test_passing import describe
 from test_passing import table_of as described_table
 
 from streamrec.errors import ConfigurationError
-from streamrec.ranking.explain import why_not
 from streamrec.ranking.lists import ListMaker, UserList
 from streamrec.ranking.rerank import Reranker
+from streamrec.ranking.why_not import why_not
 from streamrec.settings.load import load
 from streamrec.settings.place_rules import as_home, asks_for_contents, place_names, place_of
 from streamrec.settings.places import EXAMPLES, PlaceSettings, age_of
@@ -201,7 +201,10 @@ def test_home_may_leave_out_by_type_too() -> None:
     [ranked] = maker.rank([maker.shopper(row, table, types=TYPES)], table)
     assert sorted(table.ids[r] or "" for r in ranked.shopper.excluded) == ["a2", "a4"]
     who = ranked.shopper
-    assert why_not(maker, who, table, table.row_of["a2"]) == "the user had it (places.home.exclude)"
+    assert why_not(maker, who, table, table.row_of["a2"]) == (
+        "the user had it: purchase 23 hours before the newest event "
+        "(places.home.exclude: purchase = 30 days)"
+    )
     assert why_not(maker, who, table, table.row_of["a3"]).startswith("no source")
 
 

@@ -14,7 +14,6 @@ from oracle import NAMES, NOW, maker_of
 from oracle import user as took
 
 from streamrec.evaluation.tally import intra_list_distance
-from streamrec.ranking.explain import why_not
 from streamrec.ranking.rerank import (
     DEEP,
     Reranker,
@@ -24,6 +23,7 @@ from streamrec.ranking.rerank import (
     user_fields,
 )
 from streamrec.ranking.shoppers import shopper_of
+from streamrec.ranking.why_not import why_not
 from streamrec.settings.place_rules import place_of
 from streamrec.settings.sections import Settings
 from streamrec.sources.segment import SEGMENT_PREFIX
