@@ -1,9 +1,10 @@
 """`python -m benchmarks.fakes`: how many lists fresh fake users reach.
 
 A site of 400 honest users, each with tastes; then 1,000 fakes with two clicks each push one item,
-or five, that hardly anybody takes. Counted are the honest users who have one of them among their
-first 10, and whether strangers have one among their 20. The flow is the live one: lists are made
-from the state, and a quarter of them teaches the blend. Nothing is random but by the seed.
+or five: new ones, ones that hardly anybody takes, or from a place of popularity on. Counted are the
+honest users who have one of them among their first 10, and whether strangers have one among their
+20. The flow is the live one: lists are made from the state, and a quarter of them teaches the
+blend. Nothing is random but by the seed.
 """
 
 import argparse
@@ -134,14 +135,15 @@ def honest(seed: int, users: int = USERS) -> list[Click]:
 
 
 def attacked(
-    settings: Settings, seed: int, attacks: dict[str, Attack], targets: int, parts: int = 1
-) -> dict[str, Outcome]:
-    """Return what each attack reaches on the same site."""
+    settings: Settings, seed: int, attacks: dict[str, Attack], targets: int, place: int = 0,
+    parts: int = 1,
+) -> dict[str, Outcome]:  # fmt: skip
+    """Return what each attack reaches on the same site; place: as in `pushed`."""
     clicks = honest(seed)
     half = len(clicks) // 2
     begun = Site(settings, seed, parts)
     begun.learn(clicks[:half])
-    wanted, reached = pushed(clicks, targets, seed), {}
+    wanted, reached = pushed(clicks, targets, seed, place), {}
 
     def after(more: Sequence[Click]) -> set[str]:
         begun.learn(more)
@@ -187,8 +189,13 @@ def by_takers(clicks: Sequence[Click]) -> list[str]:
     return [item for item, _ in Counter(item for _, item in clicks).most_common()]
 
 
-def pushed(clicks: Sequence[Click], targets: int, seed: int) -> list[str]:
-    """Return the targets: new items and, in every other seed, little taken ones."""
+def pushed(clicks: Sequence[Click], targets: int, seed: int, place: int = 0) -> list[str]:
+    """Return the targets: every fifth item from a place of popularity on, the most taken has 1.
+
+    place 0: new items and, in every other seed, the least taken ones.
+    """
+    if place > 0:
+        return by_takers(clicks)[place - 1 :: 5][:targets]
     if seed % 2 == 0:
         return [f"i{ITEMS + n}" for n in range(targets)]
     return by_takers(clicks)[-5 * targets :: 5]
@@ -221,12 +228,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--parts", type=int, default=1, help="partitions")
     parser.add_argument("--targets", type=int, nargs="*", default=(1, 5))
+    parser.add_argument("--place", type=int, default=0, help="of popularity; 0: new or least taken")
     asked = parser.parse_args()
     settings = load_settings(None, {}, {"users.newcomer_items": "0"} if asked.off else {})
     print(f"{'targets':>7}  {'attack':20}  lists reached in each seed, %; strangers reached")
     for targets in asked.targets:
         found = [
-            attacked(settings, seed, ATTACKS, targets, asked.parts) for seed in range(asked.seeds)
+            attacked(settings, seed, ATTACKS, targets, asked.place, asked.parts)
+            for seed in range(asked.seeds)
         ]
         for name in ATTACKS:
             each = [one[name] for one in found]

@@ -1,13 +1,16 @@
 """Newcomers: which items live of users of whom next to nothing is known yet.
 
 An event is a newcomer's while its user has had fewer than `users.newcomer_items` other items. Among
-the latest WINDOW events that teach, m_i of item i are newcomers' and k_i are not. It is held, that
-is, it teaches nobody but its user, after another that is held, or if the item lives of newcomers:
+the latest WINDOW events that teach, m of an item are newcomers' and k are not, and r of the m came
+after the last of the k. It is held, that is, it teaches nobody but its user, after another that is
+held, or if the item lives of newcomers, in all its events or in the latest:
 
-    m_i > k_i min(users.newcomer_ratio, k_i / THIN)    and    m_i > 2 s (m_i + k_i + 1)
+    m > max(a k, u (k + 1))    or    r > max(1, a, 2 u)
 
-The usual share s is the mean of m_i / (m_i + k_i) over the items: where newcomers make half of all,
-none is held. Of users who stay, what was held is released, one with each further event.
+    a = min(users.newcomer_ratio, k / THIN)        u = 2 s / (1 - 2 s)
+
+The usual share s is the mean of m / (m + k) over the items: where newcomers make half of all, none
+is held. Of users who stay, what was held is released, one with each further event.
 """
 
 from collections.abc import Mapping
@@ -38,7 +41,7 @@ class CrowdArrays(NamedTuple):
     rows: Array  # int32[WINDOW], the ring: rows of `counts`
     new: Array  # bool[WINDOW], of each: a newcomer's
     state: Array  # int64[4]: events in the ring, next place, items in it, sum of their shares
-    counts: Array  # int32[items, 2]: events in the ring, and those of newcomers
+    counts: Array  # int32[items, 3]: k, m and r
     slot_keys: Array  # the index of rows by key without its lowest bit, see state/keys.py
     slot_rows: Array
 
@@ -53,28 +56,44 @@ def row_in(crowd, key):  # type: ignore[no-untyped-def]
 def lives_of_newcomers(crowd, key, ratio):  # type: ignore[no-untyped-def]
     """Say whether an item has more events of newcomers than it is allowed."""
     items, shares = crowd.state[2], crowd.state[3]
-    usual = shares // items if items > 0 else np.int64(ONE)
-    row, events, new = row_in(crowd, key), 0, 0
-    if row >= 0:
-        events, new = crowd.counts[row, 0], crowd.counts[row, 1]
-    others = events - new
-    if new * THIN <= others * min(others, int(THIN * ratio)):
+    usual = 2 * (shares // items) if items > 0 else np.int64(ONE)  # 2 s
+    row = row_in(crowd, key)
+    if usual >= ONE or row < 0:
         return False
-    return new * np.int64(ONE) > min(np.int64(ONE), 2 * usual) * (events + 1)
+    others, new, latest = crowd.counts[row]
+    allowed = min(others, np.int64(THIN * ratio))  # THIN a
+    at_once = max(THIN, allowed)
+    return _too_many(new, others, allowed, usual) or _too_many(latest, 1, at_once, usual)
+
+
+@njit(cache=True, nogil=True)
+def _too_many(new, others, allowed, usual):  # type: ignore[no-untyped-def]
+    return new * THIN > allowed * others and new * (ONE - usual) > usual * (others + 1)
+
+
+@njit(cache=True, nogil=True)
+def _share(crowd, row, by):  # type: ignore[no-untyped-def]
+    """Add an item's share to their sum `by` times, and the item to those in the ring."""
+    others, new, _ = crowd.counts[row]
+    if others + new > 0:
+        crowd.state[2] += by
+        crowd.state[3] += by * (np.int64(new) * ONE // (others + new))
 
 
 @njit(cache=True, nogil=True)
 def _count(crowd, row, by, new):  # type: ignore[no-untyped-def]
-    """Add `by` events to an item's counts, `new` of them of newcomers."""
-    counts, state = crowd.counts, crowd.state
-    if counts[row, 0] > 0:
-        state[2] -= 1
-        state[3] -= np.int64(counts[row, 1]) * ONE // counts[row, 0]
-    counts[row, 0] += by
-    counts[row, 1] += new
-    if counts[row, 0] > 0:
-        state[2] += 1
-        state[3] += np.int64(counts[row, 1]) * ONE // counts[row, 0]
+    """Count one event more of an item, or with `by` -1 its oldest no more."""
+    counts = crowd.counts[row]
+    _share(crowd, row, -1)
+    if not new:
+        counts[0] += by
+        if by > 0:
+            counts[2] = 0
+    else:
+        counts[1] += by
+        if by > 0 or counts[0] == 0:  # the oldest is one of the latest only if no other's is left
+            counts[2] += by
+    _share(crowd, row, 1)
 
 
 @njit(cache=True, nogil=True)
@@ -82,12 +101,12 @@ def note(crowd, row, new):  # type: ignore[no-untyped-def]
     """Take in one event on the item of a row, in place of the oldest."""
     size, at = crowd.state[0], crowd.state[1]
     if size == len(crowd.rows):
-        _count(crowd, crowd.rows[at], -1, -np.int64(crowd.new[at]))
+        _count(crowd, crowd.rows[at], -1, crowd.new[at])
     else:
         crowd.state[0] = size + 1
     crowd.rows[at], crowd.new[at] = row, new
     crowd.state[1] = (at + 1) % len(crowd.rows)
-    _count(crowd, row, 1, np.int64(new))
+    _count(crowd, row, 1, new)
 
 
 @njit(cache=True, nogil=True)
@@ -152,7 +171,7 @@ class Newcomers:
         rows = self._index.add(kept | NEW)
         crowd = CrowdArrays(
             np.zeros(WINDOW, np.int32), np.zeros(WINDOW, np.bool_), np.zeros(4, np.int64),
-            np.zeros((max(1024, self._index.size), 2), np.int32), self._index.slot_keys,
+            np.zeros((max(1024, self._index.size), 3), np.int32), self._index.slot_keys,
             self._index.slot_rows,
         )  # fmt: skip
         _recount(crowd, rows, (kept & NEW) == NEW)

@@ -8,17 +8,18 @@ from hypothesis import strategies as st
 from laws.world import World, counted, event, raws, small
 from prometheus_client import CollectorRegistry
 
-from benchmarks.fakes import ATTACKS, Site, fake_clicks, having, honest, pushed
+from benchmarks.fakes import ATTACKS, Click, Site, apart, fake_clicks, having, honest, pushed
 from streamrec.flow import Flow
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.learnt_metrics import count_fold
 from streamrec.settings.load import load
 from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of
-from streamrec.state.newcomers import WINDOW, Newcomers
+from streamrec.state.newcomers import ONE, WINDOW, Newcomers, note
 from streamrec.state.user_rows import decode_user
 
 SEED = 1
+GROWN_SEED = 5
 ON: dict[str, str] = {}
 OFF = {"users.newcomer_items": "0"}
 
@@ -43,6 +44,32 @@ def test_fakes_reach_no_list(attack: str) -> None:
 def test_without_the_guard_they_reach_most() -> None:
     lists, strangers = reached(OFF, "hit, target")
     assert lists > 40 and strangers
+
+
+@pytest.fixture(scope="module")
+def grown() -> tuple[Site, list[Click]]:
+    """A site that has learnt 400 honest users, for `apart`, and their clicks."""
+    clicks = honest(GROWN_SEED)
+    site = Site(load(None, {}, ON), GROWN_SEED)
+    site.learn(clicks)
+    return site, clicks
+
+
+@pytest.mark.parametrize("attack", ["hit, target", "target, hit"])
+@pytest.mark.parametrize("targets, place", [(5, 0), (1, 120), (5, 200)])
+def test_what_others_took_over_days_buys_no_place_at_once(
+    grown: tuple[Site, list[Click]], attack: str, targets: int, place: int
+) -> None:
+    """Targets with honest takers, 6 to 30 of them; the fakes come all at once."""
+    site, clicks = grown
+    wanted = pushed(clicks, targets, GROWN_SEED, place)
+    before = having(site, clicks, wanted)
+
+    def after() -> set[str]:
+        site.learn(fake_clicks(clicks, ATTACKS[attack], wanted))
+        return having(site, clicks, wanted)
+
+    assert apart(after) - before == set()
 
 
 def regulars(users: int = 8, items: int = 18) -> list[dict[str, object]]:
@@ -137,3 +164,23 @@ def test_a_restart_forgets_none_of_the_latest_events(
     one, two = mine.arrays(keys[:0]), again.arrays(keys[:0])
     assert one.state.tolist() == two.state.tolist() and (one.counts == two.counts).all()
     assert one.state[0] == len(events) and one.counts[:, 1].sum() == new.sum()
+
+
+@given_settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40), st.integers(1, 12))
+def test_the_counts_are_those_of_the_ring(events: list[tuple[int, bool]], capacity: int) -> None:
+    """Of each item: others', newcomers', and those of the latter after the last of the former."""
+    crowd = Newcomers().arrays(np.array([key_of(f"i{n}") for n in range(4)], np.uint64))
+    crowd = crowd._replace(rows=crowd.rows[:capacity], new=crowd.new[:capacity])
+    for row, new in events:
+        note(crowd, row, new)
+    kept = events[-capacity:]
+    shares = []
+    for row in range(4):
+        mine = [new for one, new in kept if one == row]
+        latest = mine[::-1].index(False) if False in mine else len(mine)
+        assert crowd.counts[row].tolist() == [mine.count(False), mine.count(True), latest]
+        shares += [mine.count(True) * ONE // len(mine)] if mine else []
+    assert crowd.state.tolist() == [
+        len(kept), len(events) % capacity, len(shares), sum(shares)
+    ]  # fmt: skip
