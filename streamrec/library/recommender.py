@@ -172,11 +172,10 @@ class Recommender:
         an item (docs/filters.md), besides those of the settings. Raises ConfigurationError.
 
         >>> import streamrec
-        >>> shop = streamrec.Recommender("shop")
         >>> goods = [{"item": "cup", "attributes": {"price": 3}},
         ...          {"item": "pot", "attributes": {"price": 30}}]
         >>> log = [{"user": "ann", "item": "cup", "ts": 1}, {"user": "bob", "item": "pot", "ts": 2}]
-        >>> shop = shop.learn(log, items=goods)
+        >>> shop = streamrec.Recommender("shop").learn(log, items=goods)
         >>> ids, scores = shop.recommend("new", filter="price < 20")
         >>> ids.tolist()
         ['cup']
