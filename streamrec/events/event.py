@@ -157,9 +157,12 @@ personal=True)
         )
 
     def _decode_carefully(self, value: bytes | None, timestamp: int) -> "Message":
-        gives = value is not None and _GIVES in value
+        length = len(value or b"")
+        gives = length > self._max_bytes and _GIVES in (value or b"")
         document = read_object(value, MOST_BYTES if gives else self._max_bytes)
         paths = self._paths
+        if gives and (dig(document, paths["type"]) != MERGE or GIVEN not in document):
+            refuse("too_large", f"{length} bytes; the limit is {self._max_bytes}")
         version = document.get("v") if self._own_shape else None
         if version is not None and (type(version) is not int or version != 1):
             refuse("unknown_version", f"v is {quote(version)}; this program reads 1")

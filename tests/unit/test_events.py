@@ -328,6 +328,21 @@ def test_a_merge_message_names_two_people() -> None:
         assert mapped.decode(encode_merge(mapping, sent), NOW) == sent
 
 
+def test_only_a_row_between_shards_may_be_longer_than_an_event() -> None:
+    row = Give("7", "anon-9", "u3", 5, 2, ("click",), b"x" * 100_000)
+    message = encode_merge(FieldMapping(), row)
+    assert len(message) > 65_536 and decode(message) == row
+    text = '"given":' + "x" * 70_000
+    for wrong in (
+        {"user": "u1", "item": "i1", "type": "click", "given": text},
+        {"user": "u1", "type": "merge", "from": "u2", "more": {"given": text}},
+        json.loads(message) | {"type": "click", "item": "i1"},
+    ):
+        assert reason(json.dumps(wrong, separators=(",", ":")).encode()) == "too_large"
+    longest = Give("7", "anon-9", "u3", 5, 2, ("click",), b"x" * 400_000)
+    assert reason(encode_merge(FieldMapping(), longest)) == "too_large"
+
+
 def test_a_forget_message_needs_no_item_and_no_weight() -> None:
     for more in ({}, {"item": "i9", "ts": "yesterday", "id": "x", "value": "3"}):
         message = json.dumps({"user": 7, "type": "forget", **more}).encode()
