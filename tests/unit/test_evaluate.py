@@ -51,6 +51,23 @@ def test_the_json_says_which_place_was_measured_and_its_rules() -> None:
     assert "name: deals, length: 5" in Path("o.html").read_text()
 
 
+def test_who_logs_in_is_scored_with_what_they_did_before() -> None:
+    """Each visitor takes one item, turns out to be a user, and takes one more."""
+    rows = []
+    for n in range(60):
+        rows.append({"user": f"v{n}", "item": f"i{n % 5}", "type": "click", "ts": NOW + 2 * n})
+        rows.append({"user": f"u{n}", "type": "merge", "from": f"v{n}"})
+        event = {"item": f"i{(n + 1) % 5}", "type": "click", "ts": NOW + 2 * n + 1}
+        rows.append({"user": f"u{n}"} | event)
+    scored = {}
+    for name, kept in (("with", rows), ("without", [r for r in rows if r["type"] == "click"])):
+        Path(f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+        result = run(f"{name}.jsonl", *PLAIN, "--peers", "popularity_7d", "--json", "out.json")
+        assert result.exit_code == 0, result.output
+        scored[name] = json.loads(Path("out.json").read_text())["scored"]
+    assert scored == {"with": 60, "without": 0}
+
+
 def same_but_speed(*found: dict[str, Any]) -> bool:
     for one in found:
         assert one.pop("events_per_second") > 0
