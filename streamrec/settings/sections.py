@@ -126,6 +126,8 @@ class UserSettings(Section, frozen=True, kw_only=True):
     """Until they had so many other items, users teach others nothing of items that live of such."""
     newcomer_ratio: NonNegative = 2.0
     """An item lives of newcomers when it has over so many of their events for each of others'."""
+    segment_users: Annotated[int, Meta(ge=1, le=20)] = 3
+    """Users of a partition who must name a segment before it is one: 1 takes any name."""
 
 
 class ItemSettings(Section, frozen=True, kw_only=True):

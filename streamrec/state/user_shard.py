@@ -22,6 +22,7 @@ from streamrec.state.latest import Latest
 from streamrec.state.moves import Arrival, Marks, add_row, keys_of
 from streamrec.state.newcomers import Newcomers
 from streamrec.state.ring import Ring
+from streamrec.state.segments import Segments
 from streamrec.state.split import columns_for
 from streamrec.state.steps import Steps
 from streamrec.state.user_fold import Admitted, Counters, Decoded, Forgotten, UserFold
@@ -47,6 +48,7 @@ class UserShard:
         self.latest = Latest(settings.factors.ring)
         self.newcomers = Newcomers()
         self.marks = Marks()
+        self.segments = Segments(settings.users.segment_users)
         self._forgotten: dict[str, Forgotten] = {}  # since the last commit
         self.stored_users = 0
         self.evicted: list[bytes] = []  # users to delete with the next commit
@@ -132,6 +134,7 @@ class UserShard:
             "rings": json.dumps([(len(r.keys), r.total) for r in self._rings()]),
             "counters": json.dumps(msgspec.structs.asdict(self.counters)),
             "moves": self.marks.stored(),
+            "segments": self.segments.stored(),
         }
         chunks = self.duplicates.changed_chunks()
         for ring in self._rings()[1:]:
@@ -183,6 +186,8 @@ class UserShard:
         shard.stored_users = int(meta[b"users"])
         shard.counters = msgspec.json.decode(meta[b"counters"], type=Counters)
         shard.marks = Marks.restore(meta.get(b"moves"))
+        least = settings.users.segment_users
+        shard.segments = Segments.restore(least, meta.get(b"segments"))
         shard._set_types(list(dict.fromkeys(json.loads(meta[b"types"]) + shard.types)))
         window, latest, newcomers = json.loads(meta[b"rings"])
         capacity = settings.events.duplicate_window
@@ -207,10 +212,12 @@ class UserShard:
         kind, code = self._codes[event.type]
         return (kind if event.personal else user_kernel.COUNT), code
 
-    @staticmethod
-    def _segment_row(event: Event, table: ItemTable) -> int:
-        named = event.segment if event.personal else None
-        return table.row(SEGMENT_PREFIX + named) if named else -1
+    def _segment_row(self, event: Event, table: ItemTable) -> int:
+        """Return the row of the segment that an event names; -1 for none, or a made-up name."""
+        if not event.segment or not event.personal:
+            return -1
+        name = SEGMENT_PREFIX + event.segment
+        return table.row(name) if self.segments.admits(key_of(name), key_of(event.user)) else -1
 
     def _learn(self, batch: Array, table: ItemTable, arrivals: Sequence[Arrival]) -> Steps:
         """Run the kernel over the batch, and in between add the rows that come to users."""

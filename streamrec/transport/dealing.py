@@ -15,7 +15,7 @@ from streamrec.growth import item_rows, recount, rings, user_rows
 from streamrec.growth.plan import Plan
 from streamrec.growth.recount import Tally, tally
 from streamrec.settings.sections import UserSettings
-from streamrec.state import schema
+from streamrec.state import schema, segments
 from streamrec.state.keys import key_of
 from streamrec.state.user_fold import Counters
 from streamrec.transport.growing import WAITING, staged
@@ -139,6 +139,7 @@ class Dealing:
             b"types": json.dumps(types).encode(),
             b"users": b"%d" % count,
             b"rings": json.dumps(sizes).encode(),
+            b"segments": segments.joined(m.get(b"segments") for m in self._metas.values()),
         }
         if shard not in self._metas:  # else what was counted of the partition goes on
             meta[b"counters"] = msgspec.json.encode(Counters())

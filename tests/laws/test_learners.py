@@ -15,6 +15,9 @@ from streamrec.roles import stage as stage_module
 from streamrec.roles.score import Scorer
 from streamrec.roles.stage import DOUBTS, Stage
 from streamrec.settings.sections import Settings
+from streamrec.sources.segment import SEGMENT_PREFIX
+from streamrec.state.keys import key_of
+from streamrec.state.segments import MOST
 from streamrec.state.user_rows import decode_user
 from streamrec.state.user_shard import UserShard
 from streamrec.transport.kafka_log import Partition
@@ -310,6 +313,21 @@ def test_a_bound_that_was_lowered_is_reached_in_steps(
     for n in range(5):
         spine.learn([event("u0", "b", ts=5000 + n)])
     assert asked and max(asked) <= 5000
+
+
+def test_names_that_somebody_made_up_as_a_segment_are_no_item_rows(make: Make) -> None:
+    """Beside honest ones, through a restart: 300 names, each of one user."""
+    spine = make(small(users={"segment_users": 3}))
+    for n in range(30):
+        honest = [event(f"u{n % 4}", f"i{n % 7}", ts=n, segment="DK")]
+        spam = [event(f"v{n % 3}", f"i{k % 7}", ts=n, segment=f"x{10 * n + k}") for k in range(10)]
+        spine.learn(honest + spam)
+        if n == 15:
+            spine.start()
+    keys = [field for k in range(2) for field in spine.store.all_rows(f"i{k}", "items")]
+    wanted = {key_of(f"i{n}") for n in range(7)} | {key_of(f"{SEGMENT_PREFIX}DK")}
+    assert {int.from_bytes(field, "little") for field in keys} == wanted
+    assert len(json.loads(spine.store.meta("u0")[b"segments"])) == MOST
 
 
 def test_who_is_due_for_a_list(make: Make) -> None:

@@ -25,7 +25,7 @@ from streamrec.state.user_shard import UserShard
 
 NOW = 1_700_000_000_000
 SMALL: dict[str, dict[str, Any]] = {
-    "users": {"recent_items": 5, "seen_items": 4},
+    "users": {"recent_items": 5, "seen_items": 4, "segment_users": 1},
     "events": {"duplicate_window": 8},
     "similarity": {"window": 3, "neighbours": 30, "half_life_seconds": 50.0},
     "cosine": {"window": 4, "neighbours": 5, "half_life_seconds": 80.0},

@@ -28,12 +28,13 @@ from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.state import updates
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
+from streamrec.state.segments import MOST, Segments, joined
 from streamrec.state.user_rows import UserRow, decode_user
 
 PARTS = 2
 LASTING: dict[str, dict[str, Any]] = {
     "similarity": {"half_life_seconds": 0.0, "neighbours": 30, "window": 3},
-    "users": {"recent_items": 5, "seen_items": 4},
+    "users": {"recent_items": 5, "seen_items": 4, "segment_users": 1},
 }
 
 
@@ -293,3 +294,87 @@ def _catalogue(spine: Spine) -> list[bytes]:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def honest_and_made_up(users: int = 3) -> list[dict[str, Any]]:
+    """Return clicks that name `at` of `users` users, and between them names of one user each."""
+    log = []
+    for n in range(120):
+        log.append(event(f"u{n % users}", f"i{n % 7}", ts=2 * n, segment="at"))
+        log.append(
+            event(f"v{n % 5}", f"i{n % 7}", ts=2 * n + 1, segment=f"made up {n % 40}-{n % 5}")
+        )
+    return log
+
+
+def segments_of(world: World) -> set[str]:
+    """Return the segments that have a row: at their owners, and in the learners' copy."""
+    named = {name or "" for name in world.table.ids}
+    stored = {
+        json.loads(entry)["item"]
+        for n in range(PARTS)
+        for entry in world.rows[f"i{n}"]["catalogue"].values()
+    }
+    found = named | stored
+    return {name[1:] for name in found if name.startswith(SEGMENT_PREFIX)}
+
+
+def test_a_made_up_segment_is_no_item_row() -> None:
+    """One row of `items.max_items` for each name would let honest items go."""
+    world = learnt(only_segment(users={"segment_users": 3}), honest_and_made_up())
+    assert segments_of(world) == {"at"}
+    assert len(world.table) == 7 + 1
+    assert row_of(world, "v1").segment == 0
+    assert row_of(world, "u1").segment == key_of(f"{SEGMENT_PREFIX}at")
+    every = learnt(only_segment(users={"segment_users": 1}), honest_and_made_up())
+    assert len(segments_of(every)) == 41
+    few = learnt(only_segment(users={"segment_users": 3}), honest_and_made_up(users=2))
+    assert segments_of(few) == set()
+
+
+def test_a_segment_counts_from_the_user_on_who_makes_it_one() -> None:
+    config = only_segment(users={"segment_users": 3})
+    names = ("ann", "ann", "bob", "bob", "eve", "ann")
+    log = [event(user, f"i{n}", ts=n, segment="at") for n, user in enumerate(names)]
+    world = learnt(config, log)
+    assert set(popularity(world.table, "at")) == {"i4", "i5"}
+
+
+@budget_of(deadline=None, max_examples=20)
+@given(st.lists(st.integers(1, 30), max_size=20))
+def test_what_is_a_segment_does_not_depend_on_batches_and_restarts(sizes: list[int]) -> None:
+    log = [(key_of(f"s{n * n % 13}"), key_of(f"u{n * 7 % 5}")) for n in range(300)]
+    whole, parts = Segments(3), Segments(3)
+    expected = [whole.admits(*one) for one in log]
+    found, at = [], 0
+    for size in (*sizes, len(log)):
+        found += [parts.admits(*one) for one in log[at : at + size]]
+        at += size
+        parts = Segments.restore(3, parts.stored().encode())
+    assert found == expected and any(expected)
+    assert parts.stored() == whole.stored()
+
+
+def test_a_flood_of_names_drops_no_segment_and_is_bounded() -> None:
+    mine = Segments(3)
+    for user in range(3):
+        mine.admits(1, user)
+    for n in range(10, 5000):  # names of one user each
+        assert not mine.admits(n, n)
+    assert mine.admits(1, 7) and len(json.loads(mine.stored())) == MOST
+    for n in range(10_000, 10_400):  # names of three users each: the longest unnamed go
+        for user in range(3):
+            mine.admits(n, user)
+    assert not mine.admits(1, 7) and mine.admits(10_399, 7)
+    assert len(json.loads(mine.stored())) == MOST
+
+
+def test_a_shard_that_has_users_of_several_knows_their_segments() -> None:
+    one, other = Segments(3), Segments(3)
+    for user in range(3):
+        one.admits(1, user)
+    other.admits(2, 0)
+    other.admits(2, 1)
+    fields = [one.stored().encode(), other.stored().encode(), None]
+    both = Segments.restore(3, joined(fields))
+    assert both.admits(1, 9) and both.admits(2, 9) and not both.admits(3, 9)
