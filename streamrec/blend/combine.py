@@ -19,6 +19,8 @@ from streamrec.blend.vote import vote
 from streamrec.blend.weighted import weighted
 
 Array = NDArray[Any]
+STEP = 1e-4
+"""Least difference between two places of a leader's order: what lists are told to."""
 Fixed = Callable[[Features, NDArray[np.float32], int], Array]
 FIXED: dict[str, Fixed] = {
     "weighted": weighted, "cascade": cascade, "vote": vote, "borda": borda
@@ -71,6 +73,24 @@ def source_parts(
         out[:, :sources] = FIXED.get(kind, weighted)(features, weights, reorder)
     elif (leader := learned.leader()) < 0:
         out[:] = learned.linear_parts(features)
-    else:  # its own order; what it does not propose comes after
-        out[:, leader] = features.values[:, leader] + 1e3 * GAINS[features.ranks[:, leader]]
+    else:
+        out[:, leader] = led(features.values[:, leader], features.ranks[:, leader])
+    return out
+
+
+def led(values: Array, ranks: Array) -> NDArray[np.float64]:
+    """Return float64[C]: a leader's values, lowered to fall in its own order.
+
+    First what it lists, by rank; of equal ranks, and of what it does not list, by value.
+    """
+    if not len(values):
+        return np.zeros(0)
+    keys = values + 1e3 * GAINS[ranks]
+    order = np.argsort(-keys, kind="stable")
+    falls = np.append(False, np.diff(keys[order]) < 0.0)
+    steps = STEP * np.arange(1 + np.count_nonzero(falls))
+    starts = np.flatnonzero(np.append(True, falls[1:]))
+    each = np.minimum.reduceat(values[order].astype(np.float64), starts)
+    out = np.empty(len(values))
+    out[order] = (np.minimum.accumulate(each + steps) - steps)[np.cumsum(falls)]
     return out

@@ -110,7 +110,8 @@ def answer(
     told = explain(lists, table, ranked, int(at[0]))
     listed = np.flatnonzero(ranked.order == at[0])
     by_score = np.argsort(-ranked.scores, kind="stable")
-    found.listed, found.score = bool(len(listed)), float(ranked.scores[at[0]])
+    found.listed = bool(len(listed))
+    found.score = float(ranked.scores[at[0]]) - ranked.level
     found.rank = int((listed if len(listed) else np.flatnonzero(by_score == at[0]))[0]) + 1
     if not len(listed):
         found.why_not = why_not_listed(rules, ranked, table, int(at[0]))

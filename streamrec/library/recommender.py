@@ -200,7 +200,8 @@ class Recommender:
             return _listed([table.ids[row] or "" for row in told.rows[:k]], told.scores[:k])
         order = ranked.order[:k]
         rows = ranked.candidates[order].tolist()
-        return _listed([table.ids[row] or "" for row in rows], ranked.scores[order].tolist())
+        scores = (ranked.scores[order] - ranked.level).tolist()
+        return _listed([table.ids[row] or "" for row in rows], scores)
 
     def similar(self, item: str, k: int = 10) -> Listed:
         """Return up to k items most often taken after an item, and their shares of what was.

@@ -56,7 +56,7 @@ class ContextMaker:
         if found:
             return Told([one.item for one in found], [one.score for one in found])
         mine = [n for n in person.order.tolist() if int(person.candidates[n]) not in out]
-        return Told(person.candidates[mine].tolist(), person.scores[mine].tolist())
+        return Told(person.candidates[mine].tolist(), (person.scores[mine] - person.level).tolist())
 
     def published(
         self, lists: ListMaker, table: ItemTable, rows: Sequence[int], at: int, model: str

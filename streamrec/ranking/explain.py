@@ -28,7 +28,7 @@ class Explanation(NamedTuple):
 
     parts: dict[str, float]  # by source that takes part, by extra, network, neural
     by_item: dict[str, NDArray[np.float64]]  # by source, [history]: what each past item adds
-    mean: float  # of the candidates' scores, before rules
+    mean: float  # of the candidates' scores as they are told (Ranked.level), before rules
 
     def past(self, history: int) -> NDArray[np.float64]:
         """Return float64[history]: what each past item adds."""
@@ -54,7 +54,7 @@ def explain(lists: ListMaker, table: ItemTable, ranked: Ranked, at: int) -> Expl
             if shares is not None:
                 by_item[source.name] = lifts[m] * shares
     told = {name: part for name, part in centred.items() if name not in off}
-    return Explanation(told, by_item, float(means.sum()))
+    return Explanation(told, by_item, float(means.sum()) - ranked.level)
 
 
 def shares(lists: ListMaker, table: ItemTable, ranked: Ranked) -> dict[str, float]:

@@ -60,6 +60,11 @@ class Ranked(NamedTuple):
     alone: Array  # int32[M, length]: what each source would show, -1 padded
     full_ranks: Array  # float64[M]: of the target in each source's order of all items, 0 best
 
+    @property
+    def level(self) -> float:
+        """What scores are told above: log sum exp(score) of all candidates, before the rules."""
+        return float(np.logaddexp.reduce(self.blended + self.moves))
+
 
 class UserList(NamedTuple):
     """One list; `shown`, uint64[1 + M, length]: the keys of the blend's and each source's list."""
@@ -119,16 +124,9 @@ class ListMaker:
         self._keys = table.keys
         self.seen.refresh(self._keys)
         self._catalogue = Catalogue(
-            self.seen.shorts,
-            self.seen.rows,
-            self._popular.order,
-            heats,
-            totals,
-            servable,
-            int(np.count_nonzero(servable)),
-            arrays.born[:n],
-            table.now(),
-        )
+            self.seen.shorts, self.seen.rows, self._popular.order, heats, totals, servable,
+            int(np.count_nonzero(servable)), arrays.born[:n], table.now(),
+        )  # fmt: skip
         self._passing.refresh(table, self._catalogue, changed)
         if len(self._scratch.marks) < n:
             self._scratch = new_scratch(len(self._scratch.scores), 2 * n)
@@ -250,18 +248,14 @@ class ListMaker:
     def named(self, ranked: Ranked, table: ItemTable, place: Place) -> UserList:
         """Name the items and the reasons of one list."""
         ids, order = table.ids, ranked.order
-        rows, parts = (
-            ranked.candidates[order],
-            ranked.mixture.source_parts(ranked.filled, table.blend),
-        )
+        rows, scores = ranked.candidates[order], (ranked.scores[order] - ranked.level).tolist()
+        parts = ranked.mixture.source_parts(ranked.filled, table.blend)
         source = stands_out(parts, ranked.features.ranks, ranked.moves)[order]
         names = (*self.names, NEURAL) if place.reasons else ("",) * (len(self.names) + 1)
         reasons = because(self, table, ranked, source) if place.reasons else [[]] * len(rows)
         items = [
             ListItem(ids[j] or "", round(s, 4), names[m], [ids[h] or "" for h in why if h >= 0])
-            for j, s, m, why in zip(
-                rows.tolist(), ranked.scores[order].tolist(), source.tolist(), reasons, strict=True
-            )
+            for j, s, m, why in zip(rows.tolist(), scores, source.tolist(), reasons, strict=True)
         ]
         lists = np.full((1 + len(self.names), place.length), -1, np.int32)
         lists[0, : len(rows)] = rows

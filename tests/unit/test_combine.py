@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from oracle import NAMES, SILENCE, WEIGHTS, M, learned
 
 from streamrec.blend import combine as blend
+from streamrec.blend import kernels
 from streamrec.blend.learned import E, Features
 
 FACTORS, COSINE = NAMES.index("factors"), NAMES.index("cosine")
@@ -42,3 +45,27 @@ def test_learned_scores_are_the_blends_own_unless_a_source_leads() -> None:
     listed = sorted(np.flatnonzero(f.ranks[:, 4]).tolist(), key=lambda j: f.ranks[j, 4])
     rest = sorted(set(range(9)) - set(listed), key=lambda j: -f.values[j, 4])
     assert led.tolist() == listed + rest
+
+
+@given(st.integers(0, 300), st.integers(0, 10_000))
+def test_a_leader_orders_by_rank_and_then_by_value(count: int, seed: int) -> None:
+    """As by 1,000 / log2(1 + rank) + value, and within the range of the values."""
+    rng = np.random.default_rng(seed)
+    values = rng.choice(rng.normal(-8, 3, 40), count).astype(np.float32)  # some are equal
+    ranks = np.minimum(rng.integers(0, 2, count) * (1 + rng.permutation(count)), 255)
+    ranks = ranks.astype(np.uint8)
+    keys = values + 1e3 * kernels.GAINS[ranks]
+    scores = blend.led(values, ranks)
+    order = np.argsort(-keys, kind="stable")
+    assert np.argsort(-scores, kind="stable").tolist() == order.tolist()
+    falls = np.diff(scores[order])
+    assert ((falls == 0.0) == (np.diff(keys[order]) == 0.0)).all()
+    assert (falls[falls != 0.0] < -0.9 * blend.STEP).all()
+    if count:
+        assert scores.max() <= values.max() and scores.min() > values.min() - count * blend.STEP
+
+
+def test_a_leader_whose_values_fall_with_its_ranks_is_quoted() -> None:
+    values = np.array([-3.0, -1.0, -9.0, -2.0], np.float32)
+    ranks = np.array([3, 1, 0, 2], np.uint8)
+    assert blend.led(values, ranks).tolist() == values.tolist()

@@ -46,7 +46,8 @@ def test_a_list_is_the_best_of_the_candidates(kind: str) -> None:
     order = np.argsort(-scores, kind="stable")[:10]
     rows = ranked.candidates[order]
     assert names(made) == [f"a{j}" for j in rows]
-    assert [entry.score for entry in made.items] == pytest.approx(scores[order], abs=1e-3)
+    chances = scores - np.log(np.exp(scores).sum())
+    assert [entry.score for entry in made.items] == pytest.approx(chances[order], abs=1e-3)
     assert made.shown[0].tolist() == [key_of(f"a{j}") for j in rows]
     assert made.candidates.tolist() == [key_of(f"a{j}") for j in ranked.candidates]
     for m in range(M):
@@ -54,6 +55,37 @@ def test_a_list_is_the_best_of_the_candidates(kind: str) -> None:
         assert made.shown[1 + m].tolist() == (alone + [0] * 10)[:10]
     for entry, at in zip(made.items, order, strict=True):  # a source that has it among its best
         assert ranked.features.ranks[at, NAMES.index(entry.source)] > 0
+
+
+@pytest.mark.parametrize("leader", [None, -1, *range(M)])
+def test_scores_are_logs_of_chances_whoever_leads(leader: int | None) -> None:
+    """None: nothing is learnt yet. The console draws e^(score - best) of each."""
+    config = settings(lists={"length": 40})
+    mine = table(40, 2, config)
+    mine.blend = None if leader is None else learned(leader=leader)
+    for who in USERS:
+        made = make(mine, who, config)
+        scores = np.array([entry.score for entry in made.items])
+        assert (np.diff(scores) <= 0.0).all() and scores.max(initial=-1.0) <= 0.0
+        assert np.exp(scores).sum() <= 1.0 + 1e-3
+        if len(scores) == len(made.candidates) > 0:
+            assert np.exp(scores).sum() == pytest.approx(1.0, abs=1e-2)
+
+
+def test_a_boost_of_log_2_counts_an_item_double_whoever_leads() -> None:
+    for leader in (-1, *range(M)):
+        mine = table(40, 2, settings())
+        mine.blend = learned(leader=leader)
+        who, boosted = (
+            USERS[0],
+            settings(lists={"length": 40, "boosts": {'item == "a7"': math.log(2.0)}}),
+        )
+        plain, more = (
+            {entry.item: entry.score for entry in make(mine, who, config).items}
+            for config in (settings(lists={"length": 40}), boosted)
+        )
+        if "a7" in plain:
+            assert more["a7"] - plain["a7"] == pytest.approx(math.log(2.0), abs=1e-3)
 
 
 def test_a_finer_source_without_weight_reorders_a_list() -> None:
