@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streamrec.errors import ConfigurationError
 from streamrec.inspection.answer import Answer
@@ -13,19 +12,13 @@ from streamrec.library import saved
 from streamrec.library.configured import configured
 from streamrec.library.given import Columns, Refused, events_given, is_one, items_given
 from streamrec.library.learnt import Learnt, is_log
+from streamrec.library.listed import Listed
 from streamrec.ranking.contexts import ContextMaker
 from streamrec.settings.place_rules import check_context
 from streamrec.settings.places import HOME, USER
 from streamrec.settings.sections import Settings
 from streamrec.sources.similarity import read_list
 from streamrec.state.keys import key_of
-
-
-class Listed(NamedTuple):
-    """Item ids, best first, and their scores: str[n] and float64[n], as implicit returns them."""
-
-    ids: NDArray[np.str_]
-    scores: NDArray[np.float64]
 
 
 class Recommender:
@@ -192,16 +185,16 @@ class Recommender:
         live = self._learnt.live
         lists, table = live.flow.prepared(), live.table
         if not len(table):
-            return _listed([], [])
+            return Listed.of([], [])
         [ranked] = lists.rank([live.shopper(str(user), lists)], table, rules=rules)
         if rules.place.context != USER:
             rows = [table.row_of[one] for one in map(str, items) if one in table.row_of]
             told = ContextMaker(rules.place, filters).listed(lists, table, ranked, rows)
-            return _listed([table.ids[row] or "" for row in told.rows[:k]], told.scores[:k])
+            return Listed.of([table.ids[row] or "" for row in told.rows[:k]], told.scores[:k])
         order = ranked.order[:k]
         rows = ranked.candidates[order].tolist()
         scores = (ranked.scores[order] - ranked.level).tolist()
-        return _listed([table.ids[row] or "" for row in rows], scores)
+        return Listed.of([table.ids[row] or "" for row in rows], scores)
 
     def similar(self, item: str, k: int = 10) -> Listed:
         """Return up to k items most often taken after an item, and their shares of what was.
@@ -219,14 +212,14 @@ class Recommender:
         [shard], table = live.flow.items, live.table
         [at] = shard.index.rows(np.array([key_of(str(item))], np.uint64))
         if at < 0:
-            return _listed([], [])
+            return Listed.of([], [])
         [blob] = shard.schema.kinds["similarity"].pack(shard.items, np.array([at]))
         keys, weights, _ = read_list(blob)
         rows, total = table.index.rows(keys), float(weights.sum()) or 1.0
         best = np.argsort(-weights, kind="stable")
         best = best[(rows[best] >= 0) & table.arrays.available[rows[best]]][:k]
         shares = (weights[best] / total).tolist()
-        return _listed([table.ids[row] or "" for row in rows[best].tolist()], shares)
+        return Listed.of([table.ids[row] or "" for row in rows[best].tolist()], shares)
 
     def explain(self, user: str, item: str, *, place: str = HOME, page: str = "") -> Answer:
         """Return why an item is, or is not, in the user's list: parts that add up to its score.
@@ -295,7 +288,3 @@ class Recommender:
         made = cls()
         made._learnt = saved.read(Path(path), tuple(extra_sources))
         return made
-
-
-def _listed(ids: list[str], scores: list[float]) -> Listed:
-    return Listed(np.array(ids, np.str_), np.array(scores, np.float64))
