@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from laws.spine import Spine
-from laws.test_sizes import peak, total
+from laws.test_sizes import emptied, peak, total
 from laws.world import NOW, event
 from servers import RedisServer
 
@@ -78,12 +78,10 @@ def in_use(spine: Spine, kinds: Iterable[tuple[str, Kind]]) -> float:
     return used / most
 
 
-@pytest.mark.parametrize("profile", ["general"])
-def test_what_a_real_run_takes(clean_redis: RedisServer, profile: str) -> None:
-    settings = load(None, {}, {**FULL, "redis.url": clean_redis.url, "profile": profile})
+def test_what_a_real_run_takes(clean_redis: RedisServer) -> None:
+    settings = load(None, {}, {**FULL, "redis.url": clean_redis.url})
     client: Any = clean_redis.client()
-    client.execute_command("FLUSHALL", "SYNC")
-    before = client.info("memory")["used_memory"]
+    before = emptied(client)
     spine = Spine(settings, clean_redis.url, 1)
     fill(spine)
     people = Kind(USERS, user_columns(settings.users.recent_items, settings.users.seen_items))
