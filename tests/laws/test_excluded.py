@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as budget_of
 from hypothesis import strategies as st
+from laws.test_merging import Site
 from laws.world import World, event, raws, small
 
 from streamrec.ranking.shoppers import excluded_by, shopper_of
@@ -98,3 +99,38 @@ def test_the_newest_stay_where_there_are_too_many() -> None:
     assert len(row.earlier_keys) == 8
     kept = set(row.earlier_keys.tolist())
     assert {int(np.uint64(key_of(item))) for item in "efgh"} == kept
+
+
+def test_what_was_done_with_an_item_goes_with_it() -> None:
+    log = [("a", "purchase", 0), ("a", "view", 1), ("b", "cart", 2), ("b", "view", 3)]
+    full = [*log, *((item, "view", 4 + n) for n, item in enumerate("cdef"))]
+    for events, left in ((log, "ab"), (full, "b"), ([*full, ("b", "remove", 20)], "")):
+        world = learnt(events, 5)
+        row = decode_user(world.rows["u0"]["users"][b"u0"])
+        assert row.earlier_keys.tolist() == [key_of(item) for item in left]
+
+
+def test_what_a_visitor_bought_is_what_the_user_bought() -> None:
+    """Whoever did it first, and whoever looked at it later; what is hidden by neither is new."""
+    site = Site()
+    for partition, user, kind, items in (
+        (0, "ann", "purchase", "0"), (1, "anon-9", "view", "0"),
+        (1, "anon-9", "purchase", "1"), (1, "anon-9", "view", "1"),
+        (1, "anon-9", "purchase", "2"), (0, "ann", "view", "2"),
+    ):  # fmt: skip
+        ts = 10 * len(site.logs[0]) + 20 * len(site.logs[1])
+        site.send(partition, *(event(user, f"i{item}", kind, ts) for item in items))
+    site.learn()
+    site.send(0, {"user": "ann", "type": "merge", "from": "anon-9"})
+    site.learn()
+    row = decode_user(site.world.rows["u0"]["users"][b"ann"])
+    types = site.world.users[0].types
+    told = {
+        (key, types[kind])
+        for key, kind in zip(row.earlier_keys.tolist(), row.earlier_types.tolist(), strict=True)
+    }
+    hidden = {
+        (key, types[kind]) for key, kind in zip(row.keys.tolist(), row.types.tolist(), strict=True)
+    }
+    done = {(key_of(f"i{n}"), kind) for n in range(3) for kind in ("purchase", "view")}
+    assert told | hidden == done and not told & hidden and len(told) == 3
