@@ -155,7 +155,7 @@ class Lists:
         """Return lists a second, and how long the preparation after a table refresh takes."""
         prepare, watch = Stopwatch(), Stopwatch()
         self._bytes = {"list_bytes": [], "shown_bytes": [], "sample_bytes": []}
-        self._table.arrays.changed[: len(self._table)] = True
+        self._table.note_changed(slice(len(self._table)))
         with prepare.running():
             self._maker.prepare(self._table)
         with watch.running():

@@ -37,7 +37,7 @@ from streamrec.sources.popularity import Popular
 from streamrec.sources.registry import sources_of
 from streamrec.sources.source import Shopper, having
 from streamrec.state.item_table import ItemTable
-from streamrec.state.keys import take
+from streamrec.state.keys import after
 
 Array = NDArray[Any]
 NEURAL = "neural"
@@ -95,6 +95,7 @@ class ListMaker:
         self._popular = Popular(self._most)
         self.seen = SeenIndex()
         self._table: ItemTable | None = None
+        self._turn = 0  # of the table, at the last look
         self._passing = PassingItems()
         self.reader = Reader(settings, self.sources)
         self.network: Served | None = None
@@ -113,11 +114,11 @@ class ListMaker:
         """Recompute what is the same for all users."""
         arrays, n = table.arrays, len(table)
         if self._table is not table:  # its rows are other items
-            self.seen, self._table = SeenIndex(), table
+            self.seen, self._table, self._turn = SeenIndex(), table, 0
             self._popular = Popular(self._most)
         servable = arrays.stored[:n] & arrays.available[:n]
         heats, totals = arrays.heats[:n], table.log2_totals()
-        changed = take(arrays.changed, n)
+        changed, self._turn = after(arrays.changed, n, self._turn), table.turn
         self._popular.refresh(heats, servable, changed)
         for source in self._preparing:
             source.prepare(Prepared(table, heats, totals, servable))

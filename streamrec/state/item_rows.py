@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+from numba import njit
+
 from streamrec.errors import UnknownVersion
 from streamrec.sources.source import Source
 from streamrec.state.schema import Arrays, Column, Kind, kinds_of, signature
@@ -61,3 +64,26 @@ class ItemSchema:
 def changed_of(kind: str) -> str:
     """Return the column that says what of a kind of row is not stored yet (schema.note)."""
     return f"{kind}_changed"
+
+
+@njit(cache=True, nogil=True)
+def moved_rows(at, source, theirs, mine, stored):  # type: ignore[no-untyped-def]
+    """Return the rows of `at` that are new or whose popularity differs, and how many are new.
+
+    theirs, mine: (clock int64[n], popularity float32[n, 3]) before the copy; stored: bool[items],
+    set for them.
+    """
+    clock, popularity = theirs
+    clocks, popularities = mine
+    moved, size, new = np.empty(len(at), np.int32), 0, 0
+    for e in range(len(at)):
+        row, n = at[e], source[e]
+        differs = not stored[row] or clocks[row] != clock[n]
+        for k in range(popularity.shape[1]):
+            differs |= popularities[row, k] != popularity[n, k]
+        new += not stored[row]
+        stored[row] = True
+        if differs:
+            moved[size] = row
+            size += 1
+    return moved[:size], new

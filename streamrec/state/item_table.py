@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.blend.learned import LearnedBlend
@@ -16,7 +15,7 @@ from streamrec.sources.popularity import HALF_LIVES, half_lives_ms, refresh_heat
 from streamrec.sources.registry import sources_of
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.sources.source import having
-from streamrec.state.item_rows import BLEND, CATALOGUE, ITEMS, ItemSchema
+from streamrec.state.item_rows import BLEND, CATALOGUE, ITEMS, ItemSchema, moved_rows
 from streamrec.state.keys import KeyIndex, key_of
 from streamrec.state.schema import Arrays, Column, copy_rows
 
@@ -27,7 +26,7 @@ OWN = (
     Column("heats", "<f8", 3),  # log2 of popularity, inflated; see sources/popularity.py
     Column("stored", "?"),  # has a row in Redis
     Column("available", "?"),
-    Column("changed", "?"),  # popularity, stored or available, since the list maker looked
+    Column("changed", "<u4"),  # turn of the last change of popularity, stored or available
 )
 """Columns of the table alone."""
 
@@ -66,6 +65,7 @@ class ItemTable:
         self.details: dict[int, Metadata] = {}  # of described items, where rules may ask
         self.categories: dict[int, tuple[str, ...]] = {}  # of described items that have any
         self.categorised = 0  # changes of these
+        self.turn = 0  # of the column changed: each who reads it keeps where they are
         self.segments: list[int] = []  # rows that stand for one
         self.blend: LearnedBlend | None = None
         self.half_lives_ms = half_lives_ms(settings)
@@ -177,11 +177,12 @@ class ItemTable:
 
     def describe(self, keys: NDArray[np.uint64], blobs: Sequence[bytes]) -> None:
         """Take over ids, availability and contents."""
-        for row, blob in zip(self.rows(keys).tolist(), blobs, strict=True):
+        rows = self.rows(keys)
+        self.note_changed(rows)
+        for row, blob in zip(rows.tolist(), blobs, strict=True):
             entry = msgspec.json.decode(blob, type=Metadata)
             self._name(row, entry.item)
             self.arrays.available[row] = entry.available
-            self.arrays.changed[row] = True
             if self.with_lists:
                 self._categorise(row, entry.categories)
             if self._keeps_details:
@@ -189,6 +190,11 @@ class ItemTable:
             if self.with_lists:
                 for source, memory in zip(self.sources, self.memories, strict=True):
                     source.describe(self.arrays, row, entry, memory)
+
+    def note_changed(self, rows: Any) -> None:
+        """Count rows as changed, to all who look (lists.ListMaker.prepare)."""
+        self.turn += 1
+        self.arrays.changed[rows] = self.turn
 
     def remove(self, keys: NDArray[np.uint64]) -> int:
         """Forget rows that their owner evicted; return how many. Their places stay."""
@@ -242,13 +248,13 @@ class ItemTable:
         for name in own.keys() - {"keys", "sums", "base", "gone"}:
             column = name.removeprefix("gone.")
             arrays.named(column)[own["gone"] if column != name else slice(n)] = own[name]
-        arrays.changed[:n] = True
+        self.note_changed(slice(n))
         self._sums, self._base = own["sums"].copy(), own["base"].copy()
         self._totals = self._live = None
 
     def _take_popularity(self, at: Array) -> None:
         arrays, self._totals = self.arrays, None
-        arrays.changed[at] = True
+        self.note_changed(at)
         of_items = arrays.popularity, arrays.clock, arrays.heats
         largest = refresh_heats(at, of_items, self.half_lives_ms, self._sums, self._base)
         if largest > REBASE_BITS:
@@ -275,26 +281,3 @@ class ItemTable:
             self.categories[row] = self._shared.setdefault(tuple(names), tuple(names))
         else:
             self.categories.pop(row, None)
-
-
-@njit(cache=True, nogil=True)
-def moved_rows(at, source, theirs, mine, stored):  # type: ignore[no-untyped-def]
-    """Return the rows of `at` that are new or whose popularity differs, and how many are new.
-
-    theirs, mine: (clock int64[n], popularity float32[n, 3]) before the copy; stored: bool[items],
-    set for them.
-    """
-    clock, popularity = theirs
-    clocks, popularities = mine
-    moved, size, new = np.empty(len(at), np.int32), 0, 0
-    for e in range(len(at)):
-        row, n = at[e], source[e]
-        differs = not stored[row] or clocks[row] != clock[n]
-        for k in range(popularity.shape[1]):
-            differs |= popularities[row, k] != popularity[n, k]
-        new += not stored[row]
-        stored[row] = True
-        if differs:
-            moved[size] = row
-            size += 1
-    return moved[:size], new

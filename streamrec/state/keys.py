@@ -66,6 +66,17 @@ def find_many(slot_keys, slot_rows, keys):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def after(turns, count, turn):  # type: ignore[no-untyped-def]
+    """Return int64[n], those of the first `count` rows whose number is above `turn`."""
+    out, size = np.empty(count, np.int64), 0
+    for row in range(count):
+        if turns[row] > turn:
+            out[size] = row
+            size += 1
+    return out[:size]
+
+
+@njit(cache=True, nogil=True)
 def take(flags, count):  # type: ignore[no-untyped-def]
     """Return int64[n], the first `count` rows whose flag is set; clear their flags."""
     out, size = np.empty(count, np.int64), 0

@@ -165,9 +165,28 @@ def test_what_becomes_available_is_listed_at_the_next_refresh() -> None:
     mine, config = table(12), settings(lists={"length": 30}, blend={"candidates": 30})
     maker = maker_of(mine, config)
     for available in (False, True, False):
-        mine.arrays.available[2], mine.arrays.changed[2] = available, True
+        mine.arrays.available[2] = available
+        mine.note_changed([2])
         maker.prepare(mine)
         assert ("a2" in names(maker.make([maker.shopper(no_user(), mine)], mine)[0])) == available
+
+
+def test_each_of_two_makers_sees_all_changes_of_a_table() -> None:
+    """Whoever looks first takes nothing from the other, nor does one who looks less often."""
+    config = settings(lists={"length": 4}, blend=only("popularity_long"))
+    mine, rng = table(60), np.random.default_rng(1)
+    often, seldom = maker_of(mine, config), maker_of(mine, config)
+    for turn in range(20):
+        rows = rng.choice(60, 2, replace=False)
+        mine.arrays.heats[rows] += rng.normal(0, 9, (2, 3))
+        mine.note_changed(rows)
+        makers = [often, seldom] if turn % 3 == 2 else [often]
+        for maker in makers:
+            maker.prepare(mine)
+        fresh = make(mine, no_user(), config)
+        for maker in makers:
+            [again] = maker.make([maker.shopper(no_user(), mine)], mine)
+            assert names(again) == names(fresh)
 
 
 @pytest.mark.parametrize("items", [0, 1, 3])
@@ -232,7 +251,7 @@ def test_another_table_is_not_ranked_by_the_order_of_the_one_before() -> None:
     maker = maker_of(table(30))
     for items, seed in ((30, 5), (3, 6), (60, 7)):
         mine = table(items, seed)
-        mine.arrays.changed[: len(mine)] = False
+        mine.arrays.changed[: len(mine)] = 0
         maker.prepare(mine)
         for who in (no_user(), user(1, 2, seen=(0,))):
             [again] = maker.make([maker.shopper(who, mine)], mine)
