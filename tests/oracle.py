@@ -10,7 +10,7 @@ import pytest
 from streamrec.blend.learned import EXTRAS, BlendRules, LearnedBlend
 from streamrec.ranking.lists import ListMaker, Ranked, UserList
 from streamrec.settings.sections import Settings
-from streamrec.sources.registry import SOURCES, names_of
+from streamrec.sources.registry import names_of, sources_of
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.sources.similarity import REVERSE
 from streamrec.state.item_table import ItemTable
@@ -25,7 +25,7 @@ M = len(NAMES)
 PAST = ("similarity", "cosine", "successors", "factors", "content", "repeats")
 """Sources that go by the user's past items."""
 WEIGHTS = np.array([0.5, 0, 0.25, 2, 1, 0, 3, 0, 0, 1.5], np.float32)
-SHARES = np.array([s.in_blend == "share" for s in SOURCES])
+SHARES = np.array([s.in_blend == "share" for s in sources_of(Settings())])
 SILENCE = np.where(SHARES, FLOOR, 0.0).astype(np.float32)
 BASE: dict[str, dict[str, Any]] = {
     "factors": {"size": 4, "context": 3, "context_decay": 0.7},

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from streamrec.blend.learned import BlendRules
 from streamrec.settings.sections import Settings
 from streamrec.sources.popularity import LOG_FLOOR
-from streamrec.sources.registry import SOURCES, all_sources
+from streamrec.sources.registry import SOURCES, sources_of
 from streamrec.state.keys import key_of
 
 BLEND_KEY = key_of("~blend").to_bytes(8, "little")
@@ -21,19 +21,19 @@ def blend_owner(item_partitions: int) -> int:
 def weights_of(settings: Settings) -> NDArray[np.float32]:
     """Return float32[M], blend.weights by source; one from outside need not be named there."""
     given = settings.blend.weights
-    own = {s.name: 0.0 if s in SOURCES else s.weight for s in all_sources(settings.extra_sources)}
+    own = {s.name: 0.0 if type(s) in SOURCES else s.weight for s in sources_of(settings)}
     return np.array([given.get(name, start) for name, start in own.items()], np.float32)
 
 
 def silence_of(settings: Settings) -> NDArray[np.float32]:
     """Return float32[M]: the least log share, or no score, of a source that says nothing."""
-    sources = all_sources(settings.extra_sources)
+    sources = sources_of(settings)
     return np.array([LOG_FLOOR if s.in_blend == "share" else 0.0 for s in sources], np.float32)
 
 
 def blend_rules(settings: Settings) -> BlendRules:
     """Return the rules of the learned blend."""
-    blend, sources = settings.blend, all_sources(settings.extra_sources)
+    blend, sources = settings.blend, sources_of(settings)
     return BlendRules(
         tuple(weights_of(settings).tolist()),
         tuple(s.name in blend.pinned for s in sources),

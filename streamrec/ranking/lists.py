@@ -121,7 +121,7 @@ class ListMaker:
         changed, self._turn = after(arrays.changed, n, self._turn), table.turn
         self._popular.refresh(heats, servable, changed)
         for source in self._preparing:
-            source.prepare(Prepared(table, heats, totals, servable))
+            source.prepare(Prepared(table, heats, totals, servable, changed))
         self._keys = table.keys
         self.seen.refresh(self._keys)
         self._catalogue = Catalogue(

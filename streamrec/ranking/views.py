@@ -36,6 +36,7 @@ class Prepared(NamedTuple):
     heats: Array  # float64[items, 3]
     log2_totals: Array  # float64[3]
     servable: Array  # bool[items]
+    changed: Array  # int64[...]: rows whose popularity, metadata or availability did, since last
 
 
 class Roster(NamedTuple):

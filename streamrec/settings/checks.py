@@ -13,7 +13,7 @@ from streamrec.settings.place_rules import asks_for_contents, place_problems
 from streamrec.settings.places import EXAMPLES
 from streamrec.settings.sections import Settings
 from streamrec.settings.types import Section
-from streamrec.sources.registry import names_of
+from streamrec.sources.registry import all_sources
 
 
 class Problem(NamedTuple):
@@ -150,7 +150,8 @@ def _of_bounds(settings: Settings) -> Iterator[Problem]:
 
 
 def _of_lists(settings: Settings) -> Iterator[Problem]:
-    blend, sources = settings.blend, names_of(settings)
+    blend = settings.blend
+    sources = tuple(source.name for source in all_sources(settings.extra_sources))
     for source, weight in blend.weights.items():
         if source not in sources:
             text = f"blend.weights names {source!r}, which {_one_of(sources)}"

@@ -42,6 +42,7 @@ PROFILES: dict[Profile, dict[str, Any]] = {
         "users.recent_items": 200,
         "similarity.half_life_seconds": 2_592_000.0,
         "successors.entries": 256,
+        "variants.items": 32,
     },
     # articles: born today, gone tomorrow
     "news": {

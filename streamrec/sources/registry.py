@@ -15,6 +15,7 @@ from streamrec.sources.segment import Segment
 from streamrec.sources.similarity import Similarity
 from streamrec.sources.source import Source
 from streamrec.sources.successors import Successors
+from streamrec.sources.variants import Variants
 
 SOURCES: tuple[type[Source], ...] = (
     PopularityShort,
@@ -27,6 +28,7 @@ SOURCES: tuple[type[Source], ...] = (
     Content,
     Repeats,
     Segment,
+    Variants,
 )
 GROUP = "streamrec.sources"
 """Entry points of this group may be named in `extra_sources`."""
@@ -41,13 +43,14 @@ def all_sources(extra: tuple[str, ...] = ()) -> tuple[type[Source], ...]:
 
 
 def sources_of(settings: Any) -> tuple[Source, ...]:
-    """Return the sources under these settings."""
-    return tuple(source(settings) for source in all_sources(settings.extra_sources))
+    """Return the sources under these settings, but for optional ones that they switch off."""
+    each = (source(settings) for source in all_sources(settings.extra_sources))
+    return tuple(source for source in each if source.active() or not source.optional)
 
 
 def names_of(settings: Any) -> tuple[str, ...]:
-    """Return the names of all sources."""
-    return tuple(source.name for source in all_sources(settings.extra_sources))
+    """Return the names of `sources_of`."""
+    return tuple(source.name for source in sources_of(settings))
 
 
 @lru_cache(maxsize=64)

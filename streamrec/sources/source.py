@@ -55,6 +55,9 @@ class Source:
     Settings: ClassVar[type[Section]]
     weight: ClassVar[float] = 0.0
     """Where blend.weights starts."""
+    optional: ClassVar[bool] = False
+    """Switched off by its settings it has no place in the arrays over sources, and costs nothing;
+    the blend is then another one than with it."""
     follows: ClassVar[str] = ""
     """Kind of rows that `follow` is called for: `items`, or that of a list."""
     half_life: ClassVar[int] = -1

@@ -17,12 +17,12 @@ from streamrec.errors import UnknownVersion
 from streamrec.events.event import Event, Item
 from streamrec.flow import Flow, decode, deliver, load, teach
 from streamrec.settings.sections import Settings
-from streamrec.sources.registry import SOURCES
+from streamrec.sources.registry import names_of
 from streamrec.state import updates
 from streamrec.state.item_shard import ItemShard
 from streamrec.state.item_table import OWN, ItemTable
 
-M = len(SOURCES)
+M = len(names_of(Settings()))
 PARTS = 2
 KINDS = ("click", "click", "click", "view", "purchase", "dislike", "remove", "impression")
 STEPS = st.lists(

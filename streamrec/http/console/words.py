@@ -12,6 +12,7 @@ MEANINGS = {
     "content": "alike by text",
     "repeats": "taken before",
     "segment": "your segment",
+    "variants": "the same by another maker",
     "popularity_short": "popular now",
     "popularity_medium": "popular lately",
     "popularity_long": "popular for long",
@@ -35,6 +36,7 @@ WITH_PAST = {
     "factors": "Fits the taste that shows in {}",
     "content": "Reads like {}",
     "repeats": "Taken before, and people take it again",
+    "variants": "Another one of {}",
     "neural": "The neural ranker puts it here after {}",
 }
 WITHOUT = {
