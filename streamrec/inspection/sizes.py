@@ -168,9 +168,10 @@ def score_parts(settings: Settings, amount: Amount) -> list[Part]:
     few = sum(hasattr(source, "score") for source in sources)
     dense = sum(hasattr(source, "score_all") for source in sources)
     details = METADATA * 3 if asks_for_contents(settings) else 0
+    of_title = 4 * settings.variants.items  # at most: where each title is one item's
     return [
         Part("the process", 1, PROCESS),
-        Part("item rows", items, _of(schema.copied(True)) + _of(OWN) + NAMED + details),
+        Part("item rows", items, _of(schema.copied(True)) + _of(OWN) + NAMED + details + of_title),
         Part("work arrays", items, 12 * few + 30),
         max(
             Part("scores of a batch of users", items, 4 * dense * settings.lists.due_batch),

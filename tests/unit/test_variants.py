@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from oracle import USERS, settings, table
 
+from streamrec.blend.rules import weights_of
 from streamrec.ranking.lists import ListMaker
 from streamrec.settings.load import load
 from streamrec.settings.sections import Settings
@@ -141,4 +142,4 @@ def test_one_that_is_off_has_no_place_in_the_blend() -> None:
     shop = load(None, {}, {"profile": "shop"})
     assert names_of(shop)[-1] == "variants"
     off = load(None, {}, {"profile": "shop", "variants.items": "0"})
-    assert "variants" not in names_of(off) and len(ListMaker(off).weights) == len(names_of(off))
+    assert "variants" not in names_of(off) and len(weights_of(off)) == len(names_of(off))
