@@ -7,6 +7,7 @@ from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 from laws.world import World, counted, event, raws, small
 from prometheus_client import CollectorRegistry
+from recovery.recount import Crowd
 
 from benchmarks.fakes import ATTACKS, Click, Site, apart, fake_clicks, having, honest, pushed
 from streamrec.flow import Flow
@@ -15,7 +16,7 @@ from streamrec.roles.learnt_metrics import count_fold
 from streamrec.settings.load import load
 from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of
-from streamrec.state.newcomers import ONE, WINDOW, Newcomers, note
+from streamrec.state.newcomers import ONE, WINDOW, Newcomers, lives_of_newcomers, note
 from streamrec.state.user_rows import decode_user
 
 SEED = 1
@@ -184,3 +185,17 @@ def test_the_counts_are_those_of_the_ring(events: list[tuple[int, bool]], capaci
     assert crowd.state.tolist() == [
         len(kept), len(events) % capacity, len(shares), sum(shares)
     ]  # fmt: skip
+
+
+@given_settings(deadline=None, max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, 7), st.booleans()), min_size=20, max_size=120))
+def test_the_recount_holds_what_the_kernel_holds(events: list[tuple[int, bool]]) -> None:
+    events = [(n, new and n < 3) for n, new in events]  # newcomers make less than half
+    keys = np.array([key_of(f"i{n}") for n, _ in events], np.uint64)
+    mine = Newcomers()
+    mine.push(keys, np.array([new for _, new in events], np.bool_))
+    crowd = mine.arrays(keys[:0])
+    counted_again = Crowd(2.0, latest=[(f"i{n}", new) for n, new in events])
+    for n in range(8):
+        held = lives_of_newcomers(crowd, np.uint64(key_of(f"i{n}")), 2.0)
+        assert held == counted_again.held(f"i{n}"), n

@@ -65,10 +65,17 @@ class Crowd:
         """Say whether the item has more events of newcomers than it may have."""
         events, new = Counter(i for i, _ in self.latest), Counter(i for i, n in self.latest if n)
         shares = [new[one] * ONE // events[one] for one in events]
-        usual = sum(shares) // len(shares) if shares else ONE
-        others = events[item] - new[item]
-        thin = new[item] * 10 > others * min(others, int(10 * self.ratio))
-        return thin and new[item] * ONE > min(ONE, 2 * usual) * (events[item] + 1)
+        twice = 2 * (sum(shares) // len(shares)) if shares else ONE
+        others, told = events[item] - new[item], [n for i, n in self.latest if i == item]
+        in_a_row = next((n for n, one in enumerate(reversed(told)) if not one), len(told))
+        allowed = min(others, int(10 * self.ratio))
+        return twice < ONE and any(
+            count * 10 > most * of and count * (ONE - twice) > twice * (of + 1)
+            for count, of, most in (
+                (new[item], others, allowed),
+                (in_a_row, 1, max(10, allowed)),
+            )
+        )
 
     def note(self, item: str, new: bool) -> None:
         """Take in an event."""
