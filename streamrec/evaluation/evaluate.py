@@ -152,7 +152,7 @@ def evaluate(
 
 def _told(place: Place) -> dict[str, Any]:
     """Return the rules of a place as JSON; ages in seconds, "session" or "ever"."""
-    told: dict[str, Any] = msgspec.to_builtins(place._asdict())
+    told: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(place._asdict()))
     if place.exclude is not None:
         words = {SESSION: "session", EVER: "ever"}
         told["exclude"] = {kind: words.get(age, age / 1e3) for kind, age in place.exclude.items()}
