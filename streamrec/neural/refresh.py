@@ -1,7 +1,8 @@
 """The refresh: samples come in; every so many of them are judged, then learnt.
 
 The same in `train` and in `evaluate`. AdamW (Loshchilov and Hutter 2019) with warm start; half of
-a refresh is new samples, half older ones; what serves is the weights' running mean.
+a refresh is new samples, half older ones; what serves is the weights' running mean. Every so often
+a network starts from nothing beside it, and is gone on with if the next samples find it better.
 """
 
 from collections.abc import Callable
@@ -60,6 +61,7 @@ class Refresher:
         self.number = 0
         self._seen = 0
         self._trained: _Trained | None = None
+        self._rival: _Trained | None = None  # from nothing, as a check
         self.serving: Weights | None = None
 
     def resume(self, weights: Weights, number: int, seen: int, recent: tuple[float, ...]) -> None:
@@ -93,53 +95,63 @@ class Refresher:
         """Judge by the new samples, then learn from them."""
         fresh = np.array(self.replay.fresh, np.int64)
         keys, vectors = self._known()
-        decision = self._judge(fresh, keys, vectors)
+        live = self.replay.live(fresh)
+        by_blend = gains(self.replay.blend(fresh), live, self.shape.candidates)
+        mine = self._gains(self.candidate(), fresh, keys, vectors)
+        decision = self.gate.judge(by_blend, self._gains(self.serving, fresh, keys, vectors), mine)
         changed = None
-        if decision.promoted and self._trained is not None:
-            changed = self.serving = self._trained.mean_weights()
+        if decision.promoted:
+            changed = self.serving = self.candidate()
+        if mine is not None and self._rival is not None:
+            theirs = self._gains(self._rival.mean_weights(), fresh, keys, vectors)
+            if theirs is not None and theirs.sum() > mine.sum():
+                self._trained = self._rival
         self.number += 1
-        every = self.rules.scratch_every
-        trained = self._trained
-        anew = trained is None or bool(every and self.number % every == 0)
-        if trained is None or anew:
-            seed = self.rules.seed + self.number
-            trained = _Trained(self.rules, self.shape, seed, self._device)
-            trained.network.set_texts(vectors)
-        self._trained, which = trained, self._drawn(fresh, anew)
-        losses = self._learn(trained, which, texts_of(trained.network, keys, vectors))
+        trained = self._trained or self._new(vectors)
+        which, every = self._drawn(fresh), self.rules.scratch_every
+        losses, count = self._learn(trained, which, keys, vectors), len(which)
+        self._trained, self._rival = trained, None
+        if every and self.number % every == 0:
+            self._rival = self._new(vectors)
+            which = self.replay.shuffled(np.arange(len(self.replay)))  # one pass over what is kept
+            self._learn(self._rival, which, keys, vectors)
+            count += len(which)
         self.replay.aged()
-        return Period(self.number, decision, changed, losses, len(which))
+        return Period(self.number, decision, changed, losses, count)
 
-    def _judge(self, fresh: Array, keys: Array, vectors: Array) -> Decision:
-        """Let the gate decide by the new samples."""
-        mine = self.candidate()
-        live, blend = self.replay.live(fresh), self.replay.blend(fresh)
+    def _new(self, vectors: Array) -> "_Trained":
+        """Return a network that has learnt nothing; vectors: the texts known now."""
+        made = _Trained(self.rules, self.shape, self.rules.seed + self.number, self._device)
+        made.network.set_texts(vectors)
+        return made
 
-        def of(weights: Weights | None) -> Array | None:
-            if weights is None:
-                return None
-            network = PairNetwork(self.shape, self.rules)
-            network.load(weights)
-            texts, scores = texts_of(network, keys, vectors), []
-            with torch.no_grad():
-                for x in range(0, len(fresh), JUDGED):
-                    batch = self.replay.batch(fresh[x : x + JUDGED], texts)
-                    scores.append(network(batch)[:, 0].numpy())
-            return gains(np.concatenate(scores), live, self.shape.candidates)
+    def _gains(
+        self, weights: Weights | None, fresh: Array, keys: Array, vectors: Array
+    ) -> Array | None:
+        """Return the discounted gains float64[samples] of weights, as the gate asks for them."""
+        if weights is None:
+            return None
+        network = PairNetwork(self.shape, self.rules)
+        network.load(weights)
+        texts, scores = texts_of(network, keys, vectors), []
+        with torch.no_grad():
+            for x in range(0, len(fresh), JUDGED):
+                batch = self.replay.batch(fresh[x : x + JUDGED], texts)
+                scores.append(network(batch)[:, 0].numpy())
+        return gains(np.concatenate(scores), self.replay.live(fresh), self.shape.candidates)
 
-        by_blend = gains(blend, live, self.shape.candidates)
-        return self.gate.judge(by_blend, of(self.serving), of(mine))
-
-    def _drawn(self, fresh: Array, anew: bool) -> Array:
+    def _drawn(self, fresh: Array) -> Array:
         """Return int64 numbers of the samples to learn from, in their order."""
         count = int(self.rules.passes * len(fresh))
-        if anew and self.number > 1:  # one pass over what is kept
-            return self.replay.shuffled(np.arange(len(self.replay)))
         older = self.replay.older(count // 2)
         newer = self.replay.shuffled(np.resize(fresh, count - len(older)))
         return self.replay.shuffled(np.concatenate([newer, older]))
 
-    def _learn(self, trained: "_Trained", which: Array, texts: Texts) -> tuple[float, ...]:
+    def _learn(
+        self, trained: "_Trained", which: Array, keys: Array, vectors: Array
+    ) -> tuple[float, ...]:
+        """Let a network learn from samples by number; return the mean losses, by task."""
+        texts = texts_of(trained.network, keys, vectors)
         lambdas = torch.tensor(list(self.rules.tasks.values()))
         sums, counts = torch.zeros(len(lambdas)), 0
         for x in range(0, len(which), BATCH):

@@ -183,6 +183,30 @@ def test_a_task_that_is_off_leaves_the_others_as_they_are():
     np.testing.assert_array_equal(off.serving["pair.weight"], on["pair.weight"])
 
 
+def test_a_network_from_nothing_takes_the_place_of_none_that_is_better():
+    every = msgspec.structs.replace(RULES, scratch_every=2)
+    never = msgspec.structs.replace(RULES, scratch_every=0)
+    checked, unchecked = taught(1000, every), taught(1000, never)  # the check begins here
+    assert checked.number == unchecked.number == 2
+    for name, weights in unchecked.candidate().items():
+        np.testing.assert_array_equal(checked.candidate()[name], weights)
+
+
+def test_a_network_from_nothing_takes_the_place_of_one_that_went_astray():
+    def gain(every):
+        refresher = taught(500, msgspec.structs.replace(RULES, scratch_every=every))
+        astray = refresher.candidate()
+        astray["heads.weight"] *= -100.0  # the opposite of what it learnt
+        refresher.resume(astray, 1, 500, ())
+        for sample in list(clicks(1500))[500:]:
+            refresher.add(sample)
+            if refresher.due:
+                decision = refresher.refresh().decision
+        return decision.candidate / decision.blend
+
+    assert gain(every=1) > 1.1 > 0.9 > gain(every=0)
+
+
 def test_clicks_of_another_type_are_no_samples_of_a_task():
     replay = Replay(SHAPE, {"purchase": 1.0}, 1000, 1)
     [sample] = clicks(1)
