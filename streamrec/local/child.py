@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,11 @@ from streamrec.errors import ChildFailed
 READY_SECONDS = 30.0
 STOP_SECONDS = 5.0
 LAST_LINES = 5
-SERVER_PORTS = range(11_000, 22_000)
+SERVER_PORTS = range(11_000, 21_000)
 """Also 10,000 further up, where nodes of a Redis Cluster meet, no client gets a port."""
+KEPT_PORTS = 64
+"""Of the latest ports that this process was told, no other is told one."""
+_kept: deque[socket.socket] = deque()
 
 
 class ChildProcess:
@@ -125,12 +129,27 @@ def free_port() -> int:
     """Return a TCP port of the loopback address that nothing listens on.
 
     It is none that the system gives to clients (Linux: from 32768, macOS: from 49152), which would
-    otherwise take it before the server does, or while that is started again.
+    otherwise take it before the server does, or while that is started again. Nor is it one that
+    another process was just told: each keeps the UDP port of the same number.
     """
     while True:
         port = secrets.choice(SERVER_PORTS)
-        if is_free(port):
+        if is_free(port) and _keep(port):
             return port
+
+
+def _keep(port: int) -> bool:
+    """Take the UDP port of this number, which nothing here uses; say whether nobody had it."""
+    mark = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        mark.bind(("127.0.0.1", port))
+    except OSError:
+        mark.close()
+        return False
+    _kept.append(mark)
+    if len(_kept) > KEPT_PORTS:
+        _kept.popleft().close()
+    return True
 
 
 def is_free(port: int) -> bool:

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from streamrec.local import child
-from streamrec.local.child import ChildProcess
+from streamrec.local.child import ChildProcess, free_port
 
 
 def test_ctrl_c_during_a_start_comes_when_the_child_is_known(
@@ -33,3 +35,17 @@ def test_ctrl_c_during_a_start_comes_when_the_child_is_known(
     assert process.pid == known[0]
     process.stop()
     assert not process.running
+
+
+def test_no_two_processes_are_told_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = 10_000 + 8 * (os.getpid() % 120)  # none of those that other tests are told
+    ports = range(first, first + 8)
+    monkeypatch.setattr(child, "SERVER_PORTS", ports)
+    mine = {free_port() for _ in ports[1:]}
+    code = (
+        f"from streamrec.local import child; child.SERVER_PORTS = {ports}; print(child.free_port())"
+    )
+    theirs = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert mine | {int(theirs.stdout)} == set(ports)
