@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from needs import needs_program
 
 from tests.end_to_end.commands import Command, shell
 
@@ -94,9 +94,8 @@ def test_ctrl_c_ends_everything(demo: Any, log_file: Path, moment: str) -> None:
 
 
 def test_the_printed_lines_work(demo: Any, log_file: Path) -> None:
-    for program in ("kcat", "redis-cli"):
-        if shutil.which(program) is None:
-            pytest.skip(f"there is no {program} here")
+    needs_program("kafkacat", "kcat")
+    needs_program("redis-tools", "redis-cli")
     run = demo("--events", str(log_file), "--seconds", "12", "--keep")
     run.wait_for("streamrec recommend", 100)
     lines = run.output.read_text().splitlines()
