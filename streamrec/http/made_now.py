@@ -96,11 +96,13 @@ def why(state: "StateReader", user: str, item: str, place: str = HOME, page: str
     return explained_from(state.now(user, place=place), item, page)
 
 
-def under(state: "StateReader", user: str, filters: Sequence[str]) -> "Filtered":
-    """Return what filters do to the list of a user."""
+def under(
+    state: "StateReader", user: str, filters: Sequence[str], listed: Sequence[str]
+) -> "Filtered":
+    """Return what filters do to the list that a user has."""
     from streamrec.inspection.lists_now import filtered_from
 
-    return filtered_from(state, user, filters)
+    return filtered_from(state, user, filters, listed)
 
 
 def lifts(state: "StateReader", user: str) -> dict[str, float]:

@@ -82,29 +82,35 @@ def list_of(now: StateNow) -> tuple[list[ListItem], bool]:
 
 
 class Filtered(NamedTuple):
-    """A list made now without more filters, and under them; items by id, the first first."""
+    """What filters do to a user's list; items by id, the first first."""
 
-    before: list[str]
-    after: list[str]
-    removed: list[str]  # of those before: for which a filter does not hold
+    removed: list[str]  # of the list's: for which a filter does not hold
+    added: list[str]  # of a list made now: only there under the filters
     passing: int  # items that may be listed and for which all filters hold
     of: int  # items that may be listed without them
 
 
-def filtered_from(state: StateReader, user: str, filters: Sequence[str]) -> Filtered:
-    """Return what the filters do to the list of a user, as the state is now."""
+def filtered_from(
+    state: StateReader, user: str, filters: Sequence[str], listed: Sequence[str]
+) -> Filtered:
+    """Return what filters do to a list that the user has, whose items are `listed`.
+
+    The list may be older than the state; what comes in is told of lists made now.
+    """
     now = state.now(user, filters)
     lists, table, shopper = now.lists, now.table, now.shopper
     if not lists.ready:
-        return Filtered([], [], [], 0, 0)
+        return Filtered([], [], 0, 0)
     usual = now._replace(rules=lists.rules)
     before, after = ([item.item for item in list_of(each)[0]] for each in (usual, now))
     own, more = (lists.passing(shopper, table, each.rules) for each in (usual, now))
     of = lists.servable if own is None else own.size
     if more is None:
-        return Filtered(before, after, [], of, of)
-    removed = [name for name in before if not more.allowed[table.row_of[name]]]
-    return Filtered(before, after, removed, more.size, of)
+        return Filtered([], [], of, of)
+    known = [name for name in listed if name in table.row_of]
+    removed = [name for name in known if not more.allowed[table.row_of[name]]]
+    added = [name for name in after if name not in before and name not in listed]
+    return Filtered(removed, added, more.size, of)
 
 
 def network_now(settings: Settings, store: Store, lists: ListMaker) -> Served | None:

@@ -145,14 +145,14 @@ class Console:
         user, texts = asked(request, "user"), filters(request)
         if not texts:
             raise HTTPException(400, "The parameter 'filter' is missing")
-        found = self._made_now.asked(lambda state: under(state, user, texts))
-        added = [name for name in found.after if name not in found.before]
-        titles = client.titles([*found.removed, *added])
-        removed, into = (
+        listed = [entry.item for entry in client.recommend(user).items]
+        found = self._made_now.asked(lambda state: under(state, user, texts, listed))
+        titles = client.titles([*found.removed, *found.added])
+        removed, added = (
             [Named(name, titles.get(name) or name) for name in names]
-            for names in (found.removed, added)
+            for names in (found.removed, found.added)
         )
-        return Tried(found.passing, found.of, len(found.before), removed, into)
+        return Tried(found.passing, found.of, len(listed), removed, added)
 
     def _explain(self, client: Client, request: Request) -> object:
         user, item = asked(request, "user"), asked(request, "item")
