@@ -11,6 +11,7 @@ from streamrec.neural.reading import Reading, past_facts
 
 Array = NDArray[Any]
 LEAK = np.float32(0.1)
+NOWHERE = np.float32(-1e30)
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
@@ -55,38 +56,37 @@ class Served(NamedTuple):
 
         (alpha - 1) log p_j + v.y_j, of the first task.
         """
-        facts = np.concatenate([reading.facts, _pool(self._units(reading))], 1)
-        return np.float32(self.alpha - 1.0) * reading.blend + self._outward(facts)
+        said = self._outward(reading.facts, _pool(self._units(reading)))
+        return np.float32(self.alpha - 1.0) * reading.blend + said
 
-    def shares(self, reading: Reading, n: int) -> NDArray[np.float32]:
-        """Return float32[h]: what each past item adds to the move of candidate n.
+    def shares(self, reading: Reading, numbers: Array) -> NDArray[np.float32]:
+        """Return float32[len(numbers), h]: what each past item adds to the moves of candidates.
 
         d_b = s - s without b; what they leave of s - s without any (they interact) is shared
         equally, so that the shares sum to what the past makes of the candidate.
         """
-        one = _only(reading, n)
-        units = self._units(one)[0]  # [h, u]
-        h = len(units)
-        if not h:
-            return np.zeros(0, np.float32)
-        rest = [np.delete(units, b, 0) for b in range(h)]
-        pooled = np.concatenate([_pool(x[None]) for x in (units, *rest, units[:0])])
-        facts = np.repeat(one.facts, h + 2, 0)
-        said = self._outward(np.concatenate([facts, pooled], 1))
-        each = said[0] - said[1 : h + 1]
-        shares: NDArray[np.float32] = each + (said[0] - said[-1] - each.sum()) / h
+        some = _only(reading, numbers)
+        pooled = _pool_without(self._units(some))
+        h = pooled.shape[1] - 2
+        said = self._outward(some.facts[:, None], pooled)  # [k, h + 2]
+        each = said[:, :1] - said[:, 1:-1]
+        left = said[:, 0] - said[:, -1] - each.sum(1)
+        shares: NDArray[np.float32] = each + (left / max(h, 1))[:, None]
         return shares
 
     def _units(self, reading: Reading) -> Array:
         """Return u_jb, float32[k, h, u]."""
-        said = past_facts(reading.ages) @ self.past + self.pair_bias
-        cosines: Array = np.zeros((0, 0), np.float32)
+        (k, h, channels), u = reading.pairs.shape, len(self.pair_bias)
+        x: Array = reading.pairs.reshape(k * h, channels) @ self.pair[:channels]
+        x = x.reshape(k, h, u)
+        x += past_facts(reading.ages) @ self.past + self.pair_bias
         if self.project.shape[1]:
             mine, past = self._projected(reading.texts), self._projected(reading.past_texts)
-            cosines = 2.0 * (mine @ past.T)
-        weights = self.pair, self.unit, self.unit_bias
-        units: Array = _units(reading.pairs, cosines, said, weights)
-        return units
+            x += (mine @ past.T)[:, :, None] * (2.0 * self.pair[channels])
+        np.maximum(x, LEAK * x, out=x)
+        y: Array = x.reshape(k * h, u) @ self.unit
+        y += self.unit_bias
+        return np.maximum(y, LEAK * y, out=y).reshape(x.shape)
 
     def _projected(self, texts: Array) -> Array:
         z = (texts - self.mean) @ self.project
@@ -94,55 +94,24 @@ class Served(NamedTuple):
         out: Array = z / np.maximum(lengths, np.float32(1e-12)) * texts.any(1, keepdims=True)
         return out
 
-    def _outward(self, facts: Array) -> NDArray[np.float32]:
-        y: Array = facts @ self.inward + self.inward_bias
-        y = np.maximum(y, LEAK * y)
-        z: Array = y @ self.again + self.again_bias
-        y += np.maximum(z, LEAK * z)
+    def _outward(self, facts: Array, pooled: Array) -> NDArray[np.float32]:
+        """Return v.y float32[...] of facts [..., X] and pooled [..., 2u]."""
+        x = facts.shape[-1]
+        y: Array = pooled @ self.inward[x:]
+        y += facts @ self.inward[:x] + self.inward_bias
+        np.maximum(y, LEAK * y, out=y)
+        z: Array = y @ self.again
+        z += self.again_bias
+        y += np.maximum(z, LEAK * z, out=z)
         out: NDArray[np.float32] = y @ self.head
         return out
 
 
-def _only(reading: Reading, n: int) -> Reading:
-    one = slice(n, n + 1)
+def _only(reading: Reading, numbers: Array) -> Reading:
     return reading._replace(
-        at=reading.at[one], rows=reading.rows[one], blend=reading.blend[one],
-        facts=reading.facts[one], pairs=reading.pairs[one], texts=reading.texts[one],
+        at=reading.at[numbers], rows=reading.rows[numbers], blend=reading.blend[numbers],
+        facts=reading.facts[numbers], pairs=reading.pairs[numbers], texts=reading.texts[numbers],
     )  # fmt: skip
-
-
-@njit(cache=True, nogil=True, fastmath=FAST)
-def _units(pairs, cosines, said, weights):  # type: ignore[no-untyped-def]
-    """Return float32[k, h, u]; pairs: float32[k, h, C]; cosines: float32[k, h] or empty.
-
-    said: float32[h, u], what each past item adds by itself; weights: (W1 [C (+ 1), u], W2, b2).
-    """
-    inner, outer, bias = weights
-    k, h, channels = pairs.shape
-    u = len(bias)
-    out = np.empty((k, h, u), np.float32)
-    first = np.empty(u, np.float32)
-    for n in range(k):
-        for b in range(h):
-            first[:] = said[b]
-            for c in range(channels):
-                p = pairs[n, b, c]
-                if p != 0.0:
-                    for q in range(u):
-                        first[q] += inner[c, q] * p
-            if cosines.shape[0] > 0:
-                p = cosines[n, b]
-                for q in range(u):
-                    first[q] += inner[channels, q] * p
-            into = out[n, b]
-            into[:] = bias
-            for r in range(u):
-                a = max(first[r], LEAK * first[r])
-                for q in range(u):
-                    into[q] += outer[r, q] * a
-            for q in range(u):
-                into[q] = max(into[q], LEAK * into[q])
-    return out
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
@@ -155,11 +124,37 @@ def _pool(units):  # type: ignore[no-untyped-def]
     scale = np.float32(1.0 / math.sqrt(h))
     for n in range(k):
         row = out[n]
-        row[u:] = -1e30
+        row[u:] = NOWHERE
         for b in range(h):
             for q in range(u):
                 row[q] += units[n, b, q]
                 row[u + q] = max(row[u + q], units[n, b, q])
         for q in range(u):
             row[q] *= scale
+    return out
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def _pool_without(units):  # type: ignore[no-untyped-def]
+    """Return float32[k, h + 2, 2u]: as _pool, of all past items, without each, and of none."""
+    k, h, u = units.shape
+    out = np.zeros((k, h + 2, 2 * u), np.float32)
+    if h == 0:
+        return out
+    out[:, 0] = _pool(units)
+    if h == 1:
+        return out
+    whole, scale = np.float32(math.sqrt(h)), np.float32(1.0 / math.sqrt(h - 1))
+    for n in range(k):
+        for q in range(u):
+            first, second, of = NOWHERE, NOWHERE, -1  # the two largest, and whose the first is
+            for b in range(h):
+                x = units[n, b, q]
+                if x > first:
+                    first, second, of = x, first, b
+                elif x > second:
+                    second = x
+            for b in range(h):
+                out[n, b + 1, q] = (out[n, 0, q] * whole - units[n, b, q]) * scale
+                out[n, b + 1, u + q] = second if b == of else first
     return out

@@ -67,11 +67,12 @@ def neural_support(
     out, reading = np.zeros((len(numbers), len(ranked.shopper.history))), ranked.reading
     if network is None or reading is None:
         return out
-    for n in np.flatnonzero(wanted).tolist():
-        [at] = np.nonzero(reading.at == numbers[n])
-        if len(at):
-            shares = network.shares(reading, int(at[0]))
-            out[n, : len(shares)] = shares
+    place = np.full(len(ranked.candidates), -1)
+    place[reading.at] = np.arange(len(reading.at))
+    asked = np.flatnonzero(wanted & (place[numbers] >= 0))
+    if len(asked):
+        shares = network.shares(reading, place[numbers[asked]])
+        out[asked, : shares.shape[1]] = shares
     return out
 
 

