@@ -29,8 +29,8 @@ class Served(NamedTuple):
     again: Array  # float32[d, d]
     again_bias: Array  # float32[d]
     head: Array  # float32[d], of the first task
-    mean: Array  # float32[D]
     project: Array  # float32[D, t]
+    middle: Array  # float32[t], what is projected of the mean of the texts
 
     @classmethod
     def of(cls, weights: Any) -> "Served":
@@ -48,7 +48,7 @@ class Served(NamedTuple):
             weights["pair.bias"], turned("unit.weight"), weights["unit.bias"],
             turned("inward.weight"), weights["inward.bias"],
             turned("again.weight"), weights["again.bias"], weights["heads.weight"][0].copy(),
-            weights["mean"], np.ascontiguousarray(project),
+            np.ascontiguousarray(project), weights["mean"] @ project,
         )  # fmt: skip
 
     def moves(self, reading: Reading) -> NDArray[np.float32]:
@@ -89,7 +89,7 @@ class Served(NamedTuple):
         return np.maximum(y, LEAK * y, out=y).reshape(x.shape)
 
     def _projected(self, texts: Array) -> Array:
-        z = (texts - self.mean) @ self.project
+        z = texts @ self.project - self.middle
         lengths = np.sqrt((z * z).sum(1, keepdims=True))
         out: Array = z / np.maximum(lengths, np.float32(1e-12)) * texts.any(1, keepdims=True)
         return out
