@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from streamrec.transport.redis_keys import item_list_key, list_key
 from streamrec.transport.redis_store import Store
 
-TURN = item_list_key("~writer")
+TURN = "sr:writer"
+"""The scorer that writes them."""
 TAKE_TURN = """
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end

@@ -12,7 +12,7 @@ from laws.world import event, small
 from streamrec.client import Client
 from streamrec.roles.turn import LOOK_SECONDS, TURN_SECONDS
 from streamrec.settings.sections import Settings
-from streamrec.transport.item_lists import stored_item_list
+from streamrec.transport.item_lists import TURN, stored_item_list
 
 LENGTH = 3
 
@@ -52,7 +52,7 @@ def test_what_follows_comes_first_and_the_item_itself_never(spine: Spine) -> Non
     assert scores == sorted(scores, reverse=True) and 0.0 < scores[0] <= 1.0
     names = spine.store.names("sim:*", 100)
     known = {name.decode() for some in names for name in some}
-    assert known == {"sim:a", "sim:b", "sim:c", "sim:d", "sim:~writer"}  # no list of a segment
+    assert known == {"sim:a", "sim:b", "sim:c", "sim:d"}  # no list of a segment
 
 
 def test_an_item_with_text_and_no_clicks_after_it_names_what_reads_like_it(spine: Spine) -> None:
@@ -101,13 +101,25 @@ def test_one_scorer_writes_and_another_takes_over(spine: Spine) -> None:
     made = spine.value("item_lists_published_total")
     second.step(10.0)
     assert spine.value("item_lists_published_total") == made
-    client = spine.store.client("sim:~writer")
-    assert 0 < client.pttl("sim:~writer") <= TURN_SECONDS * 1000
-    client.delete("sim:~writer")  # as time does
+    client = spine.store.client(TURN)
+    assert 0 < client.pttl(TURN) <= TURN_SECONDS * 1000
+    client.delete(TURN)  # as time does
     second.step(11.0)
     assert spine.value("item_lists_published_total") == 2 * made
     first.step(12.0)
     assert spine.value("item_lists_published_total") == 2 * made
+
+
+def test_an_item_of_any_name_has_a_list_and_takes_no_turn_away(spine: Spine) -> None:
+    names = ("~writer", "writer", TURN)
+    spine.learn([one for name in names for one in walk(f"of {name}", name, "b")])
+    mine = scorer(spine)
+    mine.step(10.0)
+    for name in names:
+        assert items(stored(spine, name)["follows"]) == ["b"]
+    spine.learn(many("cd"))
+    mine.step(11.0)
+    assert items(stored(spine, "c")["follows"]) == ["d"]
 
 
 def test_unavailable_items_are_in_no_list_and_keep_their_own(spine: Spine) -> None:
@@ -143,7 +155,7 @@ def test_none_are_written_where_the_settings_say_so(
 
 def test_a_key_of_another_type_holds_up_no_list_of_people(spine: Spine) -> None:
     spine.store.client("sim:a").rpush("sim:a", "x")
-    spine.store.client("sim:~writer").rpush("sim:~writer", "x")
+    spine.store.client(TURN).rpush(TURN, "x")
     spine.learn(many("ab"))
     scorer(spine).step(10.0)
     assert spine.value("lists_published_total") == 1
