@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from streamrec.errors import CommitConflict, StoreError, StreamrecError, UnknownVersion
+from streamrec.errors import StoreError, UnknownVersion
 from streamrec.monitoring.metrics import Metrics
+from streamrec.roles.commits import Commits
 from streamrec.roles.encoding import Encoding
 from streamrec.roles.live_metrics import observe_ages
 from streamrec.roles.rounds import Batches
@@ -37,7 +38,7 @@ class ItemLearner:
         self._log = log
         self._store = store
         self._metrics = metrics
-        self._stored: dict[str, int | None] = {}
+        self._commits = Commits(STAGE, store, metrics)
         lists = (kind for kind in ItemShard(0, settings, 0).schema.kinds.values() if kind.lists)
         self._widths = {kind.name: kind.lists[0].width for kind in lists}
         self._encoder = encoder
@@ -46,8 +47,7 @@ class ItemLearner:
     def open(self, partition: Partition) -> ItemShard:
         """Restore a partition's shard from Redis, or start it at the log's beginning."""
         name = f"i{partition.number}"
-        meta = self._store.meta(name)
-        self._stored[name] = int(meta[b"offset"]) if meta else None
+        meta = self._commits.restored(name)
         if not meta:
             return ItemShard(partition.number, self._settings, self._log.log_start(partition))
         kinds = ItemShard(partition.number, self._settings, 0).schema.kinds
@@ -127,23 +127,14 @@ class ItemLearner:
         changed["deleted"] = b"".join(deletes[ITEMS])
         commit = Commit(
             shard.name,
-            self._stored[shard.name],
+            self._commits.expected(shard.name),
             meta,
             rows,
             deletes,
             feed=feed_entry(shard.commits, str(meta["marks"]), changed),
             feed_entries=self._settings.items.feed_entries,
         )
-        try:
-            with self._metrics.commit_seconds.labels(STAGE).time():
-                self._store.commit(commit)
-        except StreamrecError as error:
-            result = "conflict" if isinstance(error, CommitConflict) else "failed"
-            self._metrics.commits.labels(STAGE, result).inc()
-            raise
-        self._stored[shard.name] = shard.offset
-        self._metrics.commits.labels(STAGE, "ok").inc()
-        self._metrics.last_commit_timestamp_seconds.labels(STAGE).set_to_current_time()
+        self._commits.commit(commit, shard.offset)
         self._metrics.rows_dropped.labels("items").inc(len(deletes[ITEMS]))
 
     def _observe(self, times: list[int]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from streamrec.errors import (
-    CommitConflict,
     FoldFailed,
     MessageRefused,
     StoreError,
@@ -17,6 +16,7 @@ from streamrec.errors import (
 from streamrec.events.event import EventDecoder, Rejected, decode_item
 from streamrec.flow import load, teach
 from streamrec.monitoring.metrics import Metrics
+from streamrec.roles.commits import Commits
 from streamrec.roles.dead_letters import dead_letters
 from streamrec.roles.forgetting import Forgetting
 from streamrec.roles.learnt_metrics import count_fold, count_rejected
@@ -68,7 +68,7 @@ class UserLearner:
         self._state = state
         self._decoder = EventDecoder(settings.events)
         self._item_partitions = log.partitions(settings.kafka.updates_topic)
-        self._stored: dict[str, int | None] = {}  # offset in Redis, by shard
+        self._commits = Commits(STAGE, store, metrics)
         self._suspects = Suspects()
         self._trace = Trace(settings.logging)
         self._senders = Senders(self._decoder, metrics)
@@ -80,8 +80,7 @@ class UserLearner:
         """Restore a partition's shard from Redis, or start it at the log's beginning."""
         events = partition.topic == self._settings.kafka.events_topic
         name = f"{'u' if events else 'm'}{partition.number}"
-        meta = self._store.meta(name)
-        self._stored[name] = int(meta[b"offset"]) if meta else None
+        meta = self._commits.restored(name)
         n, parts, size = partition.number, self._item_partitions, self._settings.factors.size
         if not meta:
             start = self._log.log_start(partition)
@@ -182,7 +181,6 @@ class UserLearner:
         next_offset: int,
     ) -> Work:
         """Fold one partition's batch; an exception of ours makes its messages suspects."""
-        expected = self._stored[shard.name]
         try:
             with self._metrics.fold_seconds.labels(STAGE).time():
                 if isinstance(shard, MetadataShard):
@@ -207,7 +205,7 @@ class UserLearner:
             ) from error
         by_offset = {m.offset: m for m in messages}
         rejected = [(by_offset[offset], why) for offset, why in refused]
-        return Work(partition, shard, expected, records, rejected, fold)
+        return Work(partition, shard, records, rejected, fold)
 
     def _fold_events(
         self, partition: Partition, messages: Sequence[Message], shard: UserShard, next_offset: int
@@ -226,9 +224,7 @@ class UserLearner:
         Such a batch could not be committed anyway, but its records must not be sent either: they
         would say what a history with some events twice says.
         """
-        wrong = self._store.wrong_offsets({w.shard.name: w.expected for w in works})
-        conflicts = sum(isinstance(error, CommitConflict) for error in wrong.values())
-        self._metrics.commits.labels(STAGE, "conflict").inc(conflicts)
+        wrong = self._commits.overtaken(work.shard.name for work in works)
         return {w.partition: wrong[w.shard.name] for w in works if w.shard.name in wrong}
 
     def _send_all(self, works: Sequence[Work], fresh: Batches) -> None:
@@ -261,15 +257,9 @@ class UserLearner:
     def _store_rows(self, work: Work) -> None:
         """Commit one batch: rows, due users and offset together, only from the expected offset."""
         shard = work.shard
-        commit = commit_of(work, self._settings, self._store, time.time() * 1000.0)
-        try:
-            with self._metrics.commit_seconds.labels(STAGE).time():
-                self._store.commit(commit)
-        except StreamrecError as error:
-            result = "conflict" if isinstance(error, CommitConflict) else "failed"
-            self._metrics.commits.labels(STAGE, result).inc()
-            raise
-        self._stored[shard.name] = shard.offset
+        expected, now = self._commits.expected(shard.name), time.time() * 1000.0
+        commit = commit_of(work, expected, self._settings, self._store, now)
+        self._commits.commit(commit, shard.offset)
         created = shard.users.created if isinstance(shard, UserShard) else 0
         self._metrics.rows_added.labels("users").inc(created)
         deleted = commit.deletes["users"]
@@ -277,8 +267,6 @@ class UserLearner:
         told = commit.rows.get("forgotten", {})
         self._forgetting.committed(shard.name, shard.offset, told, deleted)
         shard.committed()
-        self._metrics.commits.labels(STAGE, "ok").inc()
-        self._metrics.last_commit_timestamp_seconds.labels(STAGE).set_to_current_time()
 
     def _observe(self, work: Work) -> None:
         """Count what was stored."""

@@ -24,13 +24,14 @@ class Work(NamedTuple):
 
     partition: Partition
     shard: AnyShard
-    expected: int | None
     records: list[Updates]
     rejected: list[tuple[Message, Rejected]]
     fold: UserFold | None  # None for metadata
 
 
-def commit_of(work: Work, settings: Settings, store: Store, now: float) -> Commit:
+def commit_of(
+    work: Work, expected: int | None, settings: Settings, store: Store, now: float
+) -> Commit:
     """Return what is to be stored of a batch: changed rows, due users, who is dropped; now: ms.
 
     Of too many users, some of those who are idle the longest are dropped.
@@ -47,4 +48,4 @@ def commit_of(work: Work, settings: Settings, store: Store, now: float) -> Commi
         deletes, undue = shard.deletes, list(work.fold.forgotten)
     rows, meta = shard.changes()
     gone = {"users": deletes}
-    return Commit(shard.name, work.expected, meta, rows, gone, due, undue)
+    return Commit(shard.name, expected, meta, rows, gone, due, undue)
