@@ -23,12 +23,12 @@ def list_(ctx: typer.Context) -> None:
     """Print the versions that are kept, and which one serves."""
     with _versions(ctx) as versions:
         serving, numbers = versions.serving(), versions.numbers()
-        each = [(n, versions.get(n), versions.decision(n)) for n in numbers]
+        each = [(str(n), *_cells(versions, n), _standing(n, serving)) for n in numbers]
     table = Table()
     for title in ("version", "made", "samples", "gain", "of the blend", "gate", ""):
         table.add_column(title, no_wrap=True)
-    for number, blob, decision in each:
-        table.add_row(str(number), *_cells(blob, decision), _standing(number, serving))
+    for row in each:
+        table.add_row(*row)
     console = screen(110)
     console.print(table if each else "no version yet: `streamrec train` makes them from clicks")
     console.print(_sentence(serving))
@@ -117,21 +117,22 @@ def _change(ctx: typer.Context, to: "Callable[[Versions, Serving], Serving]") ->
 
 
 def _stored(versions: "Versions", number: int) -> bytes:
-    blob = versions.get(number)
-    if blob is None:
-        kept = ", ".join(map(str, versions.numbers())) or "none"
-        raise ConfigurationError(f"version {number} is not kept; there are: {kept}")
-    return blob
+    kept = versions.numbers()
+    if number not in kept:
+        there = ", ".join(map(str, kept)) or "none"
+        raise ConfigurationError(f"version {number} is not kept; there are: {there}")
+    return versions.get(number)
 
 
-def _cells(blob: bytes | None, decision: bytes | None) -> list[str]:
+def _cells(versions: "Versions", number: int) -> list[str]:
     """Return when it was made, from how many samples, and its gain, as it and the blend had it."""
     from streamrec.neural.version import unpack
 
     try:
-        manifest = unpack(blob or b"").manifest
+        manifest = unpack(versions.get(number)).manifest
     except RefusedVersion as error:
         return ["", "", "", "", f"damaged: {error}"]
+    decision = versions.decision(number)
     made = datetime.fromtimestamp(manifest.made_at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
     cells = [made, str(manifest.samples)]
     if decision is None:

@@ -22,7 +22,7 @@ from streamrec.transport.event_types import event_types
 from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.redis_keys import Shards, item_shards
 from streamrec.transport.redis_store import Store
-from streamrec.transport.versions import Versions, decoded
+from streamrec.transport.versions import Versions
 
 
 class StateNow(NamedTuple):
@@ -115,11 +115,10 @@ def filtered_from(
 
 def network_now(settings: Settings, store: Store, lists: ListMaker) -> Served | None:
     """Return the network that orders the lists now; None where none does, or it is refused."""
-    versions = Versions(store)
+    versions, shape = Versions(store), lists.reader.shape
     try:
-        number = decoded(versions.pointer()).number if settings.neural.on else 0
-        blob = versions.get(number) if number else None
-        return Served.of(unpack(blob, lists.reader.shape).arrays) if blob else None
+        number = versions.serving().number if settings.neural.on else 0
+        return Served.of(unpack(versions.get(number), shape).arrays) if number else None
     except RefusedVersion:
         return None
 

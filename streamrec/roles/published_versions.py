@@ -99,11 +99,8 @@ class PublishedVersions:
 
     def _load(self, number: int) -> Version | None:
         """Return a version that this trainer can go on from; None where there is none."""
-        blob = self._versions.get(number)
         try:
-            if blob is None:
-                raise RefusedVersion("it is not in Redis")
-            version = unpack(blob, self._shape)
+            version = unpack(self._versions.get(number), self._shape)
             sizes = version.manifest.units, version.manifest.hidden, list(version.manifest.tasks)
             if sizes != (self._rules.units, self._rules.hidden, list(self._rules.tasks)):
                 raise RefusedVersion("its units, hidden units or tasks are not those of [neural]")

@@ -66,7 +66,4 @@ class Swap:
         self._metrics.neural.version.set(self.number)
 
     def _load(self, number: int) -> Served:
-        blob = self._versions.get(number)
-        if blob is None:
-            raise RefusedVersion("it is not in Redis")
-        return Served.of(unpack(blob, self._lists.reader.shape).arrays)
+        return Served.of(unpack(self._versions.get(number), self._lists.reader.shape).arrays)

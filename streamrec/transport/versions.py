@@ -72,9 +72,11 @@ class Versions:
             self._store.run([("HDEL", name, *gone) for name in (VERSIONS, DECISIONS)])
         return number
 
-    def get(self, number: int) -> bytes | None:
-        """Return a version's bytes."""
+    def get(self, number: int) -> bytes:
+        """Return a version's bytes; raises RefusedVersion where it is not kept."""
         blob: bytes | None = self._store.run([("HGET", VERSIONS, number)])[0]
+        if blob is None:
+            raise RefusedVersion("it is not in Redis")
         return blob
 
     def numbers(self) -> list[int]:

@@ -295,7 +295,7 @@ def test_the_network_comes_along(settings: Settings) -> None:
         versions = Versions(store)
         first, latest = versions.numbers()
         assert versions.serving().number == first
-        manifests = [unpack(versions.get(n) or b"", shape).manifest for n in (first, latest)]
+        manifests = [unpack(versions.get(n), shape).manifest for n in (first, latest)]
     assert [m.refresh >= 3 and m.samples >= 1500 for m in manifests] == [True, True]
 
 

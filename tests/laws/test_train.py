@@ -274,7 +274,7 @@ def test_a_trainer_goes_on_where_the_last_one_was(live: Live) -> None:
     while first.step():
         pass
     [number] = live.versions.numbers()
-    stored = unpack(live.versions.get(number) or b"")
+    stored = unpack(live.versions.get(number))
     learnt = stored.manifest.offsets["samples/0"]
     live.play(30)
     second = live.trainer()
@@ -337,7 +337,7 @@ def test_a_refused_version_leaves_the_one_that_serves(live: Live, clean_redis: A
     live.score()
     serving = live.scorer._lists.network
     assert serving is not None
-    blob = bytearray(live.versions.get(1) or b"")
+    blob = bytearray(live.versions.get(1))
     blob[-3] ^= 1
     client = clean_redis.client()
     client.hset(VERSIONS, 2, bytes(blob))

@@ -110,11 +110,7 @@ def test_a_killed_trainer_learns_each_sample_once(site: Site, kills: int) -> Non
 
 def whole(versions: Versions, shape: Shape) -> list[Manifest]:
     """Return the manifests of all versions; each is whole, and the pointer names one of them."""
-    found = []
-    for number in versions.numbers():
-        blob = versions.get(number)
-        assert blob is not None
-        found.append(unpack(blob, shape).manifest)
+    found = [unpack(versions.get(n), shape).manifest for n in versions.numbers()]
     serving = versions.serving()
     assert serving.version in (0, *versions.numbers())
     return found
