@@ -17,7 +17,7 @@ from streamrec.local.shell_lines import how_to, where_to_look
 from streamrec.monitoring.numbers import BLEND, Samples, quantile, recall, scrape, total
 from streamrec.replay.pace import KeepUpPace
 from streamrec.replay.progress import LearntEvents
-from streamrec.replay.replay import TARGET_SECONDS, Replay, Sender, outcome
+from streamrec.replay.replay import TARGET_SECONDS, Replay, ReplayThread, outcome
 from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.redis_store import Store
 
@@ -44,7 +44,7 @@ class Play:
         self._learnt = LearntEvents(local.settings.redis)
         pace = KeepUpPace(TARGET_SECONDS)
         self._replay = Replay(table, self._log, local.settings.kafka, pace, self._learnt)
-        self._sender = Sender(self._replay)
+        self._thread = ReplayThread(self._replay)
         self._samples: Samples = {}
         self._network = Network()
         self._first_list_seconds: float | None = None
@@ -54,8 +54,8 @@ class Play:
 
     def replay(self, seconds: float) -> None:
         """Replay for `seconds`, longer if the blend knows too little, or to the file's end."""
-        sending = self._sender.is_alive
-        self._sender.start()
+        sending = self._thread.is_alive
+        self._thread.start()
         self._watch(lambda: sending() and self._now() < seconds)
         if sending() and self._clicks() < LEARNT_CLICKS:
             self._say(
@@ -64,8 +64,8 @@ class Play:
             )
             end = self._now() + PATIENCE_SECONDS
             self._watch(lambda: sending() and self._now() < end and self._clicks() < LEARNT_CLICKS)
-        self._sender.stop()
-        self._sender.check()
+        self._thread.stop()
+        self._thread.check()
         end = self._now() + QUIET_SECONDS
         self._watch(lambda: not self._is_quiet() and self._now() < end)
         self._seconds = self._now()
@@ -122,8 +122,8 @@ class Play:
 
     def close(self) -> None:
         """Stop the replay and close the connections."""
-        if self._sender.is_alive():
-            self._sender.stop()
+        if self._thread.is_alive():
+            self._thread.stop()
         self._log.close()
         self._learnt.close()
         self._store.close()

@@ -22,7 +22,7 @@ Page = dict[str, Recommendations]
 Found = Page | StreamrecError
 Asked = tuple[str, tuple[str, ...]]
 """A user, and the places."""
-Waiting = tuple[Asked, "asyncio.Future[Page]"]
+Question = tuple[Asked, "asyncio.Future[Page]"]
 
 
 class Lists:
@@ -35,7 +35,7 @@ class Lists:
         self._redis, self._seconds = redis_of(settings), settings.serve.read_seconds
         self._store: Store | None = None
         self._thread = ThreadPoolExecutor(1, "lists")
-        self._waiting: list[Waiting] = []
+        self._waiting: list[Question] = []
         self._asking: asyncio.Task[None] | None = None
 
     async def of(self, user: str, place: str = HOME) -> Recommendations:

@@ -114,7 +114,7 @@ class Replay:
             self._log.produce(self._settings.items_topic, value, key=name.encode())
 
 
-class Sender(threading.Thread):
+class ReplayThread(threading.Thread):
     """Runs a replay beside the screen; `check` raises what went wrong in it."""
 
     def __init__(self, replay: Replay) -> None:

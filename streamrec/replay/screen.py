@@ -5,7 +5,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from streamrec.replay.replay import Replay, Sender, outcome, state_of
+from streamrec.replay.replay import Replay, ReplayThread, outcome, state_of
 
 REFRESH_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
@@ -16,8 +16,8 @@ def show_progress(replay: Replay, wait: bool) -> None:
     console = Console(stderr=True)
     name, total = replay.table.name, len(replay.table)
     start = shown = time.monotonic()
-    sender = Sender(replay)
-    sender.start()
+    thread = ReplayThread(replay)
+    thread.start()
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -30,10 +30,10 @@ def show_progress(replay: Replay, wait: bool) -> None:
     task = bar.add_task(name, total=total, state="")
     try:
         with bar:
-            while sender.is_alive() or (wait and replay.taken_in < replay.sent):
+            while thread.is_alive() or (wait and replay.taken_in < replay.sent):
                 time.sleep(REFRESH_SECONDS)
-                sender.check()
-                if not sender.is_alive():
+                thread.check()
+                if not thread.is_alive():
                     replay.look(time.monotonic())
                 bar.update(task, completed=replay.sent, state=state_of(replay))
                 if not console.is_terminal and time.monotonic() - shown >= PLAIN_SECONDS:
@@ -42,11 +42,11 @@ def show_progress(replay: Replay, wait: bool) -> None:
                     console.print(text, soft_wrap=True)
             bar.update(task, completed=replay.sent, state=state_of(replay))
     finally:
-        sender.stop()
+        thread.stop()
         seconds = time.monotonic() - start
         console.print(
             f"{replay.sent:,} of {total:,} events of {name} sent in {seconds:.1f} s "
             f"({replay.sent / seconds:,.0f} a second), {outcome(replay)}.",
             soft_wrap=True,
         )
-    sender.check()
+    thread.check()

@@ -10,7 +10,7 @@ Due = Mapping[str, Sequence[tuple[str, float]]]
 """Users and since when they wait, by shard."""
 
 
-class Waiting(NamedTuple):
+class DueUser(NamedTuple):
     """A user who is due a new list, as read from Redis; one who was evicted is not."""
 
     name: str

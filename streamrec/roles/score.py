@@ -16,7 +16,7 @@ from streamrec.monitoring.metrics import Metrics
 from streamrec.monitoring.starting import starting
 from streamrec.ranking.lists import ListMaker, UserList
 from streamrec.ranking.published import PublishedList
-from streamrec.roles.batch import Due, Encoded, Made, Waiting
+from streamrec.roles.batch import Due, DueUser, Encoded, Made
 from streamrec.roles.hidden_items import HiddenItems
 from streamrec.roles.item_lists import ItemLists
 from streamrec.roles.kept_readings import KeptReadings
@@ -162,7 +162,7 @@ class Scorer:
         now, most = time.time() * 1000.0, self._settings.lists.due_batch
         return self._store.take_due(self._users, now, lease, most)
 
-    def _read(self, due: Due) -> tuple[list[Waiting], set[str]]:
+    def _read(self, due: Due) -> tuple[list[DueUser], set[str]]:
         """Read the rows of the taken users, and what they were shown where rotation asks.
 
         Also return whose row cannot be had or read: they stay due, the others are served.
@@ -190,25 +190,25 @@ class Scorer:
         each = zip(people, before, strict=True)
         types = {shard: self._places.types_of(shard) for shard in due}
         known = [
-            Waiting(name, since, rows[name], last, types[shard])
+            DueUser(name, since, rows[name], last, types[shard])
             for (shard, name, since), last in each
             if name in rows
         ]
         return known, failed
 
-    def _rank(self, waiting: Sequence[Waiting]) -> Made:
+    def _rank(self, waiting: Sequence[DueUser]) -> Made:
         table, shopper = self._feed.table, self._lists.shopper
         people = [shopper(w.row, table, w.name, w.before, w.types) for w in waiting]
         home = self._lists.make(people, table)
         return Made(home, self._places.make(people, table, home))
 
-    def _encode(self, waiting: Sequence[Waiting], made: Sequence[UserList]) -> list[Encoded]:
+    def _encode(self, waiting: Sequence[DueUser], made: Sequence[UserList]) -> list[Encoded]:
         at = int(time.time() * 1000)
         each = zip(waiting, made, strict=True)
         return [self._encoded(w.name, w.row.offset, at, one, w.before) for w, one in each]
 
     def _publish(
-        self, waiting: Sequence[Waiting], lists: Sequence[Encoded], made: Made
+        self, waiting: Sequence[DueUser], lists: Sequence[Encoded], made: Made
     ) -> set[str]:
         """Publish each user's lists; return the users whose list Redis refused."""
         ttl = self._settings.lists.ttl_seconds

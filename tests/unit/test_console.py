@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from streamrec.blend.learned import EXTRAS
 from streamrec.errors import ConfigurationError
 from streamrec.events.event import click_type
-from streamrec.http.console.clicks import DAY_MS, STEP_MS, Clicks, Waiting, event_time
+from streamrec.http.console.clicks import DAY_MS, STEP_MS, Clicks, PendingClick, event_time
 from streamrec.http.console.routes import PAGE, Console
 from streamrec.http.console.status import Line, Watch, lines, usual_addresses
 from streamrec.http.console.words import MEANINGS, group, meaning, reason
@@ -167,15 +167,15 @@ def test_the_type_of_a_click() -> None:
 
 def test_the_first_list_that_knows_of_a_click_has_its_milliseconds() -> None:
     clicks = Clicks(Settings(), Sender(Settings()))
-    clicks._wait("u", Waiting(time.perf_counter() - 0.05, 7))
+    clicks._wait("u", PendingClick(time.perf_counter() - 0.05, 7))
     assert clicks.is_waiting("u") and not clicks.is_waiting("v")
     assert clicks.milliseconds("u", 7) is None
     assert 50 <= (clicks.milliseconds("u", 8) or 0) < 1000
     assert clicks.milliseconds("u", 9) is None and not clicks.is_waiting("u")
-    clicks._wait("u", Waiting(time.perf_counter() - 100, 7))
+    clicks._wait("u", PendingClick(time.perf_counter() - 100, 7))
     assert not clicks.is_waiting("u")
     for n in range(1001):
-        clicks._wait(f"u{n}", Waiting(time.perf_counter(), -1))
+        clicks._wait(f"u{n}", PendingClick(time.perf_counter(), -1))
     assert not clicks.is_waiting("u0") and clicks.is_waiting("u1000")
 
 

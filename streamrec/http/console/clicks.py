@@ -29,7 +29,7 @@ class Click(msgspec.Struct):
     item: str
 
 
-class Waiting(msgspec.Struct):
+class PendingClick(msgspec.Struct):
     """A click that no list knows yet; `offset`: of the list before it."""
 
     began: float
@@ -42,7 +42,7 @@ class Clicks:
     def __init__(self, settings: Settings, sender: Sender) -> None:
         self._settings, self._sender = settings, sender
         self._decoder = EventDecoder(settings.events)
-        self._waiting: dict[str, Waiting] = {}
+        self._waiting: dict[str, PendingClick] = {}
         self._connecting = False
         self._newest = 0
         self._looked = -LOOK_SECONDS
@@ -63,7 +63,7 @@ class Clicks:
         if isinstance(decoded, Rejected):
             raise HTTPException(400, f"{decoded.reason}: {decoded.detail}")
         before = client.recommend(click.user)
-        self._wait(click.user, Waiting(began, before.offset if before.personal else -1))
+        self._wait(click.user, PendingClick(began, before.offset if before.personal else -1))
         topic, seconds = self._settings.kafka.events_topic, self._settings.serve.write_seconds
         sent = self._sender.send(topic, [(event.user.encode(), message)])
         try:
@@ -97,10 +97,10 @@ class Clicks:
         self._waiting.pop(user, None)
         return round((time.perf_counter() - waiting.began) * 1000, 1)
 
-    def _wait(self, user: str, waiting: Waiting) -> None:
+    def _wait(self, user: str, click: PendingClick) -> None:
         while len(self._waiting) >= MOST_WAITING:
             self._waiting.pop(next(iter(self._waiting)), None)
-        self._waiting[user] = waiting
+        self._waiting[user] = click
 
     def _time(self, client: Client, click: Click) -> int:
         own = user_row(client, click.user)
