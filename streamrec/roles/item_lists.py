@@ -1,6 +1,7 @@
 """The lists of items, written by one scorer at a time, at a bounded rate."""
 
 import logging
+import secrets
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -15,11 +16,10 @@ from streamrec.ranking.contexts import ContextMaker
 from streamrec.ranking.item_lists import ItemListMaker, is_item
 from streamrec.ranking.lists import ListMaker
 from streamrec.roles.popular_lists import PopularLists
-from streamrec.roles.turn import LOOK_SECONDS, Turn
 from streamrec.settings.place_rules import contexts
 from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
-from streamrec.transport.item_lists import store_item_lists
+from streamrec.transport.item_lists import store_item_lists, take_turn
 from streamrec.transport.redis_store import Store
 
 logger = logging.getLogger(__name__)
@@ -27,6 +27,9 @@ CHANGED = 0.05
 """A list is made again when the counts that it rests on have changed by this share."""
 WORK = 1_000_000
 """Items looked through in one go, at most: a list of people is not held up by those of items."""
+TURN_SECONDS = 5.0
+"""A scorer that has not been heard of for so long is no more the one that writes."""
+LOOK_SECONDS = 0.25
 Array = NDArray[Any]
 
 
@@ -120,3 +123,27 @@ class ItemLists:
                 if listed.items:
                     lists[listed.item, listed.place] = msgspec.json.encode(listed)
         return lists
+
+
+class Turn:
+    """Asks for the turn among the scorers, and keeps it by asking again.
+
+    Two that hold it at once do no harm.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._me = secrets.token_hex(8)
+        self._asked = -np.inf
+        self.mine = False
+
+    def come(self, now: float) -> bool:
+        """Say whether it is time to look, LOOK_SECONDS after the last time; `mine` is then told.
+
+        now: seconds of a clock that never goes back. Raises StoreError.
+        """
+        if now - self._asked < LOOK_SECONDS:
+            return False
+        self._asked, self.mine = now, False
+        self.mine = take_turn(self._store, self._me, TURN_SECONDS)
+        return True

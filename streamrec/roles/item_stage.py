@@ -7,7 +7,7 @@ from streamrec.errors import StoreError, UnknownVersion
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.commits import Commits
 from streamrec.roles.encoding import Encoding
-from streamrec.roles.live_metrics import observe_ages
+from streamrec.roles.learnt_metrics import observe_ages
 from streamrec.roles.rounds import Batches
 from streamrec.roles.stage import ShardsInDoubt
 from streamrec.settings.sections import Settings

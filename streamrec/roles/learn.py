@@ -11,10 +11,10 @@ from streamrec.flow import ID_BYTES, SAMPLE_BYTES, record_bytes
 from streamrec.monitoring.health import serve_health
 from streamrec.monitoring.metrics import Metrics
 from streamrec.monitoring.starting import starting
+from streamrec.roles.click_samples import SampleSender
 from streamrec.roles.item_stage import ItemLearner
 from streamrec.roles.leave import stop_on_signals
 from streamrec.roles.oversee import oversee
-from streamrec.roles.sample_sender import SampleSender
 from streamrec.roles.stage import Stage
 from streamrec.roles.state_report import StateReport
 from streamrec.roles.user_stage import UserLearner

@@ -1,12 +1,18 @@
-"""Counts what the user stage has stored of a batch of events."""
+"""Counts what the stages have stored of a batch, and how full the tables of user shards are."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 
 from streamrec.events.event import Rejected
 from streamrec.monitoring.metrics import Metrics
-from streamrec.roles.live_metrics import observe_ages
+from streamrec.settings.sections import UserSettings
+from streamrec.state.ring import Ring
 from streamrec.state.user_fold import UserFold
+from streamrec.state.user_shard import UserShard
+
+SAMPLE = 200
+"""Of a batch, about so many events have their age observed."""
 
 
 def count_rejected(metrics: Metrics, rejected: Sequence[Rejected]) -> None:
@@ -28,3 +34,34 @@ def count_fold(metrics: Metrics, stage: str, partition: str, fold: UserFold) -> 
     for kind, number in Counter(e.type for _, e in fold.accepted).items():
         metrics.events_accepted.labels(kind).inc(number)
     observe_ages(metrics, stage, [at for at, _ in fold.accepted])
+
+
+def observe_ages(metrics: Metrics, stage: str, times: Sequence[int]) -> None:
+    """Observe how long ago the log got events (ms; -1 unknown), at most about SAMPLE of them."""
+    histogram, now = metrics.click_to_learnt_seconds.labels(stage), time.time() * 1000.0
+    for at in times[:: 1 + len(times) // SAMPLE]:
+        if at >= 0:
+            histogram.observe(max(0.0, now - at) / 1000.0)
+
+
+def report_rows(settings: UserSettings, shards: Sequence[UserShard], metrics: Metrics) -> None:
+    """Set the gauges of rows and of their limits, over the shards of this process."""
+    n = len(shards)
+    cached, stored = (
+        sum(len(s.users.row_of) for s in shards),
+        sum(s.stored_users for s in shards),
+    )
+    tables = {
+        "users_cached": (cached, n * settings.cached_users),
+        "users_stored": (stored, n * settings.max_users),
+        "duplicate_window": _filled([s.duplicates.ids for s in shards]),
+        "latest_items": _filled([s.latest.ring for s in shards]),
+    }
+    for table, (rows, limit) in tables.items():
+        metrics.rows.labels(table).set(rows)
+        metrics.rows_limit.labels(table).set(limit)
+
+
+def _filled(rings: Sequence[Ring]) -> tuple[int, int]:
+    """Return how many entries rings hold, and how many fit."""
+    return sum(ring.size for ring in rings), sum(len(ring.keys) for ring in rings)

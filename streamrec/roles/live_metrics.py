@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,9 +17,6 @@ from streamrec.state import served
 from streamrec.state.user_fold import UserFold
 from streamrec.transport.redis_keys import POPULAR, reading_key, shown_key
 from streamrec.transport.redis_store import Store
-
-SAMPLE = 200
-"""Of a batch, about so many events have their age observed."""
 
 
 class LookedUp(NamedTuple):
@@ -81,11 +78,3 @@ class LiveMetrics:
                 self._metrics.prequential_hits.labels(source, k).inc(hit[:, m].sum())
             self._metrics.prequential_ndcg.labels(source).inc(gains[:, m].sum())
             self._metrics.prequential_reciprocal_rank.labels(source).inc(reciprocal[:, m].sum())
-
-
-def observe_ages(metrics: Metrics, stage: str, times: Sequence[int]) -> None:
-    """Observe how long ago the log got events (ms; -1 unknown), at most about SAMPLE of them."""
-    histogram, now = metrics.click_to_learnt_seconds.labels(stage), time.time() * 1000.0
-    for at in times[:: 1 + len(times) // SAMPLE]:
-        if at >= 0:
-            histogram.observe(max(0.0, now - at) / 1000.0)

@@ -27,13 +27,12 @@ from streamrec.roles.short_lists import ShortLists
 from streamrec.roles.state_report import StateReport
 from streamrec.roles.swap import Swap
 from streamrec.roles.trace import Trace
-from streamrec.roles.wait import wait_for_shards
 from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
 from streamrec.state.served import encode_shown, times_shown
 from streamrec.state.user_rows import UserRow, decode_user, no_user
-from streamrec.transport.declared import Unchanged
+from streamrec.transport.declared import Unchanged, wait_for_shards
 from streamrec.transport.forgetting import delete_lists
 from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.publishing import publish
@@ -282,7 +281,7 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
     metrics = Metrics(role="score")
     warm_up(settings)
     store = Store(settings.redis)
-    shards = wait_for_shards(store, stop)
+    shards = wait_for_shards(store.shards, stop)
     if shards is not None:
         scorer = Scorer(settings, store, shards, metrics)
         health = serve_health(

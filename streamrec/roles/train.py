@@ -17,12 +17,10 @@ from streamrec.monitoring.starting import starting
 from streamrec.neural.refresh import Refresher
 from streamrec.roles.leave import stop_on_signals
 from streamrec.roles.published_versions import PublishedVersions
-from streamrec.roles.training_samples import TrainingSamples
-from streamrec.roles.training_texts import TrainingTexts
-from streamrec.roles.wait import wait_for_shards
+from streamrec.roles.training_input import TrainingSamples, TrainingTexts
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
-from streamrec.transport.declared import Unchanged
+from streamrec.transport.declared import Unchanged, wait_for_shards
 from streamrec.transport.kafka_log import Log
 from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.redis_keys import Shards
@@ -135,7 +133,7 @@ def _run_one(
     stop: threading.Event,
 ) -> bool:
     """Run a trainer until `stop`, or once; say whether it is done."""
-    shards = wait_for_shards(store, stop)
+    shards = wait_for_shards(store.shards, stop)
     if shards is None:
         return True
     log = open_kafka(settings.kafka, f"{settings.kafka.group}-train")

@@ -17,18 +17,16 @@ from streamrec.events.event import EventDecoder, Rejected, decode_item
 from streamrec.flow import load, teach
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.commits import Commits
-from streamrec.roles.dead_letters import dead_letters
+from streamrec.roles.dead_letters import Suspects, dead_letters
+from streamrec.roles.event_keys import EventKeys
 from streamrec.roles.forgetting import Forgetting
-from streamrec.roles.learnt_metrics import count_fold, count_rejected
+from streamrec.roles.learnt_metrics import count_fold, count_rejected, report_rows
 from streamrec.roles.live_metrics import LiveMetrics, LookedUp
 from streamrec.roles.moving import Moving
-from streamrec.roles.poison import Suspects
 from streamrec.roles.rounds import Batches
-from streamrec.roles.senders import Senders
 from streamrec.roles.stage import ShardsInDoubt
 from streamrec.roles.state_report import StateReport
 from streamrec.roles.trace import Trace
-from streamrec.roles.user_rows_report import report_rows
 from streamrec.roles.user_work import AnyShard, Work, commit_of
 from streamrec.settings.sections import Settings
 from streamrec.state import updates
@@ -71,7 +69,7 @@ class UserLearner:
         self._commits = Commits(STAGE, store, metrics)
         self._suspects = Suspects()
         self._trace = Trace(settings.logging)
-        self._senders = Senders(self._decoder, metrics)
+        self._keys = EventKeys(self._decoder, metrics)
         self._user_shards = log.partitions(settings.kafka.events_topic)
         self._moving = Moving(settings, log, self._user_shards)
         self._forgetting = Forgetting(store, settings.lists.lease_seconds, state.name)
@@ -210,7 +208,7 @@ class UserLearner:
     def _fold_events(
         self, partition: Partition, messages: Sequence[Message], shard: UserShard, next_offset: int
     ) -> UserFold:
-        decoded = self._senders.decode(messages, time.time())
+        decoded = self._keys.decode(messages, time.time())
         if refused := self._suspects.refused(partition, messages):
             decoded = [(offset, at, refused.get(offset, event)) for offset, at, event in decoded]
         decoded = self._moving.checked(decoded, time.monotonic())

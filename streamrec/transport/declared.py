@@ -1,5 +1,7 @@
 """How the state is partitioned: declared by the first process, read by all; not while it grows."""
 
+import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,6 +12,7 @@ from streamrec.errors import ConfigurationError
 from streamrec.growth.plan import Plan
 from streamrec.transport.redis_keys import BOOTSTRAP, GROWING, SHARDS, Shards
 
+logger = logging.getLogger(__name__)
 Run = Callable[[Sequence[tuple[Any, ...]]], list[Any]]
 LOOK_SECONDS = 2.0
 """Processes that go on for long notice a growth within so long; `grow` waits for them."""
@@ -55,6 +58,23 @@ def declared(run: Run) -> Shards | None:
     blob, growing = run([("GET", SHARDS), ("GET", GROWING)])
     _refuse_growing(growing)
     return None if blob is None else msgspec.json.decode(blob, type=Shards)
+
+
+def wait_for_shards(read: Callable[[], Shards | None], stop: threading.Event) -> Shards | None:
+    """Return how the state is partitioned once a learn process has said so; None at `stop`.
+
+    read: Store.shards.
+    """
+    waited = 0
+    while not stop.is_set():
+        shards = read()
+        if shards is not None:
+            return shards
+        if waited % 50 == 0:
+            logger.info("waiting for a learn process to declare the shards in Redis")
+        waited += 1
+        stop.wait(0.1)
+    return None
 
 
 class Unchanged:

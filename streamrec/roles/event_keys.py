@@ -1,4 +1,4 @@
-"""What is looked at of the senders' side of messages: their clocks, and the keys they choose."""
+"""Decodes events, and looks at what their senders choose: clocks and keys."""
 
 import logging
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ SAMPLE = 20
 SAY_SECONDS = 60.0
 
 
-class Senders:
+class EventKeys:
     """Decodes events, and finds those whose key is not their user.
 
     Then one user is in several partitions. A message is never later than its fetch, whatever its

@@ -1,20 +1,30 @@
-"""The samples topic, read by the trainer: the memory that a restart does not lose."""
+"""What the trainer reads: the samples topic, which no restart loses, and the texts of items."""
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamrec.monitoring.metrics import Metrics
 from streamrec.neural.drift import Drift
 from streamrec.neural.gate import gains
+from streamrec.neural.reading import Reader
 from streamrec.neural.refresh import Refresher
 from streamrec.neural.sample import Sample
 from streamrec.settings.sections import Settings
+from streamrec.sources.registry import sources_of
+from streamrec.state.item_table import ItemTable
 from streamrec.transport.assignment import name_of
+from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.kafka_log import Log, Message, Partition
+from streamrec.transport.redis_keys import Shards, item_shards
+from streamrec.transport.redis_store import Store
 
 logger = logging.getLogger(__name__)
+Array = NDArray[Any]
 
 
 class Learnt:
@@ -114,3 +124,26 @@ class TrainingSamples:
         began = {name_of(p): self._next[p] for p in partitions}
         logger.info("samples are read again from the topic", extra={"from": began})
         return {p: self._next[p] for p in partitions}
+
+
+class TrainingTexts:
+    """A copy of the item table, brought up to date at each refresh."""
+
+    def __init__(self, settings: Settings, store: Store, shards: Shards, metrics: Metrics) -> None:
+        self._reader = Reader(settings, sources_of(settings))
+        self.shape = self._reader.shape
+        self._metrics = metrics
+        self._feed = ItemFeed(
+            store, item_shards(shards), lambda: ItemTable(settings, with_lists=True), 0.0
+        )
+
+    def refresh(self) -> None:
+        """Read what changed; without texts there is nothing to read."""
+        if self.shape.text:
+            self._feed.refresh(time.monotonic(), self._metrics)
+
+    def known(self) -> tuple[Array, Array]:
+        """Return keys uint64[n] and vectors float32[n, D] of the items whose texts are known."""
+        if not self.shape.text:
+            return np.zeros(0, np.uint64), np.zeros((0, 0), np.float32)
+        return self._reader.known(self._feed.table)

@@ -1,20 +1,20 @@
 """How long the oldest unlearnt message has waited: never too short, and right where it is known."""
 
-from streamrec.roles.waiting import Waiting
+from streamrec.roles.stage_report import OldestUnlearnt
 from streamrec.transport.kafka_log import Partition
 
 P, Q, ITEM = Partition("events", 0), Partition("events", 1), Partition("items", 0)
 
 
 def test_nothing_waits() -> None:
-    waiting = Waiting()
+    waiting = OldestUnlearnt()
     assert waiting.oldest_seconds("events", 100.0) == 0.0
     waiting.seen(P, False, 100.0)
     assert waiting.oldest_seconds("events", 200.0) == 0.0
 
 
 def test_it_came_after_the_end_was_seen() -> None:
-    waiting = Waiting()
+    waiting = OldestUnlearnt()
     waiting.seen(P, False, 100.0)
     waiting.seen(P, True, 101.0)
     assert waiting.oldest_seconds("events", 130.0) == 30.0
@@ -24,7 +24,7 @@ def test_it_came_after_the_end_was_seen() -> None:
 
 def test_it_came_after_the_last_learnt_one() -> None:
     """A start an hour behind: not known before the first message, then an hour."""
-    waiting = Waiting()
+    waiting = OldestUnlearnt()
     waiting.seen(P, True, 5000.0)
     assert waiting.oldest_seconds("events", 5010.0) == 10.0
     waiting.learnt(P, 1_400_000)
@@ -34,7 +34,7 @@ def test_it_came_after_the_last_learnt_one() -> None:
 
 
 def test_topics_and_partitions() -> None:
-    waiting = Waiting()
+    waiting = OldestUnlearnt()
     for partition, at in ((P, 50.0), (Q, 10.0), (ITEM, 90.0)):
         waiting.seen(partition, True, at)
     waiting.learnt(Q, -1)  # it has no time
