@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from streamrec.errors import RefusedVersion, StoreError
+from streamrec.errors import RefusedVersion
 from streamrec.monitoring.metrics import Metrics
 from streamrec.neural.serve import Served
 from streamrec.neural.version import unpack
@@ -34,14 +34,6 @@ class StateNow(NamedTuple):
     rules: Reranker  # those of the settings, with more filters where they were asked for
 
 
-def shards_of(store: Store) -> Shards:
-    """Return how many shards the state has; raises StoreError where there is no state."""
-    shards = store.shards()
-    if shards is None:
-        raise StoreError("Redis holds no streamrec state: start `streamrec learn` first")
-    return shards
-
-
 class StateReader:
     """Keeps a copy of all items, brought up to date for each question; belongs to one thread."""
 
@@ -56,7 +48,7 @@ class StateReader:
 
         The first time takes as long as the catalogue is large.
         """
-        shards = shards_of(self._store)
+        shards = self._store.known_shards()
         if shards != self._shards:  # the first question, or another state has begun
             self._shards = shards
             self._feed = ItemFeed(self._store, item_shards(shards), self._new_table, 0.0)

@@ -6,7 +6,6 @@ import msgspec
 
 from streamrec.blend.learned import BUCKETS, EXTRAS, LearnedBlend
 from streamrec.blend.rules import BLEND_KEY, blend_owner, blend_rules
-from streamrec.inspection.lists_now import shards_of
 from streamrec.ranking.lists import ListMaker
 from streamrec.settings.sections import Settings
 from streamrec.transport.redis_store import Store
@@ -24,7 +23,7 @@ class Weights(msgspec.Struct):
 
 def weights_now(settings: Settings, store: Store) -> Weights | None:
     """Return the weights in force; None before the first click is learnt from."""
-    owner = f"i{blend_owner(shards_of(store).items)}"
+    owner = f"i{blend_owner(store.known_shards().items)}"
     blob = store.rows(owner, "blend", [BLEND_KEY])[0]
     learned = LearnedBlend.from_bytes(blob, blend_rules(settings)) if blob else None
     return weights_of(settings, learned) if learned else None
