@@ -16,9 +16,8 @@ from streamrec.monitoring.log_lines import without_password
 from streamrec.settings.place_rules import place_names
 from streamrec.settings.sections import KafkaSettings, Settings
 from streamrec.transport.batch_codecs import PACKAGES as PACKAGES_OF_CODECS
-from streamrec.transport.listening import check_listening
 from streamrec.transport.log_identity import differences, log_identity
-from streamrec.transport.open_kafka import open_kafka
+from streamrec.transport.open_kafka import check_listening, open_kafka
 from streamrec.transport.places import stored_places
 from streamrec.transport.redis_keys import BOOTSTRAP, SHARDS
 from streamrec.transport.redis_store import Store

@@ -18,7 +18,6 @@ from streamrec.sources.source import Shopper
 from streamrec.state.item_table import ItemTable
 from streamrec.state.served import times_shown
 from streamrec.state.user_rows import UserRow, decode_user, no_user
-from streamrec.transport.event_types import event_types
 from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.redis_keys import Shards, item_shards
 from streamrec.transport.redis_store import Store
@@ -121,4 +120,4 @@ def row_of(store: Store, shards: Shards, user: str) -> tuple[UserRow, list[str]]
     if found is None:
         return no_user(), []
     shard, row = found
-    return decode_user(row), event_types(store, shard)
+    return decode_user(row), store.event_types(shard)

@@ -15,7 +15,6 @@ from streamrec.settings.places import USER
 from streamrec.settings.sections import Settings
 from streamrec.sources.source import Shopper
 from streamrec.state.item_table import ItemTable
-from streamrec.transport.event_types import event_types
 from streamrec.transport.places import name_places
 from streamrec.transport.redis_store import Store
 
@@ -55,7 +54,7 @@ class PlaceLists:
         now = time.monotonic()
         names, read = self._types.get(shard, ([], -TYPES_SECONDS))
         if now - read >= TYPES_SECONDS or not names:
-            names = event_types(self._store, shard)
+            names = self._store.event_types(shard)
             self._types[shard] = names, now
         return names
 

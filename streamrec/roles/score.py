@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from streamrec.errors import StoreError, UnknownVersion
+from streamrec.errors import StoreError
 from streamrec.flow import times_shown_now
 from streamrec.monitoring.health import serve_health
 from streamrec.monitoring.metrics import Metrics
 from streamrec.monitoring.starting import starting
 from streamrec.ranking.lists import ListMaker, UserList
 from streamrec.ranking.published import PublishedList
-from streamrec.roles.batch import Due, DueUser, Encoded, Made
+from streamrec.roles.batch import Due, DueUser, Encoded, Made, read_due
 from streamrec.roles.hidden_items import HiddenItems
 from streamrec.roles.item_lists import ItemLists
 from streamrec.roles.kept_readings import KeptReadings
@@ -30,13 +30,13 @@ from streamrec.roles.trace import Trace
 from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
-from streamrec.state.served import encode_shown, times_shown
-from streamrec.state.user_rows import UserRow, decode_user, no_user
+from streamrec.state.served import encode_shown
+from streamrec.state.user_rows import no_user
 from streamrec.transport.declared import Unchanged, wait_for_shards
 from streamrec.transport.forgetting import delete_lists
 from streamrec.transport.item_feed import ItemFeed
 from streamrec.transport.publishing import publish
-from streamrec.transport.redis_keys import POPULAR, Shards, item_shards, key, user_shards
+from streamrec.transport.redis_keys import POPULAR, Shards, item_shards, user_shards
 from streamrec.transport.redis_store import Store
 from streamrec.transport.versions import Versions
 
@@ -110,30 +110,30 @@ class Scorer:
         lease = self._new_lease()
         due = self._take_due(lease)
         if due:
-            try:
-                with self._metrics.score_seconds.time():
-                    waiting, failed = self._read(due)
-                    for one in waiting:
-                        self._trace.due(one.name, one.row.offset, one.since)
-                    made = self._rank(waiting)
-                    lists = self._encode(waiting, made.home)
-                    failed |= self._publish(waiting, lists, made)
-                    self._made_of.count(made.home)
-            except StoreError:  # their lease ends, and they are due again
-                self._metrics.lists_failed.inc(sum(map(len, due.values())))
-                raise
-            self._metrics.lists_failed.inc(len(failed))
-            done = {s: [u for u, _ in users if u not in failed] for s, users in due.items()}
-            gone = self._store.done({s: users for s, users in done.items() if users}, lease)
-            self._take_back([one for one in lists if one.user in gone])
-            self._note_short(
-                done, gone, dict(zip((w.name for w in waiting), made.home, strict=True))
-            )
+            self._serve(due, lease)
         if now - self._popular_at >= POPULAR_SECONDS:
             self._popular_at = now
             self._serve_popular()
         self._item_lists.look(self._feed.table, self._swap.model, now)
         return any(len(users) >= self._settings.lists.due_batch for users in due.values())
+
+    def _serve(self, due: Due, lease: float) -> None:
+        """Make the lists of the taken users: read, rank, encode, publish, done."""
+        try:
+            with self._metrics.score_seconds.time():
+                waiting, failed = self._read(due)
+                made = self._rank(waiting)
+                lists = self._encode(waiting, made.home)
+                failed |= self._publish(waiting, lists, made)
+                self._made_of.count(made.home)
+        except StoreError:  # their lease ends, and they are due again
+            self._metrics.lists_failed.inc(sum(map(len, due.values())))
+            raise
+        self._metrics.lists_failed.inc(len(failed))
+        done = {s: [u for u, _ in users if u not in failed] for s, users in due.items()}
+        gone = self._store.done({s: users for s, users in done.items() if users}, lease)
+        self._take_back([one for one in lists if one.user in gone])
+        self._note_short(done, gone, dict(zip((w.name for w in waiting), made.home, strict=True)))
 
     def _refresh(self, now: float) -> None:
         """Bring the item table up to date, if it is time."""
@@ -162,38 +162,12 @@ class Scorer:
         return self._store.take_due(self._users, now, lease, most)
 
     def _read(self, due: Due) -> tuple[list[DueUser], set[str]]:
-        """Read the rows of the taken users, and what they were shown where rotation asks.
-
-        Also return whose row cannot be had or read: they stay due, the others are served.
-        """
-        people = [(shard, name, since) for shard, users in due.items() for name, since in users]
-        wanted = [(shard, "users", [name for name, _ in users]) for shard, users in due.items()]
-        rows: dict[str, UserRow] = {}
-        failed: set[str] = set()
-        found = self._store.many_rows_or_errors(wanted)
-        for (shard, _, names), blobs in zip(wanted, found, strict=True):
-            for name, blob in zip(names, blobs or [None] * len(names), strict=True):
-                try:
-                    if blobs is None:
-                        failed.add(name)
-                    elif blob is not None:
-                        rows[name] = decode_user(blob)
-                except UnknownVersion as error:
-                    cause = {"key": key(shard, "users"), "field": name, "cause": str(error)}
-                    logger.warning("a user's row cannot be read", extra=cause)
-                    failed.add(name)
-        before: list[Mapping[int, int]] = [{} for _ in people]
-        if self._settings.lists.rotation:
-            shown = self._store.shown([name for _, name, _ in people])
-            before = [times_shown(blob) for blob in shown]
-        each = zip(people, before, strict=True)
-        types = {shard: self._places.types_of(shard) for shard in due}
-        known = [
-            DueUser(name, since, rows[name], last, types[shard])
-            for (shard, name, since), last in each
-            if name in rows
-        ]
-        return known, failed
+        """Read the taken users; also return whose row cannot be had: they stay due."""
+        rotates = self._settings.lists.rotation > 0.0
+        waiting, failed = read_due(self._store, due, rotates, self._places.types_of)
+        for one in waiting:
+            self._trace.due(one.name, one.row.offset, one.since)
+        return waiting, failed
 
     def _rank(self, waiting: Sequence[DueUser]) -> Made:
         table, shopper = self._feed.table, self._lists.shopper

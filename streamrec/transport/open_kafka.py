@@ -1,8 +1,17 @@
-"""Open the Kafka client that the settings ask for."""
+"""Open the Kafka client that the settings ask for, and see before whether anything listens.
 
-from streamrec.errors import ConfigurationError
+A client tries for 10 s before it says that nothing does.
+"""
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+from streamrec.errors import BrokerUnavailable, ConfigurationError
 from streamrec.settings.sections import KafkaSettings
+from streamrec.transport.client_settings import bootstrap_servers, unreachable
 from streamrec.transport.kafka_log import Log
+
+LISTEN_SECONDS = 2.0
 
 
 def open_kafka(settings: KafkaSettings, group: str | None = None) -> Log:
@@ -26,3 +35,21 @@ def open_kafka(settings: KafkaSettings, group: str | None = None) -> Log:
     raise ConfigurationError(
         f"kafka.client = {settings.client!r} is not known: use kafka-python or confluent."
     )
+
+
+def check_listening(settings: KafkaSettings) -> None:
+    """Raise BrokerUnavailable where none of the addresses takes a connection within 2 s."""
+    addresses = bootstrap_servers(settings)
+    with ThreadPoolExecutor(len(addresses)) as pool:
+        causes = list(pool.map(_refused, addresses))
+    if all(causes):
+        raise BrokerUnavailable(unreachable(settings, causes[0]))
+
+
+def _refused(address: str) -> OSError | None:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), LISTEN_SECONDS).close()
+    except OSError as error:
+        return error
+    return None

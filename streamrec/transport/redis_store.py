@@ -4,6 +4,7 @@ All keys of one shard share a hash tag, so one commit is one slot of a Redis Clu
 never retried here: after a doubtful one the caller restores the shard and sees what was stored.
 """
 
+import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -147,6 +148,12 @@ class Store(Nodes):
         rows = self.many_rows([(shard, kind, mine) for shard, mine in owned.items()])
         there = zip(chain.from_iterable(owned.values()), chain.from_iterable(rows), strict=True)
         return {field: row for field, row in there if row is not None}  # type: ignore[misc]
+
+    def event_types(self, shard: str) -> list[str]:
+        """Return the names of event types by their numbers in a shard's rows; at first none."""
+        [[found]] = self.run([("HMGET", key(shard, "meta"), "types")])
+        names: list[str] = json.loads(found) if found else []
+        return names
 
     def scan(self, shard: str, kind: str) -> Iterator[tuple[bytes, bytes]]:
         """Yield all rows of one kind; a row may come twice while it is being written."""
