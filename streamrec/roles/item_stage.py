@@ -58,18 +58,17 @@ class ItemLearner:
         """Fold each partition's records, then store it."""
         doubts: dict[Partition, StoreError] = {}
         for partition, messages in batches.items():
-            shard = shards.get(partition)
-            if shard is not None:
-                before = shard.index.size
-                fresh = [m for m in messages if m.offset >= shard.offset]
-                times = [t for message in fresh for t in self._fold(shard, message)]
-                if fresh:
-                    self._metrics.rows_added.labels("items").inc(shard.index.size - before)
-                    try:
-                        self._store_rows(shard)
-                        self._observe(times)
-                    except StoreError as error:
-                        doubts[partition] = error
+            shard = shards[partition]
+            before = shard.index.size
+            fresh = [m for m in messages if m.offset >= shard.offset]
+            times = [t for message in fresh for t in self._fold(shard, message)]
+            if fresh:
+                self._metrics.rows_added.labels("items").inc(shard.index.size - before)
+                try:
+                    self._store_rows(shard)
+                    self._observe(times)
+                except StoreError as error:
+                    doubts[partition] = error
         if doubts:
             raise ShardsInDoubt(doubts)
 

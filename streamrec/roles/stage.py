@@ -59,7 +59,8 @@ class Learner(Protocol):
     def learn(self, batches: Batches, shards: Mapping[Partition, Any]) -> None:
         """Fold and commit; raises one of DOUBTS when it is unclear what was stored.
 
-        ShardsInDoubt names the shards that it is unclear of; otherwise it is all of them.
+        Each of the batches has its shard. ShardsInDoubt names the shards that it is unclear of;
+        otherwise it is all of them.
         """
 
     def pass_over(self, partition: Partition, offset: int, shard: Any) -> None:

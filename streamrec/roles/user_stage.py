@@ -64,12 +64,11 @@ class UserLearner:
         self._send_samples = send_samples
         self._live = LiveMetrics(settings, store, metrics)
         self._state = state
-        self._decoder = EventDecoder(settings.events)
         self._item_partitions = log.partitions(settings.kafka.updates_topic)
         self._commits = Commits(STAGE, store, metrics)
         self._suspects = Suspects()
         self._trace = Trace(settings.logging)
-        self._keys = EventKeys(self._decoder, metrics)
+        self._keys = EventKeys(EventDecoder(settings.events), metrics)
         self._user_shards = log.partitions(settings.kafka.events_topic)
         self._moving = Moving(settings, log, self._user_shards)
         self._forgetting = Forgetting(store, settings.lists.lease_seconds, state.name)
@@ -97,7 +96,6 @@ class UserLearner:
         fresh = {
             partition: self._fresh(partition, messages, shards[partition].offset)
             for partition, messages in batches.items()
-            if partition in shards
         }
         self._settle(fresh, shards, {p: m[-1].offset + 1 for p, m in fresh.items() if m})
 
