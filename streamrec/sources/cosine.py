@@ -5,23 +5,17 @@ fifty. Score of j: sum_b S[h_b, j] / (b sqrt(n_{h_b} n_j)), n being counts of ev
 bounded as in similarity.py.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta
-from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.settings.types import NonNegative, Section
-from streamrec.sources.similarity import (
-    gains,
-    learn_pairs,
-    list_columns,
-)
-from streamrec.sources.slots import note_slots, slot_of
-from streamrec.sources.source import Said, Shopper, Source
+from streamrec.sources.neighbours import Lists, Neighbours, add, scaled, sum_of
+from streamrec.sources.similarity import gains, learn_pairs, list_columns
+from streamrec.sources.source import Said, Shopper
 from streamrec.state.schema import Column
 
 Array = NDArray[Any]
@@ -38,7 +32,7 @@ class CosineSettings(Section, frozen=True, kw_only=True):
     """Half-life of the counts; 0: none."""
 
 
-class Cosine(Source):
+class Cosine(Neighbours):
     """What goes with all that the user took."""
 
     name = section = "cosine"
@@ -77,64 +71,27 @@ class Cosine(Source):
 
     def score(self, arrays: Any, user: Shopper, scores: Array, touched: Array) -> Said:
         """Add the cosines with all past items."""
-        a = arrays
-        lists = a.cosine_keys, a.cosine_weights, a.cosine_size, a.events
-        count, total = score(lists, user.history, scores, touched)
-        return Said(count, total)
+        lists, said = self.said(arrays, user.history)
+        count = add(lists, user.history, said, scores, touched)
+        rows = touched[:count]
+        scores[rows] /= _lengths(arrays, rows)
+        return Said(count, sum_of(scores, touched, count))
 
-    def support(self, arrays: Any, user: Shopper, rows: Array, where: Array) -> Array:
+    def said(self, arrays: Any, past: Array, *, alone: bool = False) -> tuple[Lists, Array]:
+        """Return each past item's terms of the sum, but for what the other item is divided by."""
+        ranks = 1.0 if alone else np.arange(1.0, len(past) + 1.0)
+        lists = arrays.cosine_keys, arrays.cosine_weights, arrays.cosine_size
+        return lists, scaled(lists, past, 1.0 / (ranks * _lengths(arrays, past)))
+
+    def laid_out(
+        self, arrays: Any, past: Array, rows: Array, where: Array, *, alone: bool
+    ) -> Array:
         """Return each past item's term of the sum."""
-        a = arrays
-        lists = a.cosine_keys, a.cosine_weights, a.cosine_size, a.events
-        out = np.zeros((len(rows), len(user.history)))
-        support(lists, user.history, rows, where, out)
-        return out
-
-    def pairs(self, arrays: Any, past: Array, rows: Array, where: Array) -> Array:
-        """Return the cosine of each row with each past item."""
-        a = arrays
-        lists = a.cosine_keys, a.cosine_weights, a.cosine_size, a.events
-        out = np.zeros((len(rows), len(past)))
-        support(lists, past, rows, where, out)
-        out *= np.arange(1.0, len(past) + 1.0)
-        return out
+        terms = super().laid_out(arrays, past, rows, where, alone=alone)
+        return terms / _lengths(arrays, rows)[:, None]
 
 
-@njit(cache=True, nogil=True)
-def score(lists, history, scores, touched):  # type: ignore[no-untyped-def]
-    """Add sum_b S[h_b, j] / (b sqrt(n_{h_b} n_j)) to `scores`; return how many were touched, sum.
-
-    lists: (rows int32[items, 2K], -1 unknown; weights float32[items, 2K]; sizes int32[items];
-    events uint32[items]); scores: float64[items]; touched: int32[...].
-    """
-    neighbours, weights, sizes, events = lists
-    found = 0
-    for b in range(len(history)):
-        h = history[b]
-        scale = 1.0 / ((b + 1.0) * math.sqrt(max(1.0, events[h])))
-        for n in range(sizes[h]):
-            j, more = neighbours[h, n], scale * weights[h, n]
-            if j >= 0:
-                touched[found] = j
-                found += (scores[j] == 0.0) & (more > 0.0)
-                scores[j] += more
-    total = 0.0
-    for n in range(found):
-        j = touched[n]
-        scores[j] /= math.sqrt(max(1.0, events[j]))
-        total += scores[j]
-    return found, total
-
-
-@njit(cache=True, nogil=True)
-def support(lists, history, rows, where, out):  # type: ignore[no-untyped-def]
-    """Set out float64[rows, history] to what each past item's list (see score) adds to rows."""
-    neighbours, weights, sizes, events = lists
-    note_slots(rows, where)
-    for b in range(len(history)):
-        h = history[b]
-        for n in range(sizes[h]):
-            r = slot_of(neighbours[h, n], rows, where)
-            if r >= 0:
-                both = max(1.0, events[h]) * max(1.0, events[rows[r]])
-                out[r, b] = weights[h, n] / ((b + 1.0) * math.sqrt(both))
+def _lengths(arrays: Any, rows: Array) -> Array:
+    """Return float64[rows]: sqrt(n), of an item without events 1."""
+    lengths: Array = np.sqrt(np.maximum(1.0, arrays.events[rows]))
+    return lengths

@@ -8,7 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from streamrec.sources import similarity
+from streamrec.sources.neighbours import add, sum_of
+from streamrec.sources.similarity import Similarity
 from streamrec.sources.source import Said, Shopper, Source
 
 Array = NDArray[Any]
@@ -21,11 +22,13 @@ class Segment(Source):
 
     name = "segment"
 
+    def __init__(self, settings: Any) -> None:
+        self._similarity = Similarity(settings)
+
     def score(self, arrays: Any, user: Shopper, scores: Array, touched: Array) -> Said:
         """Add the segment's own counts."""
-        a = arrays
-        lists = a.similarity_keys, a.similarity_weights, a.similarity_size, a.similarity_total
         if not len(user.segment) or user.segment[0] < 0:
             return Said(0, 0.0)
-        count, _ = similarity.score(lists, user.segment, 1.0, 0.0, scores, touched)
-        return Said(count, similarity.sum_of(scores, touched, count))
+        lists, said = self._similarity.said(arrays, user.segment, alone=True)
+        count = add(lists, user.segment, said, scores, touched)
+        return Said(count, sum_of(scores, touched, count))

@@ -16,8 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.settings.types import Length, NonNegative, Section
-from streamrec.sources.slots import note_slots, slot_of
-from streamrec.sources.source import Said, Shopper, Source
+from streamrec.sources.neighbours import Lists, Neighbours, add, scaled
+from streamrec.sources.source import Said, Shopper
 from streamrec.state.schema import ALL, Column, Kind, note
 
 Array = NDArray[Any]
@@ -54,7 +54,7 @@ class PairLists(NamedTuple):
     row_changed: Array  # int32[items]: of the row that the count is in, or no items
 
 
-class Similarity(Source):
+class Similarity(Neighbours):
     """What followed the user's latest items."""
 
     name = section = follows = "similarity"
@@ -92,29 +92,20 @@ class Similarity(Source):
 
     def score(self, arrays: Any, user: Shopper, scores: Array, touched: Array) -> Said:
         """Add the smoothed shares of what followed each of the latest items."""
-        a = arrays
-        lists = a.similarity_keys, a.similarity_weights, a.similarity_size, a.similarity_total
-        count, mass = score(
-            lists, user.history[: self._window], self._decay, self._prior, scores, touched
-        )
-        return Said(count, 1.0, mass)
+        lists, past = _lists(arrays), user.history[: self._window]
+        scales, mass = _scales(arrays.similarity_total, past, self._decay, self._prior)
+        return Said(add(lists, past, scaled(lists, past, scales), scores, touched), 1.0, mass)
 
-    def support(self, arrays: Any, user: Shopper, rows: Array, where: Array) -> Array:
-        """Return each past item's part of the score but for the popularity in it."""
-        a = arrays
-        lists = a.similarity_keys, a.similarity_weights, a.similarity_size, a.similarity_total
-        out = np.zeros((len(rows), len(user.history)))
-        by = self._decay, self._prior
-        support(lists, user.history[: self._window], by, rows, where, out)
-        return out
+    def said(self, arrays: Any, past: Array, *, alone: bool = False) -> tuple[Lists, Array]:
+        """Return the shares of what followed each past item; alone: without popularity in them."""
+        decay, prior = (1.0, 0.0) if alone else (self._decay, self._prior)
+        lists, past = _lists(arrays), past if alone else past[: self._window]
+        scales, _ = _scales(arrays.similarity_total, past, decay, prior)
+        return lists, scaled(lists, past, scales)
 
-    def pairs(self, arrays: Any, past: Array, rows: Array, where: Array) -> Array:
-        """Return each row's share of what followed each past item."""
-        a = arrays
-        lists = a.similarity_keys, a.similarity_weights, a.similarity_size, a.similarity_total
-        out = np.zeros((len(rows), len(past)))
-        support(lists, past, (1.0, 0.0), rows, where, out)
-        return out
+
+def _lists(arrays: Any) -> Lists:
+    return arrays.similarity_keys, arrays.similarity_weights, arrays.similarity_size
 
 
 def list_columns(name: str, width: int, *, counted: bool = True) -> tuple[Column, ...]:
@@ -237,55 +228,16 @@ def sum_weights(weights, sizes, rows, totals):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def score(lists, history, decay, prior, scores, touched):  # type: ignore[no-untyped-def]
-    """Add each neighbour's score to `scores` (dense, zero before) and list its rows in `touched`.
+def _scales(totals, past, decay, prior):  # type: ignore[no-untyped-def]
+    """Return what the weights of each past item's list count, and the mass left for popularity.
 
-    lists: (rows int32[items, 2K], -1 unknown; weights float32[items, 2K]; sizes int32[items];
-    totals float32[items]). `touched` has one place more than there can be rows: each entry is
-    written there without asking. Returns how many were touched, and the mass left for popularity.
+    totals: float32[items] sums of the weights; past: int32[n], newest first.
     """
-    neighbours, weights, sizes, totals = lists
-    found = 0
-    step = 1.0
-    mass = 0.0
-    for b in range(len(history)):
-        h = history[b]
-        scale = step / (totals[h] + prior) if totals[h] + prior > 0.0 else 0.0
-        mass += scale * prior
-        for n in range(sizes[h]):
-            j, more = neighbours[h, n], scale * weights[h, n]
-            if j >= 0:
-                touched[found] = j  # stays if it is new; decay may have left nothing
-                found += (scores[j] == 0.0) & (more > 0.0)
-                scores[j] += more
+    scales, step, mass = np.zeros(len(past)), 1.0, 0.0
+    for b in range(len(past)):
+        total = totals[past[b]] + prior
+        if total > 0.0:
+            scales[b] = step / total
+        mass += scales[b] * prior
         step *= decay
-    return found, mass
-
-
-@njit(cache=True, nogil=True)
-def sum_of(scores, touched, count):  # type: ignore[no-untyped-def]
-    """Return the sum of scores float64[items] over the first `count` rows of touched."""
-    total = 0.0
-    for n in range(count):
-        total += scores[touched[n]]
-    return total
-
-
-@njit(cache=True, nogil=True)
-def support(lists, history, by, rows, where, out):  # type: ignore[no-untyped-def]
-    """Set out float64[rows, history] to what each past item's list (see score) adds to rows.
-
-    by: (decay, prior); where: int32[items], to work in.
-    """
-    neighbours, weights, sizes, totals = lists
-    decay, prior = by
-    note_slots(rows, where)
-    step = 1.0
-    for b in range(len(history)):
-        h = history[b]
-        scale = step / (totals[h] + prior) if totals[h] + prior > 0.0 else 0.0
-        for n in range(sizes[h]):
-            r = slot_of(neighbours[h, n], rows, where)
-            if r >= 0:
-                out[r, b] = scale * weights[h, n]
-        step *= decay
+    return scales, mass

@@ -16,9 +16,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.settings.types import Section
+from streamrec.sources.neighbours import Lists, Neighbours, add, sum_of, used
 from streamrec.sources.similarity import REVERSE
-from streamrec.sources.slots import note_slots, slot_of
-from streamrec.sources.source import Said, Shopper, Source
+from streamrec.sources.source import Said, Shopper
 from streamrec.state.schema import Column, note
 
 Array = NDArray[Any]
@@ -33,7 +33,7 @@ class SuccessorSettings(Section, frozen=True, kw_only=True):
     """Entries in an item's ring; 0 switches this source off."""
 
 
-class Successors(Source):
+class Successors(Neighbours):
     """What the latest users of the same items took around them."""
 
     name = section = "successors"
@@ -73,26 +73,17 @@ class Successors(Source):
 
     def score(self, arrays: Any, user: Shopper, scores: Array, touched: Array) -> Said:
         """Add the votes of the rings of the latest items."""
-        a = arrays
-        rings = a.successors_keys, a.successors_ranks, a.successors_total
-        count, total = score(rings, user.history[: self._window], self._by, scores, touched)
-        return Said(count, total)
+        lists, said = self.said(arrays, user.history)
+        count = add(lists, user.history, said, scores, touched)
+        return Said(count, sum_of(scores, touched, count))
 
-    def support(self, arrays: Any, user: Shopper, rows: Array, where: Array) -> Array:
-        """Return each past item's votes."""
-        a = arrays
+    def said(self, arrays: Any, past: Array, *, alone: bool = False) -> tuple[Lists, Array]:
+        """Return the shares of the votes of each past item's ring."""
+        a, (decay, reverse) = arrays, self._by
         rings = a.successors_keys, a.successors_ranks, a.successors_total
-        out = np.zeros((len(rows), len(user.history)))
-        support(rings, user.history[: self._window], self._by, rows, where, out)
-        return out
-
-    def pairs(self, arrays: Any, past: Array, rows: Array, where: Array) -> Array:
-        """Return each row's share of the votes of each past item's ring."""
-        a = arrays
-        rings = a.successors_keys, a.successors_ranks, a.successors_total
-        out = np.zeros((len(rows), len(past)))
-        support(rings, past, (1.0, self._by[1]), rows, where, out)
-        return out
+        if alone:
+            return rings, votes(rings, past, 1.0, reverse)
+        return rings, votes(rings, past[: self._window], decay, reverse)
 
 
 @njit(cache=True, nogil=True)
@@ -120,57 +111,22 @@ def push(rings, row, other, rank):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def vote(rank, reverse):  # type: ignore[no-untyped-def]
-    """Return the weight of an entry from its rank byte."""
-    return (reverse if rank >= REVERSE else 1.0) / ((rank & 127) + 1)
+def votes(rings, past, decay, reverse):  # type: ignore[no-untyped-def]
+    """Return float64[past, R]: decay^b times an entry's share of the weights in its ring.
 
-
-@njit(cache=True, nogil=True)
-def score(rings, history, by, scores, touched):  # type: ignore[no-untyped-def]
-    """Add the votes for each item to `scores`; return how many were touched, and their sum.
-
-    rings: (rows int32[items, R], -1 unknown; rank bytes uint8[items, R]; uint32[items] entries
-    ever put in); by: (decay, weight of reverse entries); scores: float64[items].
+    rings: a plain tuple as neighbours.Lists, of rank bytes; past: int32[...], newest first;
+    reverse: weight of reverse entries.
     """
-    keys, ranks, totals = rings
-    decay, reverse = by
-    found = 0
+    ranks = rings[1]
+    said = np.empty((len(past), ranks.shape[1]))
     step = 1.0
-    for b in range(len(history)):
-        h = history[b]
-        size = min(np.int64(totals[h]), keys.shape[1])
-        total = 0.0
-        for n in range(size):
-            total += vote(ranks[h, n], reverse)
-        if total > 0.0:
-            for n in range(size):
-                j, more = keys[h, n], step * vote(ranks[h, n], reverse) / total
-                if j >= 0:
-                    touched[found] = j
-                    found += (scores[j] == 0.0) & (more > 0.0)
-                    scores[j] += more
+    for b in range(len(past)):
+        h, total = past[b], 0.0
+        for n in range(used(rings, h)):
+            rank = ranks[h, n]
+            said[b, n] = (reverse if rank >= REVERSE else 1.0) / ((rank & 127) + 1)
+            total += said[b, n]
+        for n in range(used(rings, h)):
+            said[b, n] = step * said[b, n] / total if total > 0.0 else 0.0
         step *= decay
-    total = 0.0
-    for n in range(found):
-        total += scores[touched[n]]
-    return found, total
-
-
-@njit(cache=True, nogil=True)
-def support(rings, history, by, rows, where, out):  # type: ignore[no-untyped-def]
-    """Add to out float64[rows, history] the votes of each past item's ring (see score) for rows."""
-    keys, ranks, totals = rings
-    decay, reverse = by
-    note_slots(rows, where)
-    step = 1.0
-    for b in range(len(history)):
-        h = history[b]
-        size = min(np.int64(totals[h]), keys.shape[1])
-        total = 0.0
-        for n in range(size):
-            total += vote(ranks[h, n], reverse)
-        for n in range(size):
-            r = slot_of(keys[h, n], rows, where)
-            if r >= 0 and total > 0.0:
-                out[r, b] += step * vote(ranks[h, n], reverse) / total
-        step *= decay
+    return said

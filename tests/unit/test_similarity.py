@@ -1,14 +1,17 @@
 """Neighbour lists against a dictionary that follows the equations."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrec.sources import similarity
-from streamrec.sources.similarity import PairLists
+from streamrec.sources.similarity import PairLists, Similarity
+from streamrec.sources.source import Said, Shopper
 
 HALF_LIFE = 3_600_000.0
 BOUND = 3
@@ -121,12 +124,25 @@ def listed(rows: dict[int, dict[int, float]]) -> tuple[np.ndarray, ...]:
     return neighbours, weights, sizes
 
 
-def supported(support: Any, *arguments: Any) -> np.ndarray:
+def scored(source: Any, arrays: Any, history: np.ndarray) -> tuple[np.ndarray, list[int], Said]:
+    """Return the scores of a user with this history, the rows touched, and what was returned."""
+    scores, touched = np.zeros(ITEMS), np.full(ITEMS + 1, -1, np.int32)
+    said = source.score(arrays, taken(history), scores, touched)
+    return scores, sorted(touched[: said.touched].tolist()), said
+
+
+def supported(source: Any, arrays: Any, history: np.ndarray) -> np.ndarray:
     """Return what all past items together add to the score of each item, in another order."""
     rows, where = np.arange(ITEMS, dtype=np.int32)[::-1].copy(), np.full(ITEMS, 7, np.int32)
-    out = np.zeros((ITEMS, len(arguments[1])))
-    support(*arguments, rows, where, out)
-    return out.sum(axis=1)[::-1]
+    support: np.ndarray = source.support(arrays, taken(history), rows, where)
+    assert support.shape == (ITEMS, len(history))
+    return support.sum(axis=1)[::-1]
+
+
+def taken(history: np.ndarray) -> Shopper:
+    """Return a user who took these rows, the newest first."""
+    ones, none = np.ones(len(history), np.uint8), np.zeros(0, np.int32)
+    return Shopper(history, ones, ones > 0, none, none.astype(np.uint32), none, ones.astype(int))
 
 
 @settings(deadline=None)
@@ -134,25 +150,34 @@ def supported(support: Any, *arguments: Any) -> np.ndarray:
 def test_score_is_the_decayed_mean_of_shares(
     rows: dict[int, dict[int, float]], history: np.ndarray, decay: float
 ) -> None:
+    neighbours, weights, sizes = listed(rows)
     totals = np.zeros(ITEMS, np.float32)
-    similarity.sum_weights(*listed(rows)[1:], np.arange(ITEMS), totals)
-    lists = *listed(rows), totals
-    scores, touched = np.zeros(ITEMS), np.full(ITEMS + 1, -1, np.int32)
-    found, mass = similarity.score(lists, history, decay, PRIOR, scores, touched)
+    similarity.sum_weights(weights, sizes, np.arange(ITEMS), totals)
+    arrays = SimpleNamespace(
+        similarity_keys=neighbours, similarity_weights=weights, similarity_size=sizes,
+        similarity_total=totals,
+    )  # fmt: skip
+    source = Similarity(
+        oracle.settings(similarity={"prior": PRIOR}, factors={"context_decay": decay})
+    )
+    scores, touched, said = scored(source, arrays, history)
     expected, left = np.zeros(ITEMS), 0.0
-    for b, h in enumerate(history):
+    for b, h in enumerate(history[:2]):  # oracle.BASE: the window
         near = rows.get(h, {})
         total = sum(near.values()) + PRIOR
         left += decay**b * PRIOR / total
         for j, weight in near.items():
             if j >= 0:
                 expected[j] += decay**b * weight / total
-    assert mass == pytest.approx(left)
+    assert (said.total, said.rest) == (1.0, pytest.approx(left))
     assert scores == pytest.approx(expected, rel=1e-5)
-    assert sorted(touched[:found].tolist()) == np.flatnonzero(expected).tolist()
-    assert similarity.sum_of(scores, touched, found) == pytest.approx(expected.sum())
-    found = supported(similarity.support, lists, history, (decay, PRIOR))
-    assert found == pytest.approx(expected, rel=1e-5)
+    assert touched == np.flatnonzero(expected).tolist()
+    assert supported(source, arrays, history) == pytest.approx(expected, rel=1e-5)
+    alone = source.pairs(arrays, history, np.arange(ITEMS), np.zeros(ITEMS, np.int32))
+    for b, h in enumerate(history):
+        total = sum(rows.get(h, {}).values())
+        shares = [rows.get(h, {}).get(j, 0.0) / total if total else 0.0 for j in range(ITEMS)]
+        assert alone[:, b] == pytest.approx(shares, rel=1e-5)
 
 
 @settings(deadline=None)

@@ -1,14 +1,19 @@
 """Rings of successors against lists, and their votes against the documented sum."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_similarity import ITEMS, scored, supported
 
 from streamrec.sources import successors
 from streamrec.sources.similarity import REVERSE
+from streamrec.sources.successors import Successors
 
-ITEMS, LENGTH = 9, 5
+LENGTH = 5
 PUSHES = st.lists(
     st.tuples(
         st.integers(0, ITEMS - 1),  # whose ring
@@ -53,8 +58,17 @@ def test_score_is_the_decayed_mean_of_votes(
 ) -> None:
     keys, ranks, totals = pushed(pushes)
     rings, newest = (keys.astype(np.int32) - 1, ranks, totals), np.array(history, np.int32)
-    scores, touched = np.zeros(ITEMS), np.full(ITEMS + 1, -1, np.int32)
-    found, total = successors.score(rings, newest, (decay, reverse), scores, touched)
+    arrays = SimpleNamespace(
+        successors_keys=rings[0], successors_ranks=rings[1], successors_total=rings[2]
+    )
+    source = Successors(
+        oracle.settings(
+            similarity={"reverse_weight": reverse},
+            factors={"context_decay": decay},
+            successors={"window": 4},
+        )  # fmt: skip
+    )
+    scores, touched, said = scored(source, arrays, newest)
     expected = np.zeros(ITEMS)
     for b, h in enumerate(history):
         votes = [push[1:] for push in pushes if push[0] == h][-LENGTH:]
@@ -63,11 +77,9 @@ def test_score_is_the_decayed_mean_of_votes(
             if other >= 0 and weight > 0:
                 expected[other] += decay**b * weight / sum(weights)
     assert scores == pytest.approx(expected)
-    assert total == pytest.approx(expected.sum())
-    assert sorted(touched[:found].tolist()) == np.flatnonzero(expected).tolist()
-    rows, out = np.arange(ITEMS, dtype=np.int32), np.zeros((ITEMS, len(history)))
-    successors.support(rings, newest, (decay, reverse), rows, np.zeros(ITEMS, np.int32), out)
-    assert out.sum(axis=1) == pytest.approx(expected)
+    assert said.total == pytest.approx(expected.sum())
+    assert touched == np.flatnonzero(expected).tolist()
+    assert supported(source, arrays, newest) == pytest.approx(expected)
 
 
 def test_the_total_of_a_ring_that_was_pushed_very_often_does_not_overflow_its_place() -> None:
