@@ -18,7 +18,8 @@ from rich.console import Console
 
 from benchmarks.quality import DATA, ROOT
 from streamrec.demo.demo import with_fast_client
-from streamrec.evaluation.evaluate import Dataset, Plan, evaluate, fitted
+from streamrec.evaluation.evaluate import evaluate
+from streamrec.evaluation.plan import Asked, planned
 from streamrec.files.event_table import EventTable
 from streamrec.files.events import read_events
 from streamrec.local.machine import Local
@@ -44,9 +45,8 @@ def main() -> int:
     table = interleaved(read_events(DATA / "ml-1m" / "events.parquet"), asked.events)
     flags = {"profile": "catalogue", "blend.sample": "1", "events.weights.rating": "1"}
     settings = with_fast_client(load(None, {}, flags))
-    dataset = Dataset(table, {}, frozenset(table.type_names))
-    fit, _ = fitted(settings, dataset)
-    offline = evaluate(fit, dataset, Plan(warm_up=0.0), time.monotonic).figures
+    plan = planned(Asked(warm_up=0.0), table, {}, lambda _: settings)
+    offline = evaluate(plan, time.monotonic).figures
     live, ages = run_live(settings, table, asked.speed)
     rows = {
         name: (live.get(name, 0.0), figures["recall@20"])

@@ -10,7 +10,8 @@ import numpy as np
 
 from benchmarks.clicks import Clicks
 from benchmarks.figures import Sample
-from streamrec.evaluation.evaluate import Dataset, Plan, evaluate, fitted
+from streamrec.evaluation.evaluate import evaluate
+from streamrec.evaluation.plan import Asked, planned
 from streamrec.events.event import Item
 from streamrec.files.event_table import EventTable
 from streamrec.settings.load import load
@@ -47,20 +48,20 @@ class Evaluation:
         )
         words = np.random.default_rng(1).integers(0, WORDS, (items, 4)).tolist()
         titles = {n: Item(n, " ".join(map(str, w)), ()) for n, w in zip(names, words, strict=True)}
-        dataset = Dataset(table, titles, frozenset(table.type_names))
-        self._settings, _ = fitted(load(None, {}, {"profile": PROFILE}), dataset)
-        self._dataset, self._plan = dataset, Plan(warm_up=warm / (warm + events))
+        settings = load(None, {}, {"profile": PROFILE})
+        asked = Asked(warm_up=warm / (warm + events))
+        self._plan = planned(asked, table, titles, lambda _: settings, lambda *_: None)
         self._last: dict[str, object] = {}
 
     def once(self) -> Sample:
         """Return scored events a second after the warm-up."""
-        found = evaluate(self._settings, self._dataset, self._plan, time.monotonic).figures
+        found = evaluate(self._plan, time.monotonic).figures
         self._last = {name: found[name] for name in ("events", "scored")}
         return {"evaluation_events_per_second": found["events_per_second"]}
 
     def notes(self) -> dict[str, object]:
         """Return the shape of the work."""
-        return {"profile": PROFILE, "items": len(self._dataset.items), **self._last}
+        return {"profile": PROFILE, "items": len(self._plan.items), **self._last}
 
     def close(self) -> None:
         """Nothing was started."""

@@ -16,15 +16,16 @@ from rich.console import Console
 from rich.table import Table
 
 from streamrec.commands.encoding import texts_encoded
-from streamrec.evaluation.evaluate import LAGS, Dataset, Plan, evaluate, fitted, lag_words
-from streamrec.evaluation.neural import why_off
+from streamrec.evaluation.evaluate import evaluate
 from streamrec.evaluation.peers.other_blends import OTHER_BLENDS
+from streamrec.evaluation.plan import LAGS, Asked, lag_words, planned
 from streamrec.events.event import Item
 from streamrec.files.event_table import EventTable
 from streamrec.files.events import read_events
 from streamrec.files.items import read_items
 from streamrec.settings.load import load
 from streamrec.settings.text import resolved
+from streamrec.text.words import Encoder
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -51,6 +52,14 @@ class Stream(NamedTuple):
     ratio: float = 0.0  # recall@20 of the blend over the best other list
     first: int = 0  # events before it are not read
     user: str = "household"  # of completejourney
+
+
+class Dataset(NamedTuple):
+    """A log as it was read."""
+
+    events: EventTable
+    items: Mapping[str, Item]
+    encoder: Encoder | None
 
 
 STREAMS = {
@@ -135,7 +144,7 @@ def _dataset(table: EventTable, items: Mapping[str, Item], stream: Stream) -> Da
     taken = table.taken(slice(stream.first, None))
     named = [items[name] for name in taken.item_names if name in items]
     encoder = texts_encoded(resolved(load(None, {}, {})).text.model, named)
-    return Dataset(taken, items, frozenset(table.type_names), encoder)
+    return Dataset(taken, items, encoder)
 
 
 def run(
@@ -145,12 +154,14 @@ def run(
 ) -> dict[str, Any]:  # fmt: skip
     """Evaluate one stream under its profile, and nothing else set for it."""
     settings = resolved(load(None, {}, {"profile": stream.profile, **(flags or {})}))
-    plan = Plan(
+    asked = Asked(
         min(stream.limit, limit or stream.limit), stream.warm_up, (), lag, workers, peers, blends,
-        neural=not why_off(settings),
+        neural=None,
     )  # fmt: skip
-    fit, _ = fitted(settings, dataset)
-    return evaluate(fit, dataset, plan, time.monotonic).figures
+    plan = planned(
+        asked, dataset.events, dataset.items, lambda _: settings, lambda *_: dataset.encoder
+    )
+    return evaluate(plan, time.monotonic).figures
 
 
 def part_main(stream: Stream, dataset: Dataset, limit: int | None) -> dict[str, Any]:

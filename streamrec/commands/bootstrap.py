@@ -6,12 +6,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
 from streamrec.commands.encoding import texts_encoded
-from streamrec.commands.evaluate import print_figures, with_neural
-from streamrec.commands.options import ItemColumns, reading_of, reads_events, say, settings_of
+from streamrec.commands.evaluate import neural_asked, print_figures
+from streamrec.commands.options import ItemColumns, items_of, reads_events, say, settings_of
 from streamrec.commands.progress import with_progress
 from streamrec.errors import ConfigurationError
 
@@ -60,11 +59,11 @@ def bootstrap(
     the settings and topics of the installation, while `learn` is not running.
     """
     settings = settings_of(ctx)
-    from streamrec.evaluation.evaluate import Dataset, Plan, evaluate, fitted
+    from streamrec.evaluation.evaluate import evaluate
+    from streamrec.evaluation.plan import Asked, planned, with_neural
     from streamrec.evaluation.prequential import Parts
     from streamrec.evaluation.walk import Walk
     from streamrec.files.events import read_events
-    from streamrec.files.items import read_items
     from streamrec.transport.kafka_log import partition_of
     from streamrec.transport.log_identity import log_identity
     from streamrec.transport.redis_store import Store
@@ -74,25 +73,22 @@ def bootstrap(
     table = read_events(events, reading, say)
     if not len(table):
         raise ConfigurationError(f"{events} has no events.")
-    of_items = reading_of(settings.items.mapping, item_columns).allowing_as(reading)
-    catalogue = read_items(items, of_items, say) if items else {}
+    catalogue = items_of(settings, items, item_columns, reading)
     log = log_identity(settings.kafka)
     starts = _starts(settings, then)
     users, parts = log.counts[settings.kafka.events_topic], log.counts[settings.kafka.updates_topic]
-    plan = Plan(warm_up=1 - LAST_PART, workers=users, neural=with_neural(neural, settings))
+    network = with_neural(neural_asked(neural), settings, say)
+    asked = Asked(warm_up=1 - LAST_PART, workers=users, neural=network, kept=True)
     with closing(Store(settings.redis)) as store:
         first = _begin(store, settings, log, again)
         try:
-            encoder = texts_encoded(settings.text.model, list(catalogue.values()))
-            dataset = Dataset(table, catalogue, frozenset(table.type_names), encoder)
-            roomy = fitted(settings, dataset)[0].users
-            own = msgspec.structs.replace(settings, users=roomy)
+            plan = planned(asked, table, catalogue, lambda _: settings, texts_encoded, say)
 
             def shown(log: "Iterator[Event]", count: int) -> "Iterator[Event]":
                 return with_progress(log, count, "events")
 
             cut = Parts(users, parts, lambda user: partition_of(user.encode(), users))
-            figures, _, live = evaluate(own, dataset, plan, time.monotonic, shown, cut)
+            figures, _, live = evaluate(plan, time.monotonic, shown, cut)
             Walk(live, table, catalogue).end()
         except BaseException:
             first.abandon()

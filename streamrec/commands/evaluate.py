@@ -16,7 +16,7 @@ from streamrec.commands.options import (
     ItemColumns,
     Options,
     end,
-    reading_of,
+    items_of,
     reads_events,
     say,
     screen,
@@ -26,9 +26,8 @@ from streamrec.errors import ConfigurationError
 from streamrec.settings.places import HOME
 
 if TYPE_CHECKING:
-    from streamrec.evaluation.evaluate import Plan
-    from streamrec.events.event import Event, Item
-    from streamrec.files.event_table import EventTable
+    from streamrec.evaluation.plan import Plan
+    from streamrec.events.event import Event
     from streamrec.files.reading import Reading
     from streamrec.settings.sections import Settings
 
@@ -77,46 +76,42 @@ def evaluate(
     item_columns: ItemColumns = "",
 ) -> None:
     """Say how good the lists would have been on a log: first recommend, then learn, each event."""
-    from streamrec.evaluation.choose import choose
-    from streamrec.evaluation.evaluate import Plan
     from streamrec.evaluation.peers.other_blends import OTHER_BLENDS
     from streamrec.evaluation.peers.registry import PEERS
-    from streamrec.files.items import read_items
-    from streamrec.settings.place_rules import as_home, known_place
+    from streamrec.evaluation.plan import Asked, parse_lag, planned
+    from streamrec.files.events import read_events
     from streamrec.sources.registry import names_of
 
     if shelf and (items is None or report is not None):
         raise ConfigurationError("--shelf needs --items, and has no --report.")
+    for written in filter(None, (json_file, report)):
+        _check_writable(written)  # else hours of work could not be written
+    render = _renderer() if report is not None else None
+    parse_lag(lag)
     options: Options = ctx.obj
     settings, given = options.load()
-    table = _read(events, reading)
-    of_items = reading_of(settings.items.mapping, item_columns).allowing_as(reading)
-    catalogue = read_items(items, of_items, say) if items else {}
-    if not profile and "profile" not in given:
-        start = table.taken(slice(limit))
-        profile, why = choose(start.users, start.items, start.ts)
-        say(f"Profile {profile}: {why}.")
     known = names_of(settings)
     named = _names("--sources", sources, known)
-    asked = {
-        "profile": profile, "lists.exclude": exclude, "blend.kind": blend,
-        "factors.seed": "" if seed is None else str(seed),
-        "blend.off": json.dumps([s for s in known if s not in named]) if named else "",
-    }  # fmt: skip
-    settings = options.load(flags={name: value for name, value in asked.items() if value})[0]
-    if place != HOME:
-        settings = as_home(settings, known_place(settings, place))
-        say(f"Place {place}.")
-    plan = Plan(
+    asked = Asked(
         limit, warm_up, _names("--types", types), lag, workers,
         _names("--peers", ",".join(PEERS) if peers.strip() == "all" else peers, PEERS),
         _names("--compare", compare, OTHER_BLENDS), staleness, ablation, shelf,
-        with_neural(neural, settings), place=place,
+        neural_asked(neural), place=place, choose=not profile and "profile" not in given,
     )  # fmt: skip
-    for file in filter(None, (json_file, report)):
-        _check_writable(file)  # else hours of work could not be written
-    render = _renderer() if report is not None else None
-    result = _evaluated(settings, table, catalogue, plan)
+
+    def under(chosen: str) -> "Settings":
+        flags = {
+            "profile": chosen or profile, "lists.exclude": exclude, "blend.kind": blend,
+            "factors.seed": "" if seed is None else str(seed),
+            "blend.off": json.dumps([s for s in known if s not in named]) if named else "",
+        }  # fmt: skip
+        return options.load(flags={name: value for name, value in flags.items() if value})[0]
+
+    table = read_events(events, reading, say)
+    if len(table) < 2:
+        raise ConfigurationError(f"{events} has {len(table)} events: nothing to evaluate.")
+    catalogue = items_of(settings, items, item_columns, reading)
+    result = _evaluated(planned(asked, table, catalogue, under, texts_encoded, say))
     print_figures(result)
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=1) + "\n")
@@ -126,60 +121,33 @@ def evaluate(
         end(EXIT_INTERRUPTED)
 
 
-def _evaluated(
-    settings: "Settings", table: "EventTable", catalogue: "Mapping[str, Item]", plan: "Plan"
-) -> dict[str, Any]:
-    from streamrec.evaluation.evaluate import Dataset, evaluate_all, fitted, parse_lag
+def _evaluated(plan: "Plan") -> dict[str, Any]:
+    from streamrec.evaluation.evaluate import evaluate_all
     from streamrec.evaluation.shelf import evaluate_shelf
 
-    parse_lag(plan.lag)
-    named = catalogue if plan.shelf else catalogue.keys() & set(table.item_names)
-    encoder = texts_encoded(settings.text.model, [catalogue[name] for name in named])
-    dataset = Dataset(table, catalogue, frozenset(plan.types or table.type_names), encoder)
-    settings, remarks = fitted(settings, dataset)
-    for remark in remarks:
-        say(remark)
     with first_interrupt_noted() as stopped:
 
         def shown(events: "Iterator[Event]", count: int) -> "Iterator[Event]":
             return with_progress(until(events, stopped), count, "events")
 
-        if plan.shelf:
-            return evaluate_shelf(settings, dataset, plan, shown)
-        return evaluate_all(settings, dataset, plan, time.monotonic, shown).figures
+        if plan.asked.shelf:
+            return evaluate_shelf(plan, shown)
+        return evaluate_all(plan, time.monotonic, shown).figures
 
 
-def with_neural(asked: str, settings: "Settings") -> bool:
-    """Return whether the neural ranker takes part. Raises ConfigurationError."""
-    from streamrec.evaluation.neural import why_off
-
-    if asked not in ("", "on", "off"):
-        raise ConfigurationError(f"--neural {asked!r} is neither on nor off.")
-    why = "" if asked == "off" else why_off(settings)
-    if why and asked == "on":
-        raise ConfigurationError(f"--neural on: {why}.")
-    if why:
-        say(f"Without the neural ranker: {why}.")
-    return asked != "off" and not why
+def neural_asked(text: str) -> bool | None:
+    """Return whether the neural ranker is asked for; None where nothing is said."""
+    if text not in ("", "on", "off"):
+        raise ConfigurationError(f"--neural {text!r} is neither on nor off.")
+    return text == "on" if text else None
 
 
-def _names(option: str, text: str, known: Collection[str] = ()) -> tuple[str, ...]:
+def _names(option: str, text: str, known: Collection[str] | None = None) -> tuple[str, ...]:
     """Return the names between commas; raises ConfigurationError for one that is not known."""
+    from streamrec.evaluation.plan import known_names
+
     names = tuple(filter(None, (part.strip() for part in text.split(","))))
-    for name in names:
-        if known and name not in known:
-            raise ConfigurationError(f"{option}: {name!r} is none of {', '.join(known)}.")
-    return names
-
-
-def _read(file: Path, reading: "Reading") -> "EventTable":
-    """Return the log; raises ConfigurationError where there is nothing to evaluate."""
-    from streamrec.files.events import read_events
-
-    table = read_events(file, reading, say)
-    if len(table) < 2:
-        raise ConfigurationError(f"{file} has {len(table)} events: nothing to evaluate.")
-    return table
+    return names if known is None else known_names(option, names, known)
 
 
 def _check_writable(file: Path) -> None:

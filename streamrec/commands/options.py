@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from streamrec.errors import ConfigurationError, StreamrecError
 
 if TYPE_CHECKING:
+    from streamrec.events.event import Item
     from streamrec.files.reading import Fields, Reading
     from streamrec.settings.mappings import FieldMapping, ItemMapping
     from streamrec.settings.sections import Settings
@@ -145,6 +146,16 @@ def reading_of(
         *reading.parse_refused(max_refused),
         skip_refused,
     )
+
+
+def items_of(
+    settings: "Settings", file: Path | None, item_columns: str, events: "Reading"
+) -> "dict[str, Item]":
+    """Return the items of a file, if there is one, with as many rows refused as of the events."""
+    from streamrec.files.items import read_items
+
+    reading = reading_of(settings.items.mapping, item_columns).allowing_as(events)
+    return read_items(file, reading, say) if file else {}
 
 
 def reads_events(command: Callable[..., None]) -> Callable[..., None]:

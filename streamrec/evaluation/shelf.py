@@ -10,18 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.evaluation.evaluate import (
-    INTERRUPTED,
-    Dataset,
-    Plan,
-    Shown,
-    after,
-)
+from streamrec.evaluation.evaluate import INTERRUPTED, Shown, after
+from streamrec.evaluation.plan import Plan
 from streamrec.evaluation.walk import events_of
 from streamrec.events.event import Event, Forget
 from streamrec.files.event_table import FORGOTTEN
 from streamrec.flow import Flow, deliver, load
-from streamrec.settings.sections import Settings
 from streamrec.sources.content import Words
 from streamrec.sources.factors import mean_of
 from streamrec.sources.source import Shopper
@@ -39,23 +33,20 @@ TEXT_WEIGHTS = (0.5, 1.0)
 """Of the text's z-score, added to that of the factors."""
 
 
-def evaluate_shelf(
-    settings: Settings, dataset: Dataset, plan: Plan, shown: Shown
-) -> dict[str, Any]:
+def evaluate_shelf(plan: Plan, shown: Shown) -> dict[str, Any]:
     """Return for each group of items the share of its events found in the first TOP, by method."""
-    run, table = _Shelf(settings, dataset), dataset.events
-    count = min(len(table), plan.limit or len(table))
-    done = 0
+    run, table, count, done = _Shelf(plan), plan.events, plan.length, 0
+    first = plan.asked.warm_up * count
     controls = table.controls_at()
     for n, event in enumerate(shown(events_of(table, count), count)):
         for user, visitor in controls.get(n, ()):
             if visitor == FORGOTTEN:  # visitors stay strangers here
                 run.forget(table.user_names[user])
-        run.step(event, scored=n >= plan.warm_up * count and event.type in dataset.types)
+        run.step(event, scored=n >= first and event.type in plan.types)
         done = n + 1
     protocol = {
-        "file": table.name, "profile": settings.profile, "warm_up": plan.warm_up,
-        "texts": dataset.encoder.name if dataset.encoder else "hashed",
+        "file": table.name, "profile": plan.settings.profile, "warm_up": plan.asked.warm_up,
+        "texts": plan.encoder.name if plan.encoder else "hashed",
     }  # fmt: skip
     if done < count:
         protocol[INTERRUPTED] = after(done, count)
@@ -66,20 +57,20 @@ def evaluate_shelf(
 class _Shelf:
     """One pass over a log, all of its items announced before."""
 
-    def __init__(self, settings: Settings, dataset: Dataset) -> None:
-        self._flow = Flow(settings, encoder=dataset.encoder)
-        self._settings, self._encoder = settings, dataset.encoder
+    def __init__(self, plan: Plan) -> None:
+        self._settings, self._encoder = plan.settings, plan.encoder
+        self._flow = Flow(plan.settings, encoder=plan.encoder)
         self._found: dict[str, dict[str, list[float]]] = {group: {} for group in GROUPS}
         self._sizes: dict[str, list[int]] = {group: [] for group in GROUPS}
         words, hashed = Words(HASHED), []
-        for item in dataset.items.values():
+        for item in plan.items.values():
             self._flow.announce(item)
         self._flow.follow()
         table = self._flow.table
-        self._known = np.array([table.row(name) for name in dataset.items], np.int64)
-        for item in dataset.items.values():  # counted first, so that idf is that of all
+        self._known = np.array([table.row(name) for name in plan.items], np.int64)
+        for item in plan.items.values():  # counted first, so that idf is that of all
             words.vector(table.row(item.item), item.title, item.categories, item.text)
-        for row, item in zip(self._known.tolist(), dataset.items.values(), strict=True):
+        for row, item in zip(self._known.tolist(), plan.items.values(), strict=True):
             hashed.append(words.vector(row, item.title, item.categories, item.text))
         self._hashed = np.zeros((len(table), HASHED), np.float32)
         self._hashed[self._known] = hashed

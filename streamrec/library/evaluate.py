@@ -6,21 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from streamrec.errors import ConfigurationError
-from streamrec.evaluation.choose import choose
-from streamrec.evaluation.evaluate import Dataset, Plan, evaluate_all, fitted, parse_lag
-from streamrec.evaluation.neural import why_off
+from streamrec.evaluation.evaluate import evaluate_all
 from streamrec.evaluation.peers.other_blends import OTHER_BLENDS
 from streamrec.evaluation.peers.registry import PEERS
 from streamrec.evaluation.peers.rivals import Guest
-from streamrec.events.event import Item
+from streamrec.evaluation.plan import Asked, known_names, parse_lag, planned
 from streamrec.library.configured import configured
 from streamrec.library.given import Columns, events_given, items_given
 from streamrec.library.result import Result
-from streamrec.settings.place_rules import as_home, known_place
 from streamrec.settings.places import HOME
-from streamrec.settings.sections import Settings
-from streamrec.text.encoder import open_encoder
-from streamrec.text.words import Encoder
 
 Peers = Iterable[str | Guest] | Mapping[str, Guest]
 
@@ -78,41 +72,23 @@ def evaluate(
         raise ConfigurationError(f"warm_up is {warm_up}: from 0 to 0.99.")
     parse_lag(str(lag))
     names, guests = _peers(peers)
-    _check(compare, OTHER_BLENDS, "compare")
-    own = configured(profile, settings, seed)
-    table, told = events_given(events, own, columns)
+    known_names("compare", compare, OTHER_BLENDS)
+    table, told = events_given(events, configured(profile, settings, seed), columns)
     told.warn("events", 2)
     if len(table) < 2:
         raise ConfigurationError(f"There are {len(table)} events: nothing to evaluate.")
     catalogue, of_items = items_given(items, item_columns)
     of_items.warn("items", 2)
-    if not profile and "profile" not in (settings or {}):
-        start = table.taken(slice(limit))
-        chosen = choose(start.users, start.items, start.ts).profile
-        own = configured(chosen, settings, seed)
-    if place != HOME:
-        own = as_home(own, known_place(own, place))
-    why = why_off(own) if neural else ""
-    if why:
-        raise ConfigurationError(f"neural: {why}.")
-    plan = Plan(
+    asked = Asked(
         limit, warm_up, tuple(types), str(lag), 1, names, tuple(compare), staleness, ablation,
         neural=neural, guests=guests, place=place,
+        choose=not profile and "profile" not in (settings or {}),
     )  # fmt: skip
-    scored = frozenset(types or table.type_names)
-    named = catalogue.keys() & set(table.item_names)
-    encoder = encoder_of(own, [catalogue[name] for name in named])
-    dataset = Dataset(table, catalogue, scored, encoder)
-    fit = fitted(own, dataset)[0]
-    found = evaluate_all(fit, dataset, plan, time.monotonic, lambda events, count: events)
+    plan = planned(
+        asked, table, catalogue, lambda chosen: configured(chosen or profile, settings, seed)
+    )
+    found = evaluate_all(plan, time.monotonic)
     return Result(found.figures, found.places, told.first + of_items.first, events)
-
-
-def encoder_of(settings: Settings, items: Sequence[Item]) -> Encoder | None:
-    """Return the encoder of the settings; None for hashed words, or without texts."""
-    if any(item.title or item.categories or item.text for item in items):
-        return open_encoder(settings.text.model)
-    return None
 
 
 def _peers(given: Peers) -> tuple[tuple[str, ...], dict[str, Guest]]:
@@ -122,13 +98,12 @@ def _peers(given: Peers) -> tuple[tuple[str, ...], dict[str, Guest]]:
     else:
         each = [given] if isinstance(given, str) or _recommends(given) else given
         named = [(p if isinstance(p, str) else _name_of(p), p) for p in each]
-    names, guests = [], dict[str, Guest]()
+    names, guests = list[str](), dict[str, Guest]()
     for name, peer in named:
         if name in names or name in guests:
             raise ConfigurationError(f"peers: two are called {name!r}: name them in a dict.")
         if isinstance(peer, str):
-            _check([peer], PEERS, "peers")
-            names.append(peer)
+            names += known_names("peers", [peer], PEERS)
             continue
         if name in PEERS or not _recommends(peer):
             raise ConfigurationError(
@@ -152,9 +127,3 @@ def _name_of(peer: Any) -> str:
         if isinstance(own, str)
         else re.sub(r"(?<!^)(?=[A-Z])", "_", type(peer).__name__).lower()
     )
-
-
-def _check(names: Sequence[str], known: Iterable[str], argument: str) -> None:
-    for name in names:
-        if name not in known:
-            raise ConfigurationError(f"{argument}: {name!r} is none of {', '.join(known)}.")

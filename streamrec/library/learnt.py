@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from streamrec.errors import ConfigurationError
-from streamrec.evaluation.neural import why_off
+from streamrec.evaluation.plan import with_neural
 from streamrec.evaluation.prequential import Prequential
 from streamrec.evaluation.walk import Walk, events_of
 from streamrec.events.checks import Rejected
@@ -36,14 +36,11 @@ class Learnt:
 
     def __init__(self, settings: Settings, neural: bool) -> None:
         """Start with nothing learnt. Raises ConfigurationError."""
-        why = why_off(settings) if neural else ""
-        if why:
-            raise ConfigurationError(f"neural: {why}.")
         replace = msgspec.structs.replace
         # nothing else stores the rows: `_keep_within_bound` does what these bounds do
         users = replace(settings.users, max_users=UNBOUNDED, cached_users=UNBOUNDED)
         encoder: Any = None if settings.text.hashed() else LateEncoder(settings.text.model)
-        clock = time.monotonic if neural else None
+        clock = time.monotonic if with_neural(neural, settings) else None
         self.settings = settings
         self.live = Prequential(
             replace(settings, users=users), encoder=encoder, neural=clock, with_details=True

@@ -58,24 +58,18 @@ class Sample(NamedTuple):
             return None
         dtypes = "<u8", "<u8", "<f2", "<f2", "i1", "i1"
         shapes = (n,), (h,), (n,), (h,), (n, facts), (n, h, channels)
-        arrays: list[Array] = []
-        at = HEAD.size
-        for dtype, shape in zip(dtypes, shapes, strict=True):
-            count = int(np.prod(shape))
-            end = at + count * np.dtype(dtype).itemsize
-            if end > len(blob):
-                return None
-            arrays.append(np.frombuffer(blob, dtype, count, at).reshape(shape))
-            at = end
-        finite = np.isfinite(arrays[2]).all() and np.isfinite(arrays[3]).all()
-        if not finite or not np.isfinite(weight) or n < 1:
-            return None
+        arrays, at = list[Array](), HEAD.size
         try:
-            keys, past_keys, blend, ages, facts_, pairs = arrays
+            for dtype, shape in zip(dtypes, shapes, strict=True):
+                arrays.append(np.frombuffer(blob, dtype, int(np.prod(shape)), at).reshape(shape))
+                at += arrays[-1].nbytes
             kind = blob[at:].decode()
-            return cls(keys, past_keys, blend, ages, facts_, pairs, kind, weight, made, clicked)
-        except UnicodeDecodeError:
+        except ValueError:  # it is cut off, or the type is no text
             return None
+        keys, past_keys, blend, ages, facts_, pairs = arrays
+        if n < 1 or not all(np.isfinite(one).all() for one in (blend, ages, weight)):
+            return None
+        return cls(keys, past_keys, blend, ages, facts_, pairs, kind, weight, made, clicked)
 
 
 def kept(reading: Reading, keys: Array, at: int) -> Sample:

@@ -18,8 +18,8 @@ from oracle import NAMES
 from report_page import check
 
 from streamrec.commands.interrupt import first_interrupt_noted, until
-from streamrec.evaluation.evaluate import lag_words, parse_lag
 from streamrec.evaluation.peers.other_blends import OtherBlends
+from streamrec.evaluation.plan import lag_words, parse_lag
 from streamrec.evaluation.prequential import Lag
 
 METRICS = {"recall@10", "recall@20", "precision@10", "ndcg@10", "ndcg@20", "mrr@20"}

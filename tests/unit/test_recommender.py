@@ -12,11 +12,11 @@ from needs import needs
 
 import streamrec
 from streamrec.errors import ConfigurationError
-from streamrec.evaluation.evaluate import Dataset, Evaluated, Plan, evaluate, fitted
+from streamrec.evaluation.evaluate import Evaluated, evaluate
+from streamrec.evaluation.plan import Asked, planned
 from streamrec.evaluation.walk import Walk
 from streamrec.files.event_table import EventTable
 from streamrec.library.configured import configured
-from streamrec.library.evaluate import encoder_of
 from streamrec.library.given import events_given, items_given
 
 pytestmark = pytest.mark.usefixtures("nothing_configured")
@@ -56,10 +56,8 @@ def evaluated(
     own = configured(profile, HASHED | settings)
     table, _ = events_given(log, own)
     catalogue, _ = items_given(items)
-    encoder = encoder_of(own, list(catalogue.values()))
-    dataset = Dataset(table, catalogue, frozenset(table.type_names), encoder)
-    fit = fitted(own, dataset)[0]
-    found = evaluate(fit, dataset, Plan(neural=neural), time.monotonic)
+    plan = planned(Asked(neural=neural), table, catalogue, lambda _: own)
+    found = evaluate(plan, time.monotonic)
     Walk(found.live, no_events(table), catalogue).end()
     return found
 

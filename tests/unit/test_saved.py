@@ -1,8 +1,6 @@
 """What a recommender is saved as: whole or not at all, refused when damaged, no pickle."""
 
-import hashlib
 import os
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,10 @@ import streamrec
 from streamrec.errors import ConfigurationError, DamagedState, UnknownVersion
 from streamrec.library import container
 from streamrec.settings.sections import Settings
+from streamrec.state import sealed
 
 pytestmark = pytest.mark.usefixtures("nothing_configured")
-START = len(container.MAGIC) + container.DIGEST
+START = len(container.MAGIC) + sealed.DIGEST
 
 
 def made(profile: str = "shop", **settings: Any) -> streamrec.Recommender:
@@ -65,50 +64,53 @@ def test_a_damaged_file_is_refused_wherever_it_is_damaged() -> None:
         streamrec.Recommender.load("bad")
 
 
-def with_header(change: Any) -> str:
-    """Write a state whose header was changed, and its checksum made right; return where."""
+def resealed(change: Any = lambda told: None, tensors: Any = lambda tensors: tensors) -> str:
+    """Write a state of which something was changed, its checksum made right; return where."""
     blob = made().learn(events(30)).save("state").read_bytes()
-    length = struct.unpack_from("<Q", blob, START)[0]
-    header = msgspec.json.decode(blob[START + 8 : START + 8 + length])
-    change(header)
-    told = msgspec.json.encode(header)
-    rest = struct.pack("<Q", len(told)) + told + blob[START + 8 + length :]
-    Path("other").write_bytes(container.MAGIC + hashlib.sha256(rest).digest() + rest)
+    manifest, arrays = sealed.unseal(container.MAGIC, blob)
+    told = msgspec.json.decode(manifest)
+    change(told)
+    parts = sealed.seal(container.MAGIC, told, [tensors(bytes(arrays))])
+    Path("other").write_bytes(b"".join(parts))
     return "other"
 
 
 def test_no_object_is_made_of_what_a_file_says() -> None:
-    def objects(header: Any) -> None:
-        header["arrays"][0]["dtype"] = "|O"
-
     with pytest.raises(DamagedState, match="holds no state"):
-        streamrec.Recommender.load(with_header(objects))
+        streamrec.Recommender.load(resealed(tensors=lambda t: t.replace(b'"F32"', b'"OBJ"', 1)))
+
+
+def test_the_form_of_before_is_refused() -> None:
+    blob = made().learn(events(30)).save("state").read_bytes()
+    Path("older").write_bytes(b"SRL1" + blob[len(container.MAGIC) :])
+    with pytest.raises(DamagedState, match="not a file that Recommender.save of this release"):
+        streamrec.Recommender.load("older")
 
 
 def test_another_version_or_other_settings_are_refused_with_the_release() -> None:
-    def later(header: Any) -> None:
-        header["told"] |= {"version": 9, "release": "7.1"}
+    def later(told: Any) -> None:
+        told |= {"version": 9, "release": "7.1"}
 
-    def settings(header: Any) -> None:
-        header["told"]["settings"]["lists"]["colour"] = 1
+    def settings(told: Any) -> None:
+        told["settings"]["lists"]["colour"] = 1
 
-    def rows(header: Any) -> None:
-        header["told"]["items"]["schema"] = "00000000"
+    def rows(told: Any) -> None:
+        told["items"]["schema"] = "00000000"
 
     with pytest.raises(UnknownVersion, match=r"version 9, this release reads 1: .* 7\.1"):
-        streamrec.Recommender.load(with_header(later))
+        streamrec.Recommender.load(resealed(later))
     with pytest.raises(UnknownVersion, match="whose settings were others: .*colour"):
-        streamrec.Recommender.load(with_header(settings))
+        streamrec.Recommender.load(resealed(settings))
     with pytest.raises(UnknownVersion, match="whose rows were others"):
-        streamrec.Recommender.load(with_header(rows))
+        streamrec.Recommender.load(resealed(rows))
 
 
 def test_code_from_outside_is_named_again() -> None:
-    def extra(header: Any) -> None:
-        header["told"]["settings"]["extra_sources"] = ["os:system"]
+    def extra(told: Any) -> None:
+        told["settings"]["extra_sources"] = ["os:system"]
 
     with pytest.raises(ConfigurationError, match=r"extra_sources \['os:system'\]: give load"):
-        streamrec.Recommender.load(with_header(extra))
+        streamrec.Recommender.load(resealed(extra))
 
 
 @pytest.mark.parametrize("when", ["fsync", "replace"])

@@ -12,18 +12,9 @@ from needs import needs
 from streamrec.errors import RefusedVersion
 from streamrec.neural import version
 from streamrec.neural.reading import Shape
-from streamrec.neural.version import (
-    DIGEST,
-    LENGTH,
-    MAGIC,
-    Manifest,
-    arrays_of,
-    from_safetensors,
-    pack,
-    to_safetensors,
-    unpack,
-)
+from streamrec.neural.version import MAGIC, Manifest, arrays_of, pack, unpack
 from streamrec.settings.neural import NeuralSettings
+from streamrec.state.sealed import DIGEST, LENGTH, from_safetensors, seal, to_safetensors
 
 RULES = NeuralSettings(units=4, hidden=6)
 SHAPE = Shape(20, 6, ("similarity", "factors"), ("similarity",), 8)
@@ -48,8 +39,7 @@ def told(blob: bytes) -> tuple[bytes, bytes]:
 
 def signed(manifest: bytes, tensors: bytes) -> bytes:
     """Return a version whose outer digest fits, as a program with a fault would write it."""
-    rest = LENGTH.pack(len(manifest)) + manifest + tensors
-    return MAGIC + hashlib.sha256(rest).digest() + rest
+    return b"".join(seal(MAGIC, msgspec.Raw(manifest), [tensors]))
 
 
 def made(change: Callable[[version.Arrays], None] = lambda a: None, **manifest: object) -> bytes:
@@ -107,7 +97,9 @@ DAMAGED = {
     "a header that is no JSON": with_tensors(lambda t: t[:8] + b"[" + t[9:]),
     "a header longer than the file": with_tensors(lambda t: struct.pack("<Q", 1 << 40) + t[8:]),
     "no header": with_tensors(lambda t: b"abc"),
+    "numbers of an unknown kind": with_tensors(lambda t: t.replace(b"F32", b"X32", 1)),
     "doubles": with_tensors(lambda t: t.replace(b"F32", b"F64", 1)),
+    "whole numbers": with_tensors(lambda t: t.replace(b"F32", b"I32", 1)),
 }
 
 
@@ -147,7 +139,7 @@ def test_the_usual_sizes_take_little() -> None:
 def test_the_arrays_are_a_safetensors_file() -> None:
     theirs = needs("safetensors.numpy")
     mine = arrays()
-    for name, array in theirs.load(to_safetensors(mine)).items():
+    for name, array in theirs.load(b"".join(to_safetensors(mine))).items():
         np.testing.assert_array_equal(array, mine[name])
     for name, array in from_safetensors(theirs.save(mine)).items():
         np.testing.assert_array_equal(array, mine[name])
