@@ -1,6 +1,7 @@
 """streamrec / Operations: for who is on call. What is wrong, since when, and where."""
 
 from streamrec.dashboards.inside import LAG, STATE, WORK
+from streamrec.dashboards.made_lists import LISTS
 from streamrec.dashboards.panel import (
     Board,
     Panel,
@@ -10,8 +11,11 @@ from streamrec.dashboards.panel import (
     must_be_zero,
     stat,
 )
-from streamrec.dashboards.promql import late, median_and_tail, quantile, rate
+from streamrec.dashboards.promql import late, median_and_tail, quantile, rate, ratio
 from streamrec.dashboards.serving import SERVE
+
+FOREIGN = f"{rate('keys_foreign_total')} / ({rate('keys_looked_at_total')} > 0) or vector(0)"
+"""Share of the events of a sample whose key is not their user."""
 
 NOW = Row(
     "Now",
@@ -195,6 +199,7 @@ TRAFFIC = Row(
                 "duplicate": rate("events_duplicate_total"),
                 "suppressed": rate("events_suppressed_total"),
                 "rejected": rate("events_rejected_total"),
+                "control": rate("events_control_total"),
                 "consumed": rate("events_consumed_total"),
             },
             kind="stack",
@@ -224,6 +229,28 @@ TRAFFIC = Row(
             },
             width=6,
         ),
+        Panel(
+            "Visitors made users",
+            "Merges that sites ask for, and histories that reached their users: seconds later, and "
+            "fewer, since of many visitors nothing is known. None moved: see Rejected (no_right).",
+            "ops",
+            {"{{step}}": rate("merges_total", "step")},
+        ),
+        Panel(
+            "Events under a wrong key",
+            "Of a sample, whose Kafka key is not their user. Must be 0: such a user has a history "
+            "in two partitions. Repair the producer; the log of `learn` has an offset.",
+            "percentunit",
+            {"wrong": FOREIGN},
+            above(0.001, 0.01),
+        ),
+        Panel(
+            "Newcomers' events held",
+            "They teach nobody until their user has gone on (users.newcomer_items). A sudden share "
+            "of all: many new users, or ids made up by a robot.",
+            "percentunit",
+            {"held": ratio(rate("events_held_total"), f"({rate('events_consumed_total')} > 0)")},
+        ),
     ),
 )
 
@@ -231,5 +258,5 @@ BOARD = Board(
     "streamrec-operations",
     "streamrec / Operations",
     "For who is on call. Read from the top: what is wrong now, then where.",
-    (NOW, FRESHNESS, TRAFFIC, LAG, WORK, STATE, SERVE),
+    (NOW, FRESHNESS, TRAFFIC, LAG, WORK, STATE, LISTS, SERVE),
 )

@@ -12,21 +12,13 @@ from prometheus_client.process_collector import ProcessCollector
 
 from streamrec import __version__
 from streamrec.events.event import Reason
+from streamrec.monitoring import buckets
 from streamrec.monitoring.families import Families
 from streamrec.monitoring.http_metrics import HttpMetrics
 from streamrec.monitoring.item_list_metrics import ItemListMetrics
 from streamrec.monitoring.neural_metrics import NeuralMetrics
 from streamrec.monitoring.stop_reasons import stop_reasons
 from streamrec.settings.sections import Settings
-
-FRESHNESS_SECONDS = (
-    *(0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.4),
-    *(0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0),
-)
-WORK_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-AGE_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 604_800.0)
-BATCH_EVENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
-LIST_ITEMS = (0, 1, 2, 5, 10, 20, 50, 100, 200)
 
 STAGES = ("user", "item")
 TOPICS = ("events", "items", "updates")
@@ -140,7 +132,15 @@ class Metrics:
             "Messages refused and sent to the dead-letter topic.",
             reason=get_args(Reason),
         )
-        self.events_control = of.counter("events_control", "Messages that ask to forget a user.")
+        self.events_control = of.counter(
+            "events_control",
+            "Messages that forget a user, merge a visitor, or move a visitor's row.",
+        )
+        self.merges = of.counter(
+            "merges",
+            "Visitors to be merged with users, asked for; their histories, moved.",
+            step=("asked", "moved"),
+        )
         self.conservation_error_events = of.gauge(
             "conservation_error_events",
             "Consumed less accepted, duplicate, suppressed, rejected and control; must be 0.",
@@ -200,16 +200,16 @@ class Metrics:
             stage=STAGES,
         )
         self.commit_seconds = of.histogram(
-            "commit_seconds", "Time of one commit to Redis.", WORK_SECONDS, stage=STAGES
+            "commit_seconds", "Time of one commit to Redis.", buckets.WORK, stage=STAGES
         )
         self.flush_seconds = of.histogram(
-            "flush_seconds", "Time until Kafka had acknowledged a batch's updates.", WORK_SECONDS
+            "flush_seconds", "Time until Kafka had acknowledged a batch's updates.", buckets.WORK
         )
         self.batch_events = of.histogram(
-            "batch_events", "Messages in one commit.", BATCH_EVENTS, stage=STAGES
+            "batch_events", "Messages in one commit.", buckets.EVENTS, stage=STAGES
         )
         self.fold_seconds = of.histogram(
-            "fold_seconds", "Time to fold one batch, its rows read.", WORK_SECONDS, stage=STAGES
+            "fold_seconds", "Time to fold one batch, its rows read.", buckets.WORK, stage=STAGES
         )
         self.rows = of.gauge("rows", "Rows of each bounded table of owned partitions.", "table")
         self.rows_limit = of.gauge("rows_limit", "Most rows that they may have.", "table")
@@ -222,7 +222,7 @@ class Metrics:
         self.click_to_learnt_seconds = of.histogram(
             "click_to_learnt_seconds",
             "From the log's time of an event to its commit, by stage; of big batches a sample.",
-            FRESHNESS_SECONDS,
+            buckets.FRESHNESS,
             stage=STAGES,
         )
         self.item_table_age_events = of.gauge(
@@ -233,7 +233,7 @@ class Metrics:
         self.texts_encoded = of.counter("texts_encoded", "Texts of items made into vectors.")
         self.texts_waiting = of.gauge("texts_waiting", "Items whose text has no vector yet.")
         self.encode_seconds = of.histogram(
-            "encode_seconds", "Time to encode one batch of texts.", WORK_SECONDS
+            "encode_seconds", "Time to encode one batch of texts.", buckets.WORK
         )
 
     def _make_quality(self, of: Families) -> None:
@@ -258,7 +258,7 @@ class Metrics:
             "blend_samples", "Clicks on a proposed item that were sent to the learned blend."
         )
         self.list_age_seconds = of.histogram(
-            "list_age_seconds", "Age of the list being served when it is looked up.", AGE_SECONDS
+            "list_age_seconds", "Age of the list being served when it is looked up.", buckets.AGE
         )
 
     def _make_serving(self, of: Families) -> None:
@@ -272,13 +272,13 @@ class Metrics:
         self.click_to_list_seconds = of.histogram(
             "click_to_list_seconds",
             "From the log's time of a user's oldest unserved event to the published list.",
-            FRESHNESS_SECONDS,
+            buckets.FRESHNESS,
         )
         self.score_seconds = of.histogram(
-            "score_seconds", "Time to score one batch of due users.", WORK_SECONDS
+            "score_seconds", "Time to score one batch of due users.", buckets.WORK
         )
         self.list_length_items = of.histogram(
-            "list_length_items", "Items of a published list; le 0: the empty ones.", LIST_ITEMS
+            "list_length_items", "Items of a published list; le 0: the empty ones.", buckets.ITEMS
         )
         self.list_items = of.counter(
             "list_items", "Items in published lists, by who speaks most for them.", "source"

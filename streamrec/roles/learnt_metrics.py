@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from streamrec.events.event import Rejected
+from streamrec.events.merging import Ask
 from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.sections import UserSettings
 from streamrec.state.ring import Ring
@@ -31,6 +32,9 @@ def count_fold(metrics: Metrics, stage: str, partition: str, fold: UserFold) -> 
     metrics.events_suppressed.labels("flood").inc(counts.suppressed)
     metrics.events_control.inc(counts.control)
     metrics.events_held.inc(sum(fold.held))
+    asked = sum(isinstance(what, Ask) for _, what in fold.moves)
+    metrics.merges.labels("asked").inc(asked)
+    metrics.merges.labels("moved").inc(fold.arrived)
     for kind, number in Counter(e.type for _, e in fold.accepted).items():
         metrics.events_accepted.labels(kind).inc(number)
     observe_ages(metrics, stage, [at for at, _ in fold.accepted])

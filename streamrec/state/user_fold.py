@@ -59,3 +59,4 @@ class UserFold(NamedTuple):
     counts: Counters  # of this batch alone
     merged: dict[str, int] = {}  # users who were given a visitor's row, and when, log time in ms
     moves: list[tuple[int | None, Ask | Give]] = []  # to send: to a partition, None: to all
+    arrived: int = 0  # visitors' rows that came to users

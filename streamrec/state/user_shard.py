@@ -102,7 +102,7 @@ class UserShard:
         scorable, held = steps.scorable.tolist(), steps.held.tolist()
         return UserFold(
             records, taken.rejected, times, scorable, held, kept, told_by, counts, merged,
-            taken.moves,
+            taken.moves, len(arrivals),
         )  # fmt: skip
 
     def _rings(self) -> tuple[Ring, ...]:

@@ -198,6 +198,9 @@ def test_structure_is_learnt_while_it_streams(live: Live) -> None:
     for n in range(80):
         live.click("flooder", f"g0/{n % 8}")
     live.wait(lambda: live.learnt() >= first + len(steps) + 84, "all events")
+    merge = {"user": "w3", "type": "merge", "from": "first1"}
+    live.send(live.settings.kafka.events_topic, "w3", merge)
+    live.wait(lambda: live.value("merges_total", step="moved") == 1, "a visitor is a user")
     time.sleep(1.2)  # the gauges are set once a second
 
     events = live.total("prequential_events")

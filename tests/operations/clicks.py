@@ -95,6 +95,27 @@ def flood(turn: int, now: int) -> list[tuple[str, Any]]:
     return [("flood", {**event, "id": f"f{turn}-{n}"}) for n in range(3)]
 
 
+def visitors(turn: int, now: int) -> list[tuple[str, Any]]:
+    """Return clicks of a visitor, and what says who the visitor of 5 s ago was, twice a second."""
+    if turn % 5:
+        return []
+    name, user = f"v{turn}", f"u{turn % USERS}"
+    clicks = [{"user": name, "item": f"i{n}", "type": "click", "ts": now} for n in range(2)]
+    merge = {"user": user, "type": "merge", "from": f"v{turn - 50}"}
+    return [*((name, one) for one in clicks), (user, merge)]
+
+
+def forgotten(turn: int, now: int) -> list[tuple[str, Any]]:
+    """Return a message that a user of whom nothing is known is to be forgotten."""
+    return [("gone", {"user": "gone", "type": "forget"})] if turn % 10 == 0 else []
+
+
+def wrong_keys(turn: int, now: int) -> list[tuple[str, Any]]:
+    """Return an event whose key is not its user."""
+    return [("elsewhere", {"user": "stray", "item": "i1", "type": "click", "ts": now})]
+
+
 def of_every_kind(turn: int, now: int) -> list[tuple[str, Any]]:
     """Return some of all of these."""
-    return [one for kind in (garbage, unknown_type, duplicates, flood) for one in kind(turn, now)]
+    kinds = (garbage, unknown_type, duplicates, flood, visitors, forgotten, wrong_keys)
+    return [one for kind in kinds for one in kind(turn, now)]

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recovery.compare import read_topic
 from screen import color, filled
 from watched import ROOT, Watched
 
+from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.sections import RedisSettings
 from streamrec.transport.redis_store import Store
 
@@ -22,6 +24,14 @@ RULES = ROOT / "deploy" / "prometheus" / "streamrec.rules.yml"
 UNITS = set((Path(__file__).parent / "grafana_units.txt").read_text().split())
 """Those of @grafana/data 13.2.3; Grafana prints an unknown one behind the number."""
 LOAD_SECONDS = 25.0
+NO_PANEL = {
+    "item_table_rows": "the same as rows of items, which are on Tables, of their limit",
+    "last_commit_timestamp_seconds": "old without events too; an oldest event that waits is not",
+    "encode_seconds": "once a catalogue; Texts without a vector says whether it goes on",
+    "texts_encoded_total": "the fall of Texts without a vector",
+    "train_learnt_total": "new samples and Time spent on training say it",
+}
+"""Metrics that nobody would look for on a board, and why."""
 TRAINS = find_spec("torch") is not None
 SERVES = find_spec("starlette") is not None
 REFRESHED = 'max(streamrec_train_gain{order="candidate"})'
@@ -49,6 +59,11 @@ def panels(board: Path) -> list[dict[str, Any]]:
     return found
 
 
+def targets(panel: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = panel.get("targets", [])
+    return found
+
+
 def name_of(path: Path) -> str:
     return path.stem
 
@@ -57,7 +72,7 @@ def name_of(path: Path) -> str:
 def test_every_panel_shows_something(watched: Watched, board: Path) -> None:
     faults = []
     for panel in panels(board):
-        for target in panel.get("targets", []):
+        for target in targets(panel):
             if not TRAINS and "streamrec_train_" in target["expr"]:
                 continue
             if not SERVES and "streamrec_http_" in target["expr"]:
@@ -98,10 +113,17 @@ def test_what_lives_in_several_processes_sums_right(watched: Watched) -> None:
     number = watched.prometheus.number
     # a commit whose answer was lost while Redis was away is stored, but not counted here
     consumed = sum(one["consumed"] for one in counters)
-    assert consumed == watched.sent()
+    messages = read_topic(watched.brokers, "streamrec.events").values()
+    values = [one.value or b"" for partition in messages for one in partition]
+    # what shards send each other of visitors who are merged
+    moves = [sum(step in value for value in values) for step in (b'"asked":{', b'"given":{')]
+    assert all(moves) and consumed == watched.sent() + sum(moves)
+    told_moves = [number(f'sum(streamrec_merges_total{{step="{s}"}})') for s in ("asked", "moved")]
+    assert told_moves == [pytest.approx(moves[0] / 4, rel=0.1), pytest.approx(moves[1], rel=0.1)]
     assert number("sum(streamrec_events_consumed_total)") == pytest.approx(consumed, rel=0.05)
     told = ["sum(streamrec_events_duplicate_total)", "sum(streamrec_events_suppressed_total)"]
     told += ["sum(streamrec_events_rejected_total)", "sum(streamrec_events_accepted_total)"]
+    told += ["sum(streamrec_events_control_total)"]
     assert number(" + ".join(told)) == number("sum(streamrec_events_consumed_total)")
     assert number('sum(streamrec_rows{table="users_stored"})') == users
     assert number('sum(streamrec_rows{table="items"})') == number("max(streamrec_item_table_rows)")
@@ -151,6 +173,17 @@ def test_a_board_can_be_read(board: Path) -> None:
         apart = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
         above = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
         assert apart or above
+
+
+def test_every_metric_is_on_a_panel_or_needs_none() -> None:
+    """Or it is an annotation on all of them."""
+    shown = " ".join(re.findall(r'"expr": (".*")', "".join(map(Path.read_text, BOARDS))))
+    missing = {
+        one.name.removeprefix("streamrec_")
+        for one in Metrics().described
+        if not re.search(rf"\b{one.name}(_bucket|_count)?\b", shown)
+    }
+    assert missing == set(NO_PANEL)
 
 
 def test_a_panel_is_red_from_its_bound_on() -> None:

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 400.0
 SAMPLES = ("--set", "neural.sample_bytes_per_second=1000000", "--set", "neural.refresh_samples=500")
 """So many that `train`, where torch is, has refreshed several times within the load."""
+PLACE = ("--set", "places.deals={length = 10}")
 FLOOD = ("--set", "events.flood_per_minute=600", "--set", "events.flood_burst=40")
 
 
@@ -26,7 +27,7 @@ class Watched:
         self.prometheus = needs_server(lambda: Prometheus(folder, targets, rules))
         self.redis = needs_server(lambda: RedisServer(maxmemory="512mb").start())
         many = ("--learn", "2", "--score", "2", "--targets", str(targets))
-        self.up = Command(folder, "--redis", self.redis.url, *FLOOD, *SAMPLES, "up", *many)
+        self.up = Command(folder, "--redis", self.redis.url, *FLOOD, *SAMPLES, *PLACE, "up", *many)
         try:
             self.up.wait_for("streamrec is up", READY_SECONDS)
         except AssertionError:
@@ -34,7 +35,8 @@ class Watched:
             raise
         self.prometheus.start()
         told = self.up.output.read_text()
-        self.clicks = Clicks(told.split("Kafka")[1].split()[0])
+        self.brokers = told.split("Kafka")[1].split()[0]
+        self.clicks = Clicks(self.brokers)
         self.clicks.extra = of_every_kind
         page = re.search(r"(http://[\d.]+:\d+)/console", told)
         self.asks = Asks(page[1]) if page else None  # without starlette there is no serve

@@ -56,6 +56,7 @@ def test_what_may_be_said_is_there_from_the_start() -> None:
         'prequential_hits_total{k="20",source="blend"}',
         'prequential_events_total{list="popular"}',
         'commit_seconds_count{stage="user"}',
+        'merges_total{step="moved"}',
     ):
         assert f"streamrec_{line} 0.0" in learn, line
     assert 'streamrec_list_items_total{source="factors"} 0.0' in score
