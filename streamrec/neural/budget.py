@@ -9,21 +9,33 @@ class SampleBudget:
 
     Lists that come at r a second, of b bytes each, settle at the share level = budget / (r b): so
     few lists are all kept, and many in the mean not beyond the budget. The first seconds may take
-    HELD_SECONDS of it on top.
+    HELD_SECONDS of it on top. Several buckets are one where each is told, now and then, what all of
+    them hold (`settle`).
     """
 
     def __init__(self, bytes_per_second: float) -> None:
-        self._rate = bytes_per_second
-        self._held = self._most = HELD_SECONDS * bytes_per_second
+        self.rate = bytes_per_second
+        self.most = self._held = HELD_SECONDS * bytes_per_second
         self._at: float | None = None
+        self._spent = 0
 
     def share(self, now: float) -> float:
         """Return the share of the lists made at `now` (seconds) that are kept, 0 to 1."""
         if self._at is not None:
-            self._held = min(self._most, self._held + self._rate * max(0.0, now - self._at))
+            self._held = min(self.most, self._held + self.rate * max(0.0, now - self._at))
         self._at = now
-        return max(0.0, self._held / self._most) if self._most else 0.0
+        return max(0.0, self._held / self.most) if self.most else 0.0
 
     def spend(self, count: int) -> None:
         """Take `count` bytes off."""
         self._held -= count
+        self._spent += count
+
+    @property
+    def spent(self) -> int:
+        """Return how many bytes were spent since the last `settle`."""
+        return self._spent
+
+    def settle(self, held: float, now: float) -> None:
+        """Take over what the shared bucket holds at `now`, with all that was spent here."""
+        self._held, self._at, self._spent = held, now, 0

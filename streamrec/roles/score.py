@@ -64,7 +64,7 @@ class Scorer:
             settings.items.refresh_seconds,
         )
         self._swap = Swap(settings, shards.state, Versions(store), self._lists, metrics)
-        self._kept = KeptReadings(settings, self._lists, metrics)
+        self._kept = KeptReadings(settings, store, self._lists, metrics)
         self._hidden = HiddenItems(store, metrics)
         self._item_lists = ItemLists(settings, store, metrics, self._lists)
         self._places = PlaceLists(settings, store, self._lists, metrics)
@@ -105,6 +105,7 @@ class Scorer:
             self._reported = now
             self._report(now)
         self._hidden.look(self._feed.table, now)
+        self._kept.look(now)
         if not self._lists.ready:  # no item is known yet: they stay due
             return False
         lease = self._new_lease()

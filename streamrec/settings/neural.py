@@ -18,7 +18,7 @@ class NeuralSettings(Section, frozen=True, kw_only=True):
     task_seconds: Positive = 86_400.0
     """An event teaches a task if the list that held its item is no older than this."""
     sample_bytes_per_second: NonNegative = 50_000.0
-    """Of lists whose reading a scorer keeps for `train`, 6 kB each, for task_seconds; 0: none."""
+    """Of lists whose reading all scorers keep for `train`, 6 kB each, for task_seconds; 0: none."""
     candidates: Annotated[int, Meta(ge=2, le=255)] = 80
     """The blend's best, which the network orders anew."""
     history: Annotated[int, Meta(ge=1, le=100)] = 24

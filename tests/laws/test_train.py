@@ -25,6 +25,7 @@ from streamrec.neural.version import Manifest, arrays_of, pack, unpack
 from streamrec.roles.score import Scorer
 from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of
+from streamrec.transport.readings import settle_readings
 from streamrec.transport.redis_keys import reading_key
 from streamrec.transport.versions import KEPT, SERVING, VERSIONS, Serving, Versions
 
@@ -238,6 +239,31 @@ def test_nothing_is_kept_where_nothing_is_wanted(make_spine: Make, neural: Any) 
     live.click("u1", live.listed("u1")[0])
     assert live.spine.store.values([reading_key("u1")]) == [None]
     assert live.spine.samples() == []
+
+
+def test_scorers_share_the_budget_of_readings(make_spine: Make) -> None:
+    """What one of them has spent the other does not spend again; one that comes late neither."""
+    spine = make_spine(settings(sample_bytes_per_second=300.0), 2)  # at most 6 kB at once
+    live = Live(spine)
+
+    def share(scorer: Scorer) -> float:
+        spine.learn([event("u1", "i3", ts=live.ts + 1)])
+        live.now += 1000.0
+        scorer.step(live.now)
+        return spine.value("sample_share")
+
+    assert share(live.scorer) > 0.3
+    assert settle_readings(spine.store, 300.0, 6000.0, 5500) < 3000.0
+    late = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+    assert max(share(live.scorer), share(late)) < 0.5
+    kept_of_both = [one._kept._budget for one in (live.scorer, late)]
+    before = settle_readings(spine.store, 1e-9, 6000.0, 0)
+    for one in kept_of_both:
+        one.spend(100)
+    for one in (live.scorer, late):
+        live.now += 1000.0
+        one._kept.look(live.now)
+    assert settle_readings(spine.store, 1e-9, 6000.0, 0) == pytest.approx(before - 200, abs=1)
 
 
 def test_training_stores_versions_and_the_scorers_follow_the_gate(live: Live) -> None:

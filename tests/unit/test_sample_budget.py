@@ -33,6 +33,27 @@ def test_a_burst_takes_what_was_saved_and_no_more() -> None:
     assert spent <= 10_000.0 * HELD_SECONDS + 1000
 
 
+@pytest.mark.parametrize("scorers", [1, 3])
+def test_buckets_that_settle_are_one(scorers: int) -> None:
+    """Lists of 1000 bytes, 40 a second of each scorer; the third starts late, and full."""
+    rng, budgets = np.random.default_rng(1), [SampleBudget(10_000.0) for _ in range(scorers)]
+    held, at, spent = budgets[0].most, 0.0, np.zeros(scorers)
+    for tick in range(200_000):
+        now = tick / 1000
+        for n, budget in enumerate(budgets):
+            if n == 2 and now < 100:
+                continue
+            if tick % 1000 == 300 * n:
+                held = min(budget.most, held + budget.rate * (now - at)) - budget.spent
+                at = now
+                budget.settle(held, now)
+            if rng.random() < 0.04 * budget.share(now):
+                budget.spend(1000)
+                spent[n] += 1000 * (now >= 120)
+    assert spent.sum() / 80 == pytest.approx(10_000, rel=0.1)
+    assert spent.min() > 0.7 * spent.max()
+
+
 def test_no_budget_keeps_nothing() -> None:
     assert SampleBudget(0.0).share(1.0) == 0.0
 
