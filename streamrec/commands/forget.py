@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from streamrec.state.user_fold import Forgotten
 
 POLL_SECONDS = 0.1
+KEPT = "what was merged into another user before: it is that user's, and goes with that user"
 
 
 def forget(
@@ -139,6 +140,7 @@ def _receipt(
         "seconds": round(seconds, 1),
         "removed": removed,
         "messages": places,
+        "not_removed": KEPT,
     }
 
 
@@ -152,5 +154,6 @@ def _in_words(receipt: Mapping[str, Any]) -> str:
             f"{removed['duplicate_ids']} ids for duplicates",
             f"keys that were there: {', '.join(removed['keys']) or 'none'}",
             f"messages (partition, offset): {places}",
+            f"not removed: {receipt['not_removed']}",
         ]
     )

@@ -48,7 +48,7 @@ class Departure(NamedTuple):
 class Marks:
     """Which moves a shard has taken, and who was forgotten. Bound: a number a shard, FORGETS.
 
-    A row that was asked for before its user was forgotten is forgotten with the user.
+    A row that was asked for before its user was forgotten, or its visitor, is forgotten with them.
     """
 
     def __init__(self) -> None:
@@ -84,8 +84,9 @@ class Marks:
             del self._forgets[next(iter(self._forgets))]
 
     def is_forgotten(self, what: Give) -> bool:
-        """Say whether the user was forgotten after the merge that a row comes of."""
-        return self._forgets.get(f"{key_of(what.user):x}", -1) > what.asked
+        """Say whether user or visitor was forgotten after the merge that a row comes of."""
+        names = (f"{key_of(name):x}" for name in (what.user, what.visitor))
+        return max(self._forgets.get(name, -1) for name in names) > what.asked
 
 
 def addressed(

@@ -230,6 +230,39 @@ def test_who_is_forgotten_is_given_nothing_that_was_asked_for_before(again: bool
     assert site.recount().difference(site.world.recount()) == []
 
 
+@pytest.mark.parametrize("last", ["merge", "ask", "give"])
+def test_a_visitor_who_is_forgotten_before_the_merge_is_done_comes_back_nowhere(last: str) -> None:
+    """The forget message is in every partition, as the command sends it; `last`: what came before.
+
+    What a user was given before belongs to the user: it goes with that user alone.
+    """
+    site, gone = Site(), {"user": VISITOR, "type": "forget"}
+    site.send(0, event(PERSON, "i1", ts=1))
+    site.send(1, event(VISITOR, "i2", ts=2))
+    site.learn()
+    site.send(0, merge())
+    asked = site.world.learn(site.logs[0][1:])
+    messages = [(to, value) for to, _, value in addressed(asked.moves, FieldMapping(), 2)]
+    if last == "merge":
+        site.send(1, gone)
+    site.send(1, *(value for to, value in messages if to == 1))
+    if last != "merge":
+        site.send(1, gone)
+    if last == "give":
+        site.send(0, *(value for to, value in messages if to == 0))
+        site.learn()
+    site.send(0, gone)
+    site.learn()
+    if last == "ask":
+        assert any(b'"given":{' in (raw.value or b"") for raw in site.logs[0])  # and is not taken
+    assert site.history(VISITOR, 1) is None
+    assert site.history(PERSON, 0) == [("i1", 1)] + [("i2", 1)] * (last == "give")
+    assert site.recount().difference(site.world.recount()) == []
+    site.send(0, {"user": PERSON, "type": "forget"})
+    site.learn()
+    assert site.history(PERSON, 0) is None
+
+
 def test_an_event_of_the_visitor_that_is_sent_again_is_a_duplicate_still() -> None:
     site = Site()
     again = event(VISITOR, "i1", ts=1, id="e1")
@@ -327,7 +360,9 @@ def test_the_recount_agrees(data: st.DataObject) -> None:
         lambda user: {"user": user, "type": "forget"}
     )  # fmt: skip
     for value in data.draw(st.lists(st.one_of(one, one, one, merges, forgets), max_size=30)):
-        site.send(home[value["user"]], value)
+        everywhere = value["type"] == "forget" and data.draw(st.booleans())  # as the command does
+        for partition in (0, 1) if everywhere else (home[value["user"]],):
+            site.send(partition, value)
         if data.draw(st.integers(0, 2)) == 0:
             site.learn(data.draw(st.integers(1, 4)))
         if data.draw(st.integers(0, 5)) == 0:

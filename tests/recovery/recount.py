@@ -156,7 +156,8 @@ class Recount:
                         self.given[f"u{number}", message.offset] = self.users[event["from"]]
                     self._forget(event["from"], here)
                     continue
-                if forgets.get(event["user"], -1) > sender["asked"]:
+                gone = max(forgets.get(event[who], -1) for who in ("user", "from"))
+                if gone > sender["asked"]:
                     continue
                 while place not in self.given:
                     yield True
