@@ -9,10 +9,10 @@ from benchmarks.clicks import Clicks, message
 from benchmarks.figures import Sample
 from benchmarks.servers import memory_kafka, start_redis
 from streamrec.monitoring.metrics import Metrics
-from streamrec.roles.item_stage import ItemLearner
+from streamrec.roles.learning.item_stage import ItemLearner
+from streamrec.roles.learning.user_stage import UserLearner
+from streamrec.roles.reports.state_report import StateReport
 from streamrec.roles.score import Scorer
-from streamrec.roles.state_report import StateReport
-from streamrec.roles.user_stage import UserLearner
 from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import RedisSettings, Settings
 from streamrec.sources.registry import sources_of

@@ -16,16 +16,16 @@ from streamrec.monitoring.metrics import Metrics
 from streamrec.monitoring.starting import starting
 from streamrec.ranking.lists import ListMaker, UserList
 from streamrec.ranking.published import PublishedList
-from streamrec.roles.batch import Due, DueUser, Encoded, Made, read_due
-from streamrec.roles.hidden_items import HiddenItems
-from streamrec.roles.item_lists import ItemLists
-from streamrec.roles.kept_readings import KeptReadings
 from streamrec.roles.leave import stop_on_signals
-from streamrec.roles.list_metrics import ListMetrics
-from streamrec.roles.place_lists import PlaceLists
-from streamrec.roles.short_lists import ShortLists
-from streamrec.roles.state_report import StateReport
-from streamrec.roles.swap import Swap
+from streamrec.roles.reports.list_metrics import ListMetrics
+from streamrec.roles.reports.state_report import StateReport
+from streamrec.roles.scoring.batch import Due, DueUser, Encoded, Made, read_due
+from streamrec.roles.scoring.hidden_items import HiddenItems
+from streamrec.roles.scoring.item_lists import ItemLists
+from streamrec.roles.scoring.kept_readings import KeptReadings
+from streamrec.roles.scoring.place_lists import PlaceLists
+from streamrec.roles.scoring.short_lists import ShortLists
+from streamrec.roles.scoring.swap import Swap
 from streamrec.roles.trace import Trace
 from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import Settings

@@ -16,8 +16,8 @@ from streamrec.monitoring.metrics import Metrics
 from streamrec.monitoring.starting import starting
 from streamrec.neural.refresh import Refresher
 from streamrec.roles.leave import stop_on_signals
-from streamrec.roles.published_versions import PublishedVersions
-from streamrec.roles.training_input import TrainingSamples, TrainingTexts
+from streamrec.roles.training.published_versions import PublishedVersions
+from streamrec.roles.training.training_input import TrainingSamples, TrainingTexts
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
 from streamrec.transport.declared import Unchanged, wait_for_shards

@@ -15,8 +15,8 @@ from servers import RedisServer
 from streamrec.client import Client
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.learn import open_stages
+from streamrec.roles.learning.stage import Stage
 from streamrec.roles.score import Scorer
-from streamrec.roles.stage import Stage
 from streamrec.settings.sections import (
     EventSettings,
     KafkaSettings,

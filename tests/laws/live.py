@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 from streamrec.errors import StoreError
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.learn import open_stages
-from streamrec.roles.oversee import oversee
-from streamrec.roles.stage import Stage
+from streamrec.roles.learning.oversee import oversee
+from streamrec.roles.learning.stage import Stage
 from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import Settings
 from streamrec.transport.redis_store import Store

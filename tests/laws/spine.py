@@ -9,10 +9,10 @@ from memory_log import MemoryBroker, MemoryLog
 from prometheus_client import CollectorRegistry
 
 from streamrec.monitoring.metrics import Metrics
-from streamrec.roles.item_stage import ItemLearner
-from streamrec.roles.stage import Stage
-from streamrec.roles.state_report import StateReport
-from streamrec.roles.user_stage import UserLearner
+from streamrec.roles.learning.item_stage import ItemLearner
+from streamrec.roles.learning.stage import Stage
+from streamrec.roles.learning.user_stage import UserLearner
+from streamrec.roles.reports.state_report import StateReport
 from streamrec.settings.sections import KafkaSettings, Settings
 from streamrec.state.item_table import ItemTable
 from streamrec.text.words import Encoder

@@ -18,8 +18,8 @@ from streamrec.cli import app
 from streamrec.client import Client
 from streamrec.inspection.known_user import known_of
 from streamrec.inspection.stored_state import Stored, lines_of
+from streamrec.roles.reports.state_report import StateReport
 from streamrec.roles.score import Scorer
-from streamrec.roles.state_report import StateReport
 from streamrec.settings.load import load
 from streamrec.settings.places import PlaceSettings
 from streamrec.settings.sections import KafkaSettings, RedisSettings

@@ -12,7 +12,7 @@ from recovery.recount import Crowd
 from benchmarks.fakes import ATTACKS, Click, Site, apart, fake_clicks, having, honest, pushed
 from streamrec.flow import Flow
 from streamrec.monitoring.metrics import Metrics
-from streamrec.roles.learnt_metrics import count_fold
+from streamrec.roles.reports.learnt_metrics import count_fold
 from streamrec.settings.load import load
 from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of

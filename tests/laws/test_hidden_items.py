@@ -8,7 +8,7 @@ from laws.test_scorer import clicks, scorer, served
 from laws.world import event, small
 
 from streamrec.client import Client
-from streamrec.roles.hidden_items import WHOLE_SECONDS
+from streamrec.roles.scoring.hidden_items import WHOLE_SECONDS
 from streamrec.settings.sections import Settings
 from streamrec.transport.hidden import hidden_items, hide
 from streamrec.transport.redis_keys import HIDDEN, POPULAR

@@ -13,7 +13,7 @@ from servers import KafkaServer, RedisServer
 from streamrec.commands.audit import audit
 from streamrec.errors import ConfigurationError
 from streamrec.inspection.findings import findings
-from streamrec.roles import oversee
+from streamrec.roles.learning import oversee
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
 from streamrec.transport.open_kafka import open_kafka
 from streamrec.transport.topics import admin_client, create_topics

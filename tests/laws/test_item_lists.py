@@ -10,7 +10,7 @@ from laws.test_scorer import scorer
 from laws.world import event, small
 
 from streamrec.client import Client
-from streamrec.roles.item_lists import LOOK_SECONDS, TURN_SECONDS
+from streamrec.roles.scoring.item_lists import LOOK_SECONDS, TURN_SECONDS
 from streamrec.settings.sections import Settings
 from streamrec.transport.item_lists import TURN, stored_item_list
 

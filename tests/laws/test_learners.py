@@ -11,9 +11,9 @@ from laws.world import counted, event, small, stored_recount
 from recovery.recount import Raw, Recount
 
 from streamrec.errors import StoreError
-from streamrec.roles import stage as stage_module
+from streamrec.roles.learning import stage as stage_module
+from streamrec.roles.learning.stage import DOUBTS, Stage
 from streamrec.roles.score import Scorer
-from streamrec.roles.stage import DOUBTS, Stage
 from streamrec.settings.sections import Settings
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.state.keys import key_of

@@ -8,8 +8,8 @@ from laws.spine import Spine
 from laws.world import event, small
 
 from streamrec.errors import StoreError
-from streamrec.roles import rounds
-from streamrec.roles.stage import ShardsInDoubt
+from streamrec.roles.learning import rounds
+from streamrec.roles.learning.stage import ShardsInDoubt
 from streamrec.settings.sections import Settings
 from streamrec.transport.redis_keys import Commit
 from streamrec.transport.redis_store import Store

@@ -10,8 +10,8 @@ from servers import RedisServer
 
 from streamrec.errors import GapError, OffsetGone
 from streamrec.monitoring.metrics import Metrics
-from streamrec.roles.stage import Stage
-from streamrec.roles.state_report import MEMORY_SECONDS, StateReport
+from streamrec.roles.learning.stage import Stage
+from streamrec.roles.reports.state_report import MEMORY_SECONDS, StateReport
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
 from streamrec.transport.kafka_log import Partition
 from streamrec.transport.redis_keys import Shards

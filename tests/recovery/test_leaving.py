@@ -18,7 +18,7 @@ from recovery.installation import PARTITIONS, Site
 from servers import KafkaServer, RedisServer
 
 from streamrec.local.child import free_port
-from streamrec.roles import oversee
+from streamrec.roles.learning import oversee
 from streamrec.settings.sections import RedisSettings, Settings
 from streamrec.transport.redis_store import Store
 

@@ -1,6 +1,6 @@
 """How long the oldest unlearnt message has waited: never too short, and right where it is known."""
 
-from streamrec.roles.stage_report import OldestUnlearnt
+from streamrec.roles.reports.stage_report import OldestUnlearnt
 from streamrec.transport.kafka_log import Partition
 
 P, Q, ITEM = Partition("events", 0), Partition("events", 1), Partition("items", 0)

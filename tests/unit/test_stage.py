@@ -21,10 +21,10 @@ from streamrec.errors import (
     StreamrecError,
 )
 from streamrec.monitoring.metrics import Metrics
-from streamrec.roles import rounds as rounds_module
-from streamrec.roles import stage as stage_module
-from streamrec.roles.rounds import Batches
-from streamrec.roles.stage import ShardsInDoubt, Stage
+from streamrec.roles.learning import rounds as rounds_module
+from streamrec.roles.learning import stage as stage_module
+from streamrec.roles.learning.rounds import Batches
+from streamrec.roles.learning.stage import ShardsInDoubt, Stage
 from streamrec.settings.sections import BatchSettings, KafkaSettings, Settings
 from streamrec.transport.kafka_log import Partition
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from streamrec.errors import ConfigurationError, LogError, StoreError, WrongTopic
-from streamrec.roles.stage import Stage
+from streamrec.roles.learning.stage import Stage
 from streamrec.settings.sections import Settings
 from streamrec.transport.kafka_log import Log
 from streamrec.transport.open_kafka import open_kafka

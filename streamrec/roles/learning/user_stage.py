@@ -16,18 +16,18 @@ from streamrec.errors import (
 from streamrec.events.event import EventDecoder, Rejected, decode_item
 from streamrec.flow import load, teach
 from streamrec.monitoring.metrics import Metrics
-from streamrec.roles.commits import Commits
-from streamrec.roles.dead_letters import Suspects, dead_letters
-from streamrec.roles.event_keys import EventKeys
-from streamrec.roles.forgetting import Forgetting
-from streamrec.roles.learnt_metrics import count_fold, count_rejected, report_rows
-from streamrec.roles.live_metrics import LiveMetrics, LookedUp
-from streamrec.roles.moving import Moving
-from streamrec.roles.rounds import Batches
-from streamrec.roles.stage import ShardsInDoubt
-from streamrec.roles.state_report import StateReport
+from streamrec.roles.learning.commits import Commits
+from streamrec.roles.learning.dead_letters import Suspects, dead_letters
+from streamrec.roles.learning.event_keys import EventKeys
+from streamrec.roles.learning.forgetting import Forgetting
+from streamrec.roles.learning.moving import Moving
+from streamrec.roles.learning.rounds import Batches
+from streamrec.roles.learning.stage import ShardsInDoubt
+from streamrec.roles.learning.user_work import AnyShard, Work, commit_of
+from streamrec.roles.reports.learnt_metrics import count_fold, count_rejected, report_rows
+from streamrec.roles.reports.live_metrics import LiveMetrics, LookedUp
+from streamrec.roles.reports.state_report import StateReport
 from streamrec.roles.trace import Trace
-from streamrec.roles.user_work import AnyShard, Work, commit_of
 from streamrec.settings.sections import Settings
 from streamrec.state import updates
 from streamrec.state.metadata_shard import MetadataShard

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 from streamrec.errors import StoreError, UnknownVersion
 from streamrec.monitoring.metrics import Metrics
-from streamrec.roles.commits import Commits
-from streamrec.roles.encoding import Encoding
-from streamrec.roles.learnt_metrics import observe_ages
-from streamrec.roles.rounds import Batches
-from streamrec.roles.stage import ShardsInDoubt
+from streamrec.roles.learning.commits import Commits
+from streamrec.roles.learning.encoding import Encoding
+from streamrec.roles.learning.rounds import Batches
+from streamrec.roles.learning.stage import ShardsInDoubt
+from streamrec.roles.reports.learnt_metrics import observe_ages
 from streamrec.settings.sections import Settings
 from streamrec.state import updates
 from streamrec.state.item_rows import BLEND, ITEMS

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streamrec.flow import ranks_of, samples_of
 from streamrec.monitoring.metrics import Metrics
-from streamrec.roles.click_samples import ClickSamples
+from streamrec.roles.learning.click_samples import ClickSamples
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
 from streamrec.state import served

@@ -15,9 +15,9 @@ from streamrec.errors import (
     StoreError,
 )
 from streamrec.monitoring.metrics import Metrics
-from streamrec.roles.rounds import Batches, rounds
-from streamrec.roles.stage_report import StageReport
-from streamrec.roles.watchdog import Watchdog
+from streamrec.roles.learning.rounds import Batches, rounds
+from streamrec.roles.learning.watchdog import Watchdog
+from streamrec.roles.reports.stage_report import StageReport
 from streamrec.settings.sections import Settings
 from streamrec.transport.assignment import name_of
 from streamrec.transport.kafka_log import Log, Partition

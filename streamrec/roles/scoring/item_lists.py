@@ -15,7 +15,7 @@ from streamrec.monitoring.metrics import Metrics
 from streamrec.ranking.contexts import ContextMaker
 from streamrec.ranking.item_lists import ItemListMaker, is_item
 from streamrec.ranking.lists import ListMaker
-from streamrec.roles.popular_lists import PopularLists
+from streamrec.roles.scoring.popular_lists import PopularLists
 from streamrec.settings.place_rules import contexts
 from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable

@@ -13,7 +13,7 @@ from streamrec.neural.network import Weights
 from streamrec.neural.reading import Shape
 from streamrec.neural.refresh import Period, Refresher
 from streamrec.neural.version import Manifest, Version, pack, unpack
-from streamrec.roles.training_input import Learnt
+from streamrec.roles.training.training_input import Learnt
 from streamrec.settings.sections import Settings
 from streamrec.transport.versions import Versions, decoded
 

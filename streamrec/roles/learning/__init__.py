@@ -1,0 +1,1 @@
+"""The stages of `learn`: what one batch goes through."""

@@ -1,0 +1,1 @@
+"""What roles tell as metrics."""

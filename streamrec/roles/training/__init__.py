@@ -1,0 +1,1 @@
+"""The parts of `train`: what it reads, and the versions that it stores."""
