@@ -19,7 +19,7 @@ from streamrec.ranking.published import PublishedList
 from streamrec.roles.leave import stop_on_signals
 from streamrec.roles.reports.list_metrics import ListMetrics
 from streamrec.roles.reports.state_report import StateReport
-from streamrec.roles.scoring.batch import Due, DueUser, Encoded, Made, read_due
+from streamrec.roles.scoring.batch import Due, DueUser, Made, read_due
 from streamrec.roles.scoring.hidden_items import HiddenItems
 from streamrec.roles.scoring.item_lists import ItemLists
 from streamrec.roles.scoring.kept_readings import KeptReadings
@@ -35,7 +35,7 @@ from streamrec.state.user_rows import no_user
 from streamrec.transport.declared import Unchanged, wait_for_shards
 from streamrec.transport.forgetting import delete_lists
 from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.publishing import publish
+from streamrec.transport.publishing import Encoded, publish
 from streamrec.transport.redis_keys import POPULAR, Shards, item_shards, user_shards
 from streamrec.transport.redis_store import Store
 from streamrec.transport.versions import Versions

@@ -1,17 +1,27 @@
 """Stores the lists of users, with what is kept beside them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from streamrec.errors import StoreError
 from streamrec.settings.places import HOME
-from streamrec.transport.redis_keys import PUBLISH, Publishing, list_key, reading_key, shown_key
+from streamrec.transport.redis_keys import PUBLISH, list_key, reading_key, shown_key
 from streamrec.transport.redis_store import Store
+
+
+class Encoded(NamedTuple):
+    """A list as it is stored."""
+
+    user: str
+    offset: int  # of the user's last event that it knows; of the popular list, when it was made
+    json: bytes
+    shown: bytes = b""  # for the learners
+    reading: bytes = b""  # for the trainer; of most lists none
 
 
 def publish(
     store: Store,
-    lists: Sequence[Publishing],
+    lists: Sequence[Encoded],
     state: str,
     ttl: int,
     read_ttl: int = 0,
@@ -26,17 +36,17 @@ def publish(
     """
     calls: list[tuple[Any, ...]] = []
     later: list[tuple[Any, ...]] = []
-    for user, offset, blob, _, _ in lists:
-        places = (others or {}).get(user, {})
+    for one in lists:
+        places = (others or {}).get(one.user, {})
         names = (HOME, *places)
-        keys = [list_key(user, name, names) for name in names]
-        blobs = [blob, *places.values()]
+        keys = [list_key(one.user, name, names) for name in names]
+        blobs = [one.json, *places.values()]
         if store.is_one:
-            calls.append(("EVAL", PUBLISH, len(keys), *keys, ttl, state, offset, *blobs))
+            calls.append(("EVAL", PUBLISH, len(keys), *keys, ttl, state, one.offset, *blobs))
             continue
         each = [
-            ("EVAL", PUBLISH, 1, name, ttl, state, offset, one)
-            for name, one in zip(keys, blobs, strict=True)
+            ("EVAL", PUBLISH, 1, name, ttl, state, one.offset, blob)
+            for name, blob in zip(keys, blobs, strict=True)
         ]
         calls.append(each[0])
         later += each[1:]
@@ -47,9 +57,9 @@ def publish(
     new = [one for one, ok in zip(lists, done, strict=True) if ok is True]
     if later:
         store.each_or_error(later)
-    calls = [("SET", shown_key(u), shown, "EX", ttl) for u, _, _, shown, _ in new]
-    for user, _, _, _, reading in new if read_ttl else []:
-        name = reading_key(user)
-        calls.append(("SET", name, reading, "EX", read_ttl) if reading else ("DEL", name))
+    calls = [("SET", shown_key(one.user), one.shown, "EX", ttl) for one in new]
+    for one in new if read_ttl else []:
+        name = reading_key(one.user)
+        calls.append(("SET", name, one.reading, "EX", read_ttl) if one.reading else ("DEL", name))
     store.each_or_error(calls)
     return done

@@ -124,11 +124,6 @@ class Commit(msgspec.Struct):
     feed_entries: int = 500
 
 
-Publishing = tuple[str, int, bytes, bytes, bytes]
-"""User, offset of their last event that it knows, list, shown row, and b"" or what `train` needs
-of it."""
-
-
 def key(shard: str, kind: str) -> str:
     """Return the Redis key of one kind of rows of a shard."""
     return f"sr:{{{shard}}}:{kind}"

@@ -20,7 +20,7 @@ from streamrec.state.keys import key_of
 from streamrec.state.user_rows import decode_user
 from streamrec.transport.forgetting import delete_lists
 from streamrec.transport.places import stored_places
-from streamrec.transport.publishing import publish
+from streamrec.transport.publishing import Encoded, publish
 from streamrec.transport.redis_keys import list_key
 
 PLACES = {
@@ -79,12 +79,12 @@ def test_no_place_is_newer_than_another(spine: Spine) -> None:
     """A scorer that comes late with an older state of the user stores none of its lists."""
     others = {"u1": {"deals": b'{"at":2,"model":"m","offset":9,"items":[2]}'}}
     home = b'{"user":"u1","at":2,"model":"m","offset":9,"items":[]}'
-    assert publish(spine.store, [("u1", 9, home, b"", b"")], "m", 60, others=others) == [True]
+    assert publish(spine.store, [Encoded("u1", 9, home)], "m", 60, others=others) == [True]
     late = {"u1": {"deals": b'{"at":1,"model":"m","offset":8,"items":[1]}', "new": b"{}"}}
     old = home.replace(b"9", b"8")
-    assert publish(spine.store, [("u1", 8, old, b"", b"")], "m", 60, others=late) == [False]
+    assert publish(spine.store, [Encoded("u1", 8, old)], "m", 60, others=late) == [False]
     assert get(spine, "rec:u1:deals")["offset"] == 9 and get(spine, "rec:u1:new") == {}
-    assert publish(spine.store, [("u1", 8, old, b"", b"")], "other", 60, others=late) == [True]
+    assert publish(spine.store, [Encoded("u1", 8, old)], "other", 60, others=late) == [True]
     assert get(spine, "rec:u1:deals")["offset"] == 8
 
 

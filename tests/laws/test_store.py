@@ -16,12 +16,12 @@ from streamrec.errors import CommitConflict, ConfigurationError, DamagedState, O
 from streamrec.growth.plan import CREATE, SWITCH
 from streamrec.settings.sections import RedisSettings
 from streamrec.state.metadata_shard import MetadataShard
-from streamrec.transport import publishing
 from streamrec.transport.declared import DECLARE
 from streamrec.transport.forgetting import delete_lists
 from streamrec.transport.growing import Growing, new_plan, staged
 from streamrec.transport.item_feed import end_of, entries_after
 from streamrec.transport.places import name_places, stored_places
+from streamrec.transport.publishing import Encoded, publish
 from streamrec.transport.redis_keys import SHARDS, Commit, feed_entry, key
 from streamrec.transport.redis_store import Store
 
@@ -217,17 +217,17 @@ def test_who_comes_later_gets_what_room_clicks_leave(store: Store, plain: Any) -
 
 
 def test_an_older_list_of_the_same_model_is_refused(store: Store, plain: Any) -> None:
-    def publish(offset: int, model: str) -> bool:
-        row = ("ann", offset, rec(offset, model), b"shown %d" % offset, b"")
-        [done] = publishing.publish(store, [row], model, 60)
+    def put(offset: int, model: str) -> bool:
+        row = Encoded("ann", offset, rec(offset, model), b"shown %d" % offset)
+        [done] = publish(store, [row], model, 60)
         return done
 
-    assert publish(10, "a")
-    assert publish(10, "a") and publish(12, "a")
-    assert not publish(11, "a") and not publish(9, "a")
+    assert put(10, "a")
+    assert put(10, "a") and put(12, "a")
+    assert not put(11, "a") and not put(9, "a")
     assert store.lists(["ann", "bob"]) == [rec(12, "a"), None]
     assert store.shown(["bob", "ann"]) == [None, b"shown 12"]
-    assert publish(3, "b")  # another state: its offsets begin anew
+    assert put(3, "b")  # another state: its offsets begin anew
     assert store.lists(["ann"]) == [rec(3, "b")]
     assert 0 < plain.ttl("rec:ann") <= 60 and 0 < plain.ttl("sr:shown:ann") <= 60
 
@@ -239,9 +239,9 @@ def test_lists_of_all_places_are_stored_with_home(store: Store, plain: Any) -> N
     assert stored_places(store) == ["home", "deals", "cart", "new"]
 
     def put(offset: int) -> bool | StoreError:
-        row = ("ann", offset, rec(offset, "a"), b"", b"")
+        row = Encoded("ann", offset, rec(offset, "a"))
         others = {"ann": {"deals": rec(offset, "a"), "cart": rec(offset, "a")}}
-        [done] = publishing.publish(store, [row], "a", 60, others=others)
+        [done] = publish(store, [row], "a", 60, others=others)
         return done
 
     names = ["rec:ann", "rec:ann:deals", "rec:ann:cart"]
@@ -264,9 +264,7 @@ def test_a_name_cannot_pretend_to_be_an_offset(store: Store) -> None:
     for user in ('x","model":"a","offset":99,"', "é" * 64, '"' * 128, "{a}{b}"):
         for offset, wanted in ((5, True), (4, False), (6, True)):
             blob = msgspec.json.encode(PublishedList(user, 1, "a", offset, []))
-            assert publishing.publish(store, [(user, offset, blob, b"", b"")], "a", 60) == [
-                wanted
-            ], user
+            assert publish(store, [Encoded(user, offset, blob)], "a", 60) == [wanted], user
 
 
 def test_the_feed_is_trimmed_and_read_from_a_position(store: Store) -> None:
@@ -432,8 +430,8 @@ def test_a_list_of_another_state_goes_whatever_its_offset(store: Store) -> None:
     shards = store.declare(1, 1, 1, 64)
     now, before = shards.state, "online-bef0re"
     for user, model in (("ann", now), ("bob", before)):
-        row = (user, 50, rec(50, model, user), b"", b"")
-        assert publishing.publish(store, [row], model, 60) == [True]
+        row = Encoded(user, 50, rec(50, model, user))
+        assert publish(store, [row], model, 60) == [True]
     assert delete_lists(store, [("ann", 9), ("bob", 9)], now) == [True, True]
     assert store.lists(["ann", "bob"]) == [rec(50, now), None]
 

@@ -26,16 +26,6 @@ class DueUser(NamedTuple):
     types: Sequence[str]  # names of the event types in the row, where rules ask
 
 
-class Encoded(NamedTuple):
-    """A list as it is published."""
-
-    user: str
-    offset: int  # of the user's last event that it knows; of the popular list, when it was made
-    json: bytes
-    shown: bytes  # for the learners
-    reading: bytes  # for the trainer; of most lists none
-
-
 class Made(NamedTuple):
     """The lists of a batch of users, in their order: of home, and of the other places by name."""
 
