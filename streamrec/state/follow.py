@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from streamrec.state.item_rows import ITEMS, changed_of
 from streamrec.state.item_shard import ItemShard
 from streamrec.state.item_table import ItemTable
-from streamrec.state.keys import KeyIndex, find
+from streamrec.state.keys import KeyIndex, find, grow, take
 from streamrec.state.schema import ALL, Kind
 
 Array = NDArray[Any]
@@ -50,10 +50,10 @@ class Follower:
             keys = np.frombuffer(b"".join(catalogue), "<u8")
             table.describe(keys, list(catalogue.values()))
         rows = self._rows_of(shard)
-        at = take_changed(items.named(ITEMS_CHANGED), len(rows))
+        at = take(items.named(ITEMS_CHANGED), len(rows))
         table.take(ITEMS, rows[at], items, at)
         for kind in self._plain:
-            at = take_changed(items.named(changed_of(kind)), len(rows))
+            at = take(items.named(changed_of(kind)), len(rows))
             table.take(kind, rows[at], items, at)
         for lists in self._lists:
             at = self._copy_lists(lists, shard, rows)
@@ -80,28 +80,13 @@ class Follower:
         """Copy what changed of lists of one kind, keys as table rows; return rows of the shard."""
         items, arrays, index = shard.items, self.table.arrays, self.table.index
         mine, same, fixed = arrays.named(lists.keys), lists.same, lists.fixed
-        if len(lists.mirror) < len(mine):
-            grown = np.zeros((len(mine), lists.mirror.shape[1]), np.uint64)
-            grown[: len(lists.mirror)] = lists.mirror
-            lists.mirror = grown
+        lists.mirror = grow(lists.mirror, len(mine))
         moved: Array = copy_lists(
             (items.named(lists.changed), rows), items.named(lists.size),
             (items.named(lists.keys), lists.mirror, mine), (index.slot_keys, index.slot_rows),
             (items.views(same), arrays.views(same)), (items.views(fixed), arrays.views(fixed)),
         )  # fmt: skip
         return moved
-
-
-@njit(cache=True, nogil=True)
-def take_changed(changed, count):  # type: ignore[no-untyped-def]
-    """Return int64[n], those of the first `count` rows that changed (schema.note); clear that."""
-    at, size = np.empty(count, np.int64), 0
-    for row in range(count):
-        if changed[row] != 0:
-            changed[row] = 0
-            at[size] = row
-            size += 1
-    return at[:size]
 
 
 @njit(cache=True, nogil=True)

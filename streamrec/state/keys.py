@@ -1,6 +1,7 @@
 """Item keys: a 64-bit hash of the id, the index from keys to rows, and random numbers from keys."""
 
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -78,11 +79,11 @@ def after(turns, count, turn):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def take(flags, count):  # type: ignore[no-untyped-def]
-    """Return int64[n], the first `count` rows whose flag is set; clear their flags."""
+    """Return int64[n], those of the first `count` rows whose flag is not 0; clear their flags."""
     out, size = np.empty(count, np.int64), 0
     for row in range(count):
-        if flags[row]:
-            flags[row] = False
+        if flags[row] != 0:
+            flags[row] = 0
             out[size] = row
             size += 1
     return out[:size]
@@ -122,10 +123,7 @@ class KeyIndex:
         if len(rows) and rows.min() < 0:
             new = np.fromiter(dict.fromkeys(keys[rows < 0].tolist()), np.uint64)
             first, self.size = self.size, self.size + len(new)
-            if self.size > len(self.keys):
-                grown = np.empty(max(self.size, 2 * len(self.keys)), np.uint64)
-                grown[:first] = self.keys[:first]
-                self.keys = grown
+            self.keys = grow(self.keys, self.size)
             self.keys[first : self.size] = new
             if 2 * self.size > len(self.slot_rows):
                 self._allocate(1 << (4 * self.size - 1).bit_length())
@@ -136,7 +134,7 @@ class KeyIndex:
         return rows
 
 
-def grow(array: NDArray[np.generic], rows: int) -> NDArray[np.generic]:
+def grow(array: NDArray[Any], rows: int) -> NDArray[Any]:
     """Return the array with room for `rows` rows: itself, or a copy at least twice as long."""
     if rows <= len(array):
         return array
