@@ -6,7 +6,7 @@ parts. weights: float32[M], of the sources; finer: the source that orders the st
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,55 +27,40 @@ FIXED: dict[str, Fixed] = {
 }  # fmt: skip
 
 
-def scores(
-    kind: str,
-    features: Features,
-    weights: NDArray[np.float32],
-    learned: LearnedBlend | None,
-    reorder: int = -1,
-) -> NDArray[np.float64]:
-    """Return float64[C] of one user's candidates; `weights` float32[M] are the fixed ones.
+class Blend(NamedTuple):
+    """The blend of one kind; features are filled; `learned` is asked only where the kind is."""
 
-    features: filled; reorder: number of the cascade's finer source, -1 for none.
-    """
-    if kind == "learned" and learned is not None and learned.leader() < 0:
-        return learned.scores(features).astype(np.float64)
-    out: NDArray[np.float64] = source_parts(kind, features, weights, learned, reorder).sum(axis=1)
-    return out
+    kind: str
+    weights: NDArray[np.float32]  # [M], of the sources: the fixed ones
+    reorder: int = -1  # number of the cascade's finer source, -1 for none
 
+    def scores(self, features: Features, learned: LearnedBlend | None) -> NDArray[np.float64]:
+        """Return float64[C] of one user's candidates."""
+        if self.kind == "learned" and learned is not None and learned.leader() < 0:
+            return learned.scores(features).astype(np.float64)
+        out: NDArray[np.float64] = self.source_parts(features, learned).sum(axis=1)
+        return out
 
-def parts(
-    kind: str,
-    features: Features,
-    weights: NDArray[np.float32],
-    learned: LearnedBlend | None,
-    reorder: int = -1,
-) -> NDArray[np.float64]:
-    """Return float64[C, M + E + 1] that sum to the scores: of sources, extras and the network."""
-    out = source_parts(kind, features, weights, learned, reorder)
-    network: Array = np.zeros(len(out))
-    if kind == "learned" and learned is not None and learned.leader() < 0:
-        network = learned.network(features)
-    return np.column_stack([out, network])
+    def parts(self, features: Features, learned: LearnedBlend | None) -> NDArray[np.float64]:
+        """Return float64[C, M + E + 1] that sum to the scores: of sources, extras, the network."""
+        out = self.source_parts(features, learned)
+        network: Array = np.zeros(len(out))
+        if self.kind == "learned" and learned is not None and learned.leader() < 0:
+            network = learned.network(features)
+        return np.column_stack([out, network])
 
-
-def source_parts(
-    kind: str,
-    features: Features,
-    weights: NDArray[np.float32],
-    learned: LearnedBlend | None,
-    reorder: int = -1,
-) -> NDArray[np.float64]:
-    """Return float64[C, M + E]: the scores' parts of sources and extras."""
-    (count, sources), extras = features.values.shape, features.extras.shape[1]
-    out = np.zeros((count, sources + extras))
-    if kind != "learned" or learned is None:  # before its first click the learned one is weighted
-        out[:, :sources] = FIXED.get(kind, weighted)(features, weights, reorder)
-    elif (leader := learned.leader()) < 0:
-        out[:] = learned.linear_parts(features)
-    else:
-        out[:, leader] = led(features.values[:, leader], features.ranks[:, leader])
-    return out
+    def source_parts(self, features: Features, learned: LearnedBlend | None) -> NDArray[np.float64]:
+        """Return float64[C, M + E]: the scores' parts of sources and extras."""
+        (count, sources), extras = features.values.shape, features.extras.shape[1]
+        out = np.zeros((count, sources + extras))
+        if self.kind != "learned" or learned is None:  # before a click the learned one is weighted
+            fixed = FIXED.get(self.kind, weighted)
+            out[:, :sources] = fixed(features, self.weights, self.reorder)
+        elif (leader := learned.leader()) < 0:
+            out[:] = learned.linear_parts(features)
+        else:
+            out[:, leader] = led(features.values[:, leader], features.ranks[:, leader])
+        return out
 
 
 def led(values: Array, ranks: Array) -> NDArray[np.float64]:

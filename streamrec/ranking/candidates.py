@@ -12,7 +12,6 @@ from numba import njit
 from streamrec.blend.learned import E
 from streamrec.blend.quantised import LAST_RANK
 from streamrec.ranking.full_ranks import full_ranks
-from streamrec.ranking.seen import mark
 from streamrec.ranking.views import FEW, SAME, Catalogue, Filtered, Roster, Scratch
 from streamrec.sources.popularity import LOG_FLOOR, LONG, log_share
 
@@ -20,52 +19,37 @@ HOUR_MS = 3_600_000.0
 
 
 @njit(cache=True, nogil=True)
-def gather(user, dense, target, catalogue, filtered, roster, scratch, most):  # type: ignore[no-untyped-def]
-    """Return (candidates, values, ranks, extras, alone, full ranks) of one Shopper.
+def gather(past, left_out, dense, target, catalogue, filtered, roster, scratch, most):  # type: ignore[no-untyped-def]
+    """Return (candidates, values, ranks, extras, alone, full ranks) of one user.
 
-    user: its first five fields; catalogue, filtered, roster, scratch: plain tuples of views.py's
-    fields.
+    past: (history, takes, in_session) of a Shopper; left_out: int32[...] rows; catalogue, filtered,
+    roster, scratch: plain tuples of views.py's fields.
     dense: (float32[ALL sources, users, items], NaN where silent; number of the user); target: a
     row, or -1; most: candidates of a source. candidates: int32[C] rows; values, ranks, extras: as
     blend.learned.Features; alone: int32[M, most], what each source alone would show, -1 padded;
     full ranks: of row `target`. Under a filter, catalogue.servable is what passes, and dense may
     hold anything elsewhere.
     """
-    history, takes, in_session, excluded, seen = user
     catalogue, roster, scratch = Catalogue(*catalogue), Roster(*roster), Scratch(*scratch)
     filtered = Filtered(*filtered)
-    marks, scores, touched = scratch.marks, scratch.scores, scratch.touched
+    marks, scores, touched, where = scratch.marks, scratch.scores, scratch.touched, scratch.where
     _smooth(catalogue, scratch)
-    for row in excluded:
-        marks[row] |= 1
-    mark(seen, catalogue.shorts, catalogue.short_rows, marks, True)
+    out, servable = 0, catalogue.servable
+    for row in left_out:
+        if not filtered.on or (row < len(servable) and servable[row] and marks[row] == 0):
+            out += 1
+        marks[row] = 1
     alone, sizes = _propose(dense, catalogue, filtered, roster, scratch, most)
-    out = len(excluded) + len(seen)
-    if filtered.on:
-        out = _left_out(filtered, catalogue.servable, marks)
     ranked = full_ranks(target, out, dense, catalogue, roster, scratch)
     room = (len(sizes) + 1) * most + len(filtered.pinned)
-    candidates, where = np.empty(room, np.int32), scratch.where
-    n = 0
+    candidates, n = np.empty(room, np.int32), 0
     for m in range(len(sizes)):
-        for k in range(sizes[m]):
-            j = alone[m, k]
-            if not marks[j] & 2:
-                marks[j] |= 2
-                candidates[n] = j
-                where[j] = n
-                n += 1
-    for j in filtered.pinned:
-        if catalogue.servable[j] and marks[j] == 0:
-            marks[j] |= 2
-            candidates[n] = j
-            where[j] = n
-            n += 1
+        n = _join(alone[m, : sizes[m]], candidates, n, room, catalogue, scratch)
+    n = _join(filtered.pinned, candidates, n, room, catalogue, scratch)
     if filtered.on and n < most:  # of some that pass no source speaks: they are to be there too
-        n = _add_rest(candidates, n, filtered, catalogue.servable, scratch, most)
+        n = _join(filtered.rows, candidates, n, most, catalogue, scratch)
     candidates = candidates[:n]
-    mark(seen, catalogue.shorts, catalogue.short_rows, marks, False)
-    for row in excluded:
+    for row in left_out:
         marks[row] = 0
     for row in candidates:
         marks[row] = 0
@@ -74,35 +58,23 @@ def gather(user, dense, target, catalogue, filtered, roster, scratch, most):  # 
     for s in range(len(scores)):
         for k in range(scratch.found[s]):
             scores[s, touched[s, k]] = 0.0
-    extras = _extras(candidates, (history, takes, in_session), catalogue, where)
+    extras = _extras(candidates, past, catalogue, where)
     return candidates, values, ranks, extras, alone, ranked
 
 
 @njit(cache=True, nogil=True)
-def _left_out(filtered, allowed, marks):  # type: ignore[no-untyped-def]
-    """Return how many of the items that pass are excluded or seen."""
-    count = 0
-    if filtered.picked:
-        for j in filtered.rows:
-            count += marks[j] != 0
-    else:
-        for j in range(len(allowed)):
-            count += allowed[j] & (marks[j] != 0)
-    return count
+def _join(rows, candidates, n, most, catalogue, scratch):  # type: ignore[no-untyped-def]
+    """Add those of rows that may be and are not yet to the first n candidates; return how many.
 
-
-@njit(cache=True, nogil=True)
-def _add_rest(candidates, n, filtered, allowed, scratch, most):  # type: ignore[no-untyped-def]
-    """Add items that pass to the first n candidates until there are `most`; return how many."""
-    marks, where, rows = scratch.marks, scratch.where, filtered.rows
-    for k in range(len(rows) if filtered.picked else len(allowed)):
+    There are `most` of them then, or fewer.
+    """
+    for j in rows:
         if n >= most:
             break
-        j = rows[k] if filtered.picked else k
-        if allowed[j] and marks[j] == 0:
-            marks[j] |= 2
+        if catalogue.servable[j] and scratch.marks[j] == 0:
+            scratch.marks[j] = 2
             candidates[n] = j
-            where[j] = n
+            scratch.where[j] = n
             n += 1
     return n
 
@@ -137,23 +109,16 @@ def _propose(dense, catalogue, filtered, roster, scratch, most):  # type: ignore
         if not active[m]:
             continue
         if style[m] == SAME:
+            heats = catalogue.heats[:, k]
             if not filtered.picked:
                 sizes[m] = _first(catalogue.orders[k], servable, marks, most, alone[m])
             if filtered.on and sizes[m] < most:  # the order ends somewhere
-                heats, rows = catalogue.heats[:, k], filtered.rows
-                if filtered.picked:
-                    sizes[m] = _best(rows, heats, servable, marks, most, alone[m])
-                else:
-                    everything = range(len(servable))
-                    sizes[m] = _best(everything, heats, servable, marks, most, alone[m])
+                sizes[m] = _best(filtered.rows, heats, servable, marks, most, alone[m])
         elif style[m] == FEW:
             rows = touched[k, : scratch.found[k]]
             sizes[m] = _best(rows, scores[k], servable, marks, most, alone[m])
-        elif filtered.picked:
-            sizes[m] = _best(filtered.rows, said[k, u], servable, marks, most, alone[m])
         else:
-            everything = range(len(servable))
-            sizes[m] = _best(everything, said[k, u], servable, marks, most, alone[m])
+            sizes[m] = _best(filtered.rows, said[k, u], servable, marks, most, alone[m])
     return alone, sizes
 
 

@@ -49,8 +49,7 @@ class ContextMaker:
         """
         each = self.ranked(lists, table, rows) if rows else []
         orders = [one.candidates[one.order].tolist() for one in each]
-        out = {*rows, *person.shopper.excluded.tolist()}
-        out.update(lists.seen.rows_of(person.shopper.seen))
+        out = {*rows, *lists.left_out(person.shopper).tolist()}
         most = max(map(len, orders), default=0)
         found = self._within(merged(orders, out), table)[:most]
         if found:
@@ -96,5 +95,5 @@ def taken_only(row: int, table: ItemTable) -> Shopper:
 
 def left_out(lists: ListMaker, table: ItemTable, shopper: Shopper) -> list[str]:
     """Return the ids of what a person is not to be shown, of the items that are available."""
-    rows = dict.fromkeys([*shopper.excluded.tolist(), *lists.seen.rows_of(shopper.seen)])
+    rows = dict.fromkeys(lists.left_out(shopper).tolist())
     return [table.ids[row] or "" for row in rows if table.arrays.available[row]]

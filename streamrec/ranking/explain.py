@@ -37,9 +37,8 @@ class Explanation(NamedTuple):
 
 def explain(lists: ListMaker, table: ItemTable, ranked: Ranked, at: int) -> Explanation:
     """Return the explanation of candidate number `at`."""
-    parts = np.column_stack([ranked.mixture.parts(ranked.filled, table.blend), ranked.moves])
+    names, parts = _parts(lists, table, ranked)
     means = parts.mean(axis=0)
-    names = (*lists.names, *EXTRAS, "network", NEURAL)
     off = {n for n, on in zip(lists.names, ranked.mixture.roster.active, strict=True) if not on}
     if lists.network is None:
         off.add(NEURAL)
@@ -65,13 +64,20 @@ def shares(lists: ListMaker, table: ItemTable, ranked: Ranked) -> dict[str, floa
     """
     if not len(ranked.order):
         return {}
-    parts = np.column_stack([ranked.mixture.parts(ranked.filled, table.blend), ranked.moves])
+    names, parts = _parts(lists, table, ranked)
     above = np.maximum(parts[ranked.order] - parts.mean(axis=0), 0.0).sum(axis=0)
-    names = (*lists.names, *EXTRAS, "network", NEURAL)
     total = float(above.sum())
     return {
         name: float(part) / total for name, part in zip(names, above, strict=True) if part > 0.0
     }
+
+
+def _parts(
+    lists: ListMaker, table: ItemTable, ranked: Ranked
+) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Return the names of the parts of scores, and float64[C, parts] that sum to the scores."""
+    parts = np.column_stack([ranked.mixture.blend.parts(ranked.filled, table.blend), ranked.moves])
+    return (*lists.names, *EXTRAS, "network", NEURAL), parts
 
 
 def _silent(ranked: Ranked, table: ItemTable) -> NDArray[np.float64]:
@@ -81,7 +87,7 @@ def _silent(ranked: Ranked, table: ItemTable) -> NDArray[np.float64]:
     ranks = np.append(features.ranks, np.zeros_like(features.ranks[:1]), axis=0)
     extras = np.append(features.extras, np.zeros_like(features.extras[:1]), axis=0)
     more = features._replace(values=values, ranks=ranks, extras=extras)
-    parts: NDArray[np.float64] = ranked.mixture.parts(more.filled(), table.blend)[-1]
+    parts: NDArray[np.float64] = ranked.mixture.blend.parts(more.filled(), table.blend)[-1]
     return parts
 
 

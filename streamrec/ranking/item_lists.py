@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrec.ranking.contexts import taken_only
 from streamrec.ranking.views import FEW, style_of
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import sources_of
@@ -18,7 +19,6 @@ Array = NDArray[Any]
 FOLLOWS = ("similarity",)
 LIKE = ("content", "cosine")
 """Sources that are asked, the first that has something to say."""
-NOTHING = np.zeros(0, np.int32)
 
 
 class Neighbour(msgspec.Struct):
@@ -55,7 +55,7 @@ class ItemListMaker:
         n, arrays = len(table), table.arrays
         servable = arrays.stored[:n] & arrays.available[:n]
         named = [row for row in rows if is_item(table.ids[row])]
-        people = [_taken_only(row) for row in named]
+        people = [taken_only(row, table) for row in named]
         parts = [
             self._best(sources, people, table, servable) for sources in (self._follows, self._like)
         ]
@@ -125,11 +125,3 @@ class ItemListMaker:
 def is_item(name: str | None) -> bool:
     """Say whether a row of the table is an item's, and not a segment's."""
     return bool(name) and not str(name).startswith(SEGMENT_PREFIX)
-
-
-def _taken_only(row: int) -> Shopper:
-    """Return who has taken one item and nothing else."""
-    one = np.array([row], np.int32)
-    took, now = np.ones(1, np.uint8), np.ones(1, np.bool_)
-    seen, times = np.zeros(0, np.uint32), np.zeros(1, np.int64)
-    return Shopper(one, took, now, NOTHING, seen, NOTHING, times)

@@ -11,7 +11,7 @@ from streamrec.blend.rules import silence_of
 from streamrec.neural.reading import Reader, Reading
 from streamrec.neural.serve import Served
 from streamrec.ranking.candidates import gather, popular_share
-from streamrec.ranking.dense import Dense
+from streamrec.ranking.dense import Dense, said_of_all
 from streamrec.ranking.mixture import Mixture, mixture_of
 from streamrec.ranking.moves import moved
 from streamrec.ranking.passing import Passing, PassingItems
@@ -24,7 +24,6 @@ from streamrec.ranking.views import (
     ALL,
     FEW,
     NO_ROWS,
-    UNFILTERED,
     Catalogue,
     Filtered,
     Prepared,
@@ -87,7 +86,6 @@ class ListMaker:
         self._mixtures: dict[Hashable, Mixture] = {}
         self.mixture = self.mixture_at(self.rules)
         style = self.mixture.roster.style
-        self._dense = Dense([self.sources[m] for m in np.flatnonzero(style == ALL)])
         self._preparing = having("prepare", self.sources)
         users = settings.users
         # enough that who has seen the most popular items gets the next ones
@@ -125,10 +123,10 @@ class ListMaker:
         self._keys = table.keys
         self.seen.refresh(self._keys)
         self._catalogue = Catalogue(
-            self.seen.shorts, self.seen.rows, self._popular.order, heats, totals, servable,
-            int(np.count_nonzero(servable)), arrays.born[:n], table.now(),
+            self._popular.order, heats, totals, servable, int(np.count_nonzero(servable)),
+            np.arange(n, dtype=np.int32), arrays.born[:n], table.now(),
         )  # fmt: skip
-        self._passing.refresh(table, self._catalogue, changed)
+        self._passing.refresh(table, self._catalogue, self.seen, changed)
         if len(self._scratch.marks) < n:
             self._scratch = new_scratch(len(self._scratch.scores), 2 * n)
 
@@ -185,8 +183,7 @@ class ListMaker:
             ]
         wanted = [t if t < n else -1 for t in targets] or [-1] * len(shoppers)
         passing = [self.passing(shopper, table, rules) for shopper in shoppers]
-        asked = self.mixture_at(rules).dense
-        said = self._dense.of(table.arrays, n, shoppers, passing, asked)
+        said = said_of_all(self.mixture_at(rules).dense, table.arrays, n, shoppers, passing)
         each = zip(shoppers, said, passing, wanted, strict=True)
         return [
             self._rank_one(shopper, (dense, of), (table, rules), target)
@@ -198,20 +195,26 @@ class ListMaker:
         filters = rules.rules.filters
         return self._passing.of(filters, shopper, lambda: user_fields(table, shopper))
 
+    def left_out(self, shopper: Shopper) -> NDArray[np.int32]:
+        """Return the rows of what a user's lists must leave out."""
+        return np.concatenate([shopper.excluded, self.seen.rows_of(shopper.seen)])
+
     def _rank_one(
         self,
         shopper: Shopper,
-        given: tuple[tuple[Array, int], Passing | None],
+        given: tuple[Dense, Passing | None],
         by: tuple[ItemTable, Reranker],
         target: int,
     ) -> Ranked:
         (dense, passing), (table, rules) = given, by
         assert self._catalogue is not None
-        scratch, catalogue, filtered = self._scratch, self._catalogue, UNFILTERED
+        scratch, catalogue = self._scratch, self._catalogue
+        filtered = Filtered(False, False, catalogue.rows, NO_ROWS)
         mixture = self.mixture_at(rules)
         scratch.found[:], scratch.rest[:] = 0, 0.0  # of who is not asked here
         if passing is not None:
-            filtered = Filtered(True, passing.picked, passing.rows, NO_ROWS)
+            rows = passing.rows if passing.picked else catalogue.rows
+            filtered = Filtered(True, passing.picked, rows, NO_ROWS)
             servable, size = passing.allowed, passing.size
             catalogue = catalogue._replace(servable=servable, servable_count=size)
         if rules.place.pins:
@@ -220,14 +223,14 @@ class ListMaker:
             said = source.score(table.arrays, shopper, scratch.scores[k], scratch.touched[k])
             scratch.found[k], scratch.totals[k], scratch.rest[k] = said
         candidates, values, ranks, extras, alone, full_ranks = gather(
-            shopper[:5], dense, target, tuple(catalogue), tuple(filtered), tuple(mixture.roster),
-            tuple(scratch), self.settings.blend.candidates,
+            shopper[:3], self.left_out(shopper), dense, target, tuple(catalogue), tuple(filtered),
+            tuple(mixture.roster), tuple(scratch), self.settings.blend.candidates,
         )  # fmt: skip
         features = Features(values, ranks, extras, len(shopper.history), self._silence)
         filled = features.filled()
-        blended = mixture.scores(filled, table.blend)
+        blended = mixture.blend.scores(filled, table.blend)
         reading, moves = None, np.zeros(len(candidates))
-        if self.network is not None and mixture.kind == "learned":
+        if self.network is not None and mixture.blend.kind == "learned":
             of_list = candidates, blended, filled
             reading = self.reader.read(table, shopper, of_list, self._scratch.where)
             if reading is not None:
@@ -250,7 +253,7 @@ class ListMaker:
         """Name the items and the reasons of one list."""
         ids, order = table.ids, ranked.order
         rows, scores = ranked.candidates[order], (ranked.scores[order] - ranked.level).tolist()
-        parts = ranked.mixture.source_parts(ranked.filled, table.blend)
+        parts = ranked.mixture.blend.source_parts(ranked.filled, table.blend)
         source = stands_out(parts, ranked.features.ranks, ranked.moves)[order]
         names = (*self.names, NEURAL) if place.reasons else ("",) * (len(self.names) + 1)
         reasons = because(self, table, ranked, source) if place.reasons else [[]] * len(rows)

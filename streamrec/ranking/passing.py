@@ -23,7 +23,7 @@ from streamrec.expressions.columns import (
 )
 from streamrec.expressions.expression import Expression, Fields, Test
 from streamrec.expressions.syntax import Node
-from streamrec.ranking.seen import mark
+from streamrec.ranking.seen import SeenIndex
 from streamrec.ranking.views import Catalogue
 from streamrec.sources.popularity import LOG_FLOOR, LONG
 from streamrec.sources.source import Shopper
@@ -55,13 +55,17 @@ class PassingItems:
     def __init__(self) -> None:
         self._table: ItemTable | None = None
         self._catalogue: Catalogue | None = None
+        self._seen = SeenIndex()
         self._coded: OrderedDict[str, Coded | None] = OrderedDict()
         self._kept = Kept(MOST_TESTS)
         self._common: OrderedDict[tuple[str, ...], Passing] = OrderedDict()
         self._moving: dict[str, NDArray[np.float64]] = {}
 
-    def refresh(self, table: ItemTable, catalogue: Catalogue, changed: Array) -> None:
+    def refresh(
+        self, table: ItemTable, catalogue: Catalogue, seen: SeenIndex, changed: Array
+    ) -> None:
         """Take over what changed; changed: rows, of this table since the last call."""
+        self._seen = seen
         if self._table is not table:
             self._coded.clear()
             self._kept = Kept(MOST_TESTS)
@@ -125,6 +129,10 @@ class PassingItems:
     def answers(self, key: Hashable, test: Test, names: frozenset[str], columns: "_OfAll") -> Mask:
         """Return the kept answers of a test for each item."""
         return self._kept.of(key, test, names, columns)
+
+    def had(self, shopper: Shopper) -> Array:
+        """Return the rows of what a user has seen, longer ago or lately."""
+        return np.concatenate([shopper.history, self._seen.rows_of(shopper.row.seen)])
 
     def moving(self, name: str, make: Callable[[], NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return a column of numbers as it is until the table changes."""
@@ -201,12 +209,9 @@ class _OfAll:
 
     def seen(self) -> Mask:
         assert self._shopper is not None, "only a user's part reads it"
-        marks = np.zeros(self.size, np.uint8)
-        mark(
-            self._shopper.row.seen, self._catalogue.shorts, self._catalogue.short_rows, marks, True
-        )
-        marks[self._shopper.history] = 1
-        return marks.view(np.bool_)
+        seen = np.zeros(self.size, np.bool_)
+        seen[self._owner.had(self._shopper)] = True
+        return seen
 
     def _age(self) -> NDArray[np.float64]:
         born, now = self._catalogue.born, self._catalogue.now

@@ -22,21 +22,6 @@ def _insert(shorts, rows, keys, first):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def mark(seen, shorts, rows, marks, on):  # type: ignore[no-untyped-def]
-    """Set (or clear) bit 0 of marks[row] for all items whose hash is in `seen`."""
-    mask = len(rows) - 1
-    for short in seen:
-        slot = np.int64(np.uint32(short * FACTOR)) & mask
-        while rows[slot] >= 0:
-            if shorts[slot] == short:
-                if on:
-                    marks[rows[slot]] |= 1
-                else:
-                    marks[rows[slot]] = 0
-            slot = (slot + 1) & mask
-
-
-@njit(cache=True, nogil=True)
 def _rows_of(seen, shorts, rows, out):  # type: ignore[no-untyped-def]
     """Write the rows of all items whose hash is in `seen` to out, and return how many."""
     mask, n = len(rows) - 1, 0
@@ -69,8 +54,7 @@ class SeenIndex:
         _insert(self.shorts, self.rows, keys[self._size :], self._size)
         self._size = len(keys)
 
-    def rows_of(self, seen: NDArray[np.uint32]) -> list[int]:
+    def rows_of(self, seen: NDArray[np.uint32]) -> NDArray[np.int32]:
         """Return the rows of the items with these hashes."""
         out = np.empty(2 * len(seen) + 8, np.int32)
-        found: list[int] = out[: _rows_of(seen, self.shorts, self.rows, out)].tolist()
-        return found
+        return out[: _rows_of(seen, self.shorts, self.rows, out)]

@@ -18,13 +18,12 @@ SAME, FEW, ALL = range(3)
 class Catalogue(NamedTuple):
     """What is the same for all users until the table changes."""
 
-    shorts: Array  # uint32[slots], short_rows int32[slots]: rows by the 32-bit hash of the item
-    short_rows: Array
     orders: Array  # int32[3, most]: by falling popularity, available ones only, -1 padded
     heats: Array  # float64[items, 3], log2 of popularity
     log2_totals: Array  # float64[3]
     servable: Array  # bool[items]
     servable_count: int
+    rows: Array  # int32[items]: all of them
     born: Array  # int64[items], ms
     now: int  # newest event time, ms
 
@@ -49,16 +48,15 @@ class Roster(NamedTuple):
 
 
 class Filtered(NamedTuple):
-    """Whether a list has filters, which rows pass where they are few (passing.Passing); pins."""
+    """Whether a list has filters; which rows are worth a look by them; pins."""
 
     on: bool
-    picked: bool
+    picked: bool  # few pass (passing.Passing), and these are the rows
     rows: Array  # int32[...], rising
     pinned: Array  # int32[...]: candidates, if they may be at all
 
 
 NO_ROWS = np.zeros(0, np.int32)
-UNFILTERED = Filtered(False, False, NO_ROWS, NO_ROWS)
 
 
 class Scratch(NamedTuple):

@@ -89,7 +89,7 @@ def test_the_parts_of_every_candidate_add_up_to_its_score(kind: str, seed: int, 
     flow = learnt(config, seed)
     flow.table.blend = taught(kind, config, seed)
     maker, ranked = ranked_for(flow, user)
-    parts = ranked.mixture.parts(ranked.filled, flow.table.blend)
+    parts = ranked.mixture.blend.parts(ranked.filled, flow.table.blend)
     assert parts.shape == (len(ranked.candidates), M + E + 1) and len(ranked.candidates)
     assert parts.sum(axis=1) == pytest.approx(ranked.scores, rel=1e-4, abs=1e-4)
     on = [n for n, is_on in zip(maker.names, maker.mixture.roster.active, strict=True) if is_on]
@@ -252,7 +252,7 @@ def test_an_answer_says_what_the_network_responds_to() -> None:
         {"popularity_short": 0.4 / math.log2(rank)}, abs=1e-5
     )
     maker, ranked = ranked_for(flow, "u1")
-    mean = ranked.mixture.parts(ranked.filled, flow.table.blend)[:, -1].mean()
+    mean = ranked.mixture.blend.parts(ranked.filled, flow.table.blend)[:, -1].mean()
     responds = found.network_responds_to["popularity_short"]
     assert found.parts["network"] == pytest.approx(responds - mean, abs=1e-5)
     for kind in ("weighted", "vote"):  # a blend is stored, and not used

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import NAMES, SILENCE, WEIGHTS, M
 
-from streamrec.blend.combine import FIXED, Fixed, scores, source_parts
+from streamrec.blend.combine import FIXED, Blend, Fixed
 from streamrec.blend.learned import E, Features
 from streamrec.settings.sections import BlendSettings
 
@@ -90,16 +90,16 @@ def test_twice_the_weights_make_the_same_order(
 def test_kind_selects_the_blend_and_extras_get_no_part(kind: str) -> None:
     f, weights = drawn(9, M, 3)
     own = FIXED[kind](f, weights, FINER)
-    parts = source_parts(kind, f, weights, None, FINER)
+    parts = Blend(kind, weights, FINER).source_parts(f, None)
     assert (parts[:, :M] == own).all() and not parts[:, M:].any()
-    assert scores(kind, f, weights, None, FINER) == pytest.approx(own.sum(axis=1), rel=1e-5)
+    assert Blend(kind, weights, FINER).scores(f, None) == pytest.approx(own.sum(axis=1), rel=1e-5)
 
 
 def test_weighted_is_a_product_of_powers_of_shares() -> None:
     f, _ = drawn(9, M, 3)
     expected = [sum(w * v for w, v in zip(WEIGHTS, row, strict=True)) for row in f.values]
     for kind in ("weighted", "learned"):  # also before anything was learnt
-        assert scores(kind, f, WEIGHTS, None) == pytest.approx(expected, rel=1e-5)
+        assert Blend(kind, WEIGHTS).scores(f, None) == pytest.approx(expected, rel=1e-5)
 
 
 def test_vote_is_reciprocal_rank_fusion() -> None:
@@ -107,7 +107,7 @@ def test_vote_is_reciprocal_rank_fusion() -> None:
     expected = []
     for row in f.ranks:
         expected.append(sum(WEIGHTS[m] / (60 + int(r)) for m, r in enumerate(row) if r > 0))
-    assert scores("vote", f, WEIGHTS, None) == pytest.approx(expected, rel=1e-4)
+    assert Blend("vote", WEIGHTS).scores(f, None) == pytest.approx(expected, rel=1e-4)
 
 
 def few(**said: list[int]) -> Features:
@@ -126,13 +126,13 @@ def weights(**of: float) -> np.ndarray:
 
 def test_borda_counts_the_candidates_below() -> None:
     f = few(similarity=[1, 2, 3, 0, 0], popularity_short=[0, 1, 0, 2, 5])
-    found = scores("borda", f, weights(similarity=2.0, popularity_short=1.0), None)
+    found = Blend("borda", weights(similarity=2.0, popularity_short=1.0)).scores(f, None)
     # of 5: a has 4 below it twice; b 3 twice and 4; c 2 twice; d 3; e, the last, none
     assert found == pytest.approx([8 / 5, 10 / 5, 4 / 5, 3 / 5, 0.0])
     many = np.zeros((600, M), np.uint8)
     many[:2, 0], many[599, 0] = (1, 255), 100
     long = Features(np.zeros((600, M), np.float32), many, np.zeros((600, E)), 0, SILENCE)
-    found = scores("borda", long, weights(popularity_short=3.0), None)
+    found = Blend("borda", weights(popularity_short=3.0)).scores(long, None)
     assert found[[0, 1, 599]] == pytest.approx([3 * 599 / 600, 3 * 345 / 600, 3 * 500 / 600])
     assert not found[2:599].any()
 
@@ -140,10 +140,10 @@ def test_borda_counts_the_candidates_below() -> None:
 def test_a_finer_source_reorders_what_each_stage_of_a_cascade_proposes() -> None:
     f = few(similarity=[1, 2, 3, 0, 0], popularity_short=[0, 1, 0, 2, 0], factors=[0, 0, 0, 2, 1])
     stages = weights(similarity=2.0, popularity_short=1.0)
-    plain = scores("cascade", f, stages, None)
+    plain = Blend("cascade", stages).scores(f, None)
     assert plain[:4] == pytest.approx([5.0, 4 + 1 / math.log2(3), 4.5, 2 + 1 / math.log2(3)])
     assert plain[4] == 0.0
-    parts = source_parts("cascade", f, stages, None, NAMES.index("factors"))
+    parts = Blend("cascade", stages, NAMES.index("factors")).source_parts(f, None)
     s, p, x = (NAMES.index(name) for name in ("similarity", "popularity_short", "factors"))
     # c, b, a of similarity, by what the factors say; then d of popularity; then e, of neither
     assert parts[:, s].tolist() == [4.0, 4.0, 4.0, 0.0, 0.0]
@@ -156,9 +156,11 @@ def test_a_finer_source_reorders_what_each_stage_of_a_cascade_proposes() -> None
 def test_what_the_finer_source_is_silent_about_keeps_the_order_of_its_stage() -> None:
     f = few(similarity=[3, 1, 2, 4, 5])
     f.values[3, FINER] = -2.0  # of the rest it says nothing
-    found = scores("cascade", f, weights(similarity=1.0), None, FINER)
+    found = Blend("cascade", weights(similarity=1.0), FINER).scores(f, None)
     assert np.argsort(-found).tolist() == [3, 1, 2, 0, 4]
-    itself = source_parts("cascade", f, weights(similarity=1.0), None, NAMES.index("similarity"))
+    itself = Blend("cascade", weights(similarity=1.0), NAMES.index("similarity")).source_parts(
+        f, None
+    )
     assert np.argsort(-itself.sum(axis=1)).tolist() == [1, 2, 0, 3, 4]
 
 
@@ -169,7 +171,7 @@ def test_cascade_asks_the_source_of_most_weight_first() -> None:
         if WEIGHTS[m] > 0:
             listed = sorted(np.flatnonzero(f.ranks[:, m]), key=lambda j: f.ranks[j, m])
             order += [int(j) for j in listed if j not in order]
-    found = scores("cascade", f, WEIGHTS, None)
+    found = Blend("cascade", WEIGHTS).scores(f, None)
     assert np.argsort(-found, kind="stable")[: len(order)].tolist() == order
     rest = [j for j in range(len(found)) if j not in order]
     assert (found[rest] == 0).all()

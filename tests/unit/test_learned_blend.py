@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import FLOOR, SILENCE, M
 
-from streamrec.blend.combine import scores as served_scores
+from streamrec.blend.combine import Blend
 from streamrec.blend.kernels import LEAK, LISTED
 from streamrec.blend.learned import (
     BUCKETS,
@@ -187,7 +187,7 @@ def one_source_knows(rng: np.random.Generator, knows: int) -> tuple[Features, in
 
 def served_rank(blend: LearnedBlend, features: Features, clicked: int) -> float:
     """Return the reciprocal rank, 0 beyond the list, in what the scorer serves."""
-    scores = served_scores("learned", features, np.zeros(M, np.float32), blend)
+    scores = Blend("learned", np.zeros(M, np.float32)).scores(features, blend)
     place = int((scores > scores[clicked]).sum())
     return 1.0 / (1 + place) if place < LISTED else 0.0
 

@@ -24,7 +24,7 @@ from oracle import (
     user,
 )
 
-from streamrec.blend import combine as blend
+from streamrec.blend.combine import Blend
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
 from streamrec.state.user_rows import no_user
@@ -42,7 +42,7 @@ def test_a_list_is_the_best_of_the_candidates(kind: str) -> None:
     assert ranked is not None
     check(ranked, slow)
     weights = np.full(M, 0.5, np.float32)
-    scores = blend.scores(kind, ranked.features.filled(), weights, mine.blend)
+    scores = Blend(kind, weights).scores(ranked.features.filled(), mine.blend)
     order = np.argsort(-scores, kind="stable")[:10]
     rows = ranked.candidates[order]
     assert names(made) == [f"a{j}" for j in rows]

@@ -82,7 +82,7 @@ def test_a_place_without_some_sources_learns_nothing_else() -> None:
     own = blended_at(config, place_of(config, "deals"))
     assert own.blend.off == ("segment", "popularity_long", "content")
     check(ranked, Slow(mine, own, who))
-    assert ranked.mixture.kind == "learned"
+    assert ranked.mixture.blend.kind == "learned"
     assert ranked.scores == pytest.approx(mine.blend.scores(ranked.filled), abs=1e-5)
 
 

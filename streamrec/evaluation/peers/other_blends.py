@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.blend import combine as blend
+from streamrec.blend.combine import FIXED, Blend
 from streamrec.blend.learned import Features
 from streamrec.blend.rules import weights_of
 from streamrec.evaluation.peers.tree import TreeBlend
@@ -13,7 +13,7 @@ from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
 
 TREE = "tree"
-OTHER_BLENDS = (*blend.FIXED, TREE)
+OTHER_BLENDS = (*FIXED, TREE)
 
 
 class OtherBlends:
@@ -39,7 +39,7 @@ class OtherBlends:
     def _scores(self, kind: str, features: Features) -> NDArray[np.float64]:
         if kind == TREE and self._tree is not None:
             return self._tree.scores(features)
-        return blend.scores(kind, features, self._weights, None, self._reorder)
+        return Blend(kind, self._weights, self._reorder).scores(features, None)
 
 
 def _place(scores: NDArray[np.float64], at: int) -> float:

@@ -18,7 +18,7 @@ class ListMetrics:
 
     def __init__(self, lists: ListMaker, metrics: Metrics) -> None:
         self._names = lists.names
-        self._fixed = dict(zip(lists.names, lists.mixture.weights.tolist(), strict=True))
+        self._fixed = dict(zip(lists.names, lists.mixture.blend.weights.tolist(), strict=True))
         self._active = [m for m, on in enumerate(lists.mixture.roster.active) if on]
         self._metrics = metrics
         self._latest = np.zeros((LATEST, lists.rules.place.length), np.uint64)
