@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,13 +80,14 @@ def evaluate(
     from streamrec.evaluation.peers.registry import PEERS
     from streamrec.evaluation.plan import Asked, parse_lag, planned
     from streamrec.files.events import read_events
+    from streamrec.library.result import renderer
     from streamrec.sources.registry import names_of
 
     if shelf and (items is None or report is not None):
         raise ConfigurationError("--shelf needs --items, and has no --report.")
     for written in filter(None, (json_file, report)):
         _check_writable(written)  # else hours of work could not be written
-    render = _renderer() if report is not None else None
+    render = renderer("--report") if report is not None else None
     parse_lag(lag)
     options: Options = ctx.obj
     settings, given = options.load()
@@ -166,13 +167,3 @@ def print_figures(result: Mapping[str, Any]) -> None:
     console = screen(100)
     for part in in_words(result):
         console.print(part, soft_wrap=isinstance(part, str), markup=False)
-
-
-def _renderer() -> "Callable[[Mapping[str, Any]], str]":
-    try:
-        from streamrec.evaluation.report.render import render
-    except ImportError as error:
-        raise ConfigurationError(
-            f"--report needs {error.name}, which is not installed: pip install 'streamrec[report]'."
-        ) from None
-    return render

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from streamrec.blend.learned import with_click
 from streamrec.evaluation.neural import NeuralRanker
+from streamrec.evaluation.ranks import rank_of
 from streamrec.events.event import Event, Forget, Item, Message
 from streamrec.events.merging import Ask, Give, Merge
 from streamrec.flow import Flow, deliver, load, teach
@@ -114,10 +115,7 @@ class Prequential:
         the user has an earlier event in this one, and none on the item; without it a gap in time
         ends a session.
         """
-        self._arrive(event.ts)
-        shard = self._shard(event.user)
-        decoded: list[Decoded] = [(shard.offset, event.ts, event)]
-        load(shard, decoded, lambda users: [None] * len(users))
+        shard = self.arrived(event)
         if not event.personal:
             scorable = False
         elif in_session is None or self.settings.lists.exclude != "session":
@@ -125,7 +123,20 @@ class Prequential:
         else:  # lists go by the gap: what they leave out is what lies near the newest event
             scorable = in_session and shard.scorable(event, shard.newest(event.user))
         scored = self._score(shard, event) if scorable else None
+        self.learn(shard, event, scored)
+        return scored
+
+    def arrived(self, event: Event) -> UserShard:
+        """Deliver the updates that are due before an event; return its user's shard, row loaded."""
+        self._arrive(event.ts)
+        shard = self._shard(event.user)
+        load(shard, [(shard.offset, event.ts, event)], lambda users: [None] * len(users))
+        return shard
+
+    def learn(self, shard: UserShard, event: Event, scored: Scored | None = None) -> None:
+        """Learn an event whose user's row is loaded, and the click on the list it was scored by."""
         self.known.add(event.item)
+        decoded: list[Decoded] = [(shard.offset, event.ts, event)]
         fold = shard.fold(decoded, shard.offset + 1, self.table)
         shard.users.committed()
         found = None if scored is None or any(fold.held) else scored
@@ -136,7 +147,6 @@ class Prequential:
                     self.neural.learn(event, found.ranked, found.clicked)
         self._late.append((self.count, event.ts, fold.records))
         self.count += 1
-        return scored
 
     def forget(self, user: str, now: int) -> None:
         """Drop a user's row, as a forget message does; now: time of the latest event, ms."""
@@ -193,7 +203,7 @@ class Prequential:
         if clicked is not None:
             rank = by_blend = self._rank_of(ranked, clicked)
             if self.flow.lists.network is not None:
-                by_blend = rank_of(ranked.blended, clicked)
+                by_blend = float(rank_of(ranked.blended, clicked))
         told = self._told(ranked, event.ts)
         if told is not None:
             rank = by_blend = told.rows.index(target) if target in told.rows else NAN
@@ -217,7 +227,7 @@ class Prequential:
         if self.flow.lists.rules.reorders:
             listed = np.flatnonzero(ranked.order == at)
             return float(listed[0]) if len(listed) else NAN
-        return rank_of(ranked.scores, at)
+        return float(rank_of(ranked.scores, at))
 
     def _rank(self, shopper: Shopper, target: int) -> Ranked:
         [ranked] = self.flow.lists.rank([shopper], self.table, [target])
@@ -265,9 +275,3 @@ class Prequential:
 def cut_in(count: int) -> Parts:
     """Return the state cut into `count` user shards and as many item shards."""
     return Parts(count, count, lambda user: key_of(user) % count)
-
-
-def rank_of(scores: NDArray[np.float64], at: int) -> float:
-    """Return the rank of one by score, 0 best, ties in the middle."""
-    mine = scores[at]
-    return float((scores > mine).sum() + ((scores == mine).sum() - 1) / 2.0)

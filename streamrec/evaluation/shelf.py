@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from streamrec.evaluation.evaluate import INTERRUPTED, Shown, after
 from streamrec.evaluation.plan import Plan
+from streamrec.evaluation.prequential import Prequential
+from streamrec.evaluation.ranks import rank_of
 from streamrec.evaluation.walk import events_of
-from streamrec.events.event import Event, Forget
+from streamrec.events.event import Event
 from streamrec.files.event_table import FORGOTTEN
-from streamrec.flow import Flow, deliver, load
 from streamrec.sources.content import Words
 from streamrec.sources.factors import mean_of
 from streamrec.sources.source import Shopper
-from streamrec.state.user_fold import Decoded
 from streamrec.text.words import Array
 
 FEW = 5
@@ -41,7 +41,7 @@ def evaluate_shelf(plan: Plan, shown: Shown) -> dict[str, Any]:
     for n, event in enumerate(shown(events_of(table, count), count)):
         for user, visitor in controls.get(n, ()):
             if visitor == FORGOTTEN:  # visitors stay strangers here
-                run.forget(table.user_names[user])
+                run.live.forget(table.user_names[user], event.ts)
         run.step(event, scored=n >= first and event.type in plan.types)
         done = n + 1
     protocol = {
@@ -59,13 +59,14 @@ class _Shelf:
 
     def __init__(self, plan: Plan) -> None:
         self._settings, self._encoder = plan.settings, plan.encoder
-        self._flow = Flow(plan.settings, encoder=plan.encoder)
+        self.live = Prequential(plan.settings, encoder=plan.encoder)
+        self._flow = self.live.flow
         self._found: dict[str, dict[str, list[float]]] = {group: {} for group in GROUPS}
         self._sizes: dict[str, list[int]] = {group: [] for group in GROUPS}
         words, hashed = Words(HASHED), []
         for item in plan.items.values():
-            self._flow.announce(item)
-        self._flow.follow()
+            self.live.announce(item)
+        self.live.end()
         table = self._flow.table
         self._known = np.array([table.row(name) for name in plan.items], np.int64)
         for item in plan.items.values():  # counted first, so that idf is that of all
@@ -77,29 +78,11 @@ class _Shelf:
 
     def step(self, event: Event, scored: bool) -> None:
         """Rank the event's item if it is on the shelf, then learn the event."""
-        flow = self._flow
-        shard = flow.users[0]
-        decoded: list[Decoded] = [(shard.offset, event.ts, event)]
-        load(shard, decoded, lambda users: [None] * len(users))
-        target = flow.table.row_of.get(event.item, -1)
-        if scored and event.personal and target >= 0 and flow.table.arrays.events[target] < FEW:
+        shard, table = self.live.arrived(event), self._flow.table
+        target = table.row_of.get(event.item, -1)
+        if scored and event.personal and target >= 0 and table.arrays.events[target] < FEW:
             self._rank(shard.users.row(event.user), event.user, target)
-        self._learn(decoded)
-
-    def forget(self, user: str) -> None:
-        """Drop a user's row."""
-        shard = self._flow.users[0]
-        decoded: list[Decoded] = [(shard.offset, 0, Forget(user))]
-        load(shard, decoded, lambda users: [None] * len(users))
-        self._learn(decoded)
-
-    def _learn(self, decoded: list[Decoded]) -> None:
-        flow = self._flow
-        shard = flow.users[0]
-        fold = shard.fold(decoded, shard.offset + 1, flow.table)
-        shard.committed()
-        deliver(flow.items, fold.records)
-        flow.follow()
+        self.live.learn(shard, event)
 
     def _rank(self, row: Any, name: str, target: int) -> None:
         lists, table = self._flow.prepared(), self._flow.table
@@ -164,10 +147,3 @@ def z_score(scores: Array) -> NDArray[np.float64]:
         said = scores[known].astype(np.float64)
         out[known] = (said - said.mean()) / max(1e-9, float(said.std()))
     return out
-
-
-def rank_of(scores: Array, at: int) -> float:
-    """Return the rank of entry `at`, 0 best, ties in the middle; NaN is below all."""
-    filled = np.where(np.isnan(scores), -np.inf, scores)
-    above, level = (filled > filled[at]).sum(), (filled == filled[at]).sum()
-    return float(above + (level - 1) / 2.0)

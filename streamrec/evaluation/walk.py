@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 
 from streamrec.evaluation.prequential import Prequential, Scored
-from streamrec.evaluation.sessions import NamedSessions
 from streamrec.events.event import Event, Item
 from streamrec.files.event_table import FORGOTTEN, EventTable
 
@@ -49,6 +48,27 @@ class Walk:
                 self._live.forget(names[user], now)
             else:
                 self._live.merge(names[user], names[visitor], now)
+
+
+class NamedSessions:
+    """What each user took in the session they are in, by the log.
+
+    They say which events are scored where lists leave out a session.
+    """
+
+    def __init__(self) -> None:
+        self._latest: dict[int, int] = {}  # user -> session
+        self._taken: dict[int, set[int]] = {}  # user -> items taken in it
+
+    def continues(self, user: int, item: int, session: int, weight: float) -> bool:
+        """Take in the user's next event; say if its session has earlier ones, none on the item."""
+        if self._latest.get(user) != session:
+            self._latest[user], self._taken[user] = session, set()
+        taken = self._taken[user]
+        found = bool(taken) and item not in taken
+        if weight > 0.0:
+            taken.add(item)
+        return found
 
 
 def events_of(table: EventTable, count: int | None = None) -> Iterator[Event]:

@@ -1,6 +1,7 @@
 """The encoder of texts, opened when the first text comes: most recommenders have none."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from streamrec.errors import ConfigurationError
@@ -13,20 +14,19 @@ class LateEncoder:
 
     def __init__(self, model: str) -> None:
         self.name = model
-        self._opened: Encoder | None = None
 
     @property
     def number(self) -> int:
         """64 bits that stand for the model's files."""
-        return self._encoder().number
+        return self._opened.number
 
     def encode(self, texts: Sequence[str]) -> Any:
         """Return int8[n, WIDTH]."""
-        return self._encoder().encode(texts)
+        return self._opened.encode(texts)
 
-    def _encoder(self) -> Encoder:
-        if self._opened is None:
-            self._opened = open_encoder(self.name)
-        if self._opened is None:
+    @cached_property
+    def _opened(self) -> Encoder:
+        found = open_encoder(self.name)
+        if found is None:
             raise ConfigurationError(f"text.model {self.name!r} is no encoder.")
-        return self._opened
+        return found

@@ -1,6 +1,6 @@
 """What `streamrec.evaluate` returns."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +52,7 @@ class Result:
 
     def report(self, path: str | Path) -> Path:
         """Write one HTML page with plots, and return where; needs the extra `report`."""
-        try:
-            from streamrec.evaluation.report.render import render
-        except ImportError as error:
-            raise ConfigurationError(
-                f"report needs {error.name}, which is not installed: "
-                "pip install 'streamrec[report]'."
-            ) from None
-        file = Path(path)
+        file, render = Path(path), renderer("report")
         try:
             file.write_text(render(self.figures), encoding="utf-8")
         except OSError as error:
@@ -71,6 +64,17 @@ class Result:
             if full in self.places:
                 return full
         raise ConfigurationError(f"{name!r} is none of {', '.join(self.places)}.")
+
+
+def renderer(asker: str) -> Callable[[Mapping[str, Any]], str]:
+    """Return what makes a page of figures; raises ConfigurationError where an extra is missing."""
+    try:
+        from streamrec.evaluation.report.render import render
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{asker} needs {error.name}, which is not installed: pip install 'streamrec[report]'."
+        ) from None
+    return render
 
 
 def _even(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

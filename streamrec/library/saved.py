@@ -152,20 +152,13 @@ def _resume(live: Prequential, told: Told, arrays: Mapping[str, Array]) -> None:
 
 
 def _put(arrays: dict[str, Array], name: str, rows: Mapping[bytes, bytes]) -> None:
-    """Add rows as four arrays: lengths and bytes of fields, and of what they hold."""
-    for part, each in (("fields", rows.keys()), ("rows", rows.values())):
-        arrays[f"{name}/{part}/lengths"] = np.fromiter(map(len, each), np.int64, len(rows))
-        arrays[f"{name}/{part}"] = np.frombuffer(b"".join(each), np.uint8)
+    """Add rows, as bytes of MessagePack."""
+    arrays[name] = np.frombuffer(msgspec.msgpack.encode(rows), np.uint8)
 
 
 def _get(arrays: Mapping[str, Array], name: str) -> dict[bytes, bytes]:
     """Return the rows that `_put` added."""
-    parts = []
-    for part in ("fields", "rows"):
-        blob = arrays[f"{name}/{part}"].tobytes()
-        ends = np.cumsum(arrays[f"{name}/{part}/lengths"]).tolist()
-        parts.append([blob[a:b] for a, b in zip([0, *ends], ends, strict=False)])
-    return dict(zip(*parts, strict=True))
+    return msgspec.msgpack.decode(arrays[name].data, type=dict[bytes, bytes])
 
 
 def _under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -257,14 +257,8 @@ def test_models_of_implicit_are_fitted_again(name: str, monkeypatch: pytest.Monk
 def test_peers_are_made_by_name() -> None:
     names = ["own_recent", "isgd"]
     assert [peer.name for peer in make_peers(names, 1)] == names
-    with pytest.raises(ValueError, match="no such peer: nobody; there are popularity_7d"):
-        make_peers(["isgd", "nobody"], 1)
-
-
-def test_all_peers_are_made_for_none() -> None:
     for name in PEERS:
         assert new(name).name == name
-    assert [peer.name for peer in make_peers(None, 1)] == list(PEERS)
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

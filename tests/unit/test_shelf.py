@@ -8,7 +8,8 @@ import pytest
 from logs import MINUTE, NOW, PLAIN, Click, figures, refused, written
 from needs import needs
 
-from streamrec.evaluation.shelf import rank_of, z_score
+from streamrec.evaluation.ranks import rank_of
+from streamrec.evaluation.shelf import z_score
 
 WORDS = {
     "animals": "lion tiger horse sheep goat rabbit squirrel elephant giraffe zebra monkey gorilla "
@@ -75,5 +76,8 @@ def test_ranks_and_scores() -> None:
     assert rank_of(np.array([3.0, 1.0, 2.0]), 2) == 1.0
     assert rank_of(np.array([1.0, 1.0, 1.0]), 0) == 1.0
     assert rank_of(np.array([nan, 5.0, nan]), 0) == 1.5
+    allowed = np.array([True, True, False, False])
+    assert rank_of(np.array([3.0, 1.0, 2.0, 5.0]), 2, allowed) == 1.0, "of those beside it"
+    assert rank_of(np.array([3.0, nan, nan, -np.inf], np.float32), 3, allowed) == 1.5
     assert z_score(np.array([1.0, nan, 3.0])).tolist() == [-1.0, 0.0, 1.0]
     assert not z_score(np.array([nan, nan])).any()

@@ -9,6 +9,7 @@ from streamrec.blend.combine import FIXED, Blend
 from streamrec.blend.learned import Features
 from streamrec.blend.rules import weights_of
 from streamrec.evaluation.peers.tree import TreeBlend
+from streamrec.evaluation.ranks import rank_of
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
 
@@ -29,7 +30,7 @@ class OtherBlends:
     def places(self, features: Features, clicked: int) -> list[float]:
         """Return the place of candidate `clicked` under each blend, ties mid way."""
         filled = features.filled()
-        return [_place(self._scores(kind, filled), clicked) for kind in self._kinds]
+        return [float(rank_of(self._scores(kind, filled), clicked)) for kind in self._kinds]
 
     def learn(self, features: Features, clicked: int) -> None:
         """Take one click in."""
@@ -40,7 +41,3 @@ class OtherBlends:
         if kind == TREE and self._tree is not None:
             return self._tree.scores(features)
         return Blend(kind, self._weights, self._reorder).scores(features, None)
-
-
-def _place(scores: NDArray[np.float64], at: int) -> float:
-    return float((scores > scores[at]).sum() + ((scores == scores[at]).sum() - 1) / 2.0)

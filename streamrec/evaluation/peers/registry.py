@@ -40,17 +40,9 @@ class Peer(Protocol):
         """Take one event in."""
 
 
-def make_peers(names: Sequence[str] | None, seed: int) -> list[Peer]:
-    """Return new peers by name, all of them for None.
-
-    Raises ConfigurationError where a library is missing.
-    """
-    unknown = set(names or ()) - set(PEERS)
-    if unknown:
-        raise ValueError(
-            f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}"
-        )
-    return [PEERS[name](seed) for name in (PEERS if names is None else names)]
+def make_peers(names: Sequence[str], seed: int) -> list[Peer]:
+    """Return new peers by name; raises ConfigurationError where a library is missing."""
+    return [PEERS[name](seed) for name in names]
 
 
 class Popularity:

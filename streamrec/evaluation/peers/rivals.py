@@ -5,10 +5,10 @@ from typing import Any, Protocol
 
 import msgspec
 import numpy as np
-from numba import njit
 
 from streamrec.errors import ConfigurationError
 from streamrec.evaluation.peers.registry import Peer
+from streamrec.evaluation.ranks import rank_of
 from streamrec.events.event import Event
 from streamrec.settings.sections import Settings
 
@@ -56,7 +56,8 @@ class Rivals:
         allowed = np.ones(known, np.bool_)
         allowed[list(out)] = False
         places = [
-            _place(peer.scores(number, event.ts, known), target, allowed) for peer in self.peers
+            float(rank_of(peer.scores(number, event.ts, known), target, allowed))
+            for peer in self.peers
         ]
         return places + [self._place_of(name, event, out) for name in self._guests]
 
@@ -123,19 +124,3 @@ def ids_of(name: str, said: Any) -> list[str]:
             f"peer {name}: recommend returned {type(said).__name__}, neither item ids nor a pair "
             "of ids and scores."
         ) from None
-
-
-@njit(cache=True, nogil=True)
-def _place(scores, target, allowed):  # type: ignore[no-untyped-def]
-    """Return the place of `target` by score among the allowed; items without one are level."""
-    mine = scores[target]
-    silent = not mine > -np.inf
-    bound = np.float32(-np.inf) if silent else mine
-    above = level = count = 0
-    for j in range(len(scores)):
-        above += allowed[j] & (scores[j] > bound)
-        level += allowed[j] & (scores[j] == bound)
-        count += allowed[j]
-    if silent:
-        level = count - above
-    return above + (level - allowed[target]) / 2.0
