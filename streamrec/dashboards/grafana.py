@@ -33,6 +33,7 @@ def to_json(board: Board) -> str:
         top += 1
         left = tallest = 0
         for panel in row.panels:
+            panel = panel._replace(width=row.width or panel.width)
             if left + panel.width > COLUMNS:
                 top, left, tallest = top + tallest, 0, 0
             number += 1

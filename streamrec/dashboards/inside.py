@@ -70,6 +70,44 @@ WORK = Row(
     "Work",
     (
         Panel(
+            "Commits",
+            "ok; conflict: another owner was first, normal while partitions move; failed: Redis.",
+            "ops",
+            {"{{stage}} {{result}}": rate("commits_total", "stage, result")},
+        ),
+        Panel(
+            "Since a loop came round",
+            "Under a second. If it grows, the process hangs inside a call: its log, then restart "
+            "it; nothing is lost.",
+            "s",
+            {"{{loop}} {{instance}}": "max by (instance, loop) (streamrec_turn_age_seconds)"},
+            above(10, 60),
+        ),
+        Panel(
+            "Errors",
+            "0. Each ends in a new try from what Redis has. Redis: memory, disk, READONLY; "
+            "Kafka: the brokers' logs.",
+            "ops",
+            {
+                "Redis: {{op}}": rate("redis_errors_total", "op"),
+                "Kafka: {{stage}}": rate("kafka_errors_total", "stage"),
+                "Kafka: not acknowledged": rate("produce_errors_total"),
+            },
+            above(0.1, 1),
+            height=10,
+        ),
+        Panel(
+            "Updates dropped in 5 min",
+            "Repeats follow a restart. Of unknown items: they were deleted, items.max_items is "
+            "tight.",
+            "none",
+            {
+                "repeats": increase("channel_duplicates_total"),
+                "unknown items": increase("updates_unknown_item_total"),
+            },
+            height=10,
+        ),
+        Panel(
             "Fold of a batch",
             "Computing of learn. Grows with the batch; a second and more: more learn processes.",
             "s",
@@ -83,43 +121,8 @@ WORK = Row(
             median_and_tail("score_seconds"),
             above(0.5, 2),
         ),
-        Panel(
-            "Time since a loop came round",
-            "Under a second. If it grows, the process hangs inside a call: its log, then restart "
-            "it; nothing is lost.",
-            "s",
-            {"{{loop}} {{instance}}": "max by (instance, loop) (streamrec_turn_age_seconds)"},
-            above(10, 60),
-        ),
-        Panel(
-            "Commits",
-            "ok; conflict: another owner was first, normal while partitions move; failed: Redis.",
-            "ops",
-            {"{{stage}} {{result}}": rate("commits_total", "stage, result")},
-        ),
-        Panel(
-            "Errors",
-            "0. Each ends in a new try from what Redis has. Redis: memory, disk, READONLY; "
-            "Kafka: the brokers' logs.",
-            "ops",
-            {
-                "Redis: {{op}}": rate("redis_errors_total", "op"),
-                "Kafka: {{stage}}": rate("kafka_errors_total", "stage"),
-                "Kafka: not acknowledged": rate("produce_errors_total"),
-            },
-            above(0.1, 1),
-        ),
-        Panel(
-            "Update records dropped in 5 min",
-            "Repeats follow a restart. Of unknown items: they were deleted, items.max_items is "
-            "tight.",
-            "none",
-            {
-                "repeats": increase("channel_duplicates_total"),
-                "unknown items": increase("updates_unknown_item_total"),
-            },
-        ),
     ),
+    width=12,
 )
 
 STATE = Row(
@@ -147,7 +150,7 @@ STATE = Row(
             },
         ),
         Panel(
-            "Copy of the items, behind by",
+            "Copy of the items, behind",
             "Updates that learn had not seen. Above some hundred costs quality: more learn "
             "processes.",
             "short",

@@ -78,7 +78,7 @@ KAFKA = Row(
             above(0.1, 1),
         ),
         Panel(
-            "Messages not learnt, by topic",
+            "Not learnt, by topic",
             "events and items wait for the user stage, updates for the item stage.",
             "short",
             {"{{topic}}": "sum by (topic) (streamrec_lag_messages)"},
@@ -101,6 +101,7 @@ KAFKA = Row(
                 "refetched: {{stage}}": increase("partition_refetches_total", "stage"),
             },
             must_be_zero(),
+            width=10,
         ),
         Panel(
             "Dead letters",
@@ -108,6 +109,7 @@ KAFKA = Row(
             "the producer.",
             "eps",
             {"written": rate("dead_letters_total")},
+            width=6,
         ),
         Panel(
             "Group changes in 5 min",

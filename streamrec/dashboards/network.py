@@ -32,7 +32,7 @@ NOW = (
     stat(
         "Latest version trained",
         "One or two above the version in use is normal: the next refresh judges it. Far above: "
-        "the gate keeps the new ones out, see Gain.",
+        "the gate keeps the new ones out: Gain of both orders.",
         "none",
         "max(streamrec_train_version)",
         decimals=0,
@@ -75,7 +75,7 @@ NOW = (
 
 TIME = (
     Panel(
-        "Gain of blend, network and candidate",
+        "Gain of both orders",
         "Mean discounted gain of the last refresh's new samples: 1, the click was on top. What "
         "serves should lie above the blend, the candidate near it.",
         "percentunit",

@@ -66,7 +66,7 @@ NOW = Row(
             must_be_zero(),
         ),
         stat(
-            "Oldest event not learnt",
+            "Oldest not learnt",
             "How long it has waited at most. 0 or near it; if it grows, learning stands or is too "
             "slow: see Lag and Work.",
             "s",
@@ -75,7 +75,7 @@ NOW = Row(
             decimals=1,
         ),
         stat(
-            "Longest wait for a list",
+            "Wait for a list",
             "Of the users who clicked. Near 0; if it grows, scorers are down, too few, or Redis "
             "refuses lists.",
             "s",
@@ -84,7 +84,7 @@ NOW = Row(
             decimals=1,
         ),
         stat(
-            "Events unaccounted for",
+            "Unaccounted for",
             "Consumed less accepted, duplicate, suppressed and rejected. Must be 0: else run "
             "`streamrec audit`, it is a fault of streamrec.",
             "none",
@@ -100,7 +100,7 @@ NOW = Row(
             must_be_zero(),
         ),
         stat(
-            "Redis memory of its limit",
+            "Redis memory used",
             "At 100 % commits fail. 0 %: no limit is set. Above 80 %: raise maxmemory.",
             "percentunit",
             "max(streamrec_redis_memory_bytes / (streamrec_redis_memory_limit_bytes > 0)) "
@@ -117,6 +117,7 @@ NOW = Row(
             decimals=2,
         ),
     ),
+    width=6,
 )
 
 FRESHNESS = Row(
@@ -165,7 +166,6 @@ FRESHNESS = Row(
                 )
             },
             kind="heatmap",
-            width=12,
         ),
         Panel(
             "Click to learnt",
@@ -174,14 +174,12 @@ FRESHNESS = Row(
             "s",
             median_and_tail("click_to_learnt_seconds", "stage"),
             above(1, 5),
-            width=6,
         ),
         Panel(
-            "Users waiting for a list",
+            "Users waiting",
             "Should fall to 0 again and again. If it only rises, add score processes.",
             "short",
             {"waiting": "max(streamrec_due_users)"},
-            width=6,
         ),
     ),
 )
@@ -207,7 +205,7 @@ TRAFFIC = Row(
             thick="consumed",
         ),
         Panel(
-            "Rejected, by reason",
+            "Rejected events",
             "A producer sends what is refused. Read the dead letters, they carry the reason; "
             "docs/events.md has the rules.",
             "eps",
@@ -215,7 +213,7 @@ TRAFFIC = Row(
                 "{{reason}}": f"({rate('events_rejected_total', 'reason')} > 0) "
                 'or label_replace(vector(0), "reason", "none", "", "")'
             },
-            width=6,
+            width=12,
         ),
         Panel(
             "Lists",
@@ -232,24 +230,27 @@ TRAFFIC = Row(
         Panel(
             "Visitors made users",
             "Merges that sites ask for, and histories that reached their users: seconds later, and "
-            "fewer, since of many visitors nothing is known. None moved: see Rejected (no_right).",
+            "fewer, for of many visitors nothing is known. None moved: Rejected events, no_right.",
             "ops",
             {"{{step}}": rate("merges_total", "step")},
+            width=6,
         ),
         Panel(
-            "Events under a wrong key",
-            "Of a sample, whose Kafka key is not their user. Must be 0: such a user has a history "
-            "in two partitions. Repair the producer; the log of `learn` has an offset.",
+            "Under a wrong key",
+            "Of a sample: events whose Kafka key is not their user. Must be 0: such a user has a "
+            "history in two partitions. Repair the producer; the log of `learn` has an offset.",
             "percentunit",
             {"wrong": FOREIGN},
             above(0.001, 0.01),
+            width=6,
         ),
         Panel(
-            "Newcomers' events held",
-            "They teach nobody until their user has gone on (users.newcomer_items). A sudden share "
-            "of all: many new users, or ids made up by a robot.",
+            "Held of newcomers",
+            "Share of the events: they teach nobody until their user has gone on "
+            "(users.newcomer_items). Suddenly much: many new users, or ids made up by a robot.",
             "percentunit",
             {"held": ratio(rate("events_held_total"), f"({rate('events_consumed_total')} > 0)")},
+            width=6,
         ),
     ),
 )

@@ -13,7 +13,7 @@ NEUTRAL: Steps = ((None, BLUE),)
 class Panel(NamedTuple):
     """One picture; `says` tells what is good and what to do where it is not."""
 
-    title: str
+    title: str  # of some 26 letters on a third of the width: a browser of 800 pixels shows it
     says: str
     unit: str  # of Grafana's list, which prints an unknown one as it is
     queries: dict[str, str]
@@ -32,6 +32,7 @@ class Row(NamedTuple):
 
     title: str
     panels: tuple[Panel, ...]
+    width: int = 0  # of each of them; 0: their own
 
 
 class Board(NamedTuple):
@@ -66,7 +67,7 @@ def stat(
     expression: str,
     steps: Steps = NEUTRAL,
     decimals: int | None = None,
-    width: int = 4,
+    width: int = 8,
 ) -> Panel:
     """Return one number."""
     return Panel(title, says, unit, {"": expression}, steps, "stat", width, 4, decimals=decimals)

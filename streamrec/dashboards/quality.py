@@ -156,7 +156,7 @@ PEOPLE = Row(
             kind="stack",
         ),
         Panel(
-            "Items shown, of all that may be",
+            "Share of items shown",
             "Different items in the latest 1,000 lists of a scorer. Low: all see the same; "
             "lists.diversity and blend.weights change it.",
             "percentunit",
@@ -176,7 +176,7 @@ PEOPLE = Row(
             kind="stack",
         ),
         Panel(
-            "Age of the list at the next click",
+            "Age of the list at a click",
             "How old it was when its user clicked again: how often people come back.",
             "s",
             {
@@ -211,6 +211,7 @@ MADE_OF = Row(
             },
             kind="stack",
             width=12,
+            height=10,
         ),
         Panel(
             "What the blend would lose without a source",
@@ -219,24 +220,31 @@ MADE_OF = Row(
             "none",
             {"{{source}}": "max by (source) (streamrec_blend_importance)"},
             width=12,
+            height=10,
         ),
         Panel(
-            "Weights for users with 5 and more items",
+            "Weights, 5 and more items",
             "As learnt, or as set. They move slowly; a jump follows a change of traffic.",
             "none",
             {"{{source}}": 'max by (source) (streamrec_blend_weight{history="5+"})'},
+            width=12,
+            height=10,
         ),
         Panel(
-            "Weights for users without a history",
+            "Weights without a history",
             "Popularity should lead: nothing is known of them.",
             "none",
             {"{{source}}": 'max by (source) (streamrec_blend_weight{history="0"})'},
+            width=12,
+            height=10,
         ),
         Panel(
             "Clicks that teach the blend",
             "Above 0 while clicks come. 0: no list keeps its features (blend.sample, blend.kind).",
             "ops",
             {"samples": rate("blend_samples_total", window=WINDOW)},
+            width=24,
+            height=6,
         ),
     ),
 )

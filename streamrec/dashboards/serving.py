@@ -39,7 +39,7 @@ SERVE = Row(
             above(0.1, 0.25),
         ),
         Panel(
-            "Whose lists were answered with",
+            "Whose lists were served",
             "own: the user's; popular: nothing is known of the user, or no scorer ran; none: not "
             "even a popular list is there, so start `score`.",
             "reqps",

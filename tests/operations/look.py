@@ -31,6 +31,19 @@ FAULTS = """() => [...document.querySelectorAll('[data-panel]')].filter(
   (one) => one.dataset.error || one.querySelector('[data-empty], [data-unknown]')
 ).map((one) => `${one.dataset.panel}: ${one.dataset.error || 'empty'};`)"""
 
+CUT = """() => [...document.querySelectorAll('[data-panel] *')].filter(
+  (one) => one.scrollWidth > one.clientWidth + 1
+    && getComputedStyle(one).textOverflow === 'ellipsis'
+).map((one) => `${one.closest('[data-panel]').dataset.panel}: cut: ${one.textContent};`)"""
+"""What ends in three dots: a title, or a name in a legend."""
+HIDDEN = """() => [...document.querySelectorAll('[data-panel] *')].filter(
+  (one) => one.scrollHeight > one.clientHeight + 2
+    && ['auto', 'scroll'].includes(getComputedStyle(one).overflowY)
+).map((one) => one.closest('[data-panel]').dataset.panel)"""
+"""Panels whose legend must be scrolled."""
+MANY = ("{{instance}}", "{{partition}}")
+"""Legends with these are as long as an installation is large."""
+
 
 def main() -> None:
     """Run the installation for some minutes, with faults in it, then draw each board."""
@@ -38,6 +51,7 @@ def main() -> None:
     if chromium is None:
         sys.exit("no chromium on PATH")
     OUT.mkdir(parents=True, exist_ok=True)
+    faults: list[str] = []
     site = Watched(Path(tempfile.mkdtemp(prefix="streamrec-look-")), RULES)
     server = serve()
     try:
@@ -46,14 +60,17 @@ def main() -> None:
         time.sleep(3.0)
         site.redis.start()
         time.sleep(30 * MINUTES)
-        draw(f"http://127.0.0.1:{server.server_port}", site.prometheus.url, chromium)
+        faults = draw(f"http://127.0.0.1:{server.server_port}", site.prometheus.url, chromium)
     finally:
         server.shutdown()
         site.close()
+    if faults:
+        sys.exit(f"{len(faults)} faults, above")
 
 
-def draw(pages: str, prometheus: str, chromium: str) -> None:
-    """Take a picture of each board at each width; say which panels are empty or failed."""
+def draw(pages: str, prometheus: str, chromium: str) -> list[str]:
+    """Take a picture of each board at each width; return what is empty, failed or cut off."""
+    faults: list[str] = []
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for board in sorted(DASHBOARDS.glob("*.json")):
@@ -67,9 +84,26 @@ def draw(pages: str, prometheus: str, chromium: str) -> None:
                 page.wait_for_timeout(DRAWN_MS)
                 picture = OUT / f"{board.stem}-{width}.png"
                 page.screenshot(path=picture)
-                print(picture, *page.evaluate(FAULTS))
+                found = page.evaluate(FAULTS) + page.evaluate(CUT)
+                hidden = set(page.evaluate(HIDDEN)) - legends_without_end(board)
+                found += [f"{title}: its legend must be scrolled" for title in sorted(hidden)]
+                print(picture, *found, sep="\n  ")
+                faults += found
                 page.close()
         browser.close()
+    return faults
+
+
+def legends_without_end(board: Path) -> set[str]:
+    """Return the panels that have a series for each process or partition."""
+    panels = json.loads(board.read_text())["panels"]
+    return {
+        panel["title"]
+        for panel in panels
+        if any(
+            name in target["legendFormat"] for target in panel.get("targets", ()) for name in MANY
+        )
+    }
 
 
 def height_of(board: Path) -> int:

@@ -175,6 +175,16 @@ def test_a_board_can_be_read(board: Path) -> None:
         assert apart or above
 
 
+@pytest.mark.parametrize("page", ["runbooks.md", "operations.md"])
+def test_panels_that_the_docs_name_are_there(page: str) -> None:
+    boards = [json.loads(board.read_text()) for board in BOARDS]
+    known = {panel["title"] for board in boards for panel in board["panels"]}
+    known |= {board["title"].removeprefix("streamrec / ") for board in boards}
+    text = " ".join((ROOT / "docs" / page).read_text().split())
+    named = re.findall(r"(?<!\*)\*([A-Z][^*`]*)\*(?!\*)", text)
+    assert len(named) > 10 and set(named) <= known
+
+
 def test_every_metric_is_on_a_panel_or_needs_none() -> None:
     """Or it is an annotation on all of them."""
     shown = " ".join(re.findall(r'"expr": (".*")', "".join(map(Path.read_text, BOARDS))))
