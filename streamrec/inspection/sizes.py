@@ -8,7 +8,7 @@ import numpy as np
 
 from streamrec.blend.learned import E
 from streamrec.settings.place_rules import asks_for_contents, contexts, place_names, place_of
-from streamrec.settings.places import HOME
+from streamrec.settings.places import HOME, USER
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import sources_of
 from streamrec.state.item_rows import TEXTS, ItemSchema
@@ -85,7 +85,10 @@ def redis_parts(settings: Settings, amount: Amount) -> list[Part]:
     neural = settings.neural
     lengths = {name: place_of(settings, name).length for name in place_names(settings)}
     home = _list(settings, lengths.pop(HOME))
-    others = [KEY + len(f"rec::{name}") + NAME + _list(settings, n) for name, n in lengths.items()]
+    others = [
+        KEY + len(f"rec::{name}") + NAME + _list(settings, n) + _left_out(settings, name, fill)
+        for name, n in lengths.items()
+    ]
     at_places = [
         KEY + len(f"sim:{{}}:{place.name}") + 2 * ITEM + PLACED + (AT_PLACE + ITEM) * place.length
         for place in contexts(settings)
@@ -131,6 +134,23 @@ def _list(settings: Settings, length: int) -> float:
     """Return the bytes of a user's list, of so many items."""
     reasons = settings.lists.because * (BECAUSE + ITEM)
     return LIST + NAME + (LISTED + ITEM + reasons) * length
+
+
+def _left_out(settings: Settings, name: str, fill: float) -> float:
+    """Return the bytes of what lists of items are not to show a user at a place, at most."""
+    place, users = place_of(settings, name), settings.users
+    if place.context == USER:
+        return 0.0
+    kind = _user_kind(settings)
+    sizes = {c.name: np.dtype(c.dtype).itemsize for c in kind.lists}
+    each = sum(sizes[c.name] for c in kind.lists if c.sized_by == "recent")
+    room = fill * (kind.most_bytes() - kind.header.itemsize)
+    past = min(users.recent_items, room / each)
+    seen = 0.0
+    if settings.lists.exclude == "user":  # what fell out of the history, and is in the table still
+        seen = min(users.seen_items, (room - past * each) / sizes["seen"])
+    none = place.exclude == {} or (place.exclude is None and settings.lists.exclude == "none")
+    return (BECAUSE + ITEM) * (seen if none else past + seen)
 
 
 def _shown(settings: Settings) -> float:

@@ -1,9 +1,11 @@
 """`streamrec size` against a real Redis that the real learners and scorer filled: within 15 %."""
 
+import json
 import time
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from laws.spine import Spine
@@ -14,6 +16,7 @@ from servers import RedisServer
 from streamrec.inspection.sizes import Amount, learn_parts, redis_parts, score_parts
 from streamrec.roles.score import Scorer
 from streamrec.settings.load import load
+from streamrec.settings.places import PlaceSettings
 from streamrec.sources.registry import sources_of
 from streamrec.state.item_rows import ItemSchema
 from streamrec.state.schema import Kind
@@ -105,3 +108,37 @@ def test_what_a_real_run_takes(clean_redis: RedisServer) -> None:
     print({name: (round(told[name] / 1e6, 1), round(found[name] / 1e6, 1)) for name in told})
     for name in told:
         assert told[name] == pytest.approx(found[name], rel=0.15), name
+
+
+@pytest.mark.parametrize(
+    "rules, each",
+    [({"click": "ever"}, 15), ({}, 0), (None, 15), ({"click": "ever"}, 40)],
+    ids=["of a type", "nothing", "as home", "more than the history"],
+)
+def test_what_is_left_out_at_places_with_a_context(
+    clean_redis: RedisServer, rules: dict[str, str] | None, each: int
+) -> None:
+    """Of people with so many items, of which histories hold 20: the ids stand in their lists."""
+    users, taken = 150, each or 15
+    given = load(None, {}, {**FULL, "users.recent_items": "20", "items.similar_length": "0"})
+    place = PlaceSettings(context="basket", exclude=rules)
+    settings = msgspec.structs.replace(given, places={"cart": place})
+    spine = Spine(settings, clean_redis.url, 1)
+    spine.broker.now_ms = NOW + 1_000_000
+    who, what = range(users), range(taken)
+    spine.learn([event(f"u{u:015d}", f"i{(u + n) % 90:07d}", ts=n) for n in what for u in who])
+    while int(spine.store.meta("u0")[b"offset"]) < users * taken:
+        spine.turn()
+    scorer = Scorer(settings, spine.store, spine.shards, spine.metrics)
+    while scorer.step(1000.0) or spine.store.due_count(["u0"]):
+        pass
+    people = Kind(USERS, user_columns(settings.users.recent_items, settings.users.seen_items))
+    amount = Amount(users, 90, 1, in_use(spine, [("u0", people)]))
+    [part] = [p for p in redis_parts(settings, amount) if p.what == "lists of other places"]
+    client: Any = clean_redis.client()
+    names = list(client.scan_iter("rec:u*:cart", count=1000))
+    found = sum(client.memory_usage(name) for name in names)
+    left_out = [json.loads(client.get(name)).get("exclude", []) for name in names]
+    spine.close()
+    assert len(names) == users and sum(map(len, left_out)) == users * each
+    assert part.bytes == pytest.approx(found, rel=0.15)
