@@ -19,13 +19,12 @@ def columns_for(
 ) -> tuple[dict[str, Array], list[tuple[int, int]]]:
     """Return one partition's columns, and (index in keys, table row) of the items named.
 
-    part: its number, of how many; shared: columns of all events, as they travel.
+    part: its number, of how many; shared: columns of all events, as they travel, each followed by
+    what it releases.
     """
     keys, events, named, *tables = split(part, batch, tuple(steps), item_keys)
     found = dict(zip(TABLES, tables, strict=True), keys=keys)
-    if len(events) < len(batch):
-        shared = {name: array[events] for name, array in shared.items()}
-    return found | shared, named.tolist()
+    return found | {name: array[events] for name, array in shared.items()}, named.tolist()
 
 
 @njit(cache=True, nogil=True)
@@ -60,53 +59,60 @@ def split(part, batch, steps, item_keys):  # type: ignore[no-untyped-def]
     """Return what concerns the items that a part owns: keys, events, named, and TABLES.
 
     part: (number, of how many); batch: EVENT[n]; steps: a tuple as Steps; item_keys:
-    uint64[items]. events: int64[...] numbers in the batch of those that concern it; named:
-    int64[..., 2] (index in keys, table row).
+    uint64[items]. events: int64[...] twice the numbers in the batch of those that concern it, one
+    more of what they release; named: int64[..., 2] (index in keys, table row).
     """
     steps = Steps(*steps)
-    n, width, context = len(batch), steps.scored.shape[1], steps.context_weights.shape[1]
-    history = steps.history.shape[1]
+    n, width, context = len(batch), steps.scored.shape[2], steps.context_weights.shape[2]
+    history = steps.history.shape[2]
     local = np.full(len(item_keys), -1, np.int32)
-    before_it = min(steps.released.shape[1] - 1, steps.window)
-    most = n * (3 + width + history + before_it)
-    keys, events = np.empty(most, np.uint64), np.empty(n, np.int64)
+    keys = np.empty(n * (1 + 2 * (1 + width + history)), np.uint64)
+    events = np.empty(2 * n, np.int64)
     named, items = np.empty((2 * n, 2), np.int64), np.empty(2 * n, ITEM)
-    scored, contexts = np.empty(n * width, SCORED), np.empty(n * context, CONTEXT)
-    pairs = np.empty(n * (2 * history + 1 + 2 * before_it), PAIR)
+    scored, contexts = np.empty(2 * n * width, SCORED), np.empty(2 * n * context, CONTEXT)
+    pairs = np.empty(n * (4 * history + 1), PAIR)
     n_keys = n_events = n_named = n_item = n_scored = n_context = n_pair = 0
-    for e in range(n):
-        before = n_item + n_scored + n_context + n_pair
+    for place in range(2 * n):
+        e, late = place // 2, place % 2
         item, kind, segment = batch[e].item, batch[e].kind, batch[e].segment
+        if late:
+            item, segment = np.int64(steps.released[e]), -1
+            if item < 0:
+                continue
+        before = n_item + n_scored + n_context + n_pair
         positive, mine = kind == POSITIVE, owned(item_keys[item], part)
         if mine:
             at, n_keys = _local(item, local, keys, item_keys, n_keys)
             row = items[n_item]
-            row.event, row.key, row.gain, row.ts = n_events, at, steps.gains[e], steps.gain_ts[e]
-            row.counts = 1
-            named[n_named, 0], named[n_named, 1] = at, item
-            n_item, n_named = n_item + 1, n_named + 1
-        if kind == COUNT or steps.held[e]:
+            row.event, row.key, row.counts = n_events, at, 1 - late
+            row.gain, row.ts = steps.gains[e, late], steps.gain_ts[e, late]
+            n_item += 1
+            if not late:
+                named[n_named, 0], named[n_named, 1] = at, item
+                n_named += 1
+        if kind == COUNT or (steps.held[e] and not late):
             if mine:
-                events[n_events] = e
+                events[n_events] = place
                 n_events += 1
             continue
         for k in range(width):
-            j = steps.scored[e, k]
+            j = steps.scored[e, late, k]
             if j >= 0 and owned(item_keys[j], part):
                 at, n_keys = _local(j, local, keys, item_keys, n_keys)
                 target = scored[n_scored]
                 target.event, target.key, target.y = n_events, at, k == 0 and positive
-                target.log_q, target.rest = steps.log_q[e, k], steps.rest[e, k]
+                target.log_q, target.rest = steps.log_q[e, late, k], steps.rest[e, late, k]
                 n_scored += 1
         for b in range(history):
-            h = steps.history[e, b]
+            h = steps.history[e, late, b]
             if h < 0:
                 break
             if owned(item_keys[h], part):
                 at, n_keys = _local(h, local, keys, item_keys, n_keys)
                 if b < context:
                     past = contexts[n_context]
-                    past.event, past.key, past.weight = n_events, at, steps.context_weights[e, b]
+                    past.event, past.key = n_events, at
+                    past.weight = steps.context_weights[e, late, b]
                     n_context += 1
                 if b < steps.window and positive:
                     n_pair = _pair(pairs, n_pair, (n_events, at, item_keys[item], b))
@@ -117,27 +123,8 @@ def split(part, batch, steps, item_keys):  # type: ignore[no-untyped-def]
             named[n_named, 0], named[n_named, 1] = at, segment
             n_named += 1
             n_pair = _pair(pairs, n_pair, (n_events, at, item_keys[item], 0))
-        held = steps.released[e, 0]
-        if held >= 0:
-            mine = owned(item_keys[held], part)
-            if mine:
-                at, n_keys = _local(held, local, keys, item_keys, n_keys)
-                row = items[n_item]
-                row.event, row.key, row.counts = n_events, at, 0
-                row.gain, row.ts = steps.release_gains[e], steps.release_ts[e]
-                n_item += 1
-            for b in range(before_it):
-                h = steps.released[e, 1 + b]
-                if h < 0:
-                    break
-                if owned(item_keys[h], part):
-                    at, n_keys = _local(h, local, keys, item_keys, n_keys)
-                    n_pair = _pair(pairs, n_pair, (n_events, at, item_keys[held], b))
-                if mine:
-                    rank = b | REVERSE
-                    n_pair = _pair(pairs, n_pair, (n_events, local[held], item_keys[h], rank))
         if n_item + n_scored + n_context + n_pair > before:
-            events[n_events] = e
+            events[n_events] = place
             n_events += 1
     return (
         keys[:n_keys], events[:n_events], named[:n_named], items[:n_item], scored[:n_scored],

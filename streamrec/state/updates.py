@@ -101,15 +101,22 @@ def make(header: Header, columns: dict[str, Array]) -> Updates:
 
 
 def most_bytes(factors: int, negatives: int, context: int, window: int, held: int) -> int:
-    """Return the bytes that one event adds to a record at most, but for ids and samples."""
+    """Return the bytes that one event adds to a record at most, but for ids and samples.
+
+    With the event that it releases, of which `held` earlier items at most are told.
+    """
     size = {name: np.dtype(dtype).itemsize for name, dtype in COLUMNS}
-    pairs = 2 * window + 1 + 2 * min(held, window)
-    rows = {"items": 2, "scored": 1 + negatives, "context": context, "pairs": pairs}
+    rows = {
+        "items": 2,
+        "scored": 2 * (1 + negatives),
+        "context": context + min(held, context),
+        "pairs": 2 * window + 1 + 2 * min(held, window),  # 1: its segment's
+    }
     event = sum(size[name] for name in ("offsets", "ts", "times", "weights"))
-    # its own, its segment, negatives, history, what is released
-    items = 2 + negatives + max(context, window) + 1 + held
+    # their own, the segment, negatives, history
+    items = 2 + 1 + 2 * negatives + max(context, window) + held
     tables = sum(size[name] * count for name, count in rows.items())
-    total: int = event + tables + items * size["keys"] + 2 * factors * size["z"]
+    total: int = 2 * event + tables + items * size["keys"] + 2 * 2 * factors * size["z"]
     return total
 
 

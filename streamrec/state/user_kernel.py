@@ -172,10 +172,10 @@ def fold(users, batch, ring, crowd, type_weights, table, rules, steps):  # type:
         event = batch[n]
         user, item, kind, type_ = event.user, event.item, event.kind, event.type
         key, ts = table.keys[item], event.ts
-        steps.scored[n, :] = -1
-        steps.history[n, :] = -1
-        steps.released[n, :] = -1
-        steps.gains[n], steps.gain_ts[n] = type_weights[type_], ts
+        steps.scored[n] = -1
+        steps.history[n] = -1
+        steps.released[n] = -1
+        steps.gains[n, 0], steps.gain_ts[n, 0] = type_weights[type_], ts
         past = users.keys[user, : users.recent[user]], users.ts[user, : users.recent[user]]
         seen = users.seen[user, : users.seen_size[user]]
         steps.scorable[n] = kind == POSITIVE and scorable(
@@ -183,13 +183,13 @@ def fold(users, batch, ring, crowd, type_weights, table, rules, steps):  # type:
         )
         users.events[user] += 1
         users.clock[user] = max(users.clock[user], event.time)
-        if rules.newcomer_items > 0 and steps.gains[n] != 0.0:
+        if rules.newcomer_items > 0 and steps.gains[n, 0] != 0.0:
             steps.noted[n] = True
             earlier = past[0], users.held[user, : users.recent[user]]
             by = rules.newcomer_items - len(seen), rules.newcomer_ratio
             steps.new[n], steps.held[n] = judge(crowd, key, earlier, by)
             if steps.held[n]:
-                steps.gains[n] = 0.0
+                steps.gains[n, 0] = 0.0
         held = steps.held[n]
         if kind == COUNT:
             continue
@@ -198,44 +198,59 @@ def fold(users, batch, ring, crowd, type_weights, table, rules, steps):  # type:
             users.segment[user] = table.keys[event.segment]
         if kind != REMOVE and not held:
             at = history.position(users.ts[user], np.int64(users.recent[user]), ts)
-            found = _earlier(users, user, at, key, table.index, steps.history[n])
-            in_context = min(found, rules.context)
-            if in_context > 0:
-                _draw(n, in_context, event, ring, table, rules, steps)
+            found = _earlier(users, user, at, key, table.index, steps.history[n, 0])
+            _draw((n, 0), found, (item, kind, event.offset), ring, table, rules, steps)
         change = (kind, key, ts, type_)
-        back, steps.gain_ts[n] = _apply(users, user, change, type_weights, rules, held)
-        steps.gains[n] -= back
+        back, steps.gain_ts[n, 0] = _apply(users, user, change, type_weights, rules, held)
+        steps.gains[n, 0] -= back
         if kind == POSITIVE and not held:
             push(ring, item)
             if not steps.new[n]:
-                _release(n, users, user, key, (table.index, type_weights), steps)
+                place = _release(n, users, user, key, (table.index, type_weights), steps)
+                late = np.int64(steps.released[n])
+                if late >= 0:
+                    past, before = users.keys[user, place], steps.history[n, 1]
+                    few = before[: min(len(before), rules.newcomer_items)]
+                    found = _earlier(users, user, place, past, table.index, few)
+                    _draw((n, 1), found, (late, POSITIVE, event.offset), ring, table, rules, steps)
+                    push(ring, late)
 
 
 @njit(cache=True, nogil=True)
 def _release(n, users, user, key, by, steps):  # type: ignore[no-untyped-def]
-    """Let the user's oldest entry that is held, but for event n's own, be taught with event n."""
+    """Let the user's oldest entry that is held, but for event n's own, be taught with event n.
+
+    Return its place in the history.
+    """
     index, type_weights = by
-    for at in range(users.recent[user]):
+    for at in range(np.int64(users.recent[user])):
         if users.held[user, at] and users.keys[user, at] != key:
             users.held[user, at] = 0
-            past = users.keys[user, at]
-            steps.released[n, 0] = find(index[0], index[1], past)
-            _earlier(users, user, at, past, index, steps.released[n, 1:])
-            steps.release_gains[n] = type_weights[users.types[user, at]]
-            steps.release_ts[n] = users.ts[user, at]
-            return
+            steps.released[n] = find(index[0], index[1], users.keys[user, at])
+            steps.gains[n, 1] = type_weights[users.types[user, at]]
+            steps.gain_ts[n, 1] = users.ts[user, at]
+            return at
+    return -1
 
 
 @njit(cache=True, nogil=True)
-def _draw(n, in_context, event, ring, table, rules, steps):  # type: ignore[no-untyped-def]
-    """Fill event n's steps of factors: its user's vector, negatives, gradient (factors.py)."""
-    weights, z = steps.context_weights[n, :in_context], steps.z[n]
-    past = (table.contexts, steps.history[n, :in_context])
+def _draw(place, found, event, ring, table, rules, steps):  # type: ignore[no-untyped-def]
+    """Fill an event's steps of factors: its user's vector, negatives, gradient (factors.py).
+
+    place: its number, and 1 for what it releases; found: earlier items in its history, without any
+    nothing is done; event: (the item's row, kind, offset).
+    """
+    in_context = min(found, rules.context)
+    if in_context == 0:
+        return
+    item, kind, offset = event
+    weights, z = steps.context_weights[place][:in_context], steps.z[place]
+    past = (table.contexts, steps.history[place][:in_context])
     user_vector(past, (rules.decay, rules.norm), weights, z)
-    state = mix(np.uint64(event.offset) ^ mix(np.uint64(rules.seed)))
-    drawn = (steps.scored[n], steps.log_q[n])
+    state = mix(np.uint64(offset) ^ mix(np.uint64(rules.seed + place[1])))
+    drawn = (steps.scored[place], steps.log_q[place])
     latest = (ring.rows, ring.state[0], ring.counts)
-    draw(event.item, table.live, latest, rules.uniform_share, state, drawn)
+    draw(item, table.live, latest, rules.uniform_share, state, drawn)
     scored, log_q = drawn
     if rules.prior != 0.0:  # to the owners it is part of the correction
         for k in range(len(scored)):
@@ -243,7 +258,7 @@ def _draw(n, in_context, event, ring, table, rules, steps):  # type: ignore[no-u
                 share = log_share(table.heats[scored[k]], table.log2_total)
                 log_q[k] -= rules.prior * share
     gradient(
-        (table.targets, table.biases), drawn, event.kind == POSITIVE, z, steps.rest[n], steps.g[n]
+        (table.targets, table.biases), drawn, kind == POSITIVE, z, steps.rest[place], steps.g[place]
     )
 
 

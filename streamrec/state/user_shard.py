@@ -76,11 +76,7 @@ class UserShard:
         self._name_types(arrivals)
         batch = self._arrays(accepted, table)
         steps = self._learn(batch, table, arrivals)
-        shared = {
-            "offsets": batch["offset"], "ts": batch["ts"], "times": batch["time"],
-            "weights": np.abs(self._type_weights[batch["type"]]),
-            "z": steps.z.astype(np.float16), "g": steps.g.astype(np.float16),
-        }  # fmt: skip
+        shared = self._shared(batch, steps)
         span, records = (self.start, self.offset, next_offset), []
         for part in range(self.item_partitions):
             where = part, self.item_partitions
@@ -239,9 +235,23 @@ class UserShard:
             done = upto
             if one is not None:
                 add_row(self.users.arrays, one, codes, self.rules.exclude)
-        self.latest.push(keys[(batch["kind"] == user_kernel.POSITIVE) & ~steps.held])
+        taught = (batch["kind"] == user_kernel.POSITIVE) & ~steps.held, steps.released >= 0
+        rows = batch["item"], steps.released
+        self.latest.push(table.keys[np.stack(rows, 1)[np.stack(taught, 1)]])
         self.newcomers.push(keys[steps.noted], steps.new[steps.noted])
         return steps
+
+    def _shared(self, batch: Array, steps: Steps) -> dict[str, Array]:
+        """Return the columns of events, each followed by what it releases, as they travel."""
+        weights = self._type_weights[batch["type"]], steps.gains[:, 1]
+        vectors = {"z": steps.z, "g": steps.g}
+        return {
+            "offsets": np.repeat(batch["offset"], 2),
+            "ts": np.stack((batch["ts"], steps.gain_ts[:, 1]), 1).ravel(),
+            "times": np.repeat(batch["time"], 2),
+            "weights": np.abs(np.stack(weights, 1).ravel()),
+            **{name: v.reshape(-1, v.shape[-1]).astype(np.float16) for name, v in vectors.items()},
+        }
 
     def _name_types(self, arrivals: Sequence[Arrival]) -> None:
         """Give a number to the event types that only rows of other shards have."""

@@ -123,6 +123,26 @@ def test_held_events_stay_in_the_history_and_teach_once_their_user_stays() -> No
     assert world.recount().difference(counted(world.settings, raws(log))) == []
 
 
+def test_what_is_released_teaches_the_factors_as_an_event_of_its_own() -> None:
+    others = [event(f"f{n}", "fresh", ts=19) for n in range(5)]
+    visits = [event("f", item, ts=30 + n) for n, item in enumerate(("fresh", "i1", "i2", "i3"))]
+    log = [*regulars(), *others, *visits, event("f", "i4", ts=40)]
+    world = learnt(log[:-1])
+    assert world.users[0].users.row("f").held.tolist() == [0, 1, 1, 0]
+    fold = world.learn([raws(log)[-1]])
+    taught: list[int] = []
+    before: list[int] = []
+    for record in fold.records:
+        keys, scored, context = record["keys"], record["scored"], record["context"]
+        taught += keys[scored["key"][scored["y"] > 0]].tolist()
+        late = record["ts"][context["event"]] == visits[1]["ts"]
+        before += keys[context["key"][late]].tolist()
+    assert sorted(taught) == sorted([key_of("i4"), key_of("i1")])
+    assert before == [key_of("fresh")]
+    latest = world.users[0].latest.ring.latest()[-2:].tolist()
+    assert latest == [key_of("i4"), key_of("i1")]
+
+
 def test_a_removal_gives_back_only_what_was_given() -> None:
     others = [event(f"f{n}", "i1", ts=19) for n in range(40)]
     world = learnt([*regulars(), *others])
