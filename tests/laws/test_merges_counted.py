@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from laws.spine import EVENTS, Spine
 from laws.world import event, small
-from streamrec.roles.stage import DOUBTS
 
 from streamrec.errors import CommitConflict
-from streamrec.roles import stage as stage_module
+from streamrec.roles.learning import stage as stage_module
+from streamrec.roles.learning.stage import DOUBTS
 from streamrec.settings.sections import Settings
 from streamrec.transport.redis_keys import Commit
 
