@@ -22,7 +22,7 @@ GIVE_UP_SECONDS = 1.0
 logger = logging.getLogger(__name__)
 
 
-class Batch(NamedTuple):
+class Sending(NamedTuple):
     """The messages of one request, as (key, value), or none: then it only connects.
 
     `done` when Kafka has acknowledged all.
@@ -80,7 +80,7 @@ class TopicSender:
     def __init__(self, settings: Settings, topic: str) -> None:
         self._topic, self._seconds = topic, settings.serve.write_seconds
         self._log = open_kafka(settings.kafka)  # connects in the thread, at the first message
-        self._queue: SimpleQueue[Batch | None] = SimpleQueue()
+        self._queue: SimpleQueue[Sending | None] = SimpleQueue()
         self._waiting_bytes = 0
         self._lock = threading.Lock()
         self._ending = threading.Event()
@@ -89,7 +89,7 @@ class TopicSender:
 
     def send(self, messages: Sequence[tuple[bytes, bytes]], partitions: int = 0) -> "Future[None]":
         """Queue messages; see Sender."""
-        batch = Batch(self._topic, messages, Future(), partitions)
+        batch = Sending(self._topic, messages, Future(), partitions)
         with self._lock:
             if self._waiting_bytes + batch.size() > MOST_WAITING_BYTES:
                 raise DeliveryFailed("too many messages wait for Kafka already")
@@ -119,10 +119,10 @@ class TopicSender:
                 self._waiting_bytes -= sum(each.size() for each in batches)
         self._log.close()
 
-    def _turns(self) -> Iterator[list[Batch]]:
+    def _turns(self) -> Iterator[list[Sending]]:
         """Yield all that waits, until the queue is closed."""
         while True:
-            batches, messages = list[Batch](), 0
+            batches, messages = list[Sending](), 0
             try:
                 while messages < MOST_AT_ONCE:
                     batch = self._queue.get(block=not batches)
@@ -135,7 +135,7 @@ class TopicSender:
                 pass
             yield batches
 
-    def _deliver(self, batches: Sequence[Batch]) -> None:
+    def _deliver(self, batches: Sequence[Sending]) -> None:
         try:
             if self._ending.is_set():
                 raise DeliveryFailed("serve has ended")
@@ -153,7 +153,7 @@ class TopicSender:
                 each.done.set_result(None)
 
 
-def produce(log: Log, batches: Sequence[Batch], seconds: float) -> None:
+def produce(log: Log, batches: Sequence[Sending], seconds: float) -> None:
     """Send messages and wait until Kafka has acknowledged all; raises LogError."""
     for batch in batches:
         if not batch.messages:
@@ -165,7 +165,7 @@ def produce(log: Log, batches: Sequence[Batch], seconds: float) -> None:
         log.flush(seconds)
 
 
-def _fail(batches: Sequence[Batch], error: Exception) -> None:
+def _fail(batches: Sequence[Sending], error: Exception) -> None:
     logger.warning("not sent", extra={"requests": len(batches), "cause": str(error)})
     for each in batches:
         each.done.set_exception(error)

@@ -21,7 +21,7 @@ BATCH = 64
 SAY_SECONDS = 10.0
 
 
-class Batch(NamedTuple):
+class TextBatch(NamedTuple):
     """Items whose texts are being encoded."""
 
     shard: str
@@ -39,7 +39,7 @@ class Encoding:
         self._store = store
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, "encoding")
-        self._batch: Batch | None = None
+        self._batch: TextBatch | None = None
         self._failed = False
         self._said = 0.0
 
@@ -56,7 +56,7 @@ class Encoding:
                 self._batch = self._start(shard)
         return changed
 
-    def _start(self, shard: ItemShard) -> Batch | None:
+    def _start(self, shard: ItemShard) -> TextBatch | None:
         """Read texts as they are stored, and give them to the thread."""
         keys, addresses = shard.unencoded(self._encoder.number, BATCH)
         if not len(keys):
@@ -65,13 +65,15 @@ class Encoding:
         found = self._store.rows(shard.name, CATALOGUE, fields)
         texts = ["" if entry is None else words_in(entry) for entry in found]
         self._say(shard)
-        return Batch(shard.name, keys, addresses, texts, self._thread.submit(self._encode, texts))
+        return TextBatch(
+            shard.name, keys, addresses, texts, self._thread.submit(self._encode, texts)
+        )
 
     def _encode(self, texts: Sequence[str]) -> Array:
         with self._metrics.encode_seconds.time():
             return self._encoder.encode(texts)
 
-    def _take_in(self, batch: Batch, shards: Sequence[ItemShard]) -> ItemShard | None:
+    def _take_in(self, batch: TextBatch, shards: Sequence[ItemShard]) -> ItemShard | None:
         """Put vectors in their rows, but for texts that have changed meanwhile."""
         try:
             vectors = batch.vectors.result()
