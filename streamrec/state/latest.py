@@ -1,7 +1,5 @@
 """The latest items of a partition, that negatives are drawn from: by key, and as a table's rows."""
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,25 +9,14 @@ from streamrec.state.ring import Ring
 from streamrec.state.user_kernel import RingArrays
 from streamrec.state.user_rows import UserRows
 
-NAME = "latest"
-
 
 class Latest:
     """A ring of keys, and the same as rows of the table that is read. Bound: factors.ring."""
 
-    def __init__(self, capacity: int) -> None:
-        self.ring = Ring(NAME, capacity)
+    def __init__(self, ring: Ring) -> None:
+        self.ring = ring
         self._table: ItemTable | None = None
         self._arrays: RingArrays | None = None
-
-    @classmethod
-    def restore(
-        cls, capacity: int, stored: tuple[int, int], chunks: Mapping[bytes, bytes]
-    ) -> "Latest":
-        """Return what the last commit left; stored: the capacity and total as of then."""
-        made = cls(capacity)
-        made.ring = Ring.restore(NAME, capacity, stored, chunks)
-        return made
 
     def push(self, keys: NDArray[np.uint64]) -> None:
         """Keep the items that the kernel has put in its arrays, in their order."""

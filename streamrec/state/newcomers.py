@@ -13,7 +13,6 @@ The usual share s is the mean of m / (m + k) over the items: where newcomers mak
 is held. Of users who stay, what was held is released, one with each further event.
 """
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +31,6 @@ NEW = np.uint64(1)
 """Bit of a ring entry, which stands in the lowest of the item's key: a newcomer's event."""
 THIN = 10
 """Others' events that an item needs to be allowed as many newcomers'; of few, the square counts."""
-NAME = "newcomers"
 
 
 class CrowdArrays(NamedTuple):
@@ -137,17 +135,10 @@ def _recount(crowd, rows, new):  # type: ignore[no-untyped-def]
 class Newcomers:
     """The latest events of one partition. Bound: WINDOW."""
 
-    def __init__(self) -> None:
-        self.ring = Ring(NAME, WINDOW)
+    def __init__(self, ring: Ring) -> None:
+        self.ring = ring
         self._index = KeyIndex()
         self._arrays: CrowdArrays | None = None
-
-    @classmethod
-    def restore(cls, stored: tuple[int, int], chunks: Mapping[bytes, bytes]) -> "Newcomers":
-        """Return what the last commit left; stored: the ring's capacity and total."""
-        made = cls()
-        made.ring = Ring.restore(NAME, WINDOW, stored, chunks)
-        return made
 
     def arrays(self, keys: NDArray[np.uint64]) -> CrowdArrays:
         """Return the counts, with a row for each of the items that the next events name."""

@@ -62,23 +62,18 @@ class Arrays:
 
     def reserve(self, rows: int) -> bool:
         """Make room for so many rows, at least twice as many as before; say if that was needed."""
-        if rows <= len(self.__dict__[self.names[0]]):
-            return False
-        self.__dict__["_views"].clear()
-        for name in self.names:
-            old = self.__dict__[name]
-            new = np.zeros((max(rows, 2 * len(old)), *old.shape[1:]), old.dtype)
-            new[: len(old)] = old
-            self.__dict__[name] = new
-        return True
+        before = len(self.__dict__[self.names[0]])
+        if rows > before:
+            self.keep(slice(before), max(rows, 2 * before))
+        return rows > before
 
-    def keep(self, at: Array, room: int) -> None:
+    def keep(self, at: Array | slice, room: int) -> None:
         """Keep rows `at` alone, in their order, with room for more."""
         self.__dict__["_views"].clear()
         for name in self.names:
-            old = self.__dict__[name]
-            new = np.zeros((max(room, len(at)), *old.shape[1:]), old.dtype)
-            new[: len(at)] = old[at]
+            kept = self.__dict__[name][at]
+            new = np.zeros((max(room, len(kept)), *kept.shape[1:]), kept.dtype)
+            new[: len(kept)] = kept
             self.__dict__[name] = new
 
 

@@ -128,8 +128,8 @@ def _apply(users, user, event, type_weights, rules, held):  # type: ignore[no-un
     keys, ts, types, takes = users.keys[user], users.ts[user], users.types[user], users.takes[user]
     entries = (keys, ts, types, takes, users.held[user])
     earlier = users.earlier_keys[user], users.earlier_ts[user], users.earlier_types[user]
-    seen, size = users.seen[user], np.int64(users.recent[user])
-    at, past = history.index_of(keys, size, key), np.int64(users.earlier[user])
+    size, past = np.int64(users.recent[user]), np.int64(users.earlier[user])
+    at = history.index_of(keys, size, key)
     if kind == POSITIVE:
         if at >= 0:
             event, latest = (key, event_ts, type_), (ts[at], np.int64(types[at]))
@@ -137,24 +137,20 @@ def _apply(users, user, event, type_weights, rules, held):  # type: ignore[no-un
         size, fell, out = history.take(entries, size, key, event_ts, type_, held)
         if out:
             past = history.drop_earlier(earlier, past, fell)
-        if out and rules.exclude == 0:
-            users.seen_size[user], users.seen_next[user] = history.mark_seen(
-                seen, users.seen_size[user], users.seen_next[user], fell
-            )
+        old, out = fell, out and rules.exclude == 0
     else:
         if at >= 0:
             past = history.drop_earlier(earlier, past, key)
             if kind == REMOVE and not users.held[user, at]:  # nobody was given what is held
                 back, back_ts = type_weights[types[at]], ts[at]
             size = history.drop(entries, size, at)
-        if kind == NEGATIVE:
-            users.seen_size[user], users.seen_next[user] = history.mark_seen(
-                seen, users.seen_size[user], users.seen_next[user], key
-            )
-        elif history.is_seen(seen, users.seen_size[user], key):
-            users.seen_size[user], users.seen_next[user] = history.forget_seen(
-                seen, users.seen_size[user], users.seen_next[user], key
-            )
+        old, out = key, kind == NEGATIVE
+    seen, count, next_ = users.seen[user], users.seen_size[user], users.seen_next[user]
+    if out:
+        count, next_ = history.mark_seen(seen, count, next_, old)
+    elif kind == REMOVE and history.is_seen(seen, count, key):
+        count, next_ = history.forget_seen(seen, count, next_, key)
+    users.seen_size[user], users.seen_next[user] = count, next_
     users.recent[user], users.earlier[user] = size, past
     return back, back_ts
 

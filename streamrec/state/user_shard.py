@@ -20,7 +20,7 @@ from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
 from streamrec.state.latest import Latest
 from streamrec.state.moves import Arrival, Marks, add_row, keys_of
-from streamrec.state.newcomers import Newcomers
+from streamrec.state.newcomers import WINDOW, Newcomers
 from streamrec.state.ring import Ring
 from streamrec.state.segments import Segments
 from streamrec.state.split import columns_for
@@ -44,9 +44,7 @@ class UserShard:
         self.start = self.offset = start
         self.counters = Counters()
         self._set_types(list(settings.events.weights))
-        self.duplicates = Duplicates(settings.events.duplicate_window)
-        self.latest = Latest(settings.factors.ring)
-        self.newcomers = Newcomers()
+        self._keep(new_rings(settings))
         self.marks = Marks()
         self.segments = Segments(settings.users.segment_users)
         self._forgotten: dict[str, Forgotten] = {}  # since the last commit
@@ -101,8 +99,10 @@ class UserShard:
             taken.moves, len(arrivals),
         )  # fmt: skip
 
-    def _rings(self) -> tuple[Ring, ...]:
-        return self.duplicates.ids, self.latest.ring, self.newcomers.ring
+    def _keep(self, rings: dict[str, Ring]) -> None:
+        self._rings = rings
+        self.duplicates = Duplicates(rings["ids"], rings["owners"])
+        self.latest, self.newcomers = Latest(rings["latest"]), Newcomers(rings["newcomers"])
 
     def newest(self, user: str) -> int:
         """Return the time of the newest entry of a loaded user's history, 0 without one."""
@@ -121,19 +121,20 @@ class UserShard:
 
     def changes(self) -> tuple[dict[str, dict[bytes, bytes]], dict[str, str | int]]:
         """Return the rows and meta fields to store since the last call; snapshots, never views."""
+        told = [ring for name, ring in self._rings.items() if name != "owners"]  # as ids
         meta: dict[str, str | int] = {
             "version": schema.VERSION,
             "offset": self.offset,
             "start": self.start,
             "users": self.users_next,
             "types": json.dumps(self.types),
-            "rings": json.dumps([(len(r.keys), r.total) for r in self._rings()]),
+            "rings": json.dumps([(len(r.keys), r.total) for r in told]),
             "counters": json.dumps(msgspec.structs.asdict(self.counters)),
             "moves": self.marks.stored(),
             "segments": self.segments.stored(),
         }
-        chunks = self.duplicates.changed_chunks()
-        for ring in self._rings()[1:]:
+        chunks: dict[bytes, bytes] = {}
+        for ring in self._rings.values():
             chunks |= ring.changed_chunks()
         told = {u.encode(): msgspec.json.encode(told) for u, told in self._forgotten.items()}
         return {"users": self.users.changed(), "rings": chunks, "forgotten": told}, meta
@@ -146,8 +147,7 @@ class UserShard:
     def note_all(self, users: Sequence[str]) -> None:
         """Note that the rows of these users, and all of the rings, are to be stored."""
         self.users.note_changed(users)
-        self.duplicates.note_changed()
-        for ring in self._rings()[1:]:
+        for ring in self._rings.values():
             ring.note_changed()
 
     @property
@@ -185,11 +185,14 @@ class UserShard:
         least = settings.users.segment_users
         shard.segments = Segments.restore(least, meta.get(b"segments"))
         shard._set_types(list(dict.fromkeys(json.loads(meta[b"types"]) + shard.types)))
-        window, latest, newcomers = json.loads(meta[b"rings"])
-        capacity = settings.events.duplicate_window
-        shard.duplicates = Duplicates.restore(capacity, tuple(window), chunks)
-        shard.latest = Latest.restore(settings.factors.ring, tuple(latest), chunks)
-        shard.newcomers = Newcomers.restore(tuple(newcomers), chunks)
+        window, latest, newcomers = map(tuple, json.loads(meta[b"rings"]))
+        stored = {"ids": window, "owners": window, "latest": latest, "newcomers": newcomers}
+        shard._keep(
+            {
+                name: Ring.restore(name, len(ring.keys), stored[name], chunks)
+                for name, ring in shard._rings.items()
+            }
+        )
         return shard
 
     def _arrays(self, accepted: Sequence[Admitted], table: ItemTable) -> Array:
@@ -268,6 +271,15 @@ class UserShard:
             name: (user_kernel.kind_of(name, weight), code)
             for code, (name, weight) in enumerate(zip(types, weights, strict=True))
         }
+
+
+def new_rings(settings: Settings) -> dict[str, Ring]:
+    """Return the rings of a shard by name: event ids and whose they are, items, newcomers."""
+    window = settings.events.duplicate_window
+    lengths = {
+        "ids": window, "owners": window, "latest": settings.factors.ring, "newcomers": WINDOW
+    }  # fmt: skip
+    return {name: Ring(name, length) for name, length in lengths.items()}
 
 
 def longest_window(settings: Settings) -> int:

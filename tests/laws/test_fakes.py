@@ -17,6 +17,7 @@ from streamrec.settings.load import load
 from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of
 from streamrec.state.newcomers import ONE, WINDOW, Newcomers, lives_of_newcomers, note
+from streamrec.state.ring import Ring
 from streamrec.state.user_rows import decode_user
 
 SEED = 1
@@ -169,6 +170,10 @@ def test_the_blend_is_not_taught_by_what_is_held() -> None:
     assert metrics.registry.get_sample_value("streamrec_events_held_total") == len(held)
 
 
+def new_crowd() -> Newcomers:
+    return Newcomers(Ring("newcomers", WINDOW))
+
+
 @given_settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=60), st.integers(0, 60))
 def test_a_restart_forgets_none_of_the_latest_events(
@@ -176,10 +181,10 @@ def test_a_restart_forgets_none_of_the_latest_events(
 ) -> None:
     keys = np.array([key_of(f"i{n}") for n, _ in events], np.uint64)
     new = np.array([new for _, new in events], np.bool_)
-    mine = Newcomers()
+    mine = new_crowd()
     mine.push(keys[:cut], new[:cut])
     chunks = mine.ring.changed_chunks()
-    again = Newcomers.restore((WINDOW, mine.ring.total), chunks)
+    again = Newcomers(Ring.restore("newcomers", WINDOW, (WINDOW, mine.ring.total), chunks))
     again.push(keys[cut:], new[cut:])
     mine.push(keys[cut:], new[cut:])
     one, two = mine.arrays(keys[:0]), again.arrays(keys[:0])
@@ -191,7 +196,7 @@ def test_a_restart_forgets_none_of_the_latest_events(
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40), st.integers(1, 12))
 def test_the_counts_are_those_of_the_ring(events: list[tuple[int, bool]], capacity: int) -> None:
     """Of each item: others', newcomers', and those of the latter after the last of the former."""
-    crowd = Newcomers().arrays(np.array([key_of(f"i{n}") for n in range(4)], np.uint64))
+    crowd = new_crowd().arrays(np.array([key_of(f"i{n}") for n in range(4)], np.uint64))
     crowd = crowd._replace(rows=crowd.rows[:capacity], new=crowd.new[:capacity])
     for row, new in events:
         note(crowd, row, new)
@@ -212,7 +217,7 @@ def test_the_counts_are_those_of_the_ring(events: list[tuple[int, bool]], capaci
 def test_the_recount_holds_what_the_kernel_holds(events: list[tuple[int, bool]]) -> None:
     events = [(n, new and n < 3) for n, new in events]  # newcomers make less than half
     keys = np.array([key_of(f"i{n}") for n, _ in events], np.uint64)
-    mine = Newcomers()
+    mine = new_crowd()
     mine.push(keys, np.array([new for _, new in events], np.bool_))
     crowd = mine.arrays(keys[:0])
     counted_again = Crowd(2.0, latest=[(f"i{n}", new) for n, new in events])

@@ -18,6 +18,7 @@ from streamrec.inspection.stored_state import Stored
 from streamrec.roles.score import Scorer
 from streamrec.settings.sections import RedisSettings, Settings
 from streamrec.state.duplicates import Duplicates
+from streamrec.state.ring import Ring
 from streamrec.transport.forgetting import delete_forgotten, delete_lists, known_elsewhere
 from streamrec.transport.redis_keys import Commit, reading_key, shown_key
 from streamrec.transport.redis_store import Store
@@ -276,19 +277,27 @@ def test_the_items_keep_what_they_learnt(spine: Spine) -> None:
 
 def test_the_window_keeps_its_places() -> None:
     """What is forgotten leaves a hole: the ids of others are known as long as before."""
-    window = Duplicates(4)
+    rings = [Ring(name, 4) for name in ("ids", "owners")]
+
+    def changed_chunks() -> dict[bytes, bytes]:
+        return rings[0].changed_chunks() | rings[1].changed_chunks()
+
+    def restored(total: int, chunks: dict[bytes, bytes]) -> Duplicates:
+        return Duplicates(*(Ring.restore(ring.name, 4, (4, total), chunks) for ring in rings))
+
+    window = Duplicates(*rings)
     for user, identifier in (("a", "1"), ("b", "1"), ("a", "2"), ("b", "2")):
         assert window.is_new(user, identifier)
-    window.changed_chunks()
+    changed_chunks()
     assert window.forget("a") == 2 and window.forget("a") == 0
-    chunks = window.changed_chunks()
+    chunks = changed_chunks()
     assert chunks.keys() == {b"ids:0", b"owners:0"}
-    again = Duplicates.restore(4, (4, window.ids.total), chunks)
+    again = restored(window.ids.total, chunks)
     for one in (window, again):
         assert not one.is_new("b", "1") and not one.is_new("b", "2")
         assert one.is_new("a", "3") and one.is_new("a", "2")  # over the oldest two
         assert one.is_new("b", "1") is True and not one.is_new("b", "2")
-    old = Duplicates.restore(4, (4, 4), {b"ids:0": chunks[b"ids:0"]})  # of an earlier release
+    old = restored(4, {b"ids:0": chunks[b"ids:0"]})  # of an earlier release
     assert not old.is_new("b", "1") and old.forget("b") == 0
 
 

@@ -151,10 +151,10 @@ def test_rings_become_one_by_age_and_the_oldest_go() -> None:
 
 
 def test_a_duplicate_is_found_after_the_window_was_dealt() -> None:
-    window = Duplicates(16)
+    window = Duplicates(Ring("ids", 16), Ring("owners", 16))
     for n in range(12):
         assert window.is_new(f"u{n % 3}", f"e{n}")
-    chunks = window.changed_chunks()
+    chunks = window.ids.changed_chunks() | window.owners.changed_chunks()
     sizes = [(16, window.ids.total), (4, 0), (4, 0)]
     users = np.array(sorted(key_of(f"u{n}") for n in range(3)), np.uint64)
     places = np.array([partition_of(f"u{n}".encode(), 2) for n in range(3)])
@@ -163,7 +163,10 @@ def test_a_duplicate_is_found_after_the_window_was_dealt() -> None:
     one = rings.former(sizes, chunks)
     for number, part in rings.dealt(one.window, 0, (1, 2), users, placed).items():
         new_chunks, new_sizes = rings.rings_of(number, (1, 2), [part], [one])
-        known = Duplicates.restore(16, (new_sizes[0][0], new_sizes[0][1]), new_chunks)
+        size = new_sizes[0][0], new_sizes[0][1]
+        known = Duplicates(
+            *(Ring.restore(name, 16, size, new_chunks) for name in ("ids", "owners"))
+        )
         for n in range(12):
             here = partition_of(f"u{n % 3}".encode(), 2) == number
             assert known.is_new(f"u{n % 3}", f"e{n}") != here
