@@ -48,7 +48,7 @@ class Learning:
         except StoreError:
             return -1
 
-    def until(self, happened: Callable[[], bool], seconds: float = 30.0) -> None:
+    def until(self, happened: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait until it happened; a stage that ended is an error."""
         deadline = time.monotonic() + seconds
         while not happened():
@@ -57,7 +57,7 @@ class Learning:
             assert time.monotonic() < deadline, f"not within {seconds} s"
             time.sleep(0.02)
 
-    def fails(self, seconds: float = 20.0) -> BaseException:
+    def fails(self, seconds: float = 60.0) -> BaseException:
         """Wait until a stage has ended, and return why."""
         assert self.stop.wait(seconds), f"no stage ended within {seconds} s"
         assert self.failed is not None

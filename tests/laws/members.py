@@ -42,7 +42,7 @@ class Member:
             self.messages[partition].extend(messages)
         return sum(map(len, batch.values()))
 
-    def until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Poll until the condition holds."""
         deadline = time.monotonic() + seconds
         while not condition():

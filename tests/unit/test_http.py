@@ -487,15 +487,15 @@ def test_kafka_away_is_said_in_time(asking: Asking) -> None:
             assert made and (given, none) == ("mine", None)
             assert [each["index"] for each in answer.json()["refused"]] == [2]
             refused(client.put("/v1/items/i1", json={"title": "One"}), 503)
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 30  # not the producer's own minutes
 
 
 def test_what_waits_for_kafka_is_bounded(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender, "MOST_WAITING_BYTES", 100)
-    client = asking(write_seconds=5.0)
+    client = asking(write_seconds=60.0)
     began = time.monotonic()
     refused(client.post("/v1/events", json=[CLICK] * 3), 503)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
 
 
 def test_redis_away_is_said_at_once(asking: Asking) -> None:
@@ -503,7 +503,7 @@ def test_redis_away_is_said_at_once(asking: Asking) -> None:
     began = time.monotonic()
     answer = client.get("/v1/popular")
     assert "try again" in refused(answer, 503) and answer.headers["retry-after"]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_a_redis_that_never_replies_is_not_waited_for(asking: Asking) -> None:
@@ -519,9 +519,16 @@ def test_other_addresses_need_tokens() -> None:
         listen(ServeSettings(host="0.0.0.0", port=free_port(), **allowed)).close()  # type: ignore
 
 
+def answered(port: int) -> httpx.Response:
+    """Return the popular list of a role that may still be starting."""
+    asked = httpx.Request("GET", f"http://127.0.0.1:{port}/v1/popular")
+    return httpx.HTTPTransport(retries=8).handle_request(asked)  # for a minute
+
+
 def test_the_role_ends_when_the_partitions_grow(redis_url: str) -> None:
     """It sends events to partitions: one that lived on would send them to former ones."""
-    flags = {"redis.url": redis_url, "serve.port": str(free_port())}
+    port = free_port()
+    flags = {"redis.url": redis_url, "serve.port": str(port)}
     settings = load(None, {}, flags | {"metrics.port": str(free_port() - 3)})
     codes: list[int] = []
     role = threading.Thread(target=lambda: codes.append(run(settings, threading.Event())))
@@ -529,8 +536,7 @@ def test_the_role_ends_when_the_partitions_grow(redis_url: str) -> None:
     plan = Plan(8, 4, 4, epoch="e", growth=1)
     client = redis.Redis.from_url(redis_url)
     try:
-        time.sleep(1.0)
-        assert role.is_alive()
+        assert answered(port).status_code == 200
         client.set(GROWING, msgspec.json.encode(plan))
         role.join(20)
         assert codes == [78]
@@ -547,9 +553,7 @@ def test_the_role_answers_and_ends(redis_url: str) -> None:
     role = threading.Thread(target=lambda: codes.append(run(settings, stop)))
     role.start()
     try:
-        url = f"http://127.0.0.1:{port}/v1/popular"
-        answer = httpx.HTTPTransport(retries=5).handle_request(httpx.Request("GET", url))
-        assert answer.status_code == 200
+        assert answered(port).status_code == 200
         with urllib.request.urlopen(f"http://127.0.0.1:{health}/health/ready") as ready:
             assert json.load(ready)["status"] == "ok"
         with pytest.raises(ConfigurationError, match="in use"):

@@ -9,7 +9,7 @@ ROLE = """
 import logging, threading
 from streamrec.roles import leave
 
-leave.LEAVE_SECONDS = 0.2
+leave.LEAVE_SECONDS = {seconds}
 logging.basicConfig(level="INFO")
 stop = leave.stop_on_signals()
 print("begun", flush=True)
@@ -18,10 +18,13 @@ print("ended", flush=True)
 """
 
 
-def end(work: str) -> tuple[int, str, str]:
-    """Send SIGTERM twice to a process that does this; return its exit code and what it printed."""
+def end(work: str, seconds: float = 0.2) -> tuple[int, str, str]:
+    """Send SIGTERM twice to a process that does this, and is given so many seconds to end.
+
+    Returns its exit code and what it printed.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-c", ROLE.format(work=work)],
+        [sys.executable, "-c", ROLE.format(work=work, seconds=seconds)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None and process.stdout.readline() == "begun\n"
@@ -34,7 +37,7 @@ def end(work: str) -> tuple[int, str, str]:
 
 
 def test_a_loop_that_ends_has_the_time() -> None:
-    code, out, errors = end("stop.wait()")
+    code, out, errors = end("stop.wait()", seconds=60.0)
     assert (code, out) == (0, "ended\n")
     assert errors.count("stopping") == 1 and "leaving" not in errors
 
