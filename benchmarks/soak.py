@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import redis
@@ -52,8 +53,8 @@ def main() -> None:
         print(f"{name:32} {first:9.1f} {half:9.1f} {last:9.1f} {slope:+9.2f}")
 
 
-def soak(seconds: int, rate: int, opened: ExitStack) -> dict[str, dict[str, object]]:
-    """Return what it was measured with, and a row of `slopes` for each series."""
+def soak(seconds: int, rate: int, opened: ExitStack) -> dict[str, dict[str, Any]]:
+    """Return what it was measured with, a row of `slopes` for each series, and these by name."""
     kafka, store = start_kafka(), start_redis(appendonly=True)
     opened.callback(kafka.close)
     opened.callback(store.stop)
@@ -96,7 +97,7 @@ def soak(seconds: int, rate: int, opened: ExitStack) -> dict[str, dict[str, obje
         "load average at the end": os.getloadavg()[0],
     }
     learnt.close()
-    return {"facts": facts, "table": slopes(at, series)}
+    return {"facts": facts, "table": slopes(at, series), "series": {"at": at, **series}}
 
 
 def look(local: Local, client: "redis.Redis", series: dict[str, list[float]]) -> None:
