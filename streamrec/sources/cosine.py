@@ -5,15 +5,17 @@ fifty. Score of j: sum_b S[h_b, j] / (b sqrt(n_{h_b} n_j)), n being counts of ev
 bounded as in similarity.py.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta
+from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.settings.types import NonNegative, Section
-from streamrec.sources.neighbours import Lists, Neighbours, add, scaled, sum_of
+from streamrec.sources.neighbours import Lists, Neighbours, add, scaled
 from streamrec.sources.similarity import gains, learn_pairs, list_columns
 from streamrec.sources.source import Said, Shopper
 from streamrec.state.schema import Column
@@ -73,25 +75,36 @@ class Cosine(Neighbours):
         """Add the cosines with all past items."""
         lists, said = self.said(arrays, user.history)
         count = add(lists, user.history, said, scores, touched)
-        rows = touched[:count]
-        scores[rows] /= _lengths(arrays, rows)
-        return Said(count, sum_of(scores, touched, count))
+        return Said(count, _normalise(scores, touched[:count], arrays.events))
 
     def said(self, arrays: Any, past: Array, *, alone: bool = False) -> tuple[Lists, Array]:
         """Return each past item's terms of the sum, but for what the other item is divided by."""
-        ranks = 1.0 if alone else np.arange(1.0, len(past) + 1.0)
         lists = arrays.cosine_keys, arrays.cosine_weights, arrays.cosine_size
-        return lists, scaled(lists, past, 1.0 / (ranks * _lengths(arrays, past)))
+        return lists, scaled(lists, past, _scales(arrays.events, past, alone))
 
     def laid_out(
         self, arrays: Any, past: Array, rows: Array, where: Array, *, alone: bool
     ) -> Array:
         """Return each past item's term of the sum."""
         terms = super().laid_out(arrays, past, rows, where, alone=alone)
-        return terms / _lengths(arrays, rows)[:, None]
+        return terms / np.sqrt(np.maximum(1.0, arrays.events[rows]))[:, None]
 
 
-def _lengths(arrays: Any, rows: Array) -> Array:
-    """Return float64[rows]: sqrt(n), of an item without events 1."""
-    lengths: Array = np.sqrt(np.maximum(1.0, arrays.events[rows]))
-    return lengths
+@njit(cache=True, nogil=True)
+def _scales(events, past, alone):  # type: ignore[no-untyped-def]
+    """Return float64[past]: 1 / (b sqrt(n)), without b where each is alone; n: uint32[items]."""
+    scales = np.empty(len(past))
+    for b in range(len(past)):
+        rank = 1.0 if alone else b + 1.0
+        scales[b] = 1.0 / (rank * math.sqrt(max(1.0, events[past[b]])))
+    return scales
+
+
+@njit(cache=True, nogil=True)
+def _normalise(scores, rows, events):  # type: ignore[no-untyped-def]
+    """Divide the scores of rows by sqrt(n); return their sum."""
+    total = 0.0
+    for j in rows:
+        scores[j] /= math.sqrt(max(1.0, events[j]))
+        total += scores[j]
+    return total
