@@ -87,7 +87,8 @@ class Cosine(Neighbours):
     ) -> Array:
         """Return each past item's term of the sum."""
         terms = super().laid_out(arrays, past, rows, where, alone=alone)
-        return terms / np.sqrt(np.maximum(1.0, arrays.events[rows]))[:, None]
+        terms /= np.sqrt(np.maximum(1.0, arrays.events[rows]))[:, None]
+        return terms
 
 
 @njit(cache=True, nogil=True)

@@ -121,14 +121,14 @@ class UserShard:
 
     def changes(self) -> tuple[dict[str, dict[bytes, bytes]], dict[str, str | int]]:
         """Return the rows and meta fields to store since the last call; snapshots, never views."""
-        told = [ring for name, ring in self._rings.items() if name != "owners"]  # as ids
+        rings = [ring for name, ring in self._rings.items() if name != "owners"]  # as ids
         meta: dict[str, str | int] = {
             "version": schema.VERSION,
             "offset": self.offset,
             "start": self.start,
             "users": self.users_next,
             "types": json.dumps(self.types),
-            "rings": json.dumps([(len(r.keys), r.total) for r in told]),
+            "rings": json.dumps([(len(r.keys), r.total) for r in rings]),
             "counters": json.dumps(msgspec.structs.asdict(self.counters)),
             "moves": self.marks.stored(),
             "segments": self.segments.stored(),
