@@ -1,6 +1,7 @@
 """Tables written as they come: Parquet, JSON lines or CSV, whole or not at all."""
 
 import csv
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,11 +28,17 @@ def table_file(file: Path, columns: Mapping[str, str]) -> Iterator[Write]:
         raise ConfigurationError(f"{file}: name it {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
     if not file.parent.is_dir() or file.is_dir():
         raise ConfigurationError(f"Cannot write {file}: there is no such folder, or it is one.")
-    part = file.with_name(f".{file.name}.part")
     opened = {".parquet": _parquet, ".jsonl": _json_lines, ".csv": _csv}[file.suffix]
+    with replacing(file) as part, opened(part, columns) as write:
+        yield write
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """Yield a file that takes the place of this one when the block has ended, and not before."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        with opened(part, columns) as write:
-            yield write
+        yield part
         part.replace(file)
     finally:
         part.unlink(missing_ok=True)

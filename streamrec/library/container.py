@@ -1,7 +1,6 @@
 """Arrays and what is told of them in one file (state/sealed.py): whole or not at all."""
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import msgspec
 
 from streamrec.errors import ConfigurationError, DamagedState
+from streamrec.files.writing import replacing
 from streamrec.state.sealed import Array, from_safetensors, seal, to_safetensors, unseal
 
 MAGIC = b"SRL2"
@@ -19,23 +19,14 @@ def write(file: Path, told: Any, arrays: Mapping[str, Array]) -> None:
 
     Raises ConfigurationError where that cannot be done; what was there is then still there.
     """
-    parts, temporary = seal(MAGIC, told, to_safetensors(arrays)), None
+    parts = seal(MAGIC, told, to_safetensors(arrays))
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=file.parent, prefix=f".{file.name}.", delete=False
-        ) as out:
-            temporary = Path(out.name)
+        with replacing(file) as part, part.open("wb") as out:
             out.writelines(parts)
             out.flush()
             os.fsync(out.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, file)
-        temporary = None
     except OSError as error:
         raise ConfigurationError(f"Cannot write {file}: {error.strerror}.") from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def read(file: Path, kind: type[Any]) -> tuple[Any, dict[str, Array]]:
@@ -58,9 +49,3 @@ def read(file: Path, kind: type[Any]) -> tuple[Any, dict[str, Array]]:
         return msgspec.json.decode(told, type=kind), from_safetensors(tensors)
     except (ValueError, msgspec.MsgspecError) as error:
         raise DamagedState(f"{file} holds no state that this release reads: {error}.") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
