@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from needs import needs_server
 from servers import KafkaServer, RedisServer, start_kafka, start_redis
@@ -13,6 +14,12 @@ from servers import KafkaServer, RedisServer, start_kafka, start_redis
 from streamrec.monitoring.log_lines import NOISY
 from streamrec.settings.sections import KafkaSettings
 from streamrec.transport.topics import create_topics
+
+# how long an example takes is the machine's matter
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 _used: dict[str, str] = {}
 

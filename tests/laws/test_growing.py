@@ -18,6 +18,7 @@ from laws.test_first_state import stored
 from logs import Click, clicks
 from make import context
 from recovery.compare import read_topic
+from recovery.drive import wait_until
 from recovery.recount import Raw, Recount
 from servers import KafkaServer, RedisServer
 
@@ -368,7 +369,13 @@ def test_partitions_that_were_added_already(on_server: Settings) -> None:
     learnt(settings, log[:300])
     with admin_client(settings.kafka) as admin:
         admin.create_partitions({settings.kafka.events_topic: 6})
-    time.sleep(1.0)
+    wait_until(
+        lambda: (
+            set(read_topic(settings.kafka.brokers, settings.kafka.events_topic)) == set(range(6))
+        ),
+        60,
+        "producers know of 6 partitions",
+    )
     sent(settings, log[300:])
     with pytest.raises(ConfigurationError, match="grow to 6 first"):
         grow(settings, events=8)

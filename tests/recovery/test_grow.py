@@ -4,8 +4,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,11 @@ from recovery.mutant_grow import ACTS
 from recovery.recount import Raw, Recount
 from servers import KafkaServer
 
+from streamrec.inspection.growth_checks import living
+from streamrec.settings.sections import RedisSettings
 from streamrec.state.user_rows import decode_user
 from streamrec.transport.kafka_log import partition_of
+from streamrec.transport.redis_store import Store
 
 MUTANT = Path(__file__).with_name("mutant_grow.py")
 EVENTS, UPDATES, ITEMS = 6, 5, 6
@@ -113,7 +116,13 @@ def learn(
     for child in started:
         site.fleet.children.remove(child)
         child.kill()
-    time.sleep(3.0)  # a session is 1.5 s
+    unseen(site)
+
+
+def unseen(site: Site) -> None:
+    """Wait until what was killed or paused is seen nowhere any more: a session is 1.5 s."""
+    with closing(Store(RedisSettings(url=site.redis_url))) as store:
+        wait_until(lambda: not living(site.kafka, store), 60, "nobody is seen")
 
 
 def recounted(site: Site, grown_at: dict[int, int]) -> Recount:
@@ -228,7 +237,7 @@ def test_who_lives_on_unseen_commits_nothing_and_ends(site: Site) -> None:
     assert refused.returncode == 78 and "stop all processes first" in refused.stderr
     for zombie in zombies:
         zombie.pause()
-    time.sleep(3.0)  # a session is 1.5 s
+    unseen(site)
     grown_at = dict(ends)
     done = grow(site)
     assert done.returncode == 0, done.stderr
