@@ -1,6 +1,8 @@
 """The files in deploy/ agree with each other and with the package."""
 
+import json
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,24 @@ def test_serve_is_open_to_this_machine_alone_and_on_kubernetes_to_who_has_a_toke
     flags = dict(re.findall(r"--set, ([\w.]+)=([\w.]+)", SERVE_YAML))
     assert not load(ROOT / "deploy/kubernetes/base/settings.toml", {}, flags).serve.without_tokens
     assert flags["serve.host"] == "0.0.0.0" and f"containerPort: {port}" in SERVE_YAML
+
+
+def test_a_container_that_is_well_again_has_not_started_slowly() -> None:
+    """What .ci/containers compares with its limit: the first time it is healthy after a start."""
+
+    def event(status: str, second: float, service: str = "learn") -> str:
+        actor = {"Attributes": {"com.docker.compose.service": service}}
+        told = {"status": status, "id": f"{service}-1", "timeNano": second * 1e9, "Actor": actor}
+        return json.dumps(told)
+
+    well = "health_status: healthy"
+    events = [event("start", 10), event("start", 11, "kafka"), event(well, 12, "kafka")]
+    events += [event(well, 16), event("health_status: unhealthy", 60), event(well, 90)]
+    events += [event("start", 100), event(well, 103)]
+    found = subprocess.run(
+        [ROOT / ".ci" / "ready_after"], input="\n".join(events), capture_output=True, text=True
+    )
+    assert found.stdout.splitlines() == ["learn learn-1 6", "learn learn-1 3"], found.stderr
 
 
 def test_the_same_grace_everywhere() -> None:
