@@ -105,7 +105,6 @@ def test_every_rule_can_be_evaluated(watched: Watched) -> None:
 def test_what_lives_in_several_processes_sums_right(watched: Watched) -> None:
     """Against what Redis and the producer say, at rest; runs last, it ends the load."""
     watched.rest()
-    time.sleep(2.5)  # gauges are set once a second, and scraped once a second
     store = Store(RedisSettings(url=watched.redis.url))
     shards = [f"u{n}" for n in range(4)]
     users = sum(store.run([("HLEN", f"sr:{{{name}}}:users") for name in shards]))

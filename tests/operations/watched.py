@@ -57,6 +57,9 @@ class Watched:
         """End the traffic, and wait until all that was sent is learnt and listed."""
         self._stop()
         self.wait("sum(streamrec_lag_messages) + max(streamrec_due_users) == 0")
+        # gauges are set once a second, and each process is asked once a second: twice, to be sure
+        asked = self.prometheus.number("min(timestamp(streamrec_build_info))")
+        self.wait(f"min(timestamp(streamrec_build_info)) > {asked} + 4")
 
     def wait(self, expression: str, seconds: float = 60.0) -> None:
         """Wait until a query has a result."""
