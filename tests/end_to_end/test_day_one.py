@@ -74,7 +74,7 @@ def test_history_and_products_are_lists_at_once(up: Command) -> None:
 
 
 def until(look: Any, right: Any) -> Any:
-    for _ in range(200):
+    for _ in range(900):
         found = look()
         if right(found):
             return found

@@ -143,4 +143,4 @@ def test_a_killed_members_partitions_go_to_the_others(
     started = time.monotonic()
     heir = Member(log, [settings.events_topic])
     heir.join(4)
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 30  # brokers let a member be silent for 45 s by default

@@ -124,7 +124,7 @@ def test_an_open_stream_does_not_keep_the_role_from_ending(redis_server: RedisSe
     role = threading.Thread(target=lambda: codes.append(run(settings, stop)))
     role.start()
     try:
-        transport = httpx.HTTPTransport(retries=5)
+        transport = httpx.HTTPTransport(retries=8)
         with httpx.Client(transport=transport, base_url=f"http://127.0.0.1:{port}") as client:
             assert client.get("/console").status_code == 200
             with client.stream("GET", "/console/api/stream?user=u1") as stream:
