@@ -43,7 +43,7 @@ def test_updates_are_sent_twice(site: Site, switched_off: str) -> None:
     """It is killed after its updates are in Kafka and before its offset is stored."""
     guard = {"STREAMREC_TEST_SWITCH_OFF": switched_off}
     learner = site.fleet.add("learn", MUTANT, STREAMREC_TEST_FAULT="kill", **guard)
-    feeder = site.feed(1_000, 150)
+    feeder = site.feed(2_000, 150)  # so many batches that the fault comes, however late it starts
     _faulty_place(learner)
     learner.kill()
     learner.start(**guard)
