@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from streamrec.blend.learned import EXTRAS, BlendRules, LearnedBlend
+from streamrec.blend.learned import BlendRules, LearnedBlend
+from streamrec.blend.rules import extras_of
 from streamrec.ranking.lists import ListMaker, Ranked, UserList
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of, sources_of
@@ -62,6 +63,10 @@ def table(items: int, seed: int = 1, config: Settings | None = None) -> ItemTabl
     a.clock[:items] = NOW - rng.integers(0, 60 * MINUTE, items)
     a.born[:items] = NOW - rng.integers(0, 900 * MINUTE, items)
     a.events[:items] = rng.integers(1, 50, items)
+    if "repeats" in a.names:
+        some = np.random.default_rng(seed + 1)
+        a.repeats[:items] = some.integers(0, 20, items)
+        a.repeat_gaps[:items] = a.repeats[:items] * some.uniform(1, 8, items)
     a.stored[:n] = True
     a.available[segment] = False
     content = rng.normal(size=(items, a.content.shape[1]))
@@ -94,6 +99,7 @@ def user(
     seen: tuple[int, ...] = (),
     minutes: tuple[int, ...] = (),
     takes: tuple[int, ...] = (),
+    gaps: tuple[int, ...] = (),
     segment: str = "",
 ) -> UserRow:
     """Return a user who took a<n>, oldest first, one a minute or so many minutes ago."""
@@ -103,6 +109,7 @@ def user(
         "ts": np.array([NOW - m * MINUTE for m in minutes or range(n, 0, -1)], np.int64),
         "types": np.zeros(n, np.uint8),
         "takes": np.array(takes or [1] * n, np.uint8),
+        "gaps": np.array(gaps, np.uint8),
         "seen": np.array([key_of(f"a{i}") & 0xFFFFFFFF for i in seen], np.uint32),
     }
     for column in lists.values():  # as decoded rows are: one type for the kernels
@@ -113,7 +120,7 @@ def user(
 
 USERS = [
     user(15, 4, 1, 3, seen=(7, 9), segment=SEGMENT),
-    user(15, 4, 1, 3, minutes=(90, 60, 8, 3), takes=(1, 7, 2, 3)),
+    user(15, 4, 1, 3, minutes=(90, 60, 8, 3), takes=(1, 7, 2, 3), gaps=(0, 30, 1, 90)),
     user(6),
     no_user(),
     user(segment=SEGMENT),
@@ -157,11 +164,14 @@ class Slow:
         rows = [row_of.get(int(key), -1) for key in who.keys[::-1]]
         self.history = [row for row in rows if row >= 0]
         known = [n for n, row in enumerate(rows) if row >= 0]
-        gaps = np.diff(np.append(who.ts, who.ts[-1:]))[::-1]  # of each and the next newer one
-        broken = np.flatnonzero(gaps > config.lists.session_seconds * 1000)
+        later = np.diff(np.append(who.ts, who.ts[-1:]))[::-1]  # of each and the next newer one
+        broken = np.flatnonzero(later > config.lists.session_seconds * 1000)
         session = int(broken[0]) if len(broken) else len(rows)
         self.in_session = [n < session for n in known]
         self.takes = [int(who.takes[::-1][n]) for n in known]
+        self.times = [int(who.ts[::-1][n]) for n in known]
+        gaps = who.gaps[::-1] if len(who.gaps) else np.zeros(len(who.ts), np.uint8)
+        self.gaps = [int(gaps[n]) for n in known]
         most = {"user": len(rows), "session": session, "none": 0}[config.lists.exclude]
         short = {int(key) & 0xFFFFFFFF: row for key, row in row_of.items()}
         self.left_out = {row for row in rows[:most] if row >= 0}
@@ -276,11 +286,25 @@ class Slow:
     def extras(self, j: int) -> list[float]:
         born = int(self.a.born[j])
         age = math.log1p(max(0, self.now - born) / 3_600_000) if born else 0.0
+        repeats = [] if self.config.lists.exclude != "none" else self.repeats(j)
         if j not in self.history:
-            return [age, 0, 0, 0, 0, 0]
+            return [age, 0, 0, 0, 0, 0, *repeats]
         b = self.history.index(j)
         facts = [1.0, 1 / (1 + b), math.log1p(self.takes[b]), float(self.in_session[b])]
-        return [age, *facts, float(b == 0)]
+        return [age, *facts, float(b == 0), *repeats]
+
+    def repeats(self, j: int) -> list[float]:
+        """Return the facts of repeats."""
+        count, total = float(self.a.repeats[j]), float(self.a.repeat_gaps[j])
+        again = (count + 1) / (float(self.a.events[j]) + 4)
+        if j not in self.history:
+            return [0, 0, again]
+        b = self.history.index(j)
+        since = math.log1p(max(0, self.now - self.times[b]) / 3_600_000)
+        usual = (total + 3 * math.log(501)) / (count + 3)
+        if self.gaps[b]:
+            usual = (usual + 2 * (self.gaps[b] - 1) / 22) / 3
+        return [since, min(3.0, max(-3.0, since - usual)), again]
 
 
 def check(ranked: Ranked, slow: Slow) -> None:
@@ -301,8 +325,9 @@ def check(ranked: Ranked, slow: Slow) -> None:
             assert f.values[:, m] == pytest.approx(said.values[rows], abs=1e-4, nan_ok=True), s
         expected = [1 + pools[m].index(j) if j in pools[m] else 0 for j in rows]
         assert f.ranks[:, m].tolist() == expected, s
-    assert f.extras == pytest.approx(np.array([slow.extras(j) for j in rows]).reshape(-1, 6), 1e-5)
-    assert f.history == len(slow.history) and len(EXTRAS) == 6
+    extras, width = [slow.extras(j) for j in rows], len(extras_of(slow.config))
+    assert f.extras == pytest.approx(np.array(extras).reshape(-1, width), 1e-5)
+    assert f.history == len(slow.history)
     filled = f.filled()
     assert (filled.values == np.where(np.isnan(f.values), SILENCE, f.values)).all()
     assert all(a is b for a, b in zip(filled[1:], f[1:], strict=True))

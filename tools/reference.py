@@ -29,6 +29,7 @@ from streamrec.settings.profiles import PROFILES
 from streamrec.settings.sections import CommonSettings, Settings, settings_type
 from streamrec.settings.types import Section
 from streamrec.sources.registry import all_sources, sources_of
+from streamrec.sources.repeats import gap_ms
 from streamrec.state.item_rows import BLEND, ItemSchema
 from streamrec.state.schema import Kind
 from streamrec.state.user_rows import USERS, user_columns
@@ -157,7 +158,8 @@ def _page(name: str, tables: Mapping[str, Sequence[str]]) -> str:
 
 def _row_kinds(settings: Settings) -> list[Kind]:
     """Return the kinds of rows that are made of columns."""
-    users = user_columns(settings.users.recent_items, settings.users.seen_items)
+    gaps = gap_ms(settings) > 0
+    users = user_columns(settings.users.recent_items, settings.users.seen_items, gaps)
     return [Kind(USERS, users), *ItemSchema(sources_of(settings)).kinds.values()]
 
 

@@ -26,7 +26,7 @@ BUCKETS = (1, 2, 5, 20)
 EXTRAS = ("age", "recent", "nearness", "takes", "in_session", "newest")
 """Facts of a candidate that are no source: log(1 + age in hours) of the item; and of the user's own
 history: is it in the recent items, 1 / its rank there, log(1 + takes), taken in this session, the
-newest of all."""
+newest of all. Where repeats are listed there are more (sources/repeats.py)."""
 E = len(EXTRAS)
 MOST_WEIGHT = 1e6
 """A click of more weight is damaged."""
@@ -50,6 +50,7 @@ class BlendRules(NamedTuple):
     memory: float = 0.998  # discount of the losses, an event
     margin: float = 0.02  # mean loss by which a source must beat the blend to lead
     seed: int = 1
+    extras: int = E
 
 
 class Features(NamedTuple):
@@ -94,10 +95,11 @@ class LearnedBlend:
         self.rules = rules
         rng = np.random.default_rng(rules.seed)
         h, m = rules.hidden, len(rules.start)
-        width = 2 * m + E + 1
+        e = rules.extras
+        width = 2 * m + e + 1
         self.pinned = np.array(rules.pinned)
         self.silence = np.array(rules.silence, np.float32)
-        linear = np.zeros((1 + 1 + len(BUCKETS), m + E), np.float32)  # row 0: for all buckets
+        linear = np.zeros((1 + 1 + len(BUCKETS), m + e), np.float32)  # row 0: for all buckets
         linear[0, :m] = rules.start
         self.linear = linear
         self.linear_sums = np.zeros_like(linear)
@@ -105,8 +107,8 @@ class LearnedBlend:
         self.shift = np.zeros(h, np.float32)
         self.outward = np.zeros(h, np.float32)
         self.squares = np.zeros(h * width + 2 * h, np.float32)
-        self.mean = np.zeros(m + E, np.float32)
-        self.square = np.ones(m + E, np.float32)
+        self.mean = np.zeros(m + e, np.float32)
+        self.square = np.ones(m + e, np.float32)
         self.losses = np.zeros(1 + m, np.float64)  # blend, sources: discounted sums
         self.seen = np.zeros(2, np.float64)  # samples, discounted samples
         self.importance = np.zeros(m, np.float64)  # loss gained by shuffling a source, recent mean
@@ -171,7 +173,7 @@ class LearnedBlend:
         if len(blob) < 16:
             return None
         version, count, m, e, clicked, history = np.frombuffer(blob, "<u2", 6).tolist()
-        shape = (SAMPLE_VERSION, len(self.pinned), E)
+        shape = (SAMPLE_VERSION, len(self.pinned), self.rules.extras)
         weight = float(np.frombuffer(blob, "<f4", 1, 12)[0])
         if (version, m, e) != shape or clicked >= count or not 0.0 <= weight <= MOST_WEIGHT:
             return None
@@ -221,7 +223,7 @@ class LearnedBlend:
         )  # fmt: skip
 
     def _head(self) -> bytes:
-        shape = [VERSION, self.rules.hidden, len(self.pinned), E]
+        shape = [VERSION, self.rules.hidden, len(self.pinned), self.rules.extras]
         return np.array(shape, "<u2").tobytes()
 
     def to_bytes(self) -> bytes:

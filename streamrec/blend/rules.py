@@ -3,14 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.blend.learned import BlendRules
+from streamrec.blend.learned import EXTRAS, BlendRules
 from streamrec.settings.sections import Settings
 from streamrec.sources.popularity import LOG_FLOOR
 from streamrec.sources.registry import SOURCES, sources_of
+from streamrec.sources.repeats import FACTS, gap_ms
 from streamrec.state.keys import key_of
 
 BLEND_KEY = key_of("~blend").to_bytes(8, "little")
 """Field of the blend's row, and by its number modulo the partitions, its owner."""
+ALL_EXTRAS = (*EXTRAS, *FACTS)
 
 
 def blend_owner(item_partitions: int) -> int:
@@ -31,6 +33,11 @@ def silence_of(settings: Settings) -> NDArray[np.float32]:
     return np.array([LOG_FLOOR if s.in_blend == "share" else 0.0 for s in sources], np.float32)
 
 
+def extras_of(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the extras: those of repeats too, where lists hold any."""
+    return ALL_EXTRAS if gap_ms(settings) else EXTRAS
+
+
 def blend_rules(settings: Settings) -> BlendRules:
     """Return the rules of the learned blend."""
     blend, sources = settings.blend, sources_of(settings)
@@ -42,4 +49,5 @@ def blend_rules(settings: Settings) -> BlendRules:
         blend.rate,
         blend.network_rate,
         seed=settings.factors.seed,
+        extras=len(extras_of(settings)),
     )

@@ -69,13 +69,15 @@ def merged(one: bytes, other: bytes, recent_items: int, seen_items: int) -> byte
     for the history is seen.
     """
     rows = sorted((KIND.read(one), KIND.read(other)), key=lambda row: int(row["clock"]))
-    entries: dict[int, tuple[int, int, int, int]] = {}  # key -> time, type, held, takes
+    entries: dict[int, tuple[int, int, int, int, int]] = {}  # key -> time, type, held, takes, gap
     for row in rows:
         lists = (row[name].tolist() for name in ("keys", "ts", "types", "held", "takes"))
-        for key, ts, kind, held, takes in zip(*lists, strict=True):
-            before = entries.get(key, (ts, kind, held, 0))
-            takes = min(MOST_TAKES, takes + before[3])
-            entries[key] = (*((ts, kind, held) if ts >= before[0] else before[:3]), takes)
+        gaps = row["gaps"].tolist() or [0] * len(row["keys"])
+        for key, ts, kind, held, takes, gap in zip(*lists, gaps, strict=True):
+            before = entries.get(key, (ts, kind, held, 0, 0))
+            takes, latest = min(MOST_TAKES, takes + before[3]), ts >= before[0]
+            usual = (gap or before[4]) if latest else (before[4] or gap)
+            entries[key] = (*((ts, kind, held) if latest else before[:3]), takes, usual)
     order = sorted(entries, key=lambda key: entries[key][0])
     too_much, kept = order[: max(0, len(order) - recent_items)], order[-recent_items:]
     seen = [int(one) for row in rows for one in np.roll(row["seen"], -int(row["seen_next"]))]
@@ -89,6 +91,7 @@ def merged(one: bytes, other: bytes, recent_items: int, seen_items: int) -> byte
         "seen_size": len(seen),
         "seen_next": 0,
         "earlier": len(past),
+        "gapped": len(kept) if any(row["gapped"] for row in rows) else 0,
         "tokens": min(row["tokens"] for row in rows),
         "offset": max(row["offset"] for row in rows),
         "segment": later["segment"] or rows[0]["segment"],
@@ -97,6 +100,7 @@ def merged(one: bytes, other: bytes, recent_items: int, seen_items: int) -> byte
         "types": [entries[key][1] for key in kept],
         "held": [entries[key][2] for key in kept],
         "takes": [entries[key][3] for key in kept],
+        "gaps": [entries[key][4] for key in kept],
         "seen": seen,
         "earlier_keys": [key for _, key, _ in past],
         "earlier_ts": [ts for ts, _, _ in past],

@@ -11,6 +11,7 @@ from streamrec.inspection.stored_state import Line, Stored, earlier_of, item_ids
 from streamrec.neural.sample import unpacked
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
+from streamrec.sources.repeats import gap_hours
 from streamrec.state import served
 from streamrec.state.keys import key_of
 from streamrec.state.user_fold import Forgotten
@@ -95,6 +96,7 @@ def _history(stored: Stored, ids: Mapping[bytes, str], shard: str, blob: bytes) 
     types = meta.types if meta else []
     short = _by_hash(ids, 32)
     columns = row.keys, row.types.tolist(), row.ts.tolist(), row.takes.tolist()
+    gaps = row.gaps.tolist() or [0] * len(row.keys)
     return {
         "partition": shard,
         "events": row.events,
@@ -103,7 +105,8 @@ def _history(stored: Stored, ids: Mapping[bytes, str], shard: str, blob: bytes) 
         "segment": name_of(ids, row.segment.to_bytes(8, "little"))[1:] if row.segment else None,
         "recent": [
             {"item": name_of(ids, k.tobytes()), "type": types[kind], "ts": ts, "takes": takes}
-            for k, kind, ts, takes in zip(*columns, strict=True)
+            | ({"usual_gap_hours": gap_hours(gap)} if gap else {})
+            for k, kind, ts, takes, gap in zip(*columns, gaps, strict=True)
         ],
         "earlier": earlier_of(row, types, ids),
         "seen_before": [short.get(seen, f"hash:{seen:08x}") for seen in row.seen.tolist()],

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamrec.blend.learned import E
+from streamrec.blend.rules import extras_of
 from streamrec.settings.place_rules import asks_for_contents, contexts, place_names, place_of
 from streamrec.settings.places import HOME, USER
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import sources_of
+from streamrec.sources.repeats import gap_ms
 from streamrec.state.item_rows import TEXTS, ItemSchema
 from streamrec.state.item_table import OWN
 from streamrec.state.newcomers import WINDOW
@@ -160,7 +161,8 @@ def _shown(settings: Settings) -> float:
     distinct, short = DISTINCT * length, BITS // 8
     plain = SHOWN + 1 + sources + FULL * length + short * distinct
     candidates = CANDIDATES * blend.candidates
-    features = 16 + short * (candidates - distinct) + PACKED * (sources + E) * candidates
+    said = (sources + len(extras_of(settings))) * candidates
+    features = 16 + short * (candidates - distinct) + PACKED * said
     return plain + (blend.sample * max(0.0, features) if blend.kind == "learned" else 0.0)
 
 
@@ -209,7 +211,8 @@ def _while_read(settings: Settings, amount: Amount, copies: int = 1) -> Part:
 
 
 def _user_kind(settings: Settings) -> Kind:
-    return Kind(USERS, user_columns(settings.users.recent_items, settings.users.seen_items))
+    users, gaps = settings.users, gap_ms(settings) > 0
+    return Kind(USERS, user_columns(users.recent_items, users.seen_items, gaps))
 
 
 def _item_kinds(settings: Settings) -> list[Kind]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from streamrec.blend.learned import BUCKETS, EXTRAS, LearnedBlend
+from streamrec.blend.learned import BUCKETS, LearnedBlend
 from streamrec.blend.rules import BLEND_KEY, blend_owner, blend_rules
 from streamrec.ranking.lists import ListMaker
 from streamrec.settings.sections import Settings
@@ -32,7 +32,7 @@ def weights_now(settings: Settings, store: Store) -> Weights | None:
 def weights_of(settings: Settings, learned: LearnedBlend) -> Weights:
     """Return the state in words and numbers; sources that are off are left out."""
     lists = ListMaker(settings)
-    sources, names = lists.names, (*lists.names, *EXTRAS)
+    sources, names = lists.names, (*lists.names, *lists.extras)
     off = {n for n, on in zip(sources, lists.mixture.roster.active, strict=True) if not on}
     buckets = ["0", *(f"{low}+" for low in BUCKETS)]
     linear = {

@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.blend.learned import E, Features, LearnedBlend
+from streamrec.blend.rules import extras_of
 from streamrec.settings.sections import Settings
 from streamrec.sources.source import Shopper, Source, having
 from streamrec.state.item_table import ItemTable
@@ -40,11 +41,12 @@ class Shape(NamedTuple):
     sources: tuple[str, ...]  # M, of the blend
     channels: tuple[str, ...]  # C of them, which say something of pairs
     text: int  # length of an item's vector, 0 for none
+    extras: int = E  # of the blend
 
     @property
     def facts(self) -> int:
         """Return X, the number of facts of a candidate."""
-        return 3 * len(self.sources) + E + 3
+        return 3 * len(self.sources) + self.extras + 3
 
 
 class Reading(NamedTuple):
@@ -75,6 +77,7 @@ class Reader:
             tuple(s.name for s in sources),
             tuple(s.name for s in self._pairing),
             self._length,
+            len(extras_of(settings)),
         )
 
     def read(

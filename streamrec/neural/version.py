@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrec.blend.learned import E
 from streamrec.errors import RefusedVersion
 from streamrec.neural.reading import PAST, PROJECTED, WHITENED, Shape
 from streamrec.settings.neural import NeuralSettings
@@ -30,6 +31,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...]
     channels: tuple[str, ...]
     text: int
+    extras: int = E
     units: int
     hidden: int
     tasks: dict[str, float]
@@ -48,14 +50,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """Return what can be said before anything is learnt."""
         return cls(
             candidates=shape.candidates, history=shape.history, sources=shape.sources,
-            channels=shape.channels, text=shape.text, units=rules.units, hidden=rules.hidden,
-            tasks=rules.tasks, settings=msgspec.to_builtins(rules),
+            channels=shape.channels, text=shape.text, extras=shape.extras, units=rules.units,
+            hidden=rules.hidden, tasks=rules.tasks, settings=msgspec.to_builtins(rules),
         )  # fmt: skip
 
     @property
     def shape(self) -> Shape:
         """Return the shape of what it reads."""
-        return Shape(self.candidates, self.history, self.sources, self.channels, self.text)
+        return Shape(
+            self.candidates, self.history, self.sources, self.channels, self.text, self.extras
+        )
 
 
 class Version(NamedTuple):

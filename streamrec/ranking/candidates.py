@@ -14,16 +14,18 @@ from streamrec.blend.quantised import LAST_RANK
 from streamrec.ranking.full_ranks import full_ranks
 from streamrec.ranking.views import FEW, SAME, Catalogue, Filtered, Roster, Scratch
 from streamrec.sources.popularity import LOG_FLOOR, LONG, log_share
+from streamrec.sources.repeats import FACTS, again, since_and_due
 
 HOUR_MS = 3_600_000.0
+MORE = len(FACTS)
 
 
 @njit(cache=True, nogil=True)
 def gather(past, left_out, dense, target, catalogue, filtered, roster, scratch, most):  # type: ignore[no-untyped-def]
     """Return (candidates, values, ranks, extras, alone, full ranks) of one user.
 
-    past: (history, takes, in_session) of a Shopper; left_out: int32[...] rows; catalogue, filtered,
-    roster, scratch: plain tuples of views.py's fields.
+    past: (history, takes, in_session, times, gaps) of a Shopper; left_out: int32[...] rows;
+    catalogue, filtered, roster, scratch: plain tuples of views.py's fields.
     dense: (float32[ALL sources, users, items], NaN where silent; number of the user); target: a
     row, or -1; most: candidates of a source. candidates: int32[C] rows; values, ranks, extras: as
     blend.learned.Features; alone: int32[M, most], what each source alone would show, -1 padded;
@@ -202,17 +204,21 @@ def _ranks(count, alone, sizes, where):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _extras(candidates, past, catalogue, where):  # type: ignore[no-untyped-def]
-    """Return float32[C, E]: the facts of blend.learned.EXTRAS, in their order.
+    """Return float32[C, E]: those of blend.learned.EXTRAS; and of repeats, FACTS.
 
-    past: (history int32[n], takes uint8[n], in_session bool[n]); where: int32[items].
+    past: (history int32[n], takes uint8[n], in_session bool[n], times int64[n], gaps uint8[n]);
+    where: int32[items].
     """
-    history, takes, in_session = past
-    born, now = catalogue.born, catalogue.now
-    out = np.zeros((len(candidates), E), np.float32)
+    history, takes, in_session, times, gaps = past
+    born, now, repeats = catalogue.born, catalogue.now, catalogue.repeats
+    more = len(repeats[0]) > 0
+    out = np.zeros((len(candidates), E + MORE if more else E), np.float32)
     for n in range(len(candidates)):
         j = candidates[n]
         if born[j] > 0:
             out[n, 0] = math.log1p(max(0, now - born[j]) / HOUR_MS)
+        if more:
+            out[n, E + 2] = again(j, repeats)
     for b in range(len(history)):
         n = where[history[b]]
         if n < len(candidates) and candidates[n] == history[b]:  # else the number is an old one
@@ -221,4 +227,8 @@ def _extras(candidates, past, catalogue, where):  # type: ignore[no-untyped-def]
             out[n, 3] = math.log1p(takes[b])
             out[n, 4] = in_session[b]
             out[n, 5] = b == 0
+            if more:
+                out[n, E], out[n, E + 1] = since_and_due(
+                    now - times[b], gaps[b], history[b], repeats
+                )
     return out

@@ -19,6 +19,7 @@ from streamrec.state.user_rows import no_user
 Array = NDArray[Any]
 ONE = np.ones(1, np.uint8)
 NOW = np.ones(1, np.bool_)
+NEVER = np.zeros(1, np.uint8)
 
 
 class Told(NamedTuple):
@@ -90,7 +91,7 @@ def taken_only(row: int, table: ItemTable) -> Shopper:
     stored = no_user()._replace(
         events=1, recent=1, keys=table.keys[one], ts=now, types=np.zeros(1, np.uint8), takes=ONE
     )
-    return Shopper(one, ONE, NOW, one, stored.seen, NO_SEGMENT, now, row=stored)
+    return Shopper(one, ONE, NOW, one, stored.seen, NO_SEGMENT, now, NEVER, row=stored)
 
 
 def left_out(lists: ListMaker, table: ItemTable, shopper: Shopper) -> list[str]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.blend.learned import EXTRAS, Features, LearnedBlend
+from streamrec.blend.learned import Features, LearnedBlend
 from streamrec.ranking.lists import NEURAL, ListMaker, Ranked
 from streamrec.ranking.reasons import neural_support
 from streamrec.state.item_table import ItemTable
@@ -77,7 +77,7 @@ def _parts(
 ) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return the names of the parts of scores, and float64[C, parts] that sum to the scores."""
     parts = np.column_stack([ranked.mixture.blend.parts(ranked.filled, table.blend), ranked.moves])
-    return (*lists.names, *EXTRAS, "network", NEURAL), parts
+    return (*lists.names, *lists.extras, "network", NEURAL), parts
 
 
 def _silent(ranked: Ranked, table: ItemTable) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.blend.learned import Features
-from streamrec.blend.rules import silence_of
+from streamrec.blend.rules import extras_of, silence_of
 from streamrec.neural.reading import Reader, Reading
 from streamrec.neural.serve import Served
 from streamrec.ranking.candidates import gather, popular_share
@@ -34,6 +34,7 @@ from streamrec.settings.place_rules import Place, place_of
 from streamrec.settings.sections import Settings
 from streamrec.sources.popularity import Popular
 from streamrec.sources.registry import sources_of
+from streamrec.sources.repeats import rows_of
 from streamrec.sources.source import Shopper, having
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import after
@@ -81,6 +82,7 @@ class ListMaker:
         self.settings = settings
         self.sources = sources_of(settings)
         self.names = tuple(source.name for source in self.sources)
+        self.extras = extras_of(settings)
         self._silence = silence_of(settings)
         self.rules = Reranker(place_of(settings))
         self._mixtures: dict[Hashable, Mixture] = {}
@@ -124,7 +126,7 @@ class ListMaker:
         self.seen.refresh(self._keys)
         self._catalogue = Catalogue(
             self._popular.order, heats, totals, servable, int(np.count_nonzero(servable)),
-            np.arange(n, dtype=np.int32), arrays.born[:n], table.now(),
+            np.arange(n, dtype=np.int32), arrays.born[:n], table.now(), rows_of(arrays, n),
         )  # fmt: skip
         self._passing.refresh(table, self._catalogue, self.seen, changed)
         if len(self._scratch.marks) < n:
@@ -223,7 +225,7 @@ class ListMaker:
             said = source.score(table.arrays, shopper, scratch.scores[k], scratch.touched[k])
             scratch.found[k], scratch.totals[k], scratch.rest[k] = said
         candidates, values, ranks, extras, alone, full_ranks = gather(
-            shopper[:3], self.left_out(shopper), dense, target, tuple(catalogue), tuple(filtered),
+            shopper.past, self.left_out(shopper), dense, target, tuple(catalogue), tuple(filtered),
             tuple(mixture.roster), tuple(scratch), self.settings.blend.candidates,
         )  # fmt: skip
         features = Features(values, ranks, extras, len(shopper.history), self._silence)

@@ -34,8 +34,8 @@ def shopper_of(
     types: the names of event types by their numbers in the row; those of the settings, if none.
     """
     index, lists = table.index, settings.lists
-    past, slots = (row.keys, row.ts, row.takes), (index.slot_keys, index.slot_rows)
-    history, takes, in_session, excluded, taken_at = _known(
+    past, slots = (row.keys, row.ts, row.takes, row.gaps), (index.slot_keys, index.slot_rows)
+    history, takes, in_session, excluded, taken_at, gaps = _known(
         past, slots, EXCLUDE[lists.exclude], int(lists.session_seconds * 1000)
     )
     segment = NO_SEGMENT
@@ -46,31 +46,35 @@ def shopper_of(
         listed = index.rows(np.fromiter(shown, np.uint64, len(shown)))
         times = dict(zip(listed.tolist(), shown.values(), strict=True))
     return Shopper(
-        history, takes, in_session, excluded, row.seen, segment, taken_at, name, row, times,
-        types or tuple(settings.events.weights),
+        history, takes, in_session, excluded, row.seen, segment, taken_at, gaps, name, row,
+        times, types or tuple(settings.events.weights),
     )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
 def _known(past, slots, exclude, session_ms):  # type: ignore[no-untyped-def]
-    """Return history, takes, in_session, excluded and times of the Shopper.
+    """Return history, takes, in_session, excluded, times and gaps of the Shopper.
 
-    past: (keys uint64[h], ts int64[h], takes uint8[h]), oldest first; slots: of the table's index.
+    past: (keys uint64[h], ts int64[h], takes uint8[h], gaps uint8[h], or none of them), oldest
+    first; slots: of the table's index.
     """
-    keys, ts, takes = past
+    keys, ts, takes, gaps = past
     size, n, left_out = len(keys), 0, 0
     newest = ts[size - 1] if size else 0
     first = excluded_from(ts, size, newest, exclude, session_ms)
     began = excluded_from(ts, size, newest, SESSION, session_ms)
     history, taken = np.empty(size, np.int32), np.empty(size, np.uint8)
     in_session, times = np.empty(size, np.bool_), np.empty(size, np.int64)
+    usual = np.zeros(size, np.uint8)
     for b in range(size - 1, -1, -1):
         row = find(slots[0], slots[1], keys[b])
         if row >= 0:
             history[n], taken[n], in_session[n], times[n] = row, takes[b], b >= began, ts[b]
+            if b < len(gaps):
+                usual[n] = gaps[b]
             n += 1
             left_out = n if b >= first else left_out
-    return history[:n], taken[:n], in_session[:n], history[:left_out], times[:n]
+    return history[:n], taken[:n], in_session[:n], history[:left_out], times[:n], usual[:n]
 
 
 def excluded_by(

@@ -26,6 +26,7 @@ class Catalogue(NamedTuple):
     rows: Array  # int32[items]: all of them
     born: Array  # int64[items], ms
     now: int  # newest event time, ms
+    repeats: tuple[Array, Array, Array]  # of items, as of sources.repeats.rows_of
 
 
 class Prepared(NamedTuple):

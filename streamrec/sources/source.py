@@ -26,10 +26,16 @@ class Shopper(NamedTuple):
     seen: Array  # uint32[s]: hashes of older items that it must leave out
     segment: Array  # int32[0 or 1]: row of the user's segment
     times: Array  # int64[n]: when each was taken, ms
+    gaps: Array  # uint8[n]: codes of the usual time between takes (repeats.gap_code)
     name: str = ""
     row: Any = None  # the stored UserRow
     shown: Mapping[int, int] = {}  # rows of the list served before: times in a row
     types: Sequence[str] = ()  # names of event types, by their numbers in the stored row
+
+    @property
+    def past(self) -> tuple[Array, ...]:
+        """Return what facts of past items are made of, as ranking.candidates reads it."""
+        return self.history, self.takes, self.in_session, self.times, self.gaps
 
 
 class Said(NamedTuple):

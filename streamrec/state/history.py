@@ -3,6 +3,8 @@
 import numpy as np
 from numba import njit
 
+from streamrec.sources.repeats import gap_code, usual_gap
+
 EXCLUDE = {"user": 0, "session": 1, "none": 2}
 
 
@@ -40,22 +42,24 @@ def index_of(keys, size, key):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def take(entries, size, key, event_ts, kind, held):  # type: ignore[no-untyped-def]
+def take(entries, size, key, event_ts, kind, held, gap_ms):  # type: ignore[no-untyped-def]
     """Put an item in its place; return (new size, key that fell out, whether one did).
 
-    entries: (keys uint64[H], ts int64[H], types uint8[H], takes uint8[H], held uint8[H]), `size` of
-    them in use; held: the item's latest event taught others nothing.
+    entries: (keys uint64[H], ts int64[H], types uint8[H], takes uint8[H], held uint8[H], gaps
+    uint8[H]), `size` of them in use; held: the item's latest event taught others nothing; gap_ms:
+    after which it is taken again, see repeats.gap_code.
 
     An item already there moves to its new place if that is later, and its count of takes grows.
     """
-    keys, ts, types, takes, helds = entries
+    keys, ts, types, takes, helds, gaps = entries
     at = index_of(keys, size, key)
-    count = 1
+    count, gap = 1, 0
     if at >= 0:
         count = min(255, takes[at] + 1)
         if ts[at] > event_ts:
             takes[at] = count
             return size, key, False
+        gap = usual_gap(gaps[at], gap_code(event_ts - ts[at], gap_ms))
         size = drop(entries, size, at)
     place = position(ts, size, event_ts)
     fell = key
@@ -72,24 +76,27 @@ def take(entries, size, key, event_ts, kind, held):  # type: ignore[no-untyped-d
         types[n] = types[n - 1]
         takes[n] = takes[n - 1]
         helds[n] = helds[n - 1]
+        gaps[n] = gaps[n - 1]
     keys[place] = key
     ts[place] = event_ts
     types[place] = kind
     takes[place] = count
     helds[place] = held
+    gaps[place] = gap
     return size + 1, fell, full
 
 
 @njit(cache=True, nogil=True)
 def drop(entries, size, at):  # type: ignore[no-untyped-def]
     """Take entry `at` out of the first `size`; return the new size."""
-    keys, ts, types, takes, helds = entries
+    keys, ts, types, takes, helds, gaps = entries
     for n in range(at, size - 1):
         keys[n] = keys[n + 1]
         ts[n] = ts[n + 1]
         types[n] = types[n + 1]
         takes[n] = takes[n + 1]
         helds[n] = helds[n + 1]
+        gaps[n] = gaps[n + 1]
     return size - 1
 
 

@@ -17,6 +17,7 @@ from streamrec.events.merging import NONE_BEFORE, Ask, Give, encode_merge
 from streamrec.settings.mappings import FieldMapping
 from streamrec.state import history
 from streamrec.state.keys import key_of
+from streamrec.state.user_kernel import UserRules
 from streamrec.state.user_rows import UserArrays, UserRow, decode_user
 
 FORGETS = 256
@@ -124,7 +125,7 @@ def keys_of(arrivals: Sequence[Arrival]) -> NDArray[np.uint64]:
     return np.concatenate([np.zeros(0, np.uint64), *(one.given.keys for one in arrivals)])
 
 
-def add_row(users: UserArrays, one: Arrival, codes: Mapping[str, int], exclude: int) -> None:
+def add_row(users: UserArrays, one: Arrival, codes: Mapping[str, int], rules: UserRules) -> None:
     """Add a visitor's row to a user's, as if the user had done what the visitor did.
 
     Of items in both histories the later time counts, and whether that event is held; at equal times
@@ -133,32 +134,37 @@ def add_row(users: UserArrays, one: Arrival, codes: Mapping[str, int], exclude: 
     """
     at, given = one.row, one.given
     entries: Any = (
-        users.keys[at], users.ts[at], users.types[at], users.takes[at], users.held[at]
+        users.keys[at], users.ts[at], users.types[at], users.takes[at], users.held[at],
+        users.gaps[at],
     )  # fmt: skip
     earlier: Any = users.earlier_keys[at], users.earlier_ts[at], users.earlier_types[at]
     size, past = np.int64(users.recent[at]), np.int64(users.earlier[at])
-    lists = given.keys, given.ts, given.types.tolist(), given.takes.tolist(), given.held
+    gaps = np.zeros(len(given.keys), np.uint8)
+    gaps[: len(given.gaps)] = given.gaps
+    lists = given.keys, given.ts, given.types.tolist(), given.takes.tolist(), given.held, gaps
     before = given.earlier_keys, given.earlier_ts, given.earlier_types.tolist()
-    for key, ts, kind, takes, held in zip(*lists, strict=True):
+    for key, ts, kind, takes, held, gap in zip(*lists, strict=True):
         code = np.int64(codes[one.what.types[kind]])
         place = history.index_of(entries[0], size, key)
         if place >= 0:
             latest = entries[1][place], np.int64(entries[2][place])
             past = history.note_earlier(earlier, past, (key, ts, code), latest)
-        size, fell, out = history.take(entries, size, key, ts, code, bool(held))
+        size, fell, out = history.take(entries, size, key, ts, code, bool(held), rules.gap_ms)
         if out:
             past = history.drop_earlier(earlier, past, np.uint64(fell))
         place = history.index_of(entries[0], size, key)
         if place >= 0:
             entries[3][place] = min(255, int(entries[3][place]) + takes - 1)
+            entries[5][place] = entries[5][place] or gap
             # what was done before then is older than the item's latest event, if as old
             latest = entries[1][place] + 1, np.int64(entries[2][place])
             for _, when, kind in (e for e in zip(*before, strict=True) if e[0] == key):
                 code = np.int64(codes[one.what.types[kind]])
                 past = history.note_earlier(earlier, past, (key, when, code), latest)
-        if out and exclude == history.EXCLUDE["user"]:
+        if out and rules.exclude == history.EXCLUDE["user"]:
             _mark_seen(users, at, np.uint64(fell))
     users.recent[at], users.earlier[at] = size, past
+    users.gapped[at] = size if rules.gap_ms else 0
     for short in np.roll(given.seen, -int(given.seen_next)).astype(np.uint64):
         _mark_seen(users, at, short)
     users.events[at] += given.events

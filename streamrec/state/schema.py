@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from streamrec.errors import UnknownVersion
 
-VERSION = 5
+VERSION = 6
 Array = NDArray[Any]
 
 

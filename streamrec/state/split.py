@@ -86,6 +86,7 @@ def split(part, batch, steps, item_keys):  # type: ignore[no-untyped-def]
             row = items[n_item]
             row.event, row.key, row.counts = n_events, at, 1 - late
             row.gain, row.ts = steps.gains[e, late], steps.gain_ts[e, late]
+            row.gap = 0 if late else steps.gaps[e]
             n_item += 1
             if not late:
                 named[n_named, 0], named[n_named, 1] = at, item

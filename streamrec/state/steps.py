@@ -26,6 +26,7 @@ class Steps(NamedTuple):
     g: Array  # float32[n, 2, K]
     gains: Array  # float32[n, 2]: what the item's popularity gains
     gain_ts: Array  # int64[n, 2]: as of this event time
+    gaps: Array  # uint8[n]: time since the user took the item before (repeats.gap_code)
     scorable: Array  # bool[n]: counts for live metrics
     noted: Array  # bool[n]: one of those that items are judged by
     new: Array  # bool[n]: a newcomer's
@@ -47,6 +48,7 @@ class Steps(NamedTuple):
             np.zeros((n, 2, factors.size), np.float32),
             np.zeros((n, 2), np.float32),
             np.zeros((n, 2), np.int64),
+            np.zeros(n, np.uint8),
             np.zeros(n, np.bool_),
             np.zeros(n, np.bool_),
             np.zeros(n, np.bool_),

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from streamrec.errors import UnknownVersion
 
-VERSION = 5
+VERSION = 6
 Array = NDArray[Any]
 AT = [("event", "<u4"), ("key", "<u4")]
 """What each row of a table is about: the number of the event, the index of the item in `keys`."""
-ITEM = np.dtype([*AT, ("gain", "<f4"), ("ts", "<i8"), ("counts", "u1")])
-"""An event names an item: popularity to add, as of when; 0: it was counted when it was held."""
+ITEM = np.dtype([*AT, ("gain", "<f4"), ("ts", "<i8"), ("counts", "u1"), ("gap", "u1")])
+"""An event names an item: popularity to add, as of when; 0: it was counted when it was held; how
+long ago the same user took it (repeats.gap_code)."""
 SCORED = np.dtype([*AT, ("log_q", "<f4"), ("rest", "<f4"), ("y", "u1")])
 """A target or negative to step: log q, R, y of sources/factors.py."""
 CONTEXT = np.dtype([*AT, ("weight", "<f4")])

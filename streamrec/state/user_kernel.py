@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from streamrec.sources.factors import gradient, user_vector
 from streamrec.sources.popularity import log_share
+from streamrec.sources.repeats import gap_code
 from streamrec.state import history
 from streamrec.state.keys import GOLDEN, find, mix, uniform
 from streamrec.state.newcomers import CrowdArrays, judge
@@ -47,6 +48,7 @@ class UserRules(NamedTuple):
     uniform_share: float  # of the negatives, 0..1
     exclude: int  # history.EXCLUDE
     session_ms: int
+    gap_ms: int  # after which an item is taken again, see sources/repeats.py; 0: it is not noted
     newcomer_items: int  # other items that end being a newcomer
     newcomer_ratio: float  # see state/newcomers.py
 
@@ -118,15 +120,16 @@ def scorable(past, seen, key, event_ts, exclude, session_ms):  # type: ignore[no
 
 @njit(cache=True, nogil=True)
 def _apply(users, user, event, type_weights, rules, held):  # type: ignore[no-untyped-def]
-    """Change the user's row; return the weight that a removal gives back, and its time.
+    """Change the user's row; return the weight that a removal gives back, its time, the gap.
 
-    event: (kind, key, event time ms, type). What is marked as seen is never listed: disliked items
-    and, by the rule `user`, older ones.
+    The gap: code of the time since the user took the item (repeats.gap_code). event: (kind, key,
+    event time ms, type). What is marked as seen is never listed: disliked items and, by the rule
+    `user`, older ones.
     """
     kind, key, event_ts, type_ = event
-    back, back_ts = np.float32(0.0), event_ts
+    back, back_ts, gap = np.float32(0.0), event_ts, 0
     keys, ts, types, takes = users.keys[user], users.ts[user], users.types[user], users.takes[user]
-    entries = (keys, ts, types, takes, users.held[user])
+    entries = (keys, ts, types, takes, users.held[user], users.gaps[user])
     earlier = users.earlier_keys[user], users.earlier_ts[user], users.earlier_types[user]
     size, past = np.int64(users.recent[user]), np.int64(users.earlier[user])
     at = history.index_of(keys, size, key)
@@ -134,7 +137,8 @@ def _apply(users, user, event, type_weights, rules, held):  # type: ignore[no-un
         if at >= 0:
             event, latest = (key, event_ts, type_), (ts[at], np.int64(types[at]))
             past = history.note_earlier(earlier, past, event, latest)
-        size, fell, out = history.take(entries, size, key, event_ts, type_, held)
+            gap = gap_code(event_ts - ts[at], rules.gap_ms)
+        size, fell, out = history.take(entries, size, key, event_ts, type_, held, rules.gap_ms)
         if out:
             past = history.drop_earlier(earlier, past, fell)
         old, out = fell, out and rules.exclude == 0
@@ -152,7 +156,8 @@ def _apply(users, user, event, type_weights, rules, held):  # type: ignore[no-un
         count, next_ = history.forget_seen(seen, count, next_, key)
     users.seen_size[user], users.seen_next[user] = count, next_
     users.recent[user], users.earlier[user] = size, past
-    return back, back_ts
+    users.gapped[user] = size if rules.gap_ms > 0 else 0
+    return back, back_ts, gap
 
 
 @njit(cache=True, nogil=True)
@@ -197,8 +202,10 @@ def fold(users, batch, ring, crowd, type_weights, table, rules, steps):  # type:
             found = _earlier(users, user, at, key, table.index, steps.history[n, 0])
             _draw((n, 0), found, (item, kind, event.offset), ring, table, rules, steps)
         change = (kind, key, ts, type_)
-        back, steps.gain_ts[n, 0] = _apply(users, user, change, type_weights, rules, held)
+        back, steps.gain_ts[n, 0], gap = _apply(users, user, change, type_weights, rules, held)
         steps.gains[n, 0] -= back
+        if not held:
+            steps.gaps[n] = gap
         if kind == POSITIVE and not held:
             push(ring, item)
             if not steps.new[n]:

@@ -16,14 +16,21 @@ NOBODY = "~nobody"
 """No user's id: those may not begin with ~."""
 
 
-def user_columns(recent_items: int = 65_535, seen_items: int = 65_535) -> tuple[Column, ...]:
-    """Return what a user row is made of; the lists are oldest first."""
+def user_columns(
+    recent_items: int = 65_535, seen_items: int = 65_535, gaps: bool = True
+) -> tuple[Column, ...]:
+    """Return what a user row is made of; the lists are oldest first.
+
+    gaps: whether there may be any; in memory there is room for them.
+    """
+    most = recent_items if gaps else 0
     scalars = (
         ("events", "<u4"),
         ("recent", "<u2"),  # entries of the history
         ("seen_size", "<u2"),
         ("seen_next", "<u2"),  # the oldest of a full ring of seen hashes, overwritten next
         ("earlier", "<u2"),  # entries of what was done with the history's items before
+        ("gapped", "<u2"),  # entries of the history, where lists may hold repeats; else 0
         ("tokens", "<f4"),
         ("offset", "<i8"),  # of the last event that changed the row
         ("clock", "<i8"),  # log time of the last event, ms
@@ -34,6 +41,7 @@ def user_columns(recent_items: int = 65_535, seen_items: int = 65_535) -> tuple[
     return (
         *(Column(name, dtype, 0, USERS) for name, dtype in scalars),
         *(Column(name, dtype, recent_items, USERS, "recent") for name, dtype in history),
+        Column("gaps", "u1", most, USERS, "gapped"),  # see sources/repeats.py
         # of items of the history, the newest event of each type but the latest event's
         *(Column(name, dtype, recent_items, USERS, "earlier") for name, dtype in earlier),
         Column("seen", "<u4", seen_items, USERS, "seen_size"),  # hashes of what is in no history

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from streamrec.events.event import Event
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import sources_of
+from streamrec.sources.repeats import gap_ms
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.state import schema, updates, user_kernel
 from streamrec.state.admission import Admission
@@ -59,6 +60,7 @@ class UserShard:
             settings.factors.uniform_share,
             EXCLUDE[settings.lists.exclude],
             int(settings.lists.session_seconds * 1000),
+            gap_ms(settings),
             settings.users.newcomer_items,
             settings.users.newcomer_ratio,
         )
@@ -237,7 +239,7 @@ class UserShard:
             )  # fmt: skip
             done = upto
             if one is not None:
-                add_row(self.users.arrays, one, codes, self.rules.exclude)
+                add_row(self.users.arrays, one, codes, self.rules)
         taught = (batch["kind"] == user_kernel.POSITIVE) & ~steps.held, steps.released >= 0
         rows = batch["item"], steps.released
         self.latest.push(table.keys[np.stack(rows, 1)[np.stack(taught, 1)]])

@@ -111,7 +111,7 @@ def test_one_process_merges_alike(home: int) -> None:
     for _ in range(2):
         live.merge(PERSON, VISITOR, NOW)
     row, mine = site.row(PERSON, 0), live.flow.users[0].users.row(PERSON)
-    for name in ("events", "recent", "keys", "ts", "types", "takes", "seen"):
+    for name in ("events", "recent", "keys", "ts", "types", "takes", "gaps", "seen"):
         assert np.array_equal(getattr(row, name), getattr(mine, name)), name
     assert not live.flow.users[home].users.row(VISITOR).events
     live.end()

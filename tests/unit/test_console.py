@@ -14,7 +14,7 @@ pytest.importorskip("starlette")
 import httpx
 from starlette.testclient import TestClient
 
-from streamrec.blend.learned import EXTRAS
+from streamrec.blend.rules import ALL_EXTRAS
 from streamrec.errors import ConfigurationError
 from streamrec.events.event import click_type
 from streamrec.http.console.clicks import DAY_MS, STEP_MS, Clicks, PendingClick, event_time
@@ -145,7 +145,7 @@ def test_reasons_in_words() -> None:
     assert (
         reason("of_my_own", ["A"]) == "Speaks for it: “A”" and meaning("of_my_own") == "of_my_own"
     )
-    assert {*(source.name for source in SOURCES), *EXTRAS} <= set(MEANINGS)
+    assert {*(source.name for source in SOURCES), *ALL_EXTRAS} <= set(MEANINGS)
     assert {group(name) for name in ("popularity_long", "takes", "content")} == {
         "popularity",
         "facts",

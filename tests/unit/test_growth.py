@@ -108,6 +108,19 @@ def test_two_rows_of_a_user_are_one() -> None:
         assert both.seen.tolist() == [9, 11, 1]
 
 
+def test_usual_gaps_stay_with_their_items() -> None:
+    older = visits((1, 10, 0, 2), (2, 20, 1, 3), clock=40, gapped=2, gaps=[40, 50])
+    newer = visits((2, 15, 0, 2), (4, 50, 1, 1), (1, 60, 0, 2), clock=60, gapped=3, gaps=[9, 7, 0])
+    plain = visits((4, 55, 1, 1), clock=70)  # from where no repeats were listed
+    for one, other in ((older, newer), (newer, older)):
+        both = user_rows.merged(one, other, recent_items=3, seen_items=3)
+        assert decode_user(both).keys.tolist() == [2, 4, 1]
+        assert decode_user(both).gaps.tolist() == [50, 7, 40]
+        assert len(decode_user(user_rows.merged(plain, plain, 3, 3)).gaps) == 0
+    more = decode_user(user_rows.merged(newer, plain, recent_items=3, seen_items=3))
+    assert (more.keys.tolist(), more.gaps.tolist()) == ([2, 4, 1], [9, 7, 0])
+
+
 def test_a_full_ring_of_seen_items_is_unrolled() -> None:
     full = row(seen=[3, 1, 2], seen_next=1, clock=1)
     both = decode_user(user_rows.merged(full, row(clock=2), recent_items=3, seen_items=2))

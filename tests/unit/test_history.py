@@ -1,15 +1,18 @@
 """A user's history against a plain Python list that is sorted after every event."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrec.state import history
 
 H, S = 4, 3
-KEYS, TIMES = st.integers(1, 8), st.integers(0, 6)
+HOUR, GAP = 3_600_000, 2 * 3_600_000
+KEYS, TIMES = st.integers(1, 8), st.integers(0, 6).map(lambda hours: hours * HOUR)
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("take"), KEYS, TIMES),
@@ -23,38 +26,47 @@ STEPS = st.lists(
 
 @dataclass
 class Model:
-    """What a user's row must hold: entries [ts, key, type, takes, held], and the seen keys."""
+    """What a user's row must hold: entries [ts, key, type, takes, held, gap], and the seen keys."""
 
     entries: list[list[int]] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)
 
     def take(self, key: int, ts: int, type_: int) -> int | None:
         """Return the key that fell out."""
-        takes = 1
+        takes, gap = 1, 0
         for entry in self.entries:
             if entry[1] == key:
                 takes = min(255, entry[3] + 1)
                 if entry[0] > ts:
                     entry[3] = takes
                     return None
+                gap = usual(entry[5], ts - entry[0])
                 self.entries.remove(entry)
                 break
-        self.entries.append([ts, key, type_, takes, type_ % 2])
+        self.entries.append([ts, key, type_, takes, type_ % 2, gap])
         self.entries.sort(key=lambda entry: entry[0])  # stable: equal times in order of arrival
         return self.entries.pop(0)[1] if len(self.entries) > H else None
+
+
+def usual(before: int, elapsed: int) -> int:
+    """Return the code of the usual gap after one more."""
+    if elapsed <= GAP:
+        return before
+    code = 1 + round(22 * math.log(1 + elapsed / HOUR))
+    return code if before == 0 else round(before + (code - before) / 3)
 
 
 class Row:
     """One user's arrays, as the kernels see them."""
 
     def __init__(self) -> None:
-        self.columns = tuple(np.zeros(H, dtype) for dtype in ("<u8", "<i8", "u1", "u1", "u1"))
+        self.columns = tuple(np.zeros(H, dtype) for dtype in ("<u8", "<i8", "u1", "u1", "u1", "u1"))
         self.seen = np.zeros(S, np.uint32)
         self.size = self.seen_size = self.seen_next = 0
 
     def take(self, key: int, ts: int, type_: int) -> int | None:
         event = np.uint64(key), ts, type_, type_ % 2
-        self.size, fell, out = history.take(self.columns, self.size, *event)
+        self.size, fell, out = history.take(self.columns, self.size, *event, GAP)
         return int(fell) if out else None
 
     def drop(self, key: int) -> None:
@@ -128,11 +140,24 @@ def test_the_seen_ring_forgets_the_oldest_after_a_removal() -> None:
     assert [k for k in range(1, 9) if row.is_seen(k)] == [4, 6, 7]
 
 
+def test_the_usual_gap_goes_by_the_latest_ones() -> None:
+    row = Row()
+    weeks = [0, 1, 2, 3, 5, 7, 9, 11, 13]
+    for week in weeks:
+        row.take(1, week * 168 * HOUR, 0)
+        row.take(1, week * 168 * HOUR + GAP, 0)  # the same visit
+    [[*_, takes, _, gap]] = row.entries()
+    assert takes == 2 * len(weeks)
+    assert math.exp((gap - 1) / 22) == pytest.approx(2 * 168, rel=0.1)
+    row.take(1, 99 * 365 * 24 * HOUR, 0)
+    assert row.entries()[0][5] <= 255
+
+
 def test_takes_stop_at_255() -> None:
     row = Row()
     for n in range(300):
         row.take(1, n, 0)
-    assert row.entries() == [[299, 1, 0, 255, 0]]
+    assert row.entries() == [[299, 1, 0, 255, 0, 0]]
 
 
 @settings(deadline=None)

@@ -28,6 +28,7 @@ def filled(lengths: list[tuple[int, int]], seed: int) -> UserRows:
     for n, sizes in enumerate(lengths):
         users.arrays.recent[n], users.arrays.seen_size[n] = sizes
         users.arrays.earlier[n] = sizes[0]
+        users.arrays.gapped[n] = sizes[0] * (n % 2)  # of rows from where repeats are listed
     users.note_changed(names)
     return users
 
@@ -57,8 +58,11 @@ def test_a_user_row_is_as_long_as_it_must_be() -> None:
     users = filled([(5, 3)], 1)
     [blob] = users.changed().values()
     full = users.kind.header.itemsize + 5 * 19 + 3 * 4 + 5 * 17
-    assert len(blob) == full == users.kind.most_bytes()
-    assert users.kind.header.itemsize == 41
+    assert len(blob) == full == users.kind.most_bytes() - 5
+    users.arrays.gapped[:] = 5  # where repeats are listed
+    users.note_changed(["ü0"])
+    assert [len(blob) for blob in users.changed().values()] == [full + 5]
+    assert users.kind.header.itemsize == 43
     assert blob[0] == VERSION
     assert user_rows().changed() == {}
 

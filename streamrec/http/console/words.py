@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from streamrec.blend.learned import EXTRAS
+from streamrec.blend.rules import ALL_EXTRAS
 
 MEANINGS = {
     "similarity": "what follows",
@@ -24,6 +24,9 @@ MEANINGS = {
     "takes": "how often",
     "in_session": "in this session",
     "newest": "your latest",
+    "since": "how long ago",
+    "due": "due again",
+    "again": "taken again by people",
     "rules": "boosts and rotation",
     "blend": "the blend",
     "popularity": "popularity",
@@ -57,7 +60,7 @@ def group(source: str) -> str:
     """Return under which name a part's share is told: popularity and small facts are one each."""
     if source.startswith("popularity_"):
         return "popularity"
-    return "facts" if source in EXTRAS else source
+    return "facts" if source in ALL_EXTRAS else source
 
 
 def reason(source: str, because: Sequence[str], *, again: bool = False) -> str:
