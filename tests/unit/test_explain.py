@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from laws.world import event, raws, small
 from oracle import FLOOR, NAMES, NOW, PAST, SILENCE, M, maker_of, settings, summed, table, user
 
-from streamrec.blend.learned import BUCKETS, EXTRAS, E, Features, LearnedBlend
-from streamrec.blend.rules import blend_rules
+from streamrec.blend.learned import BUCKETS, EXTRAS, Features, LearnedBlend
+from streamrec.blend.rules import ALL_EXTRAS, blend_rules
 from streamrec.events.event import Item
 from streamrec.flow import Flow
 from streamrec.inspection.explain import Answer, answer
@@ -27,6 +27,7 @@ from streamrec.state.user_rows import UserRow, no_user
 FACTORS, COSINE, SUCCESSORS = map(NAMES.index, ("factors", "cosine", "successors"))
 KINDS = ("learned", "untaught", "led", "weighted", "vote", "borda", "cascade", "reordered")
 WEIGHTS = {name: 0.2 + 0.1 * n for n, name in enumerate(NAMES)}
+ALL = M + len(ALL_EXTRAS)
 
 
 def config_of(kind: str = "weighted", **sections: dict[str, Any]) -> Settings:
@@ -90,7 +91,7 @@ def test_the_parts_of_every_candidate_add_up_to_its_score(kind: str, seed: int, 
     flow.table.blend = taught(kind, config, seed)
     maker, ranked = ranked_for(flow, user)
     parts = ranked.mixture.blend.parts(ranked.filled, flow.table.blend)
-    assert parts.shape == (len(ranked.candidates), M + E + 1) and len(ranked.candidates)
+    assert parts.shape == (len(ranked.candidates), ALL + 1) and len(ranked.candidates)
     assert parts.sum(axis=1) == pytest.approx(ranked.scores, rel=1e-4, abs=1e-4)
     on = [n for n, is_on in zip(maker.names, maker.mixture.roster.active, strict=True) if is_on]
     assert set(NAMES) - set(on) >= set(off)
@@ -100,7 +101,7 @@ def test_the_parts_of_every_candidate_add_up_to_its_score(kind: str, seed: int, 
         total = told.mean + sum(told.parts.values())
         assert total + ranked.level == pytest.approx(ranked.scores[n], rel=1e-4, abs=1e-4)
         # extras and the network belong to no past item; nor do sources that know none
-        assert list(told.parts) == [*on, *EXTRAS, "network"] and set(told.by_item) <= set(PAST)
+        assert list(told.parts) == [*on, *ALL_EXTRAS, "network"] and set(told.by_item) <= set(PAST)
         history = len(ranked.shopper.history)
         assert np.isfinite(told.past(history)).all() and len(told.past(history)) == history
 
@@ -167,7 +168,7 @@ def test_an_answer_about_a_listed_item() -> None:
         found = asked(config, "u1", item)
         assert (found.listed, found.rank, found.why_not) == (True, rank, "")
         assert (
-            set(found.parts) <= {*NAMES, *EXTRAS, "network"}
+            set(found.parts) <= {*NAMES, *ALL_EXTRAS, "network"}
             and found.ranks["popularity_long"] >= 1.0
         )
         assert set(found.past) <= {f"i{n}" for n in range(11)} and found.past
@@ -213,7 +214,7 @@ def looking_at(config: Settings, **of: float) -> LearnedBlend:
     one.inward[:] = 0.0
     for h, (name, slope) in enumerate(of.items()):
         source, _, rank = name.partition("_rank")
-        one.inward[h, NAMES.index(source) + (M + E if _ else 0)] = 1.0
+        one.inward[h, NAMES.index(source) + (ALL if _ else 0)] = 1.0
         one.outward[h] = slope
     return one
 
@@ -223,7 +224,7 @@ def test_what_the_network_responds_to() -> None:
     config = config_of("learned")
     values, ranks = np.zeros((2, M), np.float32), np.zeros((2, M), np.uint8)
     values[:, FACTORS], ranks[1, [COSINE, SUCCESSORS]] = (2.0, -1.0), (1, 3)
-    f = Features(values, ranks, np.zeros((2, E), np.float32), 3, SILENCE)
+    f = Features(values, ranks, np.zeros((2, len(ALL_EXTRAS)), np.float32), 3, SILENCE)
     untaught = LearnedBlend(blend_rules(config))  # as it starts: the network is silent
     assert (
         network_responds_to(untaught, f, 0, NAMES)
@@ -308,7 +309,7 @@ def test_weights_in_words() -> None:
     assert one is not None
     found = weights_of(config, one)
     assert found.leads == "blend" and found.samples == 50
-    assert list(found.linear) == [*NAMES, *EXTRAS]
+    assert list(found.linear) == [*NAMES, *ALL_EXTRAS]
     assert list(found.linear["factors"]) == ["0", *(f"{low}+" for low in BUCKETS)]
     for bucket, length in zip(found.linear["factors"], (0, *BUCKETS), strict=True):
         weight = one.weights(length)[FACTORS]

@@ -16,6 +16,7 @@ from streamrec.neural.reading import Reader
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import sources_of
 from streamrec.sources.repeats import FACTS, gap_code, gap_hours, gap_ms
+from streamrec.state.user_rows import decode_user
 
 HOUR = 3_600_000
 LISTED: dict[str, dict[str, Any]] = {
@@ -106,6 +107,23 @@ def test_the_blend_and_the_network_read_three_facts_more() -> None:
         sources = sources_of(config)
         assert blend_rules(config).extras == len(EXTRAS) + more
         assert Reader(config, sources).shape.facts == 3 * len(sources) + len(EXTRAS) + more + 3
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_lists_may_begin_or_cease_to_repeat(listed: bool) -> None:
+    here, there = (small(**LISTED), small(users=LISTED["users"]))[:: 1 if listed else -1]
+    messages = raws(takes(80))
+    first = Flow(there, 1, 1)
+    first.learn(messages[:60])
+    users = first.users[0].users
+    stored = {user: users.packed(row) for user, row in users.row_of.items()}
+    then = Flow(here, 1, 1)
+    then.fold(decode(then.decoder, messages[60:]), 0, lambda names: [stored[n] for n in names])
+    for user in stored:
+        row = then.users[0].users.row(user)
+        assert len(row.gaps) == (len(row.keys) if listed else 0)
+        again = decode_user(then.users[0].users.packed(then.users[0].users.row_of[user]))
+        assert again.gaps.tolist() == row.gaps.tolist()
 
 
 @pytest.mark.parametrize("seed", range(3))
