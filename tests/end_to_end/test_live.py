@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from kafka import KafkaProducer
 from prometheus_client import CollectorRegistry
+from samples import sample
 from servers import RedisServer
 
 from streamrec.client import Client
@@ -90,7 +91,7 @@ class Live:
             time.sleep(0.005)
 
     def value(self, name: str, **labels: str) -> float:
-        return self.metrics.registry.get_sample_value(f"streamrec_{name}", labels) or 0.0
+        return sample(self.metrics.registry, name, labels)
 
     def total(self, name: str) -> float:
         """Return the sum of a metric over its labels."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import cache
 
 from prometheus_client import CollectorRegistry
+from samples import sample
 
 from streamrec.errors import StoreError
 from streamrec.monitoring.metrics import Metrics
@@ -65,7 +66,7 @@ class Learning:
 
     def value(self, name: str, **labels: str) -> float:
         """Return one sample of a metric, 0 where there is none."""
-        return self.metrics.registry.get_sample_value(f"streamrec_{name}", labels) or 0.0
+        return sample(self.metrics.registry, name, labels)
 
     def close(self) -> None:
         self.stop.set()

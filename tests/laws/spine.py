@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from memory_log import MemoryBroker, MemoryLog
 from prometheus_client import CollectorRegistry
+from samples import sample
 
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.learning.item_stage import ItemLearner
@@ -108,12 +109,12 @@ class Spine:
         return [message.value or b"" for message in self.broker.messages[SAMPLES]]
 
     def _keep_samples(self, samples: Sequence[bytes]) -> None:
-        for sample in samples:
-            self.broker.append(SAMPLES, sample)
+        for one in samples:
+            self.broker.append(SAMPLES, one)
 
     def value(self, name: str, **labels: str) -> float:
         """Return one sample of a metric, 0 where there is none."""
-        return self.metrics.registry.get_sample_value(f"streamrec_{name}", labels) or 0.0
+        return sample(self.metrics.registry, name, labels)
 
     def close(self) -> None:
         self.store.close()
