@@ -28,7 +28,7 @@ from streamrec.replay.pace import SteadyPace
 from streamrec.replay.progress import LearntEvents
 from streamrec.replay.replay import Replay
 from streamrec.settings.load import load
-from streamrec.transport.open_kafka import open_kafka
+from streamrec.transport.kafka.open_log import open_kafka
 
 OUT = ROOT / "build" / "agreement.json"
 STEP_MS = 1000

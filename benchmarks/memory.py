@@ -19,10 +19,10 @@ from streamrec.sources.registry import sources_of
 from streamrec.state.item_rows import BLEND, CATALOGUE, ItemSchema
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
-from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.kafka_log import Message, Partition
-from streamrec.transport.redis_keys import Shards, item_shards, key
-from streamrec.transport.redis_store import Store
+from streamrec.transport.kafka.log import Message, Partition
+from streamrec.transport.redis.item_feed import ItemFeed
+from streamrec.transport.redis.keys import Shards, item_shards, key
+from streamrec.transport.redis.store import Store
 
 PARTITIONS = 4
 TURN_EVENTS = 4_000

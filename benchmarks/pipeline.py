@@ -47,7 +47,7 @@ class Pipeline(Flow):
         """Bring the table up to date with what the owners changed."""
         for rows in changes:
             for kind, changed in rows.items():
-                if self.table.with_lists or kind == ITEMS:  # as transport/item_feed.py reads
+                if self.table.with_lists or kind == ITEMS:  # as transport/redis/item_feed.py reads
                     self.table.apply(kind, list(changed.items()))
 
     def take(self, batch: Sequence[Decoded]) -> None:

@@ -15,11 +15,11 @@ from streamrec.blend.basket import Stored, fitting
 from streamrec.errors import UnknownVersion
 from streamrec.settings.places import HOME
 from streamrec.settings.sections import RedisSettings
-from streamrec.transport.hidden import hidden_names
-from streamrec.transport.item_lists import stored_item_list
-from streamrec.transport.places import own_keys
-from streamrec.transport.redis_keys import POPULAR, item_list_key, list_key
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.hidden import hidden_names
+from streamrec.transport.redis.item_lists import stored_item_list
+from streamrec.transport.redis.keys import POPULAR, item_list_key, list_key
+from streamrec.transport.redis.places import own_keys
+from streamrec.transport.redis.store import Store
 
 
 class Recommended(msgspec.Struct):

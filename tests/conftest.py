@@ -13,7 +13,7 @@ from servers import KafkaServer, RedisServer, start_kafka, start_redis
 
 from streamrec.monitoring.log_lines import NOISY
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.topics import create_topics
+from streamrec.transport.kafka.topics import create_topics
 
 # how long an example takes is the machine's matter
 hypothesis.settings.register_profile(

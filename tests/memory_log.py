@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from streamrec.errors import DeliveryFailed, WrongTopic
-from streamrec.transport.assignment import Assignment
-from streamrec.transport.kafka_log import Assigned, Message, Partition, Revoked
+from streamrec.transport.kafka.assignment import Assignment
+from streamrec.transport.kafka.log import Assigned, Message, Partition, Revoked
 
 
 class MemoryBroker:

@@ -33,7 +33,7 @@ def audit(
     settings = settings_of(ctx)
     from streamrec.inspection.accounts import EXIT_WORK_LEFT, Ends, take
     from streamrec.inspection.stored_state import Stored
-    from streamrec.transport.log_identity import check_same
+    from streamrec.transport.kafka.log_identity import check_same
 
     deadline = time.monotonic() + wait
     with closing(Stored(settings.redis)) as stored, closing(Ends(settings.kafka)) as ends:

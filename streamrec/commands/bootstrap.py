@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from streamrec.files.reading import Reading
     from streamrec.settings.sections import Settings
     from streamrec.state.first_state import First
-    from streamrec.transport.first_commit import FirstCommit
-    from streamrec.transport.log_identity import LogIdentity
+    from streamrec.transport.kafka.log_identity import LogIdentity
+    from streamrec.transport.redis.first_commit import FirstCommit
 
 LAST_PART = 0.1
 """Share of the events, the last ones, whose figures are told."""
@@ -64,9 +64,9 @@ def bootstrap(
     from streamrec.evaluation.prequential import Parts
     from streamrec.evaluation.walk import Walk
     from streamrec.files.events import read_events
-    from streamrec.transport.kafka_log import partition_of
-    from streamrec.transport.log_identity import log_identity
-    from streamrec.transport.redis_store import Store
+    from streamrec.transport.kafka.log import partition_of
+    from streamrec.transport.kafka.log_identity import log_identity
+    from streamrec.transport.redis.store import Store
 
     if then not in ("", "start", "end"):
         raise ConfigurationError(f"--then {then!r} is neither start nor end.")
@@ -131,8 +131,8 @@ def _starts(settings: "Settings", then: str) -> "Mapping[str, int]":
 
 def _begin(store: Any, settings: "Settings", log: "LogIdentity", again: bool) -> "FirstCommit":
     from streamrec.inspection.stored_state import item_kinds
-    from streamrec.transport.first_commit import FirstCommit
-    from streamrec.transport.redis_keys import USER_ROWS, all_shards, shard_letters
+    from streamrec.transport.redis.first_commit import FirstCommit
+    from streamrec.transport.redis.keys import USER_ROWS, all_shards, shard_letters
 
     kinds: dict[str, tuple[str, ...]] = {"u": USER_ROWS, "i": item_kinds(settings), "m": ()}
     users, items, metadata = (log.counts[topic] for topic in shard_letters(settings.kafka))

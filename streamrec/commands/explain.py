@@ -30,7 +30,7 @@ def explain(
     settings = settings_of(ctx)
     from streamrec.inspection.explain import explained
     from streamrec.settings.place_rules import check_context, known_place, place_of
-    from streamrec.transport.redis_store import Store
+    from streamrec.transport.redis.store import Store
 
     check_context(place_of(settings, known_place(settings, place)), [page] if page else [])
     with closing(Store(settings.redis)) as store:

@@ -34,7 +34,7 @@ def forget(
     settings = settings_of(ctx)
     from streamrec.inspection.known_user import traces_of
     from streamrec.inspection.stored_state import Stored
-    from streamrec.transport.log_identity import check_same
+    from streamrec.transport.kafka.log_identity import check_same
 
     message, began = _message(settings, user), time.monotonic()
     with closing(Stored(settings.redis)) as stored:
@@ -60,7 +60,7 @@ def _message(settings: "Settings", user: str) -> bytes:
 
 def _send(kafka: "KafkaSettings", user: str, message: bytes, partitions: int) -> None:
     """Send it to all partitions: a producer may have sent some events of the user elsewhere."""
-    from streamrec.transport.open_kafka import open_kafka
+    from streamrec.transport.kafka.open_log import open_kafka
 
     with closing(open_kafka(kafka)) as log:
         for number in range(partitions):

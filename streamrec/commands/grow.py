@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from streamrec.growth.plan import Plan
     from streamrec.inspection.growth_checks import Checks
     from streamrec.settings.sections import Settings
-    from streamrec.transport.growing import Growing
-    from streamrec.transport.redis_keys import Shards
-    from streamrec.transport.redis_store import Store
+    from streamrec.transport.redis.growing import Growing
+    from streamrec.transport.redis.keys import Shards
+    from streamrec.transport.redis.store import Store
 
 CREATED_SECONDS = 30.0
 
@@ -51,9 +51,9 @@ def grow(
     settings = settings_of(ctx)
     from streamrec.inspection.growth_checks import Checks
     from streamrec.inspection.stored_state import item_kinds
-    from streamrec.transport.growing import Growing
-    from streamrec.transport.log_identity import log_identity
-    from streamrec.transport.redis_store import Store
+    from streamrec.transport.kafka.log_identity import log_identity
+    from streamrec.transport.redis.growing import Growing
+    from streamrec.transport.redis.store import Store
 
     kinds = item_kinds(settings)
     with closing(Store(settings.redis)) as store:
@@ -86,7 +86,7 @@ def _plan(
     begun: "Plan | None", shards: "Shards", asked: tuple[int, int, int], despite_keys: bool
 ) -> "Plan":
     """Return what is to be done; raises ConfigurationError unless it is more, and the same."""
-    from streamrec.transport.growing import new_plan
+    from streamrec.transport.redis.growing import new_plan
 
     have = begun.targets if begun else shards.counts
     wanted = tuple(want or there for want, there in zip(asked, have, strict=True))
@@ -176,8 +176,8 @@ class _Work:
 
     def _copy(self, plan: "Plan") -> None:
         """Write all rows beside the old ones, and count again; leaves all as it was on a doubt."""
-        from streamrec.transport.dealing import Dealing
-        from streamrec.transport.declared import LOOK_SECONDS
+        from streamrec.transport.redis.dealing import Dealing
+        from streamrec.transport.redis.declared import LOOK_SECONDS
 
         time.sleep(LOOK_SECONDS + 0.5)  # processes that cannot be seen end by themselves
         self._growing.seal(self._shards)
@@ -206,9 +206,9 @@ class _Work:
 
     def _create(self, plan: "Plan") -> None:
         """Make the partitions, and wait until Kafka tells of them."""
-        from streamrec.transport.log_identity import log_identity
-        from streamrec.transport.redis_keys import shard_letters
-        from streamrec.transport.topics import admin_client
+        from streamrec.transport.kafka.log_identity import log_identity
+        from streamrec.transport.kafka.topics import admin_client
+        from streamrec.transport.redis.keys import shard_letters
 
         wanted = dict(zip(shard_letters(self._kafka), plan.targets, strict=True))
         missing = {t: n for t, n in wanted.items() if self._checks.now.counts[t] < n}

@@ -88,7 +88,7 @@ def _compared(settings: "Settings", items: "Mapping[str, Item]", timeout: float)
     """Compare with what Redis holds: nothing, before the first learn process."""
     from streamrec.inspection.stored_state import Stored
     from streamrec.replay.catalogue import difference
-    from streamrec.transport.redis_store import Store
+    from streamrec.transport.redis.store import Store
 
     with closing(Store(settings.redis)) as store:
         if store.shards() is None:
@@ -102,7 +102,7 @@ def _compared(settings: "Settings", items: "Mapping[str, Item]", timeout: float)
 def _wait(kafka: "KafkaSettings", stored: "Stored", timeout: float) -> None:
     """Wait until Redis holds what was sent before: an item sent since would look as it was."""
     from streamrec.inspection.sent_items import sent_until_now, unlearnt
-    from streamrec.transport.log_identity import check_same
+    from streamrec.transport.kafka.log_identity import check_same
 
     check_same(stored.shards, kafka)
     deadline = time.monotonic() + timeout
@@ -124,7 +124,7 @@ def _wait(kafka: "KafkaSettings", stored: "Stored", timeout: float) -> None:
 def _send(kafka: "KafkaSettings", items: "Sequence[Item]") -> None:
     import msgspec
 
-    from streamrec.transport.open_kafka import open_kafka
+    from streamrec.transport.kafka.open_log import open_kafka
 
     topic = kafka.items_topic
     with closing(open_kafka(kafka)) as log:

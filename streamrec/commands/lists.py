@@ -26,8 +26,8 @@ def export(
     from streamrec.files.writing import table_file
     from streamrec.inspection.stored_lists import COLUMNS, rows_of, stored_lists, stored_titles
     from streamrec.settings.place_rules import known_place
-    from streamrec.transport.hidden import hidden_items
-    from streamrec.transport.redis_store import Store
+    from streamrec.transport.redis.hidden import hidden_items
+    from streamrec.transport.redis.store import Store
 
     known_place(settings, place)
     started = time.monotonic()

@@ -14,7 +14,7 @@ from streamrec.commands.options import screen, settings_of
 from streamrec.errors import ConfigurationError, RefusedVersion
 
 if TYPE_CHECKING:
-    from streamrec.transport.versions import Serving, Versions
+    from streamrec.transport.redis.versions import Serving, Versions
 
 Number = Annotated[int, typer.Argument(min=1, help="Of a version, see `streamrec model list`.")]
 
@@ -96,8 +96,8 @@ def on(ctx: typer.Context) -> None:
 @contextmanager
 def _versions(ctx: typer.Context) -> "Iterator[Versions]":
     settings = settings_of(ctx)
-    from streamrec.transport.redis_store import Store
-    from streamrec.transport.versions import Versions
+    from streamrec.transport.redis.store import Store
+    from streamrec.transport.redis.versions import Versions
 
     with closing(Store(settings.redis)) as store:
         yield Versions(store)
@@ -105,7 +105,7 @@ def _versions(ctx: typer.Context) -> "Iterator[Versions]":
 
 def _change(ctx: typer.Context, to: "Callable[[Versions, Serving], Serving]") -> None:
     """Move the pointer from what it is now; the trainer may move it at the same time."""
-    from streamrec.transport.versions import decoded
+    from streamrec.transport.redis.versions import decoded
 
     with _versions(ctx) as versions:
         while True:

@@ -67,7 +67,7 @@ def _filtered(
     from streamrec.expressions.filters import make_rules
     from streamrec.expressions.syntax import ExpressionError
     from streamrec.inspection.lists_now import StateReader, list_of
-    from streamrec.transport.redis_store import Store
+    from streamrec.transport.redis.store import Store
 
     try:
         make_rules(filters, {})

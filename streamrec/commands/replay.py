@@ -40,7 +40,7 @@ def replay(
     from streamrec.replay.progress import LearntEvents
     from streamrec.replay.replay import Replay
     from streamrec.replay.screen import show_progress
-    from streamrec.transport.open_kafka import open_kafka
+    from streamrec.transport.kafka.open_log import open_kafka
 
     table = read_events(file, reading, say)
     if not len(table):

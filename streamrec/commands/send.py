@@ -56,7 +56,7 @@ def _send(settings: "Settings", lines: Iterable[bytes]) -> int:
     """Send events, one JSON object a line; returns 65 when some were refused and not sent."""
     from streamrec.events.event import EventDecoder, Rejected
     from streamrec.events.merging import BETWEEN_SHARDS, Ask, Give, Merge
-    from streamrec.transport.open_kafka import open_kafka
+    from streamrec.transport.kafka.open_log import open_kafka
 
     decoder = EventDecoder(settings.events)
     topic = settings.kafka.events_topic

@@ -13,7 +13,7 @@ def create(
 ) -> None:
     """Create the topics that are missing; wrong existing ones are refused."""
     settings = settings_of(ctx)
-    from streamrec.transport.topics import create_topics, remarks
+    from streamrec.transport.kafka.topics import create_topics, remarks
 
     created = create_topics(settings.kafka, partitions)
     typer.echo(f"created: {', '.join(created)}" if created else "all topics exist already")
@@ -24,7 +24,7 @@ def create(
 def check(ctx: typer.Context) -> None:
     """Check that the topics exist with the right settings."""
     settings = settings_of(ctx)
-    from streamrec.transport.topics import check_topics, remarks
+    from streamrec.transport.kafka.topics import check_topics, remarks
 
     for topic, partitions in check_topics(settings.kafka).items():
         typer.echo(f"{topic}: {partitions} partitions")

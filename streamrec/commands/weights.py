@@ -20,7 +20,7 @@ def weights(
     """Print what the blend has learnt about the sources."""
     settings = settings_of(ctx)
     from streamrec.inspection.weights import weights_now
-    from streamrec.transport.redis_store import Store
+    from streamrec.transport.redis.store import Store
 
     with closing(Store(settings.redis)) as store:
         found = weights_now(settings, store)

@@ -18,8 +18,8 @@ from streamrec.monitoring.numbers import BLEND, Samples, quantile, recall, scrap
 from streamrec.replay.pace import KeepUpPace
 from streamrec.replay.progress import LearntEvents
 from streamrec.replay.replay import TARGET_SECONDS, Replay, ReplayThread, outcome
-from streamrec.transport.open_kafka import open_kafka
-from streamrec.transport.redis_store import Store
+from streamrec.transport.kafka.open_log import open_kafka
+from streamrec.transport.redis.store import Store
 
 LEARNT_CLICKS = 2000
 """The click is shown once the blend has learnt from so many: before, its lists are a guess."""

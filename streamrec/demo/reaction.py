@@ -12,8 +12,8 @@ from streamrec.events.event import Event, click_type, encode_event
 from streamrec.files.event_table import EventTable
 from streamrec.ranking.published import ListItem, PublishedList
 from streamrec.settings.sections import Settings
-from streamrec.transport.kafka_log import Log
-from streamrec.transport.redis_store import Store
+from streamrec.transport.kafka.log import Log
+from streamrec.transport.redis.store import Store
 
 SHOWN = 10
 RECENT_EVENTS = 20_000

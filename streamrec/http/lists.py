@@ -16,7 +16,7 @@ from streamrec.errors import StoreError, StreamrecError
 from streamrec.http.readers import redis_of
 from streamrec.settings.places import HOME
 from streamrec.settings.sections import Settings
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.store import Store
 
 Page = dict[str, Recommendations]
 Found = Page | StreamrecError

@@ -12,7 +12,7 @@ from streamrec.http.answers import RETRY
 from streamrec.inspection.answer import Answer
 from streamrec.settings.places import HOME
 from streamrec.settings.sections import Settings
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.store import Store
 
 if TYPE_CHECKING:
     from streamrec.inspection.lists_now import Filtered, StateReader

@@ -22,7 +22,7 @@ from streamrec.http.shapes import Listed, PageOfLists, Popular, SimilarItems, Us
 from streamrec.monitoring.http_metrics import HttpMetrics
 from streamrec.settings.place_rules import Place, check_context
 from streamrec.settings.places import HOME
-from streamrec.transport.redis_keys import POPULAR, popular_of
+from streamrec.transport.redis.keys import POPULAR, popular_of
 
 if TYPE_CHECKING:
     from streamrec.inspection.lists_now import StateReader

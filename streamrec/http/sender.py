@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from streamrec.errors import DeliveryFailed, MessageRefused
 from streamrec.settings.sections import Settings
-from streamrec.transport.kafka_log import Log
-from streamrec.transport.open_kafka import open_kafka
+from streamrec.transport.kafka.log import Log
+from streamrec.transport.kafka.open_log import open_kafka
 
 MOST_WAITING_BYTES = 64 * 1024 * 1024
 """Of messages, while Kafka does not take them; what would be more is refused at once."""

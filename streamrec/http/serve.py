@@ -19,8 +19,8 @@ from streamrec.monitoring.metrics import Metrics
 from streamrec.monitoring.starting import starting
 from streamrec.settings.sections import Settings
 from streamrec.settings.serve import OWN_ADDRESSES, ServeSettings, has_console
-from streamrec.transport.declared import Unchanged
-from streamrec.transport.redis_keys import Shards
+from streamrec.transport.redis.declared import Unchanged
+from streamrec.transport.redis.keys import Shards
 
 logger = logging.getLogger(__name__)
 GRACE_SECONDS = 5

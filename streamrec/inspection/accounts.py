@@ -10,9 +10,9 @@ import msgspec
 from streamrec.errors import BrokerUnavailable
 from streamrec.inspection.stored_state import ShardMeta, Stored
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.kafka_log import Partition
-from streamrec.transport.open_kafka import open_kafka
-from streamrec.transport.redis_keys import shard_letters
+from streamrec.transport.kafka.log import Partition
+from streamrec.transport.kafka.open_log import open_kafka
+from streamrec.transport.redis.keys import shard_letters
 
 EXIT_CLEAN, EXIT_WORK_LEFT, EXIT_BROKEN = 0, 2, 3
 ANSWER_SECONDS = 30.0

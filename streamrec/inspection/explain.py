@@ -14,7 +14,7 @@ from streamrec.settings.sections import Settings
 from streamrec.sources.source import Shopper
 from streamrec.state.item_table import ItemTable
 from streamrec.state.keys import key_of
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.store import Store
 
 
 def explained(

@@ -15,13 +15,13 @@ from streamrec.monitoring.exposure import open_ends
 from streamrec.monitoring.log_lines import without_password
 from streamrec.settings.place_rules import place_names
 from streamrec.settings.sections import KafkaSettings, Settings
-from streamrec.transport.batch_codecs import PACKAGES as PACKAGES_OF_CODECS
-from streamrec.transport.log_identity import differences, log_identity
-from streamrec.transport.open_kafka import check_listening, open_kafka
-from streamrec.transport.places import stored_places
-from streamrec.transport.redis_keys import BOOTSTRAP, SHARDS
-from streamrec.transport.redis_store import Store
-from streamrec.transport.topics import check_topics, may_write, remarks
+from streamrec.transport.kafka.batch_codecs import PACKAGES as PACKAGES_OF_CODECS
+from streamrec.transport.kafka.log_identity import differences, log_identity
+from streamrec.transport.kafka.open_log import check_listening, open_kafka
+from streamrec.transport.kafka.topics import check_topics, may_write, remarks
+from streamrec.transport.redis.keys import BOOTSTRAP, SHARDS
+from streamrec.transport.redis.places import stored_places
+from streamrec.transport.redis.store import Store
 
 OLDEST_PYTHON = (3, 11)
 PACKAGES = ("kafka-python", "redis", "numpy", "numba", "msgspec", "prometheus-client")

@@ -13,12 +13,13 @@ from streamrec.errors import ConfigurationError, LogError
 from streamrec.growth.plan import Plan
 from streamrec.inspection.accounts import Ends
 from streamrec.settings.sections import KafkaSettings, Settings
-from streamrec.transport.assignment import name_of
-from streamrec.transport.forgetting import FORGOTTEN
-from streamrec.transport.kafka_log import Log, Partition, partition_of
-from streamrec.transport.log_identity import LogIdentity, differences
-from streamrec.transport.open_kafka import open_kafka
-from streamrec.transport.redis_keys import (
+from streamrec.transport.kafka.assignment import name_of
+from streamrec.transport.kafka.log import Log, Partition, partition_of
+from streamrec.transport.kafka.log_identity import LogIdentity, differences
+from streamrec.transport.kafka.open_log import open_kafka
+from streamrec.transport.kafka.topics import admin_client
+from streamrec.transport.redis.forgetting import FORGOTTEN
+from streamrec.transport.redis.keys import (
     POPULAR,
     Shards,
     key,
@@ -26,8 +27,7 @@ from streamrec.transport.redis_keys import (
     shard_letters,
     user_shards,
 )
-from streamrec.transport.redis_store import Store
-from streamrec.transport.topics import admin_client
+from streamrec.transport.redis.store import Store
 
 SCORER_SECONDS = 2.5
 """A scorer publishes the list for strangers once a second."""

@@ -16,10 +16,10 @@ from streamrec.state import served
 from streamrec.state.keys import key_of
 from streamrec.state.user_fold import Forgotten
 from streamrec.state.user_rows import decode_user
-from streamrec.transport.forgetting import FORGOTTEN
-from streamrec.transport.places import all_keys, stored_places
-from streamrec.transport.redis_keys import DUE, LATER, key, reading_key, shown_key
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.forgetting import FORGOTTEN
+from streamrec.transport.redis.keys import DUE, LATER, key, reading_key, shown_key
+from streamrec.transport.redis.places import all_keys, stored_places
+from streamrec.transport.redis.store import Store
 
 
 class Traces(NamedTuple):

@@ -18,10 +18,10 @@ from streamrec.sources.source import Shopper
 from streamrec.state.item_table import ItemTable
 from streamrec.state.served import times_shown
 from streamrec.state.user_rows import UserRow, decode_user, no_user
-from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.redis_keys import Shards, item_shards
-from streamrec.transport.redis_store import Store
-from streamrec.transport.versions import Versions
+from streamrec.transport.redis.item_feed import ItemFeed
+from streamrec.transport.redis.keys import Shards, item_shards
+from streamrec.transport.redis.store import Store
+from streamrec.transport.redis.versions import Versions
 
 
 class StateNow(NamedTuple):

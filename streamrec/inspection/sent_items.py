@@ -6,7 +6,7 @@ from contextlib import closing
 from streamrec.inspection.accounts import Ends
 from streamrec.inspection.stored_state import Stored
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.kafka_log import Partition
+from streamrec.transport.kafka.log import Partition
 
 
 def sent_until_now(kafka: KafkaSettings, stored: Stored) -> dict[str, int]:

@@ -8,9 +8,9 @@ from streamrec.errors import UnknownVersion
 from streamrec.ranking.published import PublishedList
 from streamrec.settings.places import HOME
 from streamrec.state.item_table import Metadata
-from streamrec.transport.places import stored_places
-from streamrec.transport.redis_keys import item_shards
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import item_shards
+from streamrec.transport.redis.places import stored_places
+from streamrec.transport.redis.store import Store
 
 SCAN_KEYS = 2_000
 """Keys that Redis looks at for one batch: some 2 ms of its time."""

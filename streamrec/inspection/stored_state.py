@@ -13,8 +13,8 @@ from streamrec.sources.registry import sources_of
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.state.item_rows import BLEND, CATALOGUE, ITEMS, ItemSchema
 from streamrec.state.user_rows import UserRow, decode_user
-from streamrec.transport.redis_keys import all_shards
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import all_shards
+from streamrec.transport.redis.store import Store
 
 Line = dict[str, Any]
 

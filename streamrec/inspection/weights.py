@@ -8,7 +8,7 @@ from streamrec.blend.learned import BUCKETS, LearnedBlend
 from streamrec.blend.rules import BLEND_KEY, blend_owner, blend_rules
 from streamrec.ranking.lists import ListMaker
 from streamrec.settings.sections import Settings
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.store import Store
 
 
 class Weights(msgspec.Struct):

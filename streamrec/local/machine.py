@@ -26,7 +26,7 @@ from streamrec.settings.load import all_settings, variable_of
 from streamrec.settings.ports import ports_of, reachable, setting_for
 from streamrec.settings.sections import Settings
 from streamrec.settings.serve import has_console
-from streamrec.transport.topics import create_topics
+from streamrec.transport.kafka.topics import create_topics
 
 COMPILING = "compiling"
 COMPILE_SECONDS = 80.0

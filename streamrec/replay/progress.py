@@ -4,8 +4,8 @@ import json
 from collections import Counter
 
 from streamrec.settings.sections import RedisSettings
-from streamrec.transport.redis_keys import item_shards, key, user_shards
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import item_shards, key, user_shards
+from streamrec.transport.redis.store import Store
 
 TURNED_AWAY = ("duplicate", "suppressed", "rejected")
 """What the law of conservation counts besides events that were learnt."""

@@ -9,7 +9,7 @@ from streamrec.files.event_table import EventEncoder, EventTable
 from streamrec.replay.pace import KeepUpPace, Pace
 from streamrec.replay.progress import LearntEvents
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.kafka_log import Log
+from streamrec.transport.kafka.log import Log
 
 TARGET_SECONDS = 0.3
 """How long an event may wait to be learnt before the replay slows down."""

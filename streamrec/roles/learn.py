@@ -23,14 +23,14 @@ from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
 from streamrec.state.item_table import ItemTable
 from streamrec.text.encoder import open_encoder
-from streamrec.transport.client_settings import MAX_MESSAGE_BYTES
-from streamrec.transport.declared import Unchanged
-from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.log_identity import check_same, log_identity
-from streamrec.transport.open_kafka import open_kafka
-from streamrec.transport.redis_keys import Shards, item_shards
-from streamrec.transport.redis_store import Store
-from streamrec.transport.topics import check_topics
+from streamrec.transport.kafka.client_settings import MAX_MESSAGE_BYTES
+from streamrec.transport.kafka.log_identity import check_same, log_identity
+from streamrec.transport.kafka.open_log import open_kafka
+from streamrec.transport.kafka.topics import check_topics
+from streamrec.transport.redis.declared import Unchanged
+from streamrec.transport.redis.item_feed import ItemFeed
+from streamrec.transport.redis.keys import Shards, item_shards
+from streamrec.transport.redis.store import Store
 
 logger = logging.getLogger(__name__)
 RECORD_BYTES = MAX_MESSAGE_BYTES - SAMPLE_BYTES - ID_BYTES

@@ -32,13 +32,13 @@ from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
 from streamrec.state.served import encode_shown
 from streamrec.state.user_rows import no_user
-from streamrec.transport.declared import Unchanged, wait_for_shards
-from streamrec.transport.forgetting import delete_lists
-from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.publishing import Encoded, publish
-from streamrec.transport.redis_keys import POPULAR, Shards, item_shards, user_shards
-from streamrec.transport.redis_store import Store
-from streamrec.transport.versions import Versions
+from streamrec.transport.redis.declared import Unchanged, wait_for_shards
+from streamrec.transport.redis.forgetting import delete_lists
+from streamrec.transport.redis.item_feed import ItemFeed
+from streamrec.transport.redis.keys import POPULAR, Shards, item_shards, user_shards
+from streamrec.transport.redis.publishing import Encoded, publish
+from streamrec.transport.redis.store import Store
+from streamrec.transport.redis.versions import Versions
 
 logger = logging.getLogger(__name__)
 IDLE_SECONDS = 0.01

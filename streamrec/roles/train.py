@@ -20,12 +20,12 @@ from streamrec.roles.training.published_versions import PublishedVersions
 from streamrec.roles.training.training_input import TrainingSamples, TrainingTexts
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
-from streamrec.transport.declared import Unchanged, wait_for_shards
-from streamrec.transport.kafka_log import Log
-from streamrec.transport.open_kafka import open_kafka
-from streamrec.transport.redis_keys import Shards
-from streamrec.transport.redis_store import Store
-from streamrec.transport.versions import Versions
+from streamrec.transport.kafka.log import Log
+from streamrec.transport.kafka.open_log import open_kafka
+from streamrec.transport.redis.declared import Unchanged, wait_for_shards
+from streamrec.transport.redis.keys import Shards
+from streamrec.transport.redis.store import Store
+from streamrec.transport.redis.versions import Versions
 
 logger = logging.getLogger(__name__)
 AT_ONCE = 256

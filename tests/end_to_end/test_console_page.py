@@ -15,8 +15,8 @@ from needs import needs, needs_program
 from streamrec.errors import StoreError
 from streamrec.local.child import free_port
 from streamrec.settings.sections import KafkaSettings, RedisSettings
-from streamrec.transport.open_kafka import open_kafka
-from streamrec.transport.redis_store import Store
+from streamrec.transport.kafka.open_log import open_kafka
+from streamrec.transport.redis.store import Store
 from tests.end_to_end.commands import Command
 
 USERS, ITEMS, EVENTS = 60, 80, 3000

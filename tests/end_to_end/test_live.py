@@ -27,8 +27,8 @@ from streamrec.settings.sections import (
 )
 from streamrec.sources.factors import FactorSettings
 from streamrec.sources.registry import SOURCES
-from streamrec.transport.redis_keys import POPULAR
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import POPULAR
+from streamrec.transport.redis.store import Store
 
 GROUPS, WALK, USERS = 30, 8, 300
 SHARDS = [f"u{n}" for n in range(4)]

@@ -16,7 +16,7 @@ from streamrec.roles.learning.oversee import oversee
 from streamrec.roles.learning.stage import Stage
 from streamrec.roles.warm import warm_up
 from streamrec.settings.sections import Settings
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.store import Store
 
 
 class Learning:

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.kafka_log import Log, Message, Partition
-from streamrec.transport.open_kafka import open_kafka
+from streamrec.transport.kafka.log import Log, Message, Partition
+from streamrec.transport.kafka.open_log import open_kafka
 
 CLIENTS = ["kafka-python", "confluent"]
 

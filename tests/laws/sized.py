@@ -16,9 +16,9 @@ from streamrec.state.item_shard import ItemShard
 from streamrec.state.item_table import ItemTable
 from streamrec.state.user_rows import no_user
 from streamrec.state.user_shard import UserShard
-from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.redis_keys import item_shards, user_shards
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.item_feed import ItemFeed
+from streamrec.transport.redis.keys import item_shards, user_shards
+from streamrec.transport.redis.store import Store
 
 
 def main(role: str, url: str) -> None:

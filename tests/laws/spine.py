@@ -17,10 +17,10 @@ from streamrec.roles.reports.state_report import StateReport
 from streamrec.settings.sections import KafkaSettings, Settings
 from streamrec.state.item_table import ItemTable
 from streamrec.text.words import Encoder
-from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.kafka_log import Partition
-from streamrec.transport.redis_keys import Shards
-from streamrec.transport.redis_store import Store
+from streamrec.transport.kafka.log import Partition
+from streamrec.transport.redis.item_feed import ItemFeed
+from streamrec.transport.redis.keys import Shards
+from streamrec.transport.redis.store import Store
 
 KAFKA = KafkaSettings(
     events_topic="events",

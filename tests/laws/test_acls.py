@@ -23,11 +23,11 @@ from streamrec.roles.score import Scorer
 from streamrec.settings.load import load
 from streamrec.settings.places import PlaceSettings
 from streamrec.settings.sections import KafkaSettings, RedisSettings
-from streamrec.transport.forgetting import delete_lists
-from streamrec.transport.redis_store import Store
-from streamrec.transport.stopped import Stopped, note_stopped
-from streamrec.transport.topics import create_topics
-from streamrec.transport.versions import KEPT, Serving, Versions
+from streamrec.transport.kafka.topics import create_topics
+from streamrec.transport.redis.forgetting import delete_lists
+from streamrec.transport.redis.stopped import Stopped, note_stopped
+from streamrec.transport.redis.store import Store
+from streamrec.transport.redis.versions import KEPT, Serving, Versions
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 LINES: dict[str, str] = {

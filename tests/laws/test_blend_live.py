@@ -29,8 +29,8 @@ from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.state import updates
 from streamrec.state.keys import key_of
 from streamrec.state.served import sample_of, times_shown
-from streamrec.transport.kafka_log import Partition
-from streamrec.transport.redis_keys import key
+from streamrec.transport.kafka.log import Partition
+from streamrec.transport.redis.keys import key
 
 Make = Callable[[Settings, int], Spine]
 PARTS = 2

@@ -31,7 +31,7 @@ from streamrec.local.child import free_port
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.score import Scorer
 from streamrec.settings.sections import KafkaSettings, Settings
-from streamrec.transport.open_kafka import open_kafka
+from streamrec.transport.kafka.open_log import open_kafka
 
 Make = Callable[[Settings, int], Spine]
 ITEMS = 23
@@ -55,7 +55,7 @@ def score(spine: Spine) -> None:
 
 @pytest.fixture
 def kept(spine: Spine, monkeypatch: pytest.MonkeyPatch) -> StateReader:
-    monkeypatch.setattr("streamrec.transport.item_feed.REST", 0.0)
+    monkeypatch.setattr("streamrec.transport.redis.item_feed.REST", 0.0)
     return StateReader(spine.settings, spine.store)
 
 

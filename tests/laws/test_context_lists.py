@@ -18,7 +18,7 @@ from streamrec.settings.place_rules import place_of
 from streamrec.settings.places import PlaceSettings
 from streamrec.settings.sections import Settings
 from streamrec.state.user_rows import decode_user
-from streamrec.transport.redis_keys import item_list_key
+from streamrec.transport.redis.keys import item_list_key
 
 PLACES = {
     "product": PlaceSettings(

@@ -14,9 +14,9 @@ from streamrec.commands.doctor import doctor
 from streamrec.errors import StoreError
 from streamrec.settings.places import PlaceSettings
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
-from streamrec.transport.first_commit import FirstCommit
-from streamrec.transport.places import name_places
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.first_commit import FirstCommit
+from streamrec.transport.redis.places import name_places
+from streamrec.transport.redis.store import Store
 
 
 def code(settings: Settings) -> int:

@@ -14,7 +14,7 @@ from streamrec.errors import ChildFailed, ConfigurationError
 from streamrec.local.child import ChildProcess, accepts
 from streamrec.local.servers import EmbeddedBroker, EmbeddedRedis
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.topics import check_topics, create_topics
+from streamrec.transport.kafka.topics import check_topics, create_topics
 
 PARENT = """
 import time

@@ -25,10 +25,10 @@ from streamrec.ranking.lists import ListMaker
 from streamrec.settings.load import load
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
 from streamrec.state.user_rows import NOBODY
-from streamrec.transport.first_commit import FirstCommit
-from streamrec.transport.kafka_log import partition_of
-from streamrec.transport.redis_store import Store
-from streamrec.transport.versions import Versions
+from streamrec.transport.kafka.log import partition_of
+from streamrec.transport.redis.first_commit import FirstCommit
+from streamrec.transport.redis.store import Store
+from streamrec.transport.redis.versions import Versions
 
 PARTITIONS = 4
 
@@ -268,7 +268,7 @@ def test_an_outage_while_it_is_written_loses_nothing(
 
     monkeypatch.setattr(FirstCommit, "end", cut_off)
     monkeypatch.setattr(
-        "streamrec.transport.first_commit.time.sleep", lambda _: clean_redis.start()
+        "streamrec.transport.redis.first_commit.time.sleep", lambda _: clean_redis.start()
     )
     done = bootstrap(settings)
     assert done.exit_code == 0, done.output

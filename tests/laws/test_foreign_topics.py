@@ -12,7 +12,7 @@ from servers import KafkaServer, RedisServer
 from streamrec.inspection.findings import findings
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
 from streamrec.state.user_rows import decode_user
-from streamrec.transport.topics import admin_client, create_topics, remarks
+from streamrec.transport.kafka.topics import admin_client, create_topics, remarks
 
 
 @pytest.fixture

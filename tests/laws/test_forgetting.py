@@ -19,9 +19,9 @@ from streamrec.roles.score import Scorer
 from streamrec.settings.sections import RedisSettings, Settings
 from streamrec.state.duplicates import Duplicates
 from streamrec.state.ring import Ring
-from streamrec.transport.forgetting import delete_forgotten, delete_lists, known_elsewhere
-from streamrec.transport.redis_keys import Commit, reading_key, shown_key
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.forgetting import delete_forgotten, delete_lists, known_elsewhere
+from streamrec.transport.redis.keys import Commit, reading_key, shown_key
+from streamrec.transport.redis.store import Store
 
 LEASE = 0.0
 """Seconds: the second deletion comes with the next turn."""

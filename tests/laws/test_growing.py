@@ -30,13 +30,13 @@ from streamrec.inspection.stored_state import Stored
 from streamrec.roles import learn as learn_role
 from streamrec.settings.load import load
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
-from streamrec.transport import dealing, declared
-from streamrec.transport.forgetting import FORGOTTEN
-from streamrec.transport.growing import Growing, new_plan
-from streamrec.transport.kafka_log import partition_of
-from streamrec.transport.redis_keys import DUE, GROWING, LATER, SHARDS, Commit, key
-from streamrec.transport.redis_store import Store
-from streamrec.transport.topics import admin_client
+from streamrec.transport.kafka.log import partition_of
+from streamrec.transport.kafka.topics import admin_client
+from streamrec.transport.redis import dealing, declared
+from streamrec.transport.redis.forgetting import FORGOTTEN
+from streamrec.transport.redis.growing import Growing, new_plan
+from streamrec.transport.redis.keys import DUE, GROWING, LATER, SHARDS, Commit, key
+from streamrec.transport.redis.store import Store
 
 BEFORE = 4
 

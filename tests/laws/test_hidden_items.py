@@ -10,8 +10,8 @@ from laws.world import event, small
 from streamrec.client import Client
 from streamrec.roles.scoring.hidden_items import WHOLE_SECONDS
 from streamrec.settings.sections import Settings
-from streamrec.transport.hidden import hidden_items, hide
-from streamrec.transport.redis_keys import HIDDEN, POPULAR
+from streamrec.transport.redis.hidden import hidden_items, hide
+from streamrec.transport.redis.keys import HIDDEN, POPULAR
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from streamrec.errors import DeliveryFailed
 from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.sections import EventSettings, KafkaSettings, Settings
 from streamrec.settings.serve import ServeSettings
-from streamrec.transport.topics import admin_client
+from streamrec.transport.kafka.topics import admin_client
 
 pytest.importorskip("starlette")
 

@@ -15,8 +15,8 @@ from streamrec.errors import ConfigurationError
 from streamrec.inspection.findings import findings
 from streamrec.roles.learning import oversee
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
-from streamrec.transport.open_kafka import open_kafka
-from streamrec.transport.topics import admin_client, create_topics
+from streamrec.transport.kafka.open_log import open_kafka
+from streamrec.transport.kafka.topics import admin_client, create_topics
 
 
 @pytest.fixture(autouse=True)

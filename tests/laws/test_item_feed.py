@@ -15,9 +15,9 @@ from streamrec.errors import StoreError, UnknownVersion
 from streamrec.settings.sections import Settings
 from streamrec.state.item_rows import ITEMS
 from streamrec.state.item_table import ItemTable
-from streamrec.transport import item_feed
-from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis import item_feed
+from streamrec.transport.redis.item_feed import ItemFeed
+from streamrec.transport.redis.store import Store
 
 Make = Callable[..., Spine]
 

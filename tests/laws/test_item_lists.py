@@ -12,7 +12,7 @@ from laws.world import event, small
 from streamrec.client import Client
 from streamrec.roles.scoring.item_lists import LOOK_SECONDS, TURN_SECONDS
 from streamrec.settings.sections import Settings
-from streamrec.transport.item_lists import TURN, stored_item_list
+from streamrec.transport.redis.item_lists import TURN, stored_item_list
 
 LENGTH = 3
 

@@ -15,7 +15,7 @@ from streamrec.cli import app
 from streamrec.events.event import Item
 from streamrec.replay.catalogue import difference, withdrawn
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.topics import create_topics
+from streamrec.transport.kafka.topics import create_topics
 
 FILE = "id,title,price,new\na,Pot,3,true\nb,Cup,4.5,false\nc,Jug,,true\n"
 

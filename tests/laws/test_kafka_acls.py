@@ -31,9 +31,9 @@ from streamrec.inspection.sent_items import sent_until_now, unlearnt
 from streamrec.inspection.stored_state import Stored
 from streamrec.settings.sections import KafkaSettings, ListSettings, RedisSettings, Settings
 from streamrec.state.user_rows import decode_user
-from streamrec.transport.open_kafka import open_kafka
-from streamrec.transport.redis_store import Store
-from streamrec.transport.topics import admin_client, create_topics
+from streamrec.transport.kafka.open_log import open_kafka
+from streamrec.transport.kafka.topics import admin_client, create_topics
+from streamrec.transport.redis.store import Store
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 LINES = [

@@ -15,8 +15,8 @@ from servers import KafkaServer, RedisServer
 
 from streamrec.errors import MessageRefused
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
-from streamrec.transport.open_kafka import open_kafka
-from streamrec.transport.topics import create_topics
+from streamrec.transport.kafka.open_log import open_kafka
+from streamrec.transport.kafka.topics import create_topics
 
 MB = 1_000_000
 

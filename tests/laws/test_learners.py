@@ -20,8 +20,8 @@ from streamrec.state.keys import key_of
 from streamrec.state.segments import MOST
 from streamrec.state.user_rows import decode_user
 from streamrec.state.user_shard import UserShard
-from streamrec.transport.kafka_log import Partition
-from streamrec.transport.redis_store import Store
+from streamrec.transport.kafka.log import Partition
+from streamrec.transport.redis.store import Store
 
 SETTINGS = small(users={"cached_users": 2})
 Make = Callable[..., Spine]

@@ -17,9 +17,9 @@ from streamrec.cli import app
 from streamrec.inspection.stored_lists import SCAN_KEYS, stored_lists
 from streamrec.settings.sections import RedisSettings
 from streamrec.state.keys import key_of
-from streamrec.transport.hidden import hide
-from streamrec.transport.redis_keys import key
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.hidden import hide
+from streamrec.transport.redis.keys import key
+from streamrec.transport.redis.store import Store
 
 parquet = needs("pyarrow.parquet")
 USERS = 2 * SCAN_KEYS + 7  # more than one look of a scan finds

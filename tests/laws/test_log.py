@@ -19,9 +19,9 @@ from streamrec.errors import (
     WrongTopic,
 )
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.kafka_log import Log, Partition
-from streamrec.transport.open_kafka import open_kafka
-from streamrec.transport.topics import admin_client
+from streamrec.transport.kafka.log import Log, Partition
+from streamrec.transport.kafka.open_log import open_kafka
+from streamrec.transport.kafka.topics import admin_client
 
 # org.apache.kafka.common.utils.UtilsTest.testMurmur2
 MURMUR2 = {

@@ -17,9 +17,9 @@ from servers import KafkaServer, start_kafka
 
 from streamrec.errors import DeliveryFailed, OffsetGone
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.kafka_log import Log, Partition
-from streamrec.transport.open_kafka import open_kafka
-from streamrec.transport.topics import create_topics
+from streamrec.transport.kafka.log import Log, Partition
+from streamrec.transport.kafka.open_log import open_kafka
+from streamrec.transport.kafka.topics import create_topics
 
 MEMBERS = Path(__file__).with_name("members.py")
 

@@ -12,8 +12,8 @@ from servers import RedisServer
 
 from streamrec.errors import CommitConflict, StoreError
 from streamrec.settings.sections import RedisSettings
-from streamrec.transport.redis_keys import Commit
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import Commit
+from streamrec.transport.redis.store import Store
 
 SETTINGS = small(users={"cached_users": 2})
 

@@ -12,7 +12,7 @@ from streamrec.errors import CommitConflict
 from streamrec.roles.learning import stage as stage_module
 from streamrec.roles.learning.stage import DOUBTS
 from streamrec.settings.sections import Settings
-from streamrec.transport.redis_keys import Commit
+from streamrec.transport.redis.keys import Commit
 
 
 @pytest.fixture(autouse=True)

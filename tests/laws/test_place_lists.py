@@ -18,10 +18,10 @@ from streamrec.inspection.stored_state import Stored
 from streamrec.settings.places import PlaceSettings
 from streamrec.state.keys import key_of
 from streamrec.state.user_rows import decode_user
-from streamrec.transport.forgetting import delete_lists
-from streamrec.transport.places import stored_places
-from streamrec.transport.publishing import Encoded, publish
-from streamrec.transport.redis_keys import list_key
+from streamrec.transport.redis.forgetting import delete_lists
+from streamrec.transport.redis.keys import list_key
+from streamrec.transport.redis.places import stored_places
+from streamrec.transport.redis.publishing import Encoded, publish
 
 PLACES = {
     "home": PlaceSettings(exclude={"click": "session"}),

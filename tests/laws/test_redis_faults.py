@@ -26,9 +26,9 @@ from streamrec.local.child import ChildProcess, accepts, free_port
 from streamrec.local.servers import _redis_binary
 from streamrec.roles.score import Scorer
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
-from streamrec.transport.open_kafka import open_kafka
-from streamrec.transport.redis_keys import Commit, key
-from streamrec.transport.redis_store import Store
+from streamrec.transport.kafka.open_log import open_kafka
+from streamrec.transport.redis.keys import Commit, key
+from streamrec.transport.redis.store import Store
 
 Make = Callable[..., Spine]
 USERS = [f"u{n}" for n in range(12)]

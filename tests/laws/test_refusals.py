@@ -14,9 +14,9 @@ from servers import KafkaServer, start_apache
 from streamrec.errors import LogError
 from streamrec.inspection.findings import findings
 from streamrec.settings.sections import KafkaSettings, Settings
-from streamrec.transport import bootstrap
-from streamrec.transport.open_kafka import open_kafka
-from streamrec.transport.topics import create_topics
+from streamrec.transport.kafka import connecting as bootstrap
+from streamrec.transport.kafka.open_log import open_kafka
+from streamrec.transport.kafka.topics import create_topics
 
 LOGIN = {
     "security.protocol": "SASL_SSL",

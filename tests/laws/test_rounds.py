@@ -11,8 +11,8 @@ from streamrec.errors import StoreError
 from streamrec.roles.learning import rounds
 from streamrec.roles.learning.stage import ShardsInDoubt
 from streamrec.settings.sections import Settings
-from streamrec.transport.redis_keys import Commit
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import Commit
+from streamrec.transport.redis.store import Store
 
 
 def refuse_once(monkeypatch: pytest.MonkeyPatch, shard: str) -> None:

@@ -14,7 +14,7 @@ from streamrec.roles.score import Scorer
 from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of
 from streamrec.state.user_rows import decode_user
-from streamrec.transport.redis_keys import POPULAR
+from streamrec.transport.redis.keys import POPULAR
 
 Make = Callable[..., Spine]
 

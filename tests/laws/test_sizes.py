@@ -33,8 +33,8 @@ from streamrec.state.keys import key_of
 from streamrec.state.newcomers import WINDOW
 from streamrec.state.schema import VERSION, Arrays, Kind
 from streamrec.state.user_rows import USERS, user_columns
-from streamrec.transport.redis_keys import LATER, key
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import LATER, key
+from streamrec.transport.redis.store import Store
 
 USERS_COUNT, ITEMS, PARTITIONS = 4_000, 12_000, 2
 AT_ONCE = 500

@@ -21,7 +21,7 @@ from streamrec.sources.registry import sources_of
 from streamrec.state.item_rows import ItemSchema
 from streamrec.state.schema import Kind
 from streamrec.state.user_rows import USERS, user_columns
-from streamrec.transport.redis_keys import key
+from streamrec.transport.redis.keys import key
 
 PEOPLE, ITEMS, EVENTS, COMMIT = 4_000, 3_000, 40_000, 200
 FULL = {

@@ -15,9 +15,9 @@ from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.learning.stage import Stage
 from streamrec.roles.reports.state_report import MEMORY_SECONDS, StateReport
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
-from streamrec.transport.kafka_log import Partition
-from streamrec.transport.redis_keys import Shards
-from streamrec.transport.redis_store import Store
+from streamrec.transport.kafka.log import Partition
+from streamrec.transport.redis.keys import Shards
+from streamrec.transport.redis.store import Store
 
 P0, P1 = Partition("updates", 0), Partition("updates", 1)
 SHARDS = Shards(users=2, items=2, metadata=1, size=4, epoch="e")

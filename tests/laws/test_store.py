@@ -16,14 +16,14 @@ from streamrec.errors import CommitConflict, ConfigurationError, DamagedState, O
 from streamrec.growth.plan import CREATE, SWITCH
 from streamrec.settings.sections import RedisSettings
 from streamrec.state.metadata_shard import MetadataShard
-from streamrec.transport.declared import DECLARE
-from streamrec.transport.forgetting import delete_lists
-from streamrec.transport.growing import Growing, new_plan, staged
-from streamrec.transport.item_feed import end_of, entries_after
-from streamrec.transport.places import name_places, stored_places
-from streamrec.transport.publishing import Encoded, publish
-from streamrec.transport.redis_keys import SHARDS, Commit, feed_entry, key
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.declared import DECLARE
+from streamrec.transport.redis.forgetting import delete_lists
+from streamrec.transport.redis.growing import Growing, new_plan, staged
+from streamrec.transport.redis.item_feed import end_of, entries_after
+from streamrec.transport.redis.keys import SHARDS, Commit, feed_entry, key
+from streamrec.transport.redis.places import name_places, stored_places
+from streamrec.transport.redis.publishing import Encoded, publish
+from streamrec.transport.redis.store import Store
 
 NOW = 1_700_000_000_000.0
 
@@ -107,7 +107,7 @@ def test_of_two_that_saw_the_same_offset_one_commits(
     store.commit(commit(5, None))
     other = Store(place)
     monkeypatch.setattr(
-        "streamrec.transport.redis_store.offset_matches",
+        "streamrec.transport.redis.store.offset_matches",
         lambda stored, expected: not monkeypatch.undo() and not other.commit(commit(7, 5)),
     )
     with pytest.raises(CommitConflict):
@@ -367,7 +367,7 @@ def test_a_worker_of_before_cannot_commit(
 ) -> None:
     """It lives on unseen: from the seal on, and after the growth, its commits are refused."""
     if not guard:
-        monkeypatch.setattr("streamrec.transport.redis_store.growth_matches", lambda *_: True)
+        monkeypatch.setattr("streamrec.transport.redis.store.growth_matches", lambda *_: True)
     shards = store.declare(1, 1, 1, 64)
     zombie = Store(place)
     zombie.commit(commit(5, None))

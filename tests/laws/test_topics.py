@@ -6,8 +6,8 @@ from servers import KafkaServer
 
 from streamrec.errors import BrokerUnavailable, WrongTopic
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.client_settings import MAX_MESSAGE_BYTES
-from streamrec.transport.topics import (
+from streamrec.transport.kafka.client_settings import MAX_MESSAGE_BYTES
+from streamrec.transport.kafka.topics import (
     admin_client,
     check_topics,
     create_topics,
@@ -103,6 +103,6 @@ def test_too_many_replicas_are_refused(kafka: KafkaServer, kafka_settings: Kafka
 
 
 def test_no_broker_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamrec.transport.topics.CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr("streamrec.transport.kafka.topics.CONNECT_SECONDS", 0.3)
     with pytest.raises(BrokerUnavailable, match="127.0.0.1:1 "):
         check_topics(KafkaSettings(brokers="127.0.0.1:1"))

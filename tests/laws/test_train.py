@@ -25,9 +25,9 @@ from streamrec.neural.version import Manifest, arrays_of, pack, unpack
 from streamrec.roles.score import Scorer
 from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of
-from streamrec.transport.readings import settle_readings
-from streamrec.transport.redis_keys import reading_key
-from streamrec.transport.versions import KEPT, SERVING, VERSIONS, Serving, Versions
+from streamrec.transport.redis.keys import reading_key
+from streamrec.transport.redis.readings import settle_readings
+from streamrec.transport.redis.versions import KEPT, SERVING, VERSIONS, Serving, Versions
 
 Make = Callable[[Settings, int], Spine]
 ITEMS = 29

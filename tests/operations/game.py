@@ -23,7 +23,7 @@ from streamrec.local.child import free_port
 from streamrec.settings.ports import setting_for
 from streamrec.settings.sections import KafkaSettings
 from streamrec.state import updates
-from streamrec.transport.topics import create_topics
+from streamrec.transport.kafka.topics import create_topics
 
 RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus" / "streamrec.rules.yml"
 FASTER = 30

@@ -17,7 +17,7 @@ from watched import ROOT, Watched
 
 from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.sections import RedisSettings
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.store import Store
 
 BOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 RULES = ROOT / "deploy" / "prometheus" / "streamrec.rules.yml"

@@ -13,8 +13,8 @@ from typing import Any
 from kafka import KafkaAdminClient
 
 from streamrec import cli
-from streamrec.transport.growing import NOTE, SEAL, SWITCH
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.growing import NOTE, SEAL, SWITCH
+from streamrec.transport.redis.store import Store
 
 ACTS = {
     "marker": r"SET sr:growing NX$",

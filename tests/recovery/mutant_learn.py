@@ -11,7 +11,7 @@ from typing import Any
 
 from streamrec import cli
 from streamrec.state.item_shard import ItemShard
-from streamrec.transport import redis_store as store
+from streamrec.transport.redis import store as store
 
 
 def _switch_off(guard: str) -> None:

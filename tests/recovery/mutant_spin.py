@@ -6,7 +6,7 @@ As kafka-python's own loop over a batch that it cannot read: it turns, and never
 import sys
 
 from streamrec.cli import main
-from streamrec.transport.kafka_python_log import KafkaPythonLog
+from streamrec.transport.kafka.kafka_python_log import KafkaPythonLog
 
 real = KafkaPythonLog.poll
 turns = 0

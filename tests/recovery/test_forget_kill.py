@@ -10,7 +10,7 @@ import redis
 from kafka import KafkaProducer
 from recovery.installation import PARTITIONS, Site
 
-from streamrec.transport.topics import create_topics
+from streamrec.transport.kafka.topics import create_topics
 
 KILLS = 3
 HEAVY = "ü-0"

@@ -23,8 +23,8 @@ from servers import KafkaServer
 from streamrec.inspection.growth_checks import living
 from streamrec.settings.sections import RedisSettings
 from streamrec.state.user_rows import decode_user
-from streamrec.transport.kafka_log import partition_of
-from streamrec.transport.redis_store import Store
+from streamrec.transport.kafka.log import partition_of
+from streamrec.transport.redis.store import Store
 
 MUTANT = Path(__file__).with_name("mutant_grow.py")
 EVENTS, UPDATES, ITEMS = 6, 5, 6

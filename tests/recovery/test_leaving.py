@@ -20,7 +20,7 @@ from servers import KafkaServer, RedisServer
 from streamrec.local.child import free_port
 from streamrec.roles.learning import oversee
 from streamrec.settings.sections import RedisSettings, Settings
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.store import Store
 
 GRACE_SECONDS = 10.0
 SPIN = Path(__file__).with_name("mutant_spin.py")

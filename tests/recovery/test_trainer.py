@@ -19,8 +19,8 @@ from streamrec.settings.load import load
 from streamrec.settings.sections import Settings
 from streamrec.settings.text import resolved
 from streamrec.sources.registry import sources_of
-from streamrec.transport.redis_store import Store
-from streamrec.transport.versions import Serving, Versions, decoded
+from streamrec.transport.redis.store import Store
+from streamrec.transport.redis.versions import Serving, Versions, decoded
 
 NEURAL = """
 [neural]

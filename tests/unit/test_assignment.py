@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from streamrec.errors import LogError, OffsetGone
-from streamrec.transport import assignment as module
-from streamrec.transport.assignment import Assignment
-from streamrec.transport.kafka_log import Partition
+from streamrec.transport.kafka import assignment as module
+from streamrec.transport.kafka.assignment import Assignment
+from streamrec.transport.kafka.log import Partition
 
 P = [Partition("events", number) for number in range(4)]
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
-from streamrec.transport import batch_codecs
-from streamrec.transport.batch_codecs import CODECS, CodecMissing, decompress
-from streamrec.transport.kafka_log import Cut, Unreadable
-from streamrec.transport.kafka_python_batches import ReadableBatch
+from streamrec.transport.kafka import batch_codecs
+from streamrec.transport.kafka.batch_codecs import CODECS, CodecMissing, decompress
+from streamrec.transport.kafka.kafka_python_batches import ReadableBatch
+from streamrec.transport.kafka.log import Cut, Unreadable
 
 HEADER = 61
 VALUES = [b"value %d " % n * 20 for n in range(10)]

@@ -148,7 +148,7 @@ class Sent:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
     log = Sent()
-    monkeypatch.setattr("streamrec.transport.open_kafka.open_kafka", lambda settings: log)
+    monkeypatch.setattr("streamrec.transport.kafka.open_log.open_kafka", lambda settings: log)
     return log
 
 

@@ -17,8 +17,8 @@ from streamrec.settings.sections import RedisSettings
 from streamrec.sources.similarity import list_columns
 from streamrec.state.keys import key_of
 from streamrec.state.schema import Arrays, Kind
-from streamrec.transport.redis_keys import key
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import key
+from streamrec.transport.redis.store import Store
 
 SHARDS = 3
 

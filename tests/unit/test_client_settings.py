@@ -6,9 +6,9 @@ from needs import needs
 
 from streamrec.errors import ConfigurationError
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport import client_settings
-from streamrec.transport.client_settings import confluent_settings, kafka_python_settings
-from streamrec.transport.open_kafka import open_kafka
+from streamrec.transport.kafka import client_settings
+from streamrec.transport.kafka.client_settings import confluent_settings, kafka_python_settings
+from streamrec.transport.kafka.open_log import open_kafka
 
 
 def test_librdkafkas_names_become_kafka_pythons() -> None:
@@ -100,6 +100,6 @@ def test_an_unknown_client_is_refused() -> None:
 def test_a_client_that_is_not_installed_is_named_with_its_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "streamrec.transport.confluent_log", None)
+    monkeypatch.setitem(__import__("sys").modules, "streamrec.transport.kafka.confluent_log", None)
     with pytest.raises(ConfigurationError, match=r"streamrec\[fast\]"):
         open_kafka(KafkaSettings(client="confluent"))

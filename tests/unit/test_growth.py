@@ -16,9 +16,9 @@ from streamrec.state.keys import key_of
 from streamrec.state.ring import Ring
 from streamrec.state.schema import Arrays, Kind
 from streamrec.state.user_rows import USERS, decode_user, user_columns
-from streamrec.transport.growing import APART, USER_KINDS
-from streamrec.transport.kafka_log import partition_of
-from streamrec.transport.redis_keys import BESIDE_ROWS, USER_ROWS
+from streamrec.transport.kafka.log import partition_of
+from streamrec.transport.redis.growing import APART, USER_KINDS
+from streamrec.transport.redis.keys import BESIDE_ROWS, USER_ROWS
 
 COLUMNS = user_columns(10, 10)
 COUNTS = st.tuples(st.integers(1, 9), st.integers(0, 9)).map(lambda n: (n[0], n[0] + n[1]))

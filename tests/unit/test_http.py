@@ -37,8 +37,8 @@ from streamrec.settings.load import load
 from streamrec.settings.places import PlaceSettings
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
 from streamrec.settings.serve import ServeSettings
-from streamrec.transport.redis_keys import GROWING
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import GROWING
+from streamrec.transport.redis.store import Store
 
 POPULAR = {"user": "~popular", "at": 5, "model": "m", "items": [{"item": "i9", "score": 0.5}]}
 OWN = {**POPULAR, "user": "ü 1", "at": 7}

@@ -10,7 +10,7 @@ from kafka.coordinator.base import BaseCoordinator
 from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.record.default_records import DefaultRecordBatch
 
-from streamrec.transport.kafka_python_group import KeepingCoordinator
+from streamrec.transport.kafka.kafka_python_group import KeepingCoordinator
 
 
 @pytest.mark.parametrize(

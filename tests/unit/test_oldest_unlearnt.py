@@ -1,7 +1,7 @@
 """How long the oldest unlearnt message has waited: never too short, and right where it is known."""
 
 from streamrec.roles.reports.stage_report import OldestUnlearnt
-from streamrec.transport.kafka_log import Partition
+from streamrec.transport.kafka.log import Partition
 
 P, Q, ITEM = Partition("events", 0), Partition("events", 1), Partition("items", 0)
 

@@ -26,7 +26,7 @@ from streamrec.roles.learning import stage as stage_module
 from streamrec.roles.learning.rounds import Batches
 from streamrec.roles.learning.stage import ShardsInDoubt, Stage
 from streamrec.settings.sections import BatchSettings, KafkaSettings, Settings
-from streamrec.transport.kafka_log import Partition
+from streamrec.transport.kafka.log import Partition
 
 P0, P1, P2 = (Partition("events", n) for n in range(3))
 SETTINGS = Settings(

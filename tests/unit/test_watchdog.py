@@ -1,7 +1,7 @@
 """The watchdog names partitions that wait behind their high watermark, and no others."""
 
 from streamrec.roles.learning.watchdog import Watchdog
-from streamrec.transport.kafka_log import Partition
+from streamrec.transport.kafka.log import Partition
 
 P0, P1 = Partition("events", 0), Partition("events", 1)
 

@@ -6,7 +6,7 @@ import time
 from streamrec.client import Client
 from streamrec.http.console.lists import Named, read_named
 from streamrec.state.item_rows import CATALOGUE
-from streamrec.transport.redis_keys import item_shards
+from streamrec.transport.redis.keys import item_shards
 
 FRESH_SECONDS = 60.0
 MOST = 12

@@ -9,8 +9,8 @@ from streamrec.http.console.words import meaning, reason
 from streamrec.state.item_rows import CATALOGUE
 from streamrec.state.keys import key_of
 from streamrec.state.user_rows import UserRow, decode_user
-from streamrec.transport.redis_keys import list_key, user_shards
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import list_key, user_shards
+from streamrec.transport.redis.store import Store
 
 SAMPLED = 100
 """Users of each partition that are looked at, by chance where there are more."""

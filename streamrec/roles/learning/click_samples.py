@@ -17,7 +17,7 @@ from streamrec.neural.sample import MOST_BYTES, click, unpacked
 from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of
 from streamrec.state.served import shown_at
-from streamrec.transport.kafka_log import Log
+from streamrec.transport.kafka.log import Log
 
 logger = logging.getLogger(__name__)
 SEEDS = 2**63

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from streamrec.errors import CommitConflict, StoreError, StreamrecError
 from streamrec.monitoring.metrics import Metrics
-from streamrec.transport.redis_keys import Commit
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import Commit
+from streamrec.transport.redis.store import Store
 
 
 class Commits:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from streamrec.events.event import Rejected
-from streamrec.transport.assignment import name_of
-from streamrec.transport.kafka_log import (
+from streamrec.transport.kafka.assignment import name_of
+from streamrec.transport.kafka.log import (
     MOST_KEPT_BYTES,
     Cut,
     Message,

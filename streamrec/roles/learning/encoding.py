@@ -13,7 +13,7 @@ from streamrec.state.item_rows import CATALOGUE
 from streamrec.state.item_shard import ItemShard
 from streamrec.state.texts import words_in
 from streamrec.text.words import Array, Encoder, address_of
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.store import Store
 
 logger = logging.getLogger(__name__)
 BATCH = 64

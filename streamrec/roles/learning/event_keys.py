@@ -8,7 +8,7 @@ from streamrec.events.merging import Merge
 from streamrec.flow import decode
 from streamrec.monitoring.metrics import Metrics
 from streamrec.state.user_fold import Decoded
-from streamrec.transport.kafka_log import Message
+from streamrec.transport.kafka.log import Message
 
 logger = logging.getLogger(__name__)
 SKEW_MS = 5000

@@ -17,13 +17,13 @@ import msgspec
 
 from streamrec.errors import StoreError
 from streamrec.state.user_fold import Forgotten
-from streamrec.transport.forgetting import (
+from streamrec.transport.redis.forgetting import (
     FORGOTTEN,
     delete_forgotten,
     delete_lists,
     known_elsewhere,
 )
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.store import Store
 
 logger = logging.getLogger(__name__)
 AT_ONCE = 200

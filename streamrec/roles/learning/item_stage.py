@@ -15,9 +15,9 @@ from streamrec.state import updates
 from streamrec.state.item_rows import BLEND, ITEMS
 from streamrec.state.item_shard import ItemShard
 from streamrec.text.words import Encoder
-from streamrec.transport.kafka_log import Log, Message, Partition, Unreadable
-from streamrec.transport.redis_keys import Commit, feed_entry
-from streamrec.transport.redis_store import Store
+from streamrec.transport.kafka.log import Log, Message, Partition, Unreadable
+from streamrec.transport.redis.keys import Commit, feed_entry
+from streamrec.transport.redis.store import Store
 
 STAGE = "item"
 

@@ -12,7 +12,7 @@ from streamrec.events.merging import Ask, Merge
 from streamrec.settings.sections import Settings
 from streamrec.state.moves import Moves, addressed
 from streamrec.state.user_fold import Decoded
-from streamrec.transport.kafka_log import Log
+from streamrec.transport.kafka.log import Log
 
 logger = logging.getLogger(__name__)
 REFUSED_SECONDS = 60.0

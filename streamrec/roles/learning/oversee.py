@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from streamrec.errors import ConfigurationError, LogError, StoreError, WrongTopic
 from streamrec.roles.learning.stage import Stage
 from streamrec.settings.sections import Settings
-from streamrec.transport.kafka_log import Log
-from streamrec.transport.open_kafka import open_kafka
+from streamrec.transport.kafka.log import Log
+from streamrec.transport.kafka.open_log import open_kafka
 
 logger = logging.getLogger(__name__)
 STILL_SECONDS = 10.0

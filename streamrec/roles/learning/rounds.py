@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from streamrec.transport.kafka_log import Message, Partition
+from streamrec.transport.kafka.log import Message, Partition
 
 Batches = Mapping[Partition, Sequence[Message]]
 ROUND_BYTES = 2 * 1024 * 1024

@@ -19,9 +19,9 @@ from streamrec.roles.learning.rounds import Batches, rounds
 from streamrec.roles.learning.watchdog import Watchdog
 from streamrec.roles.reports.stage_report import StageReport
 from streamrec.settings.sections import Settings
-from streamrec.transport.assignment import name_of
-from streamrec.transport.kafka_log import Log, Partition
-from streamrec.transport.redis_store import Store
+from streamrec.transport.kafka.assignment import name_of
+from streamrec.transport.kafka.log import Log, Partition
+from streamrec.transport.redis.store import Store
 
 logger = logging.getLogger(__name__)
 DOUBTS = (StoreError, DeliveryFailed, BrokerUnavailable, FoldFailed)

@@ -34,9 +34,9 @@ from streamrec.state.metadata_shard import MetadataShard
 from streamrec.state.updates import Updates
 from streamrec.state.user_fold import UserFold
 from streamrec.state.user_shard import UserShard
-from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.kafka_log import Log, Message, Partition
-from streamrec.transport.redis_store import Store
+from streamrec.transport.kafka.log import Log, Message, Partition
+from streamrec.transport.redis.item_feed import ItemFeed
+from streamrec.transport.redis.store import Store
 
 logger = logging.getLogger(__name__)
 STAGE = "user"

@@ -10,9 +10,9 @@ from streamrec.state.updates import Updates
 from streamrec.state.user_fold import UserFold
 from streamrec.state.user_rows import longest_idle
 from streamrec.state.user_shard import UserShard
-from streamrec.transport.kafka_log import Message, Partition
-from streamrec.transport.redis_keys import Commit
-from streamrec.transport.redis_store import Store
+from streamrec.transport.kafka.log import Message, Partition
+from streamrec.transport.redis.keys import Commit
+from streamrec.transport.redis.store import Store
 
 EVICTION_SAMPLE = 5
 """Users looked at for each one that is dropped: the longest idle of them."""

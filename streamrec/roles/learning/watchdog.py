@@ -1,6 +1,6 @@
 """Finds partitions that have messages but deliver none."""
 
-from streamrec.transport.kafka_log import Partition
+from streamrec.transport.kafka.log import Partition
 
 
 class Watchdog:

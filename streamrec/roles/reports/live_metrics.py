@@ -15,8 +15,8 @@ from streamrec.settings.sections import Settings
 from streamrec.sources.registry import names_of
 from streamrec.state import served
 from streamrec.state.user_fold import UserFold
-from streamrec.transport.redis_keys import POPULAR, reading_key, shown_key
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import POPULAR, reading_key, shown_key
+from streamrec.transport.redis.store import Store
 
 
 class LookedUp(NamedTuple):

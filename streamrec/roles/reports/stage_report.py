@@ -11,9 +11,9 @@ from streamrec.errors import BrokerUnavailable, CommitConflict, DeliveryFailed, 
 from streamrec.monitoring.metrics import TOPICS, Metrics
 from streamrec.monitoring.stop_reasons import reason_of
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.kafka_log import Message, Partition
-from streamrec.transport.redis_store import Store
-from streamrec.transport.stopped import Stopped, forget_stopped, note_stopped
+from streamrec.transport.kafka.log import Message, Partition
+from streamrec.transport.redis.stopped import Stopped, forget_stopped, note_stopped
+from streamrec.transport.redis.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from streamrec.errors import StoreError
 from streamrec.monitoring.metrics import Metrics
-from streamrec.transport.redis_keys import DUE, LATER, Shards, item_shards, key, user_shards
-from streamrec.transport.redis_memory import redis_memory
-from streamrec.transport.redis_store import Store
-from streamrec.transport.stopped import stopped
+from streamrec.transport.redis.keys import DUE, LATER, Shards, item_shards, key, user_shards
+from streamrec.transport.redis.memory import redis_memory
+from streamrec.transport.redis.stopped import stopped
+from streamrec.transport.redis.store import Store
 
 logger = logging.getLogger(__name__)
 MEMORY_SECONDS = 5.0

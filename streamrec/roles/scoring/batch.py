@@ -8,8 +8,8 @@ from streamrec.errors import UnknownVersion
 from streamrec.ranking.lists import UserList
 from streamrec.state.served import times_shown
 from streamrec.state.user_rows import UserRow, decode_user
-from streamrec.transport.redis_keys import key
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import key
+from streamrec.transport.redis.store import Store
 
 logger = logging.getLogger(__name__)
 Due = Mapping[str, Sequence[tuple[str, float]]]

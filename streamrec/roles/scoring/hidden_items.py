@@ -9,8 +9,8 @@ from streamrec.errors import StoreError
 from streamrec.monitoring.metrics import Metrics
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.state.item_table import ItemTable
-from streamrec.transport.hidden import hidden_items, hide
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.hidden import hidden_items, hide
+from streamrec.transport.redis.store import Store
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0

@@ -19,8 +19,8 @@ from streamrec.roles.scoring.popular_lists import PopularLists
 from streamrec.settings.place_rules import contexts
 from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
-from streamrec.transport.item_lists import store_item_lists, take_turn
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.item_lists import store_item_lists, take_turn
+from streamrec.transport.redis.store import Store
 
 logger = logging.getLogger(__name__)
 CHANGED = 0.05

@@ -12,8 +12,8 @@ from streamrec.neural.sample import kept, packed
 from streamrec.ranking.lists import ListMaker, UserList
 from streamrec.settings.sections import Settings
 from streamrec.state.item_table import ItemTable
-from streamrec.transport.readings import settle_readings
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.readings import settle_readings
+from streamrec.transport.redis.store import Store
 
 logger = logging.getLogger(__name__)
 SETTLE_SECONDS = 1.0

@@ -15,8 +15,8 @@ from streamrec.settings.places import USER
 from streamrec.settings.sections import Settings
 from streamrec.sources.source import Shopper
 from streamrec.state.item_table import ItemTable
-from streamrec.transport.places import name_places
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.places import name_places
+from streamrec.transport.redis.store import Store
 
 TYPES_SECONDS = 10.0
 """How long the names of a shard's event types are taken to be what they were."""

@@ -13,9 +13,9 @@ from streamrec.ranking.published import ListItem, PublishedList
 from streamrec.settings.sections import Settings
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.state.item_table import ItemTable
-from streamrec.transport.item_lists import store_popular
-from streamrec.transport.redis_keys import popular_of
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.item_lists import store_popular
+from streamrec.transport.redis.keys import popular_of
+from streamrec.transport.redis.store import Store
 
 NAMES_SECONDS = 1.0
 """How often it is looked which categories and segments there are, at most, while they change."""

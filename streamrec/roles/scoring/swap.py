@@ -8,7 +8,7 @@ from streamrec.neural.serve import Served
 from streamrec.neural.version import unpack
 from streamrec.ranking.lists import ListMaker
 from streamrec.settings.sections import Settings
-from streamrec.transport.versions import Versions, decoded
+from streamrec.transport.redis.versions import Versions, decoded
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0

@@ -15,7 +15,7 @@ from streamrec.neural.refresh import Period, Refresher
 from streamrec.neural.version import Manifest, Version, pack, unpack
 from streamrec.roles.training.training_input import Learnt
 from streamrec.settings.sections import Settings
-from streamrec.transport.versions import Versions, decoded
+from streamrec.transport.redis.versions import Versions, decoded
 
 logger = logging.getLogger(__name__)
 UNKNOWN = -1

@@ -17,11 +17,11 @@ from streamrec.neural.sample import Sample
 from streamrec.settings.sections import Settings
 from streamrec.sources.registry import sources_of
 from streamrec.state.item_table import ItemTable
-from streamrec.transport.assignment import name_of
-from streamrec.transport.item_feed import ItemFeed
-from streamrec.transport.kafka_log import Log, Message, Partition
-from streamrec.transport.redis_keys import Shards, item_shards
-from streamrec.transport.redis_store import Store
+from streamrec.transport.kafka.assignment import name_of
+from streamrec.transport.kafka.log import Log, Message, Partition
+from streamrec.transport.redis.item_feed import ItemFeed
+from streamrec.transport.redis.keys import Shards, item_shards
+from streamrec.transport.redis.store import Store
 
 logger = logging.getLogger(__name__)
 Array = NDArray[Any]

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import redis
 
 from streamrec.errors import StoreError
-from streamrec.transport.redis_keys import key
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import key
+from streamrec.transport.redis.store import Store
 
 
 class RedisMemory(NamedTuple):

@@ -3,7 +3,7 @@
 import msgspec
 
 from streamrec.errors import RefusedVersion
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.store import Store
 
 SERVING = "sr:{network}:serving"
 VERSIONS = "sr:{network}:versions"

@@ -5,12 +5,12 @@ from typing import Any
 from confluent_kafka import Consumer
 
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.client_settings import (
+from streamrec.transport.kafka.client_settings import (
     FETCH_BYTES,
     MAX_POLL_SECONDS,
     PARTITION_FETCH_BYTES,
 )
-from streamrec.transport.confluent_producer import connected
+from streamrec.transport.kafka.confluent_producer import connected
 
 
 def open_consumer(settings: KafkaSettings, group: str | None) -> Any:

@@ -10,9 +10,9 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.structs import TopicPartition
 
-from streamrec.transport.assignment import Assignment
-from streamrec.transport.kafka_log import Partition
-from streamrec.transport.kafka_python_batches import Batches
+from streamrec.transport.kafka.assignment import Assignment
+from streamrec.transport.kafka.kafka_python_batches import Batches
+from streamrec.transport.kafka.log import Partition
 
 
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]

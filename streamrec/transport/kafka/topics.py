@@ -13,11 +13,11 @@ from kafka.errors import (
 
 from streamrec.errors import LogError, WrongTopic
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.bootstrap import connected
-from streamrec.transport.client_settings import (
+from streamrec.transport.kafka.client_settings import (
     CONNECT_SECONDS,
     MAX_MESSAGE_BYTES,
 )
+from streamrec.transport.kafka.connecting import connected
 
 CREATE_TIME = (
     "CreateTime: messages carry their sender's time, and are kept by it: a replay of old events is "

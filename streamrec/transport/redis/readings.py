@@ -1,6 +1,6 @@
 """The bucket in Redis from which all scorers take what they keep for `train`."""
 
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.store import Store
 
 READINGS = "sr:readings"
 """Bytes that the bucket holds, and as of when, in seconds by the clock of Redis."""

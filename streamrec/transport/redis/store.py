@@ -14,8 +14,8 @@ import redis
 
 from streamrec.errors import CommitConflict, DamagedState, StoreError
 from streamrec.settings.sections import RedisSettings
-from streamrec.transport.declared import Run, declare, declared
-from streamrec.transport.redis_keys import (
+from streamrec.transport.redis.declared import Run, declare, declared
+from streamrec.transport.redis.keys import (
     DONE,
     DUE,
     LATER,
@@ -28,7 +28,7 @@ from streamrec.transport.redis_keys import (
     shown_key,
     user_shards,
 )
-from streamrec.transport.redis_nodes import Nodes, as_store_errors
+from streamrec.transport.redis.nodes import Nodes, as_store_errors
 
 SCAN_COUNT = 500
 ROW_KINDS = ("users", "rings", "items")

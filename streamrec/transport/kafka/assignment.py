@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from streamrec.errors import LogError, OffsetGone
-from streamrec.transport.kafka_log import Assigned, Partition, Revoked
+from streamrec.transport.kafka.log import Assigned, Partition, Revoked
 
 # So long a position may lie past the end that fetches report before the end is asked for: after a
 # change of leader they lag behind for a moment.

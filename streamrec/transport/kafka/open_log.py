@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from streamrec.errors import BrokerUnavailable, ConfigurationError
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.client_settings import bootstrap_servers, unreachable
-from streamrec.transport.kafka_log import Log
+from streamrec.transport.kafka.client_settings import bootstrap_servers, unreachable
+from streamrec.transport.kafka.log import Log
 
 LISTEN_SECONDS = 2.0
 
@@ -20,12 +20,12 @@ def open_kafka(settings: KafkaSettings, group: str | None = None) -> Log:
     With `group` the Log can join that consumer group; without, it only produces and looks up.
     """
     if settings.client == "kafka-python":
-        from streamrec.transport.kafka_python_log import KafkaPythonLog
+        from streamrec.transport.kafka.kafka_python_log import KafkaPythonLog
 
         return KafkaPythonLog(settings, group)
     if settings.client == "confluent":
         try:
-            from streamrec.transport.confluent_log import ConfluentLog
+            from streamrec.transport.kafka.confluent_log import ConfluentLog
         except ImportError as error:
             raise ConfigurationError(
                 f'kafka.client = "confluent" needs confluent-kafka ({error}): '

@@ -18,11 +18,11 @@ from streamrec.settings.sections import UserSettings
 from streamrec.state import schema, segments
 from streamrec.state.keys import key_of
 from streamrec.state.user_fold import Counters
-from streamrec.transport.growing import WAITING, staged
-from streamrec.transport.kafka_log import partition_of
-from streamrec.transport.redis_keys import Shards, all_shards, key
-from streamrec.transport.redis_nodes import as_store_errors
-from streamrec.transport.redis_store import Store
+from streamrec.transport.kafka.log import partition_of
+from streamrec.transport.redis.growing import WAITING, staged
+from streamrec.transport.redis.keys import Shards, all_shards, key
+from streamrec.transport.redis.nodes import as_store_errors
+from streamrec.transport.redis.store import Store
 
 AT_ONCE = 1000
 """Rows of one window; also in memory are the names of one shard's rows, and all rings."""

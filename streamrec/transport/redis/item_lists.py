@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from streamrec.transport.redis_keys import item_list_key, list_key
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import item_list_key, list_key
+from streamrec.transport.redis.store import Store
 
 TURN = "sr:writer"
 """The scorer that writes them."""

@@ -28,9 +28,8 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from streamrec.errors import BrokerUnavailable, LogError, OffsetGone, WrongTopic
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.assignment import Assignment, offset_gone
-from streamrec.transport.bootstrap import connected
-from streamrec.transport.client_settings import (
+from streamrec.transport.kafka.assignment import Assignment, offset_gone
+from streamrec.transport.kafka.client_settings import (
     COMPLAIN_SECONDS,
     CONNECT_SECONDS,
     FETCH_BYTES,
@@ -38,10 +37,11 @@ from streamrec.transport.client_settings import (
     PARTITION_FETCH_BYTES,
     unreachable,
 )
-from streamrec.transport.kafka_log import Assigned, Message, Partition, Revoked
-from streamrec.transport.kafka_python_group import GroupConsumer, Rebalances
-from streamrec.transport.kafka_python_producer import KafkaPythonProducer
-from streamrec.transport.topics import admin_client, partition_counts
+from streamrec.transport.kafka.connecting import connected
+from streamrec.transport.kafka.kafka_python_group import GroupConsumer, Rebalances
+from streamrec.transport.kafka.kafka_python_producer import KafkaPythonProducer
+from streamrec.transport.kafka.log import Assigned, Message, Partition, Revoked
+from streamrec.transport.kafka.topics import admin_client, partition_counts
 
 # Waiting again does not help against these; every other error of a poll is tried again.
 FATAL = (
@@ -66,7 +66,7 @@ _message = partial(tuple.__new__, Message)
 
 
 class KafkaPythonLog:
-    """See streamrec.transport.kafka_log.Log."""
+    """See streamrec.transport.kafka.log.Log."""
 
     def __init__(self, settings: KafkaSettings, group: str | None = None) -> None:
         self._settings = settings

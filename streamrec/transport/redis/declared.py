@@ -10,7 +10,7 @@ import msgspec
 
 from streamrec.errors import ConfigurationError
 from streamrec.growth.plan import Plan
-from streamrec.transport.redis_keys import BOOTSTRAP, GROWING, SHARDS, Shards
+from streamrec.transport.redis.keys import BOOTSTRAP, GROWING, SHARDS, Shards
 
 logger = logging.getLogger(__name__)
 Run = Callable[[Sequence[tuple[Any, ...]]], list[Any]]

@@ -11,8 +11,8 @@ import msgspec
 
 from streamrec.errors import ConfigurationError, DamagedState, Overtaken
 from streamrec.growth.plan import COPY, Plan
-from streamrec.transport.forgetting import FORGOTTEN
-from streamrec.transport.redis_keys import (
+from streamrec.transport.redis.forgetting import FORGOTTEN
+from streamrec.transport.redis.keys import (
     DUE,
     GROWING,
     LATER,
@@ -21,8 +21,8 @@ from streamrec.transport.redis_keys import (
     all_shards,
     key,
 )
-from streamrec.transport.redis_store import Store
-from streamrec.transport.stopped import STOPPED
+from streamrec.transport.redis.stopped import STOPPED
+from streamrec.transport.redis.store import Store
 
 WAITING = (DUE, LATER)
 USER_KINDS = ("users", "rings", *WAITING)

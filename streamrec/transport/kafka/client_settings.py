@@ -12,7 +12,7 @@ from streamrec.errors import (
     WriteRefused,
 )
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.kafka_log import LONGEST_BYTES
+from streamrec.transport.kafka.log import LONGEST_BYTES
 
 # The longest update record: one batch's updates for one item partition.
 MAX_MESSAGE_BYTES = LONGEST_BYTES

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streamrec.errors import ConfigurationError
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.client_settings import (
+from streamrec.transport.kafka.client_settings import (
     CONNECT_SECONDS,
     DELIVERY_SECONDS,
     MAX_MESSAGE_BYTES,

@@ -9,15 +9,16 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streamrec.errors import BrokerUnavailable, LogError, OffsetGone, WrongTopic
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.assignment import Assignment, offset_gone
-from streamrec.transport.client_settings import (
+from streamrec.transport.kafka.assignment import Assignment, offset_gone
+from streamrec.transport.kafka.client_settings import (
     COMPLAIN_SECONDS,
     CONNECT_SECONDS,
     unreachable,
 )
-from streamrec.transport.confluent_consumer import open_consumer
-from streamrec.transport.confluent_producer import ConfluentProducer
-from streamrec.transport.kafka_log import (
+from streamrec.transport.kafka.confluent_consumer import open_consumer
+from streamrec.transport.kafka.confluent_producer import ConfluentProducer
+from streamrec.transport.kafka.kafka_python_log import read_from
+from streamrec.transport.kafka.log import (
     LONGEST_BYTES,
     Assigned,
     Message,
@@ -25,7 +26,6 @@ from streamrec.transport.kafka_log import (
     Revoked,
     cut,
 )
-from streamrec.transport.kafka_python_log import read_from
 
 # ruff: noqa: SLF001  (the codes of librdkafka itself begin with an underscore)
 
@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 
 class ConfluentLog:
-    """See streamrec.transport.kafka_log.Log."""
+    """See streamrec.transport.kafka.log.Log."""
 
     def __init__(self, settings: KafkaSettings, group: str | None = None) -> None:
         self._settings = settings

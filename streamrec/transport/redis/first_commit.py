@@ -12,8 +12,8 @@ from itertools import islice
 import msgspec
 
 from streamrec.errors import CommandRefused, ConfigurationError, StoreError
-from streamrec.transport.log_identity import LogIdentity
-from streamrec.transport.redis_keys import (
+from streamrec.transport.kafka.log_identity import LogIdentity
+from streamrec.transport.redis.keys import (
     BESIDE_ROWS,
     BOOTSTRAP,
     LATER,
@@ -22,8 +22,15 @@ from streamrec.transport.redis_keys import (
     Shards,
     key,
 )
-from streamrec.transport.redis_store import Store
-from streamrec.transport.versions import DECISIONS, NUMBER, SERVING, VERSIONS, Serving, Versions
+from streamrec.transport.redis.store import Store
+from streamrec.transport.redis.versions import (
+    DECISIONS,
+    NUMBER,
+    SERVING,
+    VERSIONS,
+    Serving,
+    Versions,
+)
 
 AT_ONCE = 1000
 """Rows of one command."""

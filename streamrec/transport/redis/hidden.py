@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from streamrec.errors import StoreError
-from streamrec.transport.redis_keys import HIDDEN
-from streamrec.transport.redis_nodes import as_store_errors
-from streamrec.transport.redis_store import SCAN_COUNT, Store
+from streamrec.transport.redis.keys import HIDDEN
+from streamrec.transport.redis.nodes import as_store_errors
+from streamrec.transport.redis.store import SCAN_COUNT, Store
 
 logger = logging.getLogger(__name__)
 WRITE_COUNT = 1000

@@ -19,7 +19,7 @@ from kafka.errors import (
 
 from streamrec.errors import BrokerUnavailable, LogError
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.client_settings import (
+from streamrec.transport.kafka.client_settings import (
     CONNECT_SECONDS,
     kafka_python_settings,
     unreachable,

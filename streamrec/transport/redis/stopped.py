@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.store import Store
 
 STOPPED = "sr:stopped"
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from streamrec.errors import BrokerUnavailable, ConfigurationError, LogError, WrongTopic
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.redis_keys import Shards
-from streamrec.transport.topics import admin_client, no_topic
+from streamrec.transport.kafka.topics import admin_client, no_topic
+from streamrec.transport.redis.keys import Shards
 
 NO_ID = "00000000-0000-0000-0000-000000000000"
 CLUSTER = "cluster"

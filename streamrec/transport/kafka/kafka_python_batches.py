@@ -10,8 +10,8 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
 
 from streamrec.errors import LogError
-from streamrec.transport.batch_codecs import decompress
-from streamrec.transport.kafka_log import LONGEST_BYTES, Unreadable, cut
+from streamrec.transport.kafka.batch_codecs import decompress
+from streamrec.transport.kafka.log import LONGEST_BYTES, Unreadable, cut
 
 # ruff: noqa: SLF001  (the reading of kafka-python's batches is replaced here)
 

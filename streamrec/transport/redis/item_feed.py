@@ -11,8 +11,8 @@ from streamrec.monitoring.metrics import Metrics
 from streamrec.state.item_rows import BLEND, CATALOGUE, ITEMS
 from streamrec.state.item_table import ItemTable
 from streamrec.state.schema import check_version
-from streamrec.transport.redis_keys import key
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import key
+from streamrec.transport.redis.store import Store
 
 MOST_ENTRIES = 1000
 MOST_REMOVED = 100_000

@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from streamrec.settings.places import HOME
-from streamrec.transport.redis_keys import PLACES, list_key, shadowed_key
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import PLACES, list_key, shadowed_key
+from streamrec.transport.redis.store import Store
 
 
 def stored_places(store: Store) -> list[str]:

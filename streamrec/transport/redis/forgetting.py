@@ -6,8 +6,7 @@ from typing import Any
 import msgspec
 
 from streamrec.errors import StoreError
-from streamrec.transport.places import all_keys, stored_places
-from streamrec.transport.redis_keys import (
+from streamrec.transport.redis.keys import (
     DELETE_FORGOTTEN,
     DELETE_LIST,
     DELETE_OWN,
@@ -16,7 +15,8 @@ from streamrec.transport.redis_keys import (
     reading_key,
     shown_key,
 )
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.places import all_keys, stored_places
+from streamrec.transport.redis.store import Store
 
 FORGOTTEN = "forgotten"
 """Rows of a user shard, by user: who was forgotten, until nothing of them is left elsewhere."""

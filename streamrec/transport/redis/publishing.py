@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from streamrec.errors import StoreError
 from streamrec.settings.places import HOME
-from streamrec.transport.redis_keys import PUBLISH, list_key, reading_key, shown_key
-from streamrec.transport.redis_store import Store
+from streamrec.transport.redis.keys import PUBLISH, list_key, reading_key, shown_key
+from streamrec.transport.redis.store import Store
 
 
 class Encoded(NamedTuple):

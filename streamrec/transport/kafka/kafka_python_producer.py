@@ -8,12 +8,12 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from streamrec.settings.sections import KafkaSettings
-from streamrec.transport.bootstrap import connected
-from streamrec.transport.client_settings import (
+from streamrec.transport.kafka.client_settings import (
     DELIVERY_SECONDS,
     MAX_MESSAGE_BYTES,
     delivery_error,
 )
+from streamrec.transport.kafka.connecting import connected
 
 BLOCK_SECONDS = 0.5
 """A call waits so long for a topic to be known, or for room; then it is seen if it is to go on."""

@@ -1,0 +1,1 @@
+"""Kafka: the log, behind one port with two clients."""

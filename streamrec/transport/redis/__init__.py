@@ -1,0 +1,1 @@
+"""Redis: the state, committed whole, and the public lists."""
