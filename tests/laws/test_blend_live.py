@@ -374,7 +374,7 @@ def test_without_state_there_is_nothing_to_explain(
         lambda: weights(context(spine.settings)),
         lambda: explain(context(spine.settings), "u1", "i1"),
     ):
-        with pytest.raises(StoreError, match="start `streamrec learn` first") as caught:
+        with pytest.raises(StoreError, match="start `streamrec learn`") as caught:
             ask()
         assert caught.value.exit_code == 69
     spine.store.declare(1, PARTS, 1, spine.settings.factors.size)
