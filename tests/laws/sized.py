@@ -24,6 +24,8 @@ from streamrec.transport.redis.store import Store
 def main(role: str, url: str) -> None:
     settings = load(None, {}, {"redis.url": url, "text.model": "hashed"})
     warm_up(settings)
+    if role == "warm":
+        return
     store = Store(settings.redis)
     shards = store.shards()
     assert shards is not None
