@@ -397,8 +397,8 @@ def test_an_aborted_transaction_is_not_read(
 def test_a_broker_that_does_not_answer_is_named(
     client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("kafka_python_log", "bootstrap", "confluent_log", "topics"):
-        monkeypatch.setattr(f"streamrec.transport.{module}.CONNECT_SECONDS", 0.5)
+    for module in ("kafka_python_log", "connecting", "confluent_log", "topics"):
+        monkeypatch.setattr(f"streamrec.transport.kafka.{module}.CONNECT_SECONDS", 0.5)
     log = open_kafka(KafkaSettings(brokers="127.0.0.1:1", client=client), "g")
     for use in (
         lambda: log.subscribe(["t"], lambda p: {}, lambda p: None),
