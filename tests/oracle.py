@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from streamrec.blend.learned import BlendRules, LearnedBlend
+from streamrec.blend.learned import BlendRules, E, LearnedBlend
 from streamrec.blend.rules import extras_of
 from streamrec.ranking.lists import ListMaker, Ranked, UserList
 from streamrec.settings.sections import Settings
@@ -333,10 +333,12 @@ def check(ranked: Ranked, slow: Slow) -> None:
     assert all(a is b for a, b in zip(filled[1:], f[1:], strict=True))
 
 
-def learned(hidden: int = 3, leader: int = -1) -> LearnedBlend:
-    """Return a blend that has learnt, at random; a source may lead it."""
+def learned(hidden: int = 3, leader: int = -1, extras: int = E) -> LearnedBlend:
+    """Return a blend that has learnt, at random, of so many extras; a source may lead it."""
     mine = LearnedBlend(
-        BlendRules(tuple(WEIGHTS.tolist()), (False,) * M, tuple(SILENCE.tolist()), hidden)
+        BlendRules(
+            tuple(WEIGHTS.tolist()), (False,) * M, tuple(SILENCE.tolist()), hidden, extras=extras
+        )
     )
     rng = np.random.default_rng(1)
     mine.outward[:] = rng.normal(size=hidden)

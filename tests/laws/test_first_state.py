@@ -3,6 +3,7 @@
 import json
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ from streamrec.settings.load import load
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
 from streamrec.state.user_rows import NOBODY
 from streamrec.transport.kafka.log import partition_of
+from streamrec.transport.redis import first_commit
 from streamrec.transport.redis.first_commit import FirstCommit
 from streamrec.transport.redis.store import Store
 from streamrec.transport.redis.versions import Versions
@@ -267,9 +269,8 @@ def test_an_outage_while_it_is_written_loses_nothing(
             raise StoreError("Redis did not answer")
 
     monkeypatch.setattr(FirstCommit, "end", cut_off)
-    monkeypatch.setattr(
-        "streamrec.transport.redis.first_commit.time.sleep", lambda _: clean_redis.start()
-    )
+    waits = SimpleNamespace(sleep=lambda _: clean_redis.start())
+    monkeypatch.setattr(first_commit, "time", waits)  # its own alone: all threads sleep
     done = bootstrap(settings)
     assert done.exit_code == 0, done.output
     assert "All of it is written again in 1 s" in done.stderr

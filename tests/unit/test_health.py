@@ -97,11 +97,11 @@ def test_the_log_says_once_that_it_is_ready(taken: int, caplog: pytest.LogCaptur
     port = serve_health(
         MetricsSettings(port=0), Metrics(CollectorRegistry()), list, lambda: reasons
     )
-    assert "ready" not in [record.message for record in caplog.records]
+    assert "ready" not in [record.getMessage() for record in caplog.records]
     reasons.clear()
     deadline = time.monotonic() + 10.0
-    while "ready" not in [r.message for r in caplog.records] and time.monotonic() < deadline:
+    while "ready" not in [r.getMessage() for r in caplog.records] and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.3)
-    assert [record.message for record in caplog.records].count("ready") == 1
+    assert [record.getMessage() for record in caplog.records].count("ready") == 1
     port.close()

@@ -359,7 +359,7 @@ def test_the_access_log_names_no_user(
     asking(redis_url).get("/v1/popular")
     assert "request" not in caplog.messages
     asking(redis_url, access_log=True).get("/v1/users/somebody/lists/home")
-    [line] = [vars(record) for record in caplog.records if record.message == "request"]
+    [line] = [vars(record) for record in caplog.records if record.getMessage() == "request"]
     assert (line["message"], line["levelname"]) == ("request", "INFO")
     assert line["route"] == "/v1/users/{user}/lists/{place}"
     assert (line["method"], line["status"]) == ("GET", 200) and line["bytes"] > 20

@@ -27,7 +27,7 @@ def any_network(shape: Shape, seed: int = 1, size: float = 0.5) -> Served:
     return Served(
         1.3, some(len(shape.channels) + 1, u), some(PAST, u), some(u), some(u, u), some(u),
         some(shape.facts + 2 * u, d), some(d), some(d, d), some(d), some(d),
-        some(shape.text), some(shape.text, t),
+        some(shape.text, t), some(t),
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from oracle import (
     user,
 )  # fmt: skip
 
+from streamrec.blend.rules import extras_of
 from streamrec.ranking.explain import explain
 from streamrec.ranking.reasons import stands_out
 from streamrec.settings.sections import Settings
@@ -88,7 +89,7 @@ def test_reasons_stand_in_the_order_of_what_explain_says(how: str, seed: int, wh
         lists={"exclude": "none", "because": 9}, blend=blend, factors={"prior": seed % 2 / 2}
     )
     mine = near(seed, config)
-    mine.blend = learned() if how == "learned" else None
+    mine.blend = learned(extras=len(extras_of(config))) if how == "learned" else None
     maker = maker_of(mine)
     ranked, made = rank(maker, mine, who), make(mine, who)
     history = ranked.shopper.history.tolist()

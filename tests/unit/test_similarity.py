@@ -142,7 +142,9 @@ def supported(source: Any, arrays: Any, history: np.ndarray) -> np.ndarray:
 def taken(history: np.ndarray) -> Shopper:
     """Return a user who took these rows, the newest first."""
     ones, none = np.ones(len(history), np.uint8), np.zeros(0, np.int32)
-    return Shopper(history, ones, ones > 0, none, none.astype(np.uint32), none, ones.astype(int))
+    return Shopper(
+        history, ones, ones > 0, none, none.astype(np.uint32), none, ones.astype(int), 0 * ones
+    )
 
 
 @settings(deadline=None)
