@@ -24,7 +24,7 @@ BATCH = 64
 BETAS, DECAY, CLIP = (0.9, 0.99), 1e-5, 5.0
 MEAN, EARLY, EARLY_STEPS = 0.99, 0.5, 20
 """Memory of the running mean, a step; that of the first steps."""
-FIRST, SHARE = 1000, 0.1
+FIRST, SHARE = 1500, 0.25
 """Samples of the first refresh; share of all samples that make a later one, up to the setting."""
 JUDGED = 512
 """Samples scored at once."""

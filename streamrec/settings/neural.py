@@ -31,7 +31,7 @@ class NeuralSettings(Section, frozen=True, kw_only=True):
     """Training steps of a refresh, as passes over its new samples."""
     rate: Positive = 0.002
     """AdamW step."""
-    refresh_samples: Annotated[int, Meta(ge=100)] = 1250
+    refresh_samples: Annotated[int, Meta(ge=100)] = 2500
     """New samples after which the network is refreshed; sooner while there are few in all."""
     replay_samples: Annotated[int, Meta(ge=1000)] = 50_000
     """Samples kept for training: half of each refresh is drawn from them. 6 kB each."""
