@@ -10,9 +10,6 @@ import pytest
 from laws.members import Member
 from laws.spine import Spine
 from laws.world import NOW, event, small
-
-pytest.importorskip("starlette")
-
 from servers import RedisServer
 from starlette.testclient import TestClient
 

@@ -8,17 +8,13 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 
-import pytest
+import httpx
 import redis
 from laws.redis_door import Door
 from laws.redis_kinds import Cluster, redis_cluster
 from needs import needs_server
 from redis.crc import key_slot
 from servers import RedisServer
-
-pytest.importorskip("starlette")
-
-import httpx
 
 from streamrec.http.made_now import MadeNow
 from streamrec.http.readers import Readers, redis_of

@@ -10,15 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import msgspec
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from laws.http_state import some_state
 from laws.spine import Spine
-
-pytest.importorskip("starlette")
-
-import httpx
 
 from streamrec.http.endpoints import ENDPOINTS, Endpoint
 from streamrec.http.serve import run

@@ -11,9 +11,6 @@ from laws.http_state import some_state
 from laws.spine import Spine
 from laws.world import event, small
 from servers import RedisServer
-
-pytest.importorskip("starlette")
-
 from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 

@@ -10,21 +10,17 @@ import msgspec
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from servers import KafkaServer
-
-from streamrec.errors import DeliveryFailed
-from streamrec.monitoring.metrics import Metrics
-from streamrec.settings.sections import EventSettings, KafkaSettings, Settings
-from streamrec.settings.serve import ServeSettings
-from streamrec.transport.kafka.topics import admin_client
-
-pytest.importorskip("starlette")
-
 from starlette.testclient import TestClient
 
+from streamrec.errors import DeliveryFailed
 from streamrec.http.made_now import MadeNow
 from streamrec.http.readers import Readers
 from streamrec.http.routes import application
 from streamrec.http.sender import Sender
+from streamrec.monitoring.metrics import Metrics
+from streamrec.settings.sections import EventSettings, KafkaSettings, Settings
+from streamrec.settings.serve import ServeSettings
+from streamrec.transport.kafka.topics import admin_client
 
 CLICK = {"user": "u1", "item": "i1", "type": "click"}
 

@@ -5,13 +5,10 @@ import threading
 import time
 from typing import Any
 
+import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 from servers import RedisServer
-
-pytest.importorskip("starlette")
-
-import httpx
 from starlette.testclient import TestClient
 
 from streamrec.blend.rules import ALL_EXTRAS

@@ -9,14 +9,11 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 import redis
 from servers import RedisServer
-
-pytest.importorskip("starlette")
-
-import httpx
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.testclient import TestClient
