@@ -51,42 +51,38 @@ class Served(NamedTuple):
             np.ascontiguousarray(project), weights["mean"] @ project,
         )  # fmt: skip
 
-    def moves(self, reading: Reading) -> NDArray[np.float32]:
-        """Return float32[k]: by how much the network moves the blend's scores.
+    def units(self, reading: Reading) -> Array:
+        """Return u_jb, float32[k, h, u]: what the network makes of each candidate and past item."""
+        (k, h, channels), u = reading.pairs.shape, len(self.pair_bias)
+        x: Array = (reading.pairs.reshape(k * h, channels) @ self.pair[:channels]).reshape(k, h, u)
+        if self.project.shape[1]:
+            mine, past = self._projected(reading.texts), self._projected(reading.past_texts)
+            _add_likeness(x, mine @ past.T, 2.0 * self.pair[channels])
+        _leaky(x, (past_facts(reading.ages) @ self.past + self.pair_bias)[None])
+        y: Array = (x.reshape(k * h, u) @ self.unit).reshape(k, h, u)
+        return _leaky(y, self.unit_bias[None, None])
+
+    def moves(self, reading: Reading, units: Array) -> NDArray[np.float32]:
+        """Return float32[k]: by how much the network moves the blend's scores; units: as above.
 
         (alpha - 1) log p_j + v.y_j, of the first task.
         """
-        said = self._outward(reading.facts, _pool(self._units(reading)))
+        said = self._outward(reading.facts, _pool(units)[:, None])[:, 0]
         return np.float32(self.alpha - 1.0) * reading.blend + said
 
-    def shares(self, reading: Reading, numbers: Array) -> NDArray[np.float32]:
+    def shares(self, reading: Reading, units: Array, numbers: Array) -> NDArray[np.float32]:
         """Return float32[len(numbers), h]: what each past item adds to the moves of candidates.
 
         d_b = s - s without b; what they leave of s - s without any (they interact) is shared
         equally, so that the shares sum to what the past makes of the candidate.
         """
-        some = _only(reading, numbers)
-        pooled = _pool_without(self._units(some))
+        pooled = _pool_without(units[numbers])
         h = pooled.shape[1] - 2
-        said = self._outward(some.facts[:, None], pooled)  # [k, h + 2]
+        said = self._outward(reading.facts[numbers], pooled)  # [k, h + 2]
         each = said[:, :1] - said[:, 1:-1]
         left = said[:, 0] - said[:, -1] - each.sum(1)
         shares: NDArray[np.float32] = each + (left / max(h, 1))[:, None]
         return shares
-
-    def _units(self, reading: Reading) -> Array:
-        """Return u_jb, float32[k, h, u]."""
-        (k, h, channels), u = reading.pairs.shape, len(self.pair_bias)
-        x: Array = reading.pairs.reshape(k * h, channels) @ self.pair[:channels]
-        x = x.reshape(k, h, u)
-        x += past_facts(reading.ages) @ self.past + self.pair_bias
-        if self.project.shape[1]:
-            mine, past = self._projected(reading.texts), self._projected(reading.past_texts)
-            x += (mine @ past.T)[:, :, None] * (2.0 * self.pair[channels])
-        np.maximum(x, LEAK * x, out=x)
-        y: Array = x.reshape(k * h, u) @ self.unit
-        y += self.unit_bias
-        return np.maximum(y, LEAK * y, out=y).reshape(x.shape)
 
     def _projected(self, texts: Array) -> Array:
         z = texts @ self.project - self.middle
@@ -95,23 +91,40 @@ class Served(NamedTuple):
         return out
 
     def _outward(self, facts: Array, pooled: Array) -> NDArray[np.float32]:
-        """Return v.y float32[...] of facts [..., X] and pooled [..., 2u]."""
-        x = facts.shape[-1]
-        y: Array = pooled @ self.inward[x:]
-        y += facts @ self.inward[:x] + self.inward_bias
-        np.maximum(y, LEAK * y, out=y)
-        z: Array = y @ self.again
-        z += self.again_bias
-        y += np.maximum(z, LEAK * z, out=z)
-        out: NDArray[np.float32] = y @ self.head
+        """Return v.y float32[k, w] of facts [k, X] and pooled [k, w, 2u]."""
+        (k, w, wide), x = pooled.shape, facts.shape[1]
+        y: Array = (pooled.reshape(k * w, wide) @ self.inward[x:]).reshape(k, w, len(self.head))
+        _leaky(y, (facts @ self.inward[:x] + self.inward_bias)[:, None])
+        z: Array = (y.reshape(k * w, len(self.head)) @ self.again).reshape(y.shape)
+        _leaky(z, self.again_bias[None, None])
+        out: NDArray[np.float32] = y @ self.head + z @ self.head
         return out
 
 
-def _only(reading: Reading, numbers: Array) -> Reading:
-    return reading._replace(
-        at=reading.at[numbers], rows=reading.rows[numbers], blend=reading.blend[numbers],
-        facts=reading.facts[numbers], pairs=reading.pairs[numbers], texts=reading.texts[numbers],
-    )  # fmt: skip
+@njit(cache=True, nogil=True, fastmath=FAST)
+def _leaky(x, added):  # type: ignore[no-untyped-def]
+    """Set x to max(x + added, .1 (x + added)) and return it.
+
+    x: float32[k, h, u]; added: float32[k or 1, h or 1, u].
+    """
+    k, h, u = x.shape
+    for n in range(k):
+        for b in range(h):
+            one, more = x[n, b], added[min(n, added.shape[0] - 1), min(b, added.shape[1] - 1)]
+            for q in range(u):
+                y = one[q] + more[q]
+                one[q] = max(y, LEAK * y)
+    return x
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def _add_likeness(x, likeness, weights):  # type: ignore[no-untyped-def]
+    """Add likeness float32[k, h] times weights float32[u] to x float32[k, h, u]."""
+    k, h, u = x.shape
+    for n in range(k):
+        for b in range(h):
+            for q in range(u):
+                x[n, b, q] += likeness[n, b] * weights[q]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)

@@ -55,6 +55,7 @@ class Ranked(NamedTuple):
     blended: NDArray[np.float64]  # [C]: the blend's scores
     moves: NDArray[np.float64]  # [C]: what the neural ranker adds to them
     reading: Reading | None  # what it read
+    units: Array | None  # what it made of that, float32[k, h, u]
     scores: NDArray[np.float64]  # [C]: the sum, with boosts
     order: Array  # int64[length]: the list, as numbers of candidates
     alone: Array  # int32[M, length]: what each source would show, -1 padded
@@ -231,17 +232,18 @@ class ListMaker:
         features = Features(values, ranks, extras, len(shopper.history), self._silence)
         filled = features.filled()
         blended = mixture.blend.scores(filled, table.blend)
-        reading, moves = None, np.zeros(len(candidates))
+        reading, units, moves = None, None, np.zeros(len(candidates))
         if self.network is not None and mixture.blend.kind == "learned":
             of_list = candidates, blended, filled
             reading = self.reader.read(table, shopper, of_list, self._scratch.where)
             if reading is not None:
-                moves = moved(blended, reading, self.network.moves(reading))
+                units = self.network.units(reading)
+                moves = moved(blended, reading, self.network.moves(reading, units))
         order, scores = rules.order(candidates, blended + moves, shopper, table)
         alone = alone[:, : rules.place.length]
         return Ranked(
-            shopper, mixture, candidates, features, filled, blended, moves, reading, scores, order,
-            alone, full_ranks,
+            shopper, mixture, candidates, features, filled, blended, moves, reading, units, scores,
+            order, alone, full_ranks,
         )  # fmt: skip
 
     def reading_of(self, ranked: Ranked, table: ItemTable) -> Reading | None:

@@ -71,7 +71,7 @@ def neural_support(
     place[reading.at] = np.arange(len(reading.at))
     asked = np.flatnonzero(wanted & (place[numbers] >= 0))
     if len(asked):
-        shares = network.shares(reading, place[numbers[asked]])
+        shares = network.shares(reading, ranked.units, place[numbers[asked]])
         out[asked, : shares.shape[1]] = shares
     return out
 

@@ -31,6 +31,10 @@ def known():
     return KEYS[TEXTS.any(1)], TEXTS[TEXTS.any(1)]
 
 
+def moves(served, reading):
+    return served.moves(reading, served.units(reading))
+
+
 def random_reading(rng, candidates=20, past=6):
     rows, old = rng.permutation(ITEMS)[:candidates], rng.permutation(ITEMS)[:past]
     log_p = -np.sort(rng.exponential(2.0, candidates)).astype(np.float32)
@@ -86,14 +90,14 @@ def test_torch_and_numba_say_the_same(trained, candidates, past):
         reading = random_reading(np.random.default_rng(seed), candidates, past)
         with torch.no_grad():
             theirs = net(as_batch(net, reading))[0, 0, :candidates].numpy()
-        mine = reading.blend + served.moves(reading)
+        mine = reading.blend + moves(served, reading)
         np.testing.assert_allclose(mine, theirs, atol=1e-4, rtol=1e-4)
 
 
 def test_it_starts_as_the_blend():
     served = Served.of(network(0).weights())
     reading = random_reading(np.random.default_rng(1))
-    np.testing.assert_array_equal(served.moves(reading), np.zeros(20, np.float32))
+    np.testing.assert_array_equal(moves(served, reading), np.zeros(20, np.float32))
 
 
 def test_shares_of_past_items_sum_to_what_the_past_adds():
@@ -104,30 +108,28 @@ def test_shares_of_past_items_sum_to_what_the_past_adds():
             past_rows=reading.past_rows[:0], ages=reading.ages[:0],
             pairs=reading.pairs[:, :0], past_texts=reading.past_texts[:0],
         )  # fmt: skip
-        added = served.moves(reading) - served.moves(nobody)
+        added = moves(served, reading) - moves(served, nobody)
         numbers = np.array([19, 0, 7])
-        shares = served.shares(reading, numbers)
+        shares = served.shares(reading, served.units(reading), numbers)
         assert shares.shape == (3, 6)
         np.testing.assert_allclose(shares.sum(1), added[numbers], atol=1e-4)
-    assert served.shares(nobody, numbers).shape == (3, 0)
+    assert served.shares(nobody, served.units(nobody), numbers).shape == (3, 0)
 
 
-def test_a_past_item_that_says_nothing_new_has_the_smallest_share():
+def test_shares_differ_as_scores_without_each_past_item_do():
     served = Served.of(network().weights())
     reading = random_reading(np.random.default_rng(2))
-    without = np.delete(np.arange(6), 2)
-    less = served._units(reading)
-    [shares] = served.shares(reading, np.array([4]))
+    units = served.units(reading)
+    [shares] = served.shares(reading, units, np.array([4]))
     # d_b by hand: the score without the units of one past item
     from streamrec.neural.serve import _pool
 
     def said(units):
-        return float(served._outward(reading.facts[4:5], _pool(units[None]))[0])
+        return float(served._outward(reading.facts[4:5], _pool(units[None])[:, None])[0, 0])
 
-    whole = said(less[4])
-    each = np.array([whole - said(np.delete(less[4], b, 0)) for b in range(6)])
+    whole = said(units[4])
+    each = np.array([whole - said(np.delete(units[4], b, 0)) for b in range(6)])
     np.testing.assert_allclose(shares - shares.mean(), each - each.mean(), atol=1e-4)
-    assert len(without) == 5
 
 
 def clicks(count, seed=1):
