@@ -60,7 +60,8 @@ class Served(NamedTuple):
             _add_likeness(x, mine @ past.T, 2.0 * self.pair[channels])
         _leaky(x, (past_facts(reading.ages) @ self.past + self.pair_bias)[None])
         y: Array = (x.reshape(k * h, u) @ self.unit).reshape(k, h, u)
-        return _leaky(y, self.unit_bias[None, None])
+        units: Array = _leaky(y, self.unit_bias[None, None])
+        return units
 
     def moves(self, reading: Reading, units: Array) -> NDArray[np.float32]:
         """Return float32[k]: by how much the network moves the blend's scores; units: as above.
