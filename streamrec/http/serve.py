@@ -16,7 +16,7 @@ from streamrec.http.routes import application
 from streamrec.http.sender import Sender
 from streamrec.monitoring.health import serve_health
 from streamrec.monitoring.metrics import Metrics
-from streamrec.monitoring.starting import starting
+from streamrec.monitoring.starting import calm_collector, starting
 from streamrec.settings.sections import Settings
 from streamrec.settings.serve import OWN_ADDRESSES, ServeSettings, has_console
 from streamrec.transport.redis.declared import Unchanged
@@ -56,6 +56,7 @@ def run(settings: Settings, stop: threading.Event) -> int:
         live=lambda: [] if thread.is_alive() else ["the HTTP server has ended"],
         ready=lambda: _reasons(readers),
     )
+    calm_collector()
     thread.start()
     if console is not None:
         console.start()

@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 
 NOISY = ("kafka", "confluent_kafka", "asyncio", "uvicorn")
 """Libraries that log what they retry; at level info only their warnings are shown."""
-REPEAT_SECONDS = 60.0
+REPEAT_SECONDS = {**dict.fromkeys(NOISY, 60.0), "streamrec.http": 1.0}
+"""Between two warnings of one place in the code: of libraries; and of what anybody may ask for."""
 
 
 def set_up_logs(
@@ -28,7 +29,7 @@ def set_up_logs(
     `quiet` shows errors only, and none of the libraries', unless the level is debug.
     """
     output = logging.StreamHandler(stream if stream is not None else sys.stderr)
-    output.addFilter(OneAMinute())
+    output.addFilter(Seldom())
     output.setFormatter(JsonLines() if settings.format == "json" else TextLines())
     level = settings.level.upper()
     # at debug, libraries tell their whole configuration, passwords among it
@@ -55,11 +56,12 @@ def without_password(url: str) -> str:
     return f"{scheme}://{found.group()}" if found else f"{scheme}://..."
 
 
-class OneAMinute(logging.Filter):
-    """Lets each warning of a library through once a minute, with `repeated`: how many were not.
+class Seldom(logging.Filter):
+    """Lets each warning through once in REPEAT_SECONDS, with `repeated`: how many were not.
 
     What a library warns of in its loop (kafka-python of a step that took 0.1 s) was 9 of 10 lines
-    under load. Held is one entry for each place in the libraries' code that warns.
+    under load; `serve` without Redis wrote as many lines as there were requests. Held is one entry
+    for each place in the code that warns.
     """
 
     def __init__(self) -> None:
@@ -68,11 +70,13 @@ class OneAMinute(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the line is to be shown."""
-        if record.levelno != logging.WARNING or record.name.partition(".")[0] not in NOISY:
+        name = record.name.split(".")
+        seconds = REPEAT_SECONDS.get(name[0]) or REPEAT_SECONDS.get(".".join(name[:2]))
+        if record.levelno != logging.WARNING or seconds is None:
             return True
         place = (record.pathname, record.lineno)
         shown, left_out = self._seen.get(place, (-math.inf, 0))
-        if record.created - shown < REPEAT_SECONDS:
+        if record.created - shown < seconds:
             self._seen[place] = (shown, left_out + 1)
             return False
         self._seen[place] = (record.created, 0)

@@ -1,5 +1,6 @@
-"""The first line that every role logs."""
+"""What every role does as it starts: the first line it logs; and when it is ready to work."""
 
+import gc
 import logging
 import platform
 
@@ -26,3 +27,13 @@ def starting(settings: Settings, role: str) -> None:
     }
     logger.info("starting", extra=fields)
     check_plaintext(settings)
+
+
+def calm_collector() -> None:
+    """Have the garbage collector leave alone what exists now, and look less often for the rest.
+
+    Work makes many small objects but no cycles; a look at all that is loaded stops it for 60 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

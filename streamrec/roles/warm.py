@@ -1,6 +1,5 @@
 """Compiles (or loads from numba's cache) every kernel before a role joins its group."""
 
-import gc
 import logging
 import threading
 import time
@@ -12,6 +11,7 @@ from streamrec.blend.learned import LearnedBlend, with_click
 from streamrec.blend.rules import blend_rules
 from streamrec.events.event import Event
 from streamrec.flow import Flow, deliver, times_shown_now
+from streamrec.monitoring.starting import calm_collector
 from streamrec.neural.sample import click, kept
 from streamrec.neural.serve import Served
 from streamrec.neural.version import Manifest, arrays_of
@@ -29,7 +29,7 @@ COMPILING = "compiling, the first time on this machine only: about half a minute
 
 
 def warm_up(settings: Settings) -> None:
-    """Compile by running a few events through everything, in memory; then calm the collector."""
+    """Compile by running a few events through everything, in memory."""
     began = time.monotonic()
     patience = threading.Timer(LONG_SECONDS, logger.info, [COMPILING])
     patience.daemon = True
@@ -39,10 +39,7 @@ def warm_up(settings: Settings) -> None:
     finally:
         patience.cancel()
     logger.info("kernels are ready", extra={"seconds": round(time.monotonic() - began, 1)})
-    # what exists now stays; batches make many small objects but no cycles
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    calm_collector()
 
 
 def _run_all(settings: Settings) -> None:

@@ -49,7 +49,7 @@ def test_traceback(form: str) -> None:
     assert stream.getvalue().count("\n") == 1 or form == "text"
 
 
-def test_a_library_repeats_a_warning_once_a_minute_and_says_how_often_it_came() -> None:
+def test_a_warning_that_others_repeat_comes_seldom_and_says_how_often_it_was_left_out() -> None:
     stream = io.StringIO()
     set_up_logs(LoggingSettings(), stream=stream)
     root = logging.getLogger()
@@ -69,6 +69,12 @@ def test_a_library_repeats_a_warning_once_a_minute_and_says_how_often_it_came() 
         warn(130, "kafka.net.selector", 657, logging.ERROR)
         warn(130, "streamrec.roles.learn", 30)
     assert len(stream.getvalue().splitlines()) == 3 + 1 + 4
+    stream.truncate(stream.seek(0))
+    for hundredth in range(250):  # as many as there are requests
+        warn(hundredth / 100, "streamrec.http.routes", 83)
+    assert [line.partition(": ")[2] for line in stream.getvalue().splitlines()] == [
+        "at 0.0", "at 1.0 repeated=99", "at 2.0 repeated=99",
+    ]  # fmt: skip
 
 
 SECRET = "s3cr3tPW"
