@@ -27,7 +27,6 @@ from streamrec.ranking.views import (
     Catalogue,
     Filtered,
     Prepared,
-    Scratch,
     new_scratch,
 )
 from streamrec.settings.place_rules import Place, place_of
@@ -101,7 +100,7 @@ class ListMaker:
         self.reader = Reader(settings, self.sources)
         self.network: Served | None = None
         self._keys: Array = np.zeros(0, np.uint64)
-        self._scratch = new_scratch(int(np.count_nonzero(style == FEW)), 0)
+        self.scratch = new_scratch(int(np.count_nonzero(style == FEW)), 0)
         self._catalogue: Catalogue | None = None
 
     def mixture_at(self, rules: Reranker) -> Mixture:
@@ -130,8 +129,8 @@ class ListMaker:
             np.arange(n, dtype=np.int32), arrays.born[:n], table.now(), rows_of(arrays, n),
         )  # fmt: skip
         self._passing.refresh(table, self._catalogue, self.seen, changed)
-        if len(self._scratch.marks) < n:
-            self._scratch = new_scratch(len(self._scratch.scores), 2 * n)
+        if len(self.scratch.marks) < n:
+            self.scratch = new_scratch(len(self.scratch.scores), 2 * n)
 
     @property
     def ready(self) -> bool:
@@ -211,7 +210,7 @@ class ListMaker:
     ) -> Ranked:
         (dense, passing), (table, rules) = given, by
         assert self._catalogue is not None
-        scratch, catalogue = self._scratch, self._catalogue
+        scratch, catalogue = self.scratch, self._catalogue
         filtered = Filtered(False, False, catalogue.rows, NO_ROWS)
         mixture = self.mixture_at(rules)
         scratch.found[:], scratch.rest[:] = 0, 0.0  # of who is not asked here
@@ -235,15 +234,14 @@ class ListMaker:
         reading, units, moves = None, None, np.zeros(len(candidates))
         if self.network is not None and mixture.blend.kind == "learned":
             of_list = candidates, blended, filled
-            reading = self.reader.read(table, shopper, of_list, self._scratch.where)
+            reading = self.reader.read(table, shopper, of_list, self.scratch.where)
             if reading is not None:
                 units = self.network.units(reading)
                 moves = moved(blended, reading, self.network.moves(reading, units))
         order, scores = rules.order(candidates, blended + moves, shopper, table)
-        alone = alone[:, : rules.place.length]
         return Ranked(
             shopper, mixture, candidates, features, filled, blended, moves, reading, units, scores,
-            order, alone, full_ranks,
+            order, alone[:, : rules.place.length], full_ranks,
         )  # fmt: skip
 
     def reading_of(self, ranked: Ranked, table: ItemTable) -> Reading | None:
@@ -251,7 +249,7 @@ class ListMaker:
         if ranked.reading is not None:
             return ranked.reading
         of_list = ranked.candidates, ranked.blended, ranked.filled
-        return self.reader.read(table, ranked.shopper, of_list, self._scratch.where)
+        return self.reader.read(table, ranked.shopper, of_list, self.scratch.where)
 
     def named(self, ranked: Ranked, table: ItemTable, place: Place) -> UserList:
         """Name the items and the reasons of one list."""
@@ -284,11 +282,6 @@ class ListMaker:
         scores, touched = np.zeros(n), np.zeros(n + 1, np.int32)
         said = source.score(table.arrays, shopper, scores, touched)
         return float(scores[row] + said.rest * popular_share(row, self._catalogue))
-
-    @property
-    def scratch(self) -> Scratch:
-        """Work arrays, of which `where` may be written."""
-        return self._scratch
 
     def shopper(
         self, row: Any, table: ItemTable, name: str = "", shown: Any = None, types: Any = ()
