@@ -1,6 +1,7 @@
 """The neural ranker in an evaluation: trained, judged and served as live, within the one loop."""
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import Any
 
@@ -8,12 +9,15 @@ import msgspec
 
 from streamrec.events.event import Event
 from streamrec.flow import Flow
-from streamrec.neural.sample import click, kept
+from streamrec.neural.sample import Sample, click, kept
 from streamrec.neural.serve import Served
 from streamrec.neural.version import Manifest, pack, unpack
 from streamrec.ranking.lists import Ranked
 from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of
+
+LATE = 0.5
+"""Share of a refresh's samples that come while it is learnt, before what it made can serve."""
 
 
 def why_off(settings: Settings) -> str:
@@ -28,18 +32,24 @@ def why_off(settings: Settings) -> str:
 
 
 class NeuralRanker:
-    """Every click on a list is a sample; each refresh may change what serves. Needs torch."""
+    """Every click on a list is a sample; each refresh may change what serves. Needs torch.
+
+    A refresh runs beside the loop, on another core where there is one, and as in `train` it takes
+    its time: what it made is there after LATE of its samples more, whichever is done first, so that
+    the same log gives the same lists.
+    """
 
     def __init__(self, flow: Flow, clock: Callable[[], float]) -> None:
         from streamrec.neural.refresh import Refresher
 
         self._flow, self._clock, self._seconds = flow, clock, 0.0
         self._rules = flow.settings.neural
-        lists = flow.lists
-        reader, table = lists.reader, flow.table
-        self._refresher = Refresher(self._rules, reader.shape, lambda: reader.known(table))
-        self.periods: list[dict[str, Any]] = []
+        self._refresher = Refresher(self._rules, flow.lists.reader.shape)
+        self._thread = ThreadPoolExecutor(1, "refresh")
+        self._running: Future[tuple[Any, float]] | None = None
+        self._late: list[Sample] = []  # that came since it runs
         self._clicks = 0
+        self._periods: list[dict[str, Any]] = []
 
     def learn(self, event: Event, ranked: Ranked, clicked: int) -> None:
         """Take in a click on candidate `clicked` of a list."""
@@ -55,25 +65,29 @@ class NeuralRanker:
         listed = kept(reading, self._flow.table.keys, event.ts)
         key, seed = key_of(event.item), self._rules.seed + self._clicks
         sample = click(listed, key, event.type, weight, event.ts, seed)
-        if sample is not None and self._refresher.add(sample) and self._refresher.due:
-            self._refresh()
+        if sample is not None:
+            self._add(sample)
 
     def figures(self) -> dict[str, Any]:
         """Return what came of it: refreshes, the share of them that served, each one's figures."""
-        served = sum(bool(p["open"] and p["serving"] is not None) for p in self.periods)
+        served = sum(bool(p["open"] and p["serving"] is not None) for p in self._periods)
         return {
-            "refreshes": len(self.periods),
-            "served": served / max(1, len(self.periods)),
+            "refreshes": len(self._periods),
+            "served": served / max(1, len(self._periods)),
             "training_seconds": round(self._seconds, 1),
-            "periods": self.periods,
+            "periods": self._periods,
         }
 
     def versions(self, at: int) -> tuple[list[bytes], bool]:
         """Return what `train` would have stored, and whether the first of them serves.
 
+        What a refresh that runs makes serves from then on, since it is stored.
+
         at: now, epoch ms. The last version is what training goes on from; the one that serves
         comes before it. None before the first refresh.
         """
+        while self._running is not None:
+            self._finish()
         refresher = self._refresher
         latest = refresher.candidate()
         if latest is None:
@@ -100,15 +114,33 @@ class NeuralRanker:
             self._refresher.serving = unpack(serving, shape).arrays
             self._flow.lists.network = Served.of(self._refresher.serving)
 
-    def _refresh(self) -> None:
-        started = self._clock()
-        period = self._refresher.refresh()
-        self._seconds += self._clock() - started
+    def _add(self, sample: Sample) -> None:
+        if self._running is not None:
+            self._late.append(sample)
+            if len(self._late) >= LATE * len(self._refresher.replay.fresh):
+                self._finish()
+        elif self._refresher.add(sample) and self._refresher.due:
+            known = self._flow.lists.reader.known(self._flow.table)
+            self._running = self._thread.submit(self._refresh, *known)
+
+    def _refresh(self, keys: Any, vectors: Any) -> tuple[Any, float]:
+        """Return what came of a refresh, and its seconds."""
+        began = self._clock()
+        return self._refresher.refresh(keys, vectors), self._clock() - began
+
+    def _finish(self) -> None:
+        """Let what the refresh that runs makes serve; begin the next one if it is due."""
+        assert self._running is not None
+        period, seconds = self._running.result()
+        self._seconds += seconds
         serving = self._refresher.serving
         wanted = serving if period.decision.open else None
         if wanted is None or period.weights is not None or self._flow.lists.network is None:
             self._flow.lists.network = None if wanted is None else Served.of(wanted)
-        self.periods.append({"clicks": self._clicks, **_told(period)})
+        self._periods.append({"clicks": self._clicks, **_told(period)})
+        late, self._running, self._late = self._late, None, []
+        for sample in late:
+            self._add(sample)
 
 
 def _told(period: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ a refresh is new samples, half older ones; what serves is the weights' running m
 a network starts from nothing beside it, and is gone on with if the next samples find it better.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,10 +29,6 @@ JUDGED = 512
 """Samples scored at once."""
 
 
-Known = Callable[[], tuple[Array, Array]]
-"""Returns keys uint64[n] and vectors float32[n, D] of the items whose texts are known now."""
-
-
 class Period(NamedTuple):
     """What came of one refresh."""
 
@@ -47,15 +42,10 @@ class Period(NamedTuple):
 class Refresher:
     """The trainer's state: samples, the network, its running mean, what serves."""
 
-    def __init__(
-        self, rules: NeuralSettings, shape: Shape, known: Known, device: str = "cpu"
-    ) -> None:
-        """Start without a network.
-
-        known: the texts; device: on which it trains, "cpu" or "cuda": there with bfloat16 products.
-        """
+    def __init__(self, rules: NeuralSettings, shape: Shape, device: str = "cpu") -> None:
+        """Start without a network; device: "cpu", or "cuda": there with bfloat16 products."""
         torch.set_num_threads(rules.threads)
-        self.rules, self.shape, self._known, self._device = rules, shape, known, device
+        self.rules, self.shape, self._device = rules, shape, device
         self.replay = Replay(shape, rules.tasks, rules.replay_samples, rules.seed)
         self.gate = Gate()
         self.number = 0
@@ -91,10 +81,12 @@ class Refresher:
         wanted = min(self.rules.refresh_samples, max(FIRST, int(SHARE * self._seen)))
         return len(self.replay.fresh) >= wanted
 
-    def refresh(self) -> Period:
-        """Judge by the new samples, then learn from them."""
+    def refresh(self, keys: Array, vectors: Array) -> Period:
+        """Judge by the new samples, then learn from them.
+
+        keys: uint64[n] and vectors: float32[n, D] of the items whose texts are known now.
+        """
         fresh = np.array(self.replay.fresh, np.int64)
-        keys, vectors = self._known()
         live = self.replay.live(fresh)
         by_blend = gains(self.replay.blend(fresh), live, self.shape.candidates)
         mine = self._gains(self.candidate(), fresh, keys, vectors)

@@ -45,7 +45,7 @@ class Trainer:
         self._texts = TrainingTexts(settings, store, shards, metrics)
         rules, shape = settings.neural, self._texts.shape
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.refresher = Refresher(rules, shape, self._texts.known, device)
+        self.refresher = Refresher(rules, shape, device)
         self._versions = PublishedVersions(settings, shape, Versions(store), metrics)
         self._samples = TrainingSamples(settings, log, self.refresher, metrics)
         self._metrics = metrics
@@ -80,9 +80,8 @@ class Trainer:
     def refresh(self, why: str) -> None:
         """Judge, learn, publish: the decision on the last version first, then the new one."""
         began = time.monotonic()
-        self._texts.refresh()
         self._versions.follow(self.refresher)
-        period = self.refresher.refresh()
+        period = self.refresher.refresh(*self._texts.known())
         self._versions.publish(self.refresher, period, self._samples.learnt())
         self._metrics.neural.refreshes.labels(why).inc()
         self._metrics.neural.learnt.inc(period.trained)

@@ -149,21 +149,21 @@ def served(count=1200):
 
 
 def taught(count, rules=RULES):
-    refresher = Refresher(rules, SHAPE, known)
+    refresher = Refresher(rules, SHAPE)
     for sample in clicks(count):
         assert refresher.add(sample)
         if refresher.due:
-            refresher.refresh()
+            refresher.refresh(*known())
     return refresher
 
 
 def test_it_learns_a_pattern_of_pairs_and_the_gate_opens():
-    refresher = Refresher(RULES, SHAPE, known)
+    refresher = Refresher(RULES, SHAPE)
     periods = []
     for sample in clicks(3000):
         refresher.add(sample)
         if refresher.due:
-            periods.append(refresher.refresh())
+            periods.append(refresher.refresh(*known()))
     first, last = periods[0], periods[-1]
     assert first.weights is None and first.decision.candidate is None and not first.decision.open
     assert last.decision.open
@@ -203,7 +203,7 @@ def test_a_network_from_nothing_takes_the_place_of_one_that_went_astray():
         for sample in list(clicks(1500))[500:]:
             refresher.add(sample)
             if refresher.due:
-                decision = refresher.refresh().decision
+                decision = refresher.refresh(*known()).decision
         return decision.candidate / decision.blend
 
     assert gain(every=1) > 1.1 > 0.9 > gain(every=0)

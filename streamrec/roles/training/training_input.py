@@ -137,13 +137,9 @@ class TrainingTexts:
             store, item_shards(shards), lambda: ItemTable(settings, with_lists=True), 0.0
         )
 
-    def refresh(self) -> None:
-        """Read what changed; without texts there is nothing to read."""
-        if self.shape.text:
-            self._feed.refresh(time.monotonic(), self._metrics)
-
     def known(self) -> tuple[Array, Array]:
-        """Return keys uint64[n] and vectors float32[n, D] of the items whose texts are known."""
+        """Read what changed; return keys uint64[n] and vectors float32[n, D] of known texts."""
         if not self.shape.text:
             return np.zeros(0, np.uint64), np.zeros((0, 0), np.float32)
+        self._feed.refresh(time.monotonic(), self._metrics)
         return self._reader.known(self._feed.table)
