@@ -16,7 +16,8 @@ from dataclasses import replace
 import numpy as np
 from rich.console import Console
 
-from benchmarks.quality import DATA, ROOT
+from benchmarks.quality import ROOT
+from benchmarks.streams import DATA
 from streamrec.demo.demo import with_fast_client
 from streamrec.evaluation.evaluate import evaluate
 from streamrec.evaluation.plan import Asked, planned

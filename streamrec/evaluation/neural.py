@@ -16,9 +16,6 @@ from streamrec.ranking.lists import Ranked
 from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of
 
-LATE = 0.5
-"""Share of a refresh's samples that come while it is learnt, before what it made can serve."""
-
 
 def why_off(settings: Settings) -> str:
     """Return why there is no neural ranker under these settings; "" if there is one."""
@@ -34,20 +31,21 @@ def why_off(settings: Settings) -> str:
 class NeuralRanker:
     """Every click on a list is a sample; each refresh may change what serves. Needs torch.
 
-    A refresh runs beside the loop, on another core where there is one, and as in `train` it takes
-    its time: what it made is there after LATE of its samples more, whichever is done first, so that
-    the same log gives the same lists.
+    What serves is decided in the loop. What is learnt then is judged no sooner than the next time,
+    so it is learnt in a thread beside the loop, and samples that come meanwhile wait for it: every
+    figure is the one of learning at once.
     """
 
     def __init__(self, flow: Flow, clock: Callable[[], float]) -> None:
-        from streamrec.neural.refresh import Refresher
+        from streamrec.neural.refresh import FIRST, Refresher
 
         self._flow, self._clock, self._seconds = flow, clock, 0.0
         self._rules = flow.settings.neural
         self._refresher = Refresher(self._rules, flow.lists.reader.shape)
-        self._thread = ThreadPoolExecutor(1, "refresh")
+        self._thread = ThreadPoolExecutor(1, "training")
         self._running: Future[tuple[Any, float]] | None = None
-        self._late: list[Sample] = []  # that came since it runs
+        self._waiting: list[Sample] = []  # that came since it runs
+        self._most_waiting = min(self._rules.refresh_samples, FIRST)  # fewer make no refresh due
         self._clicks = 0
         self._periods: list[dict[str, Any]] = []
 
@@ -70,6 +68,7 @@ class NeuralRanker:
 
     def figures(self) -> dict[str, Any]:
         """Return what came of it: refreshes, the share of them that served, each one's figures."""
+        self._finish()
         served = sum(bool(p["open"] and p["serving"] is not None) for p in self._periods)
         return {
             "refreshes": len(self._periods),
@@ -81,13 +80,10 @@ class NeuralRanker:
     def versions(self, at: int) -> tuple[list[bytes], bool]:
         """Return what `train` would have stored, and whether the first of them serves.
 
-        What a refresh that runs makes serves from then on, since it is stored.
-
         at: now, epoch ms. The last version is what training goes on from; the one that serves
         comes before it. None before the first refresh.
         """
-        while self._running is not None:
-            self._finish()
+        self._finish()
         refresher = self._refresher
         latest = refresher.candidate()
         if latest is None:
@@ -116,30 +112,39 @@ class NeuralRanker:
 
     def _add(self, sample: Sample) -> None:
         if self._running is not None:
-            self._late.append(sample)
-            if len(self._late) >= LATE * len(self._refresher.replay.fresh):
+            self._waiting.append(sample)
+            if len(self._waiting) >= self._most_waiting:
                 self._finish()
         elif self._refresher.add(sample) and self._refresher.due:
-            known = self._flow.lists.reader.known(self._flow.table)
-            self._running = self._thread.submit(self._refresh, *known)
+            self._refresh()
 
-    def _refresh(self, keys: Any, vectors: Any) -> tuple[Any, float]:
-        """Return what came of a refresh, and its seconds."""
-        began = self._clock()
-        return self._refresher.refresh(keys, vectors), self._clock() - began
+    def _refresh(self) -> None:
+        """Let serve what the samples say is best, and begin to learn from them."""
+        began, refresher, lists = self._clock(), self._refresher, self._flow.lists
+        known = lists.reader.known(self._flow.table)
+        judged = refresher.judge(*known)
+        wanted = refresher.serving if judged.decision.open else None
+        if wanted is None or judged.weights is not None or lists.network is None:
+            lists.network = None if wanted is None else Served.of(wanted)
+        self._seconds += self._clock() - began
+        clicks = self._clicks
+
+        def learn() -> tuple[dict[str, Any], float]:
+            began = self._clock()
+            told = {"clicks": clicks, **_told(refresher.learn(judged, *known))}
+            return told, self._clock() - began
+
+        self._running = self._thread.submit(learn)
 
     def _finish(self) -> None:
-        """Let what the refresh that runs makes serve; begin the next one if it is due."""
-        assert self._running is not None
-        period, seconds = self._running.result()
+        """Wait until the samples are learnt, if they still are."""
+        if self._running is None:
+            return
+        told, seconds = self._running.result()
+        self._periods.append(told)
         self._seconds += seconds
-        serving = self._refresher.serving
-        wanted = serving if period.decision.open else None
-        if wanted is None or period.weights is not None or self._flow.lists.network is None:
-            self._flow.lists.network = None if wanted is None else Served.of(wanted)
-        self._periods.append({"clicks": self._clicks, **_told(period)})
-        late, self._running, self._late = self._late, None, []
-        for sample in late:
+        waiting, self._running, self._waiting = self._waiting, None, []
+        for sample in waiting:
             self._add(sample)
 
 

@@ -29,12 +29,19 @@ JUDGED = 512
 """Samples scored at once."""
 
 
+class Judged(NamedTuple):
+    """What the new samples said of what was trained before them."""
+
+    decision: Decision
+    weights: Weights | None  # of what serves from now on, where that changed
+
+
 class Period(NamedTuple):
     """What came of one refresh."""
 
     number: int
     decision: Decision
-    weights: Weights | None  # of what serves from now on, where that changed
+    weights: Weights | None  # as in Judged
     losses: tuple[float, ...]  # mean, by task
     trained: int  # samples learnt from, with repetition
 
@@ -86,7 +93,11 @@ class Refresher:
 
         keys: uint64[n] and vectors: float32[n, D] of the items whose texts are known now.
         """
-        fresh = np.array(self.replay.fresh, np.int64)
+        return self.learn(self.judge(keys, vectors), keys, vectors)
+
+    def judge(self, keys: Array, vectors: Array) -> Judged:
+        """Decide by the new samples what serves from now on; see refresh."""
+        fresh = self._fresh()
         live = self.replay.live(fresh)
         by_blend = gains(self.replay.blend(fresh), live, self.shape.candidates)
         mine = self._gains(self.candidate(), fresh, keys, vectors)
@@ -98,9 +109,16 @@ class Refresher:
             theirs = self._gains(self._rival.mean_weights(), fresh, keys, vectors)
             if theirs is not None and theirs.sum() > mine.sum():
                 self._trained = self._rival
+        return Judged(decision, changed)
+
+    def learn(self, judged: Judged, keys: Array, vectors: Array) -> Period:
+        """Learn from the new samples, and old ones: the next refresh judges it; see refresh.
+
+        What serves stays as it is; until it returns, nothing else may be asked of this object.
+        """
         self.number += 1
         trained = self._trained or self._new(vectors)
-        which, every = self._drawn(fresh), self.rules.scratch_every
+        which, every = self._drawn(self._fresh()), self.rules.scratch_every
         losses, count = self._learn(trained, which, keys, vectors), len(which)
         self._trained, self._rival = trained, None
         if every and self.number % every == 0:
@@ -109,7 +127,10 @@ class Refresher:
             self._learn(self._rival, which, keys, vectors)
             count += len(which)
         self.replay.aged()
-        return Period(self.number, decision, changed, losses, count)
+        return Period(self.number, *judged, losses, count)
+
+    def _fresh(self) -> Array:
+        return np.array(self.replay.fresh, np.int64)
 
     def _new(self, vectors: Array) -> "_Trained":
         """Return a network that has learnt nothing; vectors: the texts known now."""

@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
@@ -44,8 +45,8 @@ def planted(count: int, seed: int = 7) -> list[Event]:
 
 
 def new(name: str, seed: int = 1) -> Peer:
-    library = name.split("_")[0]
-    if library in ("implicit", "river"):
+    library = {"transformer": "torch"}.get(name, name.split("_")[0])
+    if library in ("implicit", "river", "torch"):
         needs(library)
     return PEERS[name](seed)
 
@@ -64,6 +65,8 @@ def asked(peer: Peer, now: int = NOW, items: int = ITEMS) -> list[np.ndarray]:
 @pytest.fixture(params=PEERS)
 def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(peers_libraries, "FIT_EVERY", 300)
+    if find_spec("torch"):
+        monkeypatch.setattr("streamrec.evaluation.peers.transformer.EVERY", 300)
     yield request.param
 
 
@@ -119,7 +122,7 @@ def test_the_seed_matters(name: str) -> None:
     assert not np.array_equal(one, other, True)
 
 
-@pytest.mark.parametrize("name", LEARNING)
+@pytest.mark.parametrize("name", [*LEARNING, "transformer"])
 def test_the_group_of_a_user_is_learnt(name: str) -> None:
     """A random list of 10 of 100 items hits 10 %; 10 of the user's own group hit half."""
     events = planted(2500)

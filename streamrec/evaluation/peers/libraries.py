@@ -20,12 +20,13 @@ FIRST_FIT = 500
 FIT_EVERY = 5_000
 
 
-def _need(module: str) -> Any:
+def need(module: str, extra: str = "peers") -> Any:
+    """Import a module; raises ConfigurationError that names the extra where it is missing."""
     try:
         return import_module(module)
     except ImportError as error:
         raise ConfigurationError(
-            f"cannot import {module} ({error}): pip install 'streamrec[peers]'"
+            f"cannot import {module} ({error}): pip install 'streamrec[{extra}]'"
         ) from error
 
 
@@ -44,7 +45,7 @@ class RiverBiasedMF:
     NEGATIVES = 8
 
     def __init__(self, seed: int) -> None:
-        reco, optim = _need("river.reco"), _need("river.optim")
+        reco, optim = need("river.reco"), need("river.optim")
         self.name = "river_biased_mf"
         self._model = reco.BiasedMF(
             n_factors=self.SIZE,
@@ -97,8 +98,8 @@ class Refitted:
     def __init__(self, name: str, fit: Callable[[Any], Scorer]) -> None:
         self.name = name
         self._fit = fit
-        self._matrix = _need("scipy.sparse").csr_matrix
-        self._limits = _need("threadpoolctl").threadpool_limits
+        self._matrix = need("scipy.sparse").csr_matrix
+        self._limits = need("threadpoolctl").threadpool_limits
         self._events = 0
         self._pairs = np.zeros((1024, 2), np.int32)
         self._weights = np.zeros(1024, np.float32)
@@ -147,7 +148,7 @@ def implicit_bpr(seed: int) -> Refitted:
     implicit cannot fold a user into BPR; a user newer than the fit gets the mean vector of the own
     items (recall@10 of 0.100 instead of 0.016 without, first 20,000 events of MovieLens-100K).
     """
-    bpr = _need("implicit.cpu.bpr")
+    bpr = need("implicit.cpu.bpr")
 
     def fit(matrix: Any) -> Scorer:
         model = bpr.BayesianPersonalizedRanking(
@@ -170,7 +171,7 @@ def implicit_bpr(seed: int) -> Refitted:
 
 def implicit_als(seed: int) -> Refitted:
     """Return implicit ALS (Hu et al. 2008); the user's vector is solved afresh for each list."""
-    als = _need("implicit.cpu.als")
+    als = need("implicit.cpu.als")
 
     def fit(matrix: Any) -> Scorer:
         model = als.AlternatingLeastSquares(
@@ -184,7 +185,7 @@ def implicit_als(seed: int) -> Refitted:
 
 def implicit_item(seed: int) -> Refitted:
     """Return item-item cosine (Deshpande and Karypis 2004): sum of similarities to own items."""
-    neighbours = _need("implicit.nearest_neighbours")
+    neighbours = need("implicit.nearest_neighbours")
 
     def fit(matrix: Any) -> Scorer:
         model = neighbours.ItemItemRecommender(K=200, num_threads=1)

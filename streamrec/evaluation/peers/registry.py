@@ -16,6 +16,7 @@ from streamrec.evaluation.peers.libraries import (
     implicit_als,
     implicit_bpr,
     implicit_item,
+    need,
 )
 from streamrec.evaluation.peers.online import Isgd, VmisKnn, grown
 
@@ -109,6 +110,13 @@ class Own:
             counts[item] = counts.pop(item, 0) + 1
 
 
+def _transformer(seed: int) -> Peer:
+    need("torch", "neural")
+    from streamrec.evaluation.peers.transformer import Transformer
+
+    return Transformer(seed)
+
+
 PEERS: dict[str, Callable[[int], Peer]] = {
     "popularity_7d": lambda seed: Popularity("popularity_7d", 7 * 24 * HOUR_MS),
     "popularity_1h": lambda seed: Popularity("popularity_1h", HOUR_MS),
@@ -120,4 +128,5 @@ PEERS: dict[str, Callable[[int], Peer]] = {
     "implicit_bpr": implicit_bpr,
     "implicit_als": implicit_als,
     "implicit_item": implicit_item,
+    "transformer": _transformer,
 }
