@@ -67,12 +67,28 @@ class Features(NamedTuple):
         values: NDArray[np.float32] = kernels.filled(self.values, self.silence)
         return self._replace(values=values)
 
+    def click(self, clicked: int, weight: float) -> "Click | None":
+        """Return what `read_sample` returns of the bytes of a click on this list, without them."""
+        values, extras = quantised.rounded(self.values), quantised.rounded(self.extras)
+        if values is None or extras is None or np.isnan(extras).any():
+            return None
+        features = self._replace(values=values, extras=extras).filled()
+        return Click(features, clicked, float(np.float32(weight)))
+
     def sample(self) -> bytes:
         """Return the bytes of this list, for `with_click` and then `read_sample`."""
         shape = (*self.values.shape, self.extras.shape[1])
         head = np.array([SAMPLE_VERSION, *shape, 0, self.history], "<u2").tobytes()
         numbers = np.concatenate([self.values, self.extras], axis=1, dtype=np.float32)
         return head + np.float32(0.0).tobytes() + quantised.pack(numbers, self.ranks)
+
+
+class Click(NamedTuple):
+    """What the blend learns from: a click on a list, its features rounded and filled."""
+
+    features: Features
+    clicked: int  # row of the features
+    weight: float
 
 
 def with_click(sample: bytes, clicked: int, weight: float) -> bytes:
@@ -168,8 +184,8 @@ class LearnedBlend:
         self.seen[0] = steps
         kernels.standardise(values, extras, max(0.001, 1.0 / steps), self.mean, self.square)
 
-    def read_sample(self, blob: bytes) -> tuple[Features, int, float] | None:
-        """Return (features, clicked row, weight); None for another version or shape, or damaged."""
+    def read_sample(self, blob: bytes) -> Click | None:
+        """Return the click; None for another version or shape, or damaged."""
         if len(blob) < 16:
             return None
         version, count, m, e, clicked, history = np.frombuffer(blob, "<u2", 6).tolist()
@@ -184,7 +200,8 @@ class LearnedBlend:
         values, extras = numbers[:, :m].copy(), numbers[:, m:].copy()
         if np.isnan(extras).any():
             return None
-        return Features(values, ranks, extras, history, silence).filled(), clicked, weight
+        features = Features(values, ranks, extras, history, silence).filled()
+        return Click(features, clicked, weight)
 
     def _weigh(self, features: Features, clicked: int, p: float) -> None:
         """Measure the importance of one source, in turn: by how much shuffling it raises the loss.

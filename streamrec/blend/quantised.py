@@ -33,6 +33,13 @@ def pack(numbers: NDArray[np.float32], ranks: NDArray[np.uint8]) -> bytes:
     return zlib.compress(b"".join(column.tobytes() for column in columns), EFFORT)
 
 
+def rounded(numbers: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Return numbers as they come back from `unpack`; None where that would return None."""
+    ends = _ends(numbers).astype("<f2").astype(np.float32)
+    out: NDArray[np.float32] = _numbers(_codes(numbers, ends), ends)
+    return out if np.isfinite(ends).all() else None
+
+
 def unpack(
     blob: bytes, count: int, columns: int, sources: int
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:

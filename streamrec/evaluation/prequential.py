@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.blend.learned import with_click
+from streamrec.blend.rules import blend_owner
 from streamrec.evaluation.neural import NeuralRanker
 from streamrec.evaluation.ranks import rank_of
 from streamrec.events.event import Event, Forget, Item, Message
 from streamrec.events.merging import Ask, Give, Merge
-from streamrec.flow import Flow, deliver, load, teach
+from streamrec.flow import Flow, deliver, load
 from streamrec.ranking.contexts import ContextMaker, Told
 from streamrec.ranking.lists import ListMaker, Ranked
 from streamrec.settings.place_rules import place_of
@@ -242,7 +242,8 @@ class Prequential:
         blend = self.settings.blend
         weight = blend.event_weights.get(event.type, 1.0)
         if blend.kind == "learned" and weight > 0.0:
-            teach(records, [with_click(ranked.features.sample(), clicked, weight)])
+            click = ranked.features.click(clicked, weight)
+            records[blend_owner(len(records))].clicks += [click] if click is not None else []
 
     def _arrive(self, now: int) -> None:
         """Deliver the updates that are due, and let the table follow."""

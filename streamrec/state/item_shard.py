@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.blend.learned import LearnedBlend
+from streamrec.blend.learned import Click, LearnedBlend
 from streamrec.blend.rules import BLEND_KEY, blend_rules
 from streamrec.errors import GapError, UnknownVersion
 from streamrec.settings.sections import Settings
@@ -82,7 +82,9 @@ class ItemShard:
                 self._describe(key, entry)
         for offset, sample in header.samples:
             if offset >= mark:
-                self._learn_blend(sample)
+                self._learn_blend(self._blend().read_sample(sample))
+        for click in record.clicks if header.first >= mark else ():
+            self._learn_blend(click)
         self.marks[header.source] = max(mark, header.next)
         return ItemFold(mark > header.first, what.unknown())
 
@@ -126,12 +128,14 @@ class ItemShard:
         texts.keep(self.items, at[still], vectors[still], number)
         return int(still.sum())
 
-    def _learn_blend(self, sample: bytes) -> None:
-        blend = self.blend or LearnedBlend(blend_rules(self.settings))
-        read = blend.read_sample(sample)
-        if read is not None:
-            blend.learn(*read)
-            self.blend, self._blend_changed = blend, True
+    def _blend(self) -> LearnedBlend:
+        return self.blend or LearnedBlend(blend_rules(self.settings))
+
+    def _learn_blend(self, click: Click | None) -> None:
+        if click is not None:
+            self.blend = self._blend()
+            self.blend.learn(*click)
+            self._blend_changed = True
 
     def _name(self, header: Header, keys: NDArray[np.uint64]) -> NDArray[np.int32]:
         """Return the rows of keys, -1 unknown; items that events of this record name get one."""

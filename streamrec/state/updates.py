@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrec.blend.learned import Click
 from streamrec.errors import UnknownVersion
 
 VERSION = 6
@@ -60,6 +61,7 @@ class Updates(msgspec.Struct, gc=False):
 
     header: Header
     columns: dict[str, Array]
+    clicks: list[Click] = []  # for the learned blend, of this process: they have no bytes
 
     def __getitem__(self, name: str) -> Array:
         """Return one column."""
