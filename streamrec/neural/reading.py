@@ -59,8 +59,6 @@ class Reading(NamedTuple):
     facts: Array  # float32[k, X], see facts_of
     pairs: Array  # float32[k, h, C]
     ages: Array  # float32[h]: log(1 + minutes) before the user's newest event
-    texts: Array  # float32[k, D] of unit length, or no columns
-    past_texts: Array  # float32[h, D]
 
 
 class Reader:
@@ -108,19 +106,16 @@ class Reader:
         )  # fmt: skip
         return Reading(
             at, rows, past, log_p, facts_of(blend, best, log_p), pairs,
-            ages_of(shopper, len(past)), self._texts(table, rows), self._texts(table, past),
+            ages_of(shopper, len(past)),
         )  # fmt: skip
 
     def known(self, table: ItemTable) -> tuple[Array, Array]:
         """Return keys uint64[n] and unit vectors float32[n, D] of items whose texts are known."""
-        vectors = self._texts(table, np.arange(len(table)))
+        if not self._length:
+            return table.keys[:0], np.zeros((0, 0), np.float32)
+        vectors = unit(getattr(table.arrays, self.vectors)[: len(table)])
         rows = np.flatnonzero(vectors.any(1))
         return table.keys[rows], vectors[rows]
-
-    def _texts(self, table: ItemTable, rows: Array) -> Array:
-        if not self._length:
-            return np.zeros((len(rows), 0), np.float32)
-        return unit(getattr(table.arrays, self.vectors).take(rows, 0))
 
 
 def facts_of(blend: LearnedBlend, features: Features, log_p: Array) -> Array:

@@ -51,12 +51,15 @@ class Served(NamedTuple):
             np.ascontiguousarray(project), weights["mean"] @ project,
         )  # fmt: skip
 
-    def units(self, reading: Reading) -> Array:
-        """Return u_jb, float32[k, h, u]: what the network makes of each candidate and past item."""
+    def units(self, reading: Reading, texts: Array) -> Array:
+        """Return u_jb, float32[k, h, u]: what the network makes of each candidate and past item.
+
+        texts: float32[items, t], projected (neural/projected.py).
+        """
         (k, h, channels), u = reading.pairs.shape, len(self.pair_bias)
         x: Array = (reading.pairs.reshape(k * h, channels) @ self.pair[:channels]).reshape(k, h, u)
         if self.project.shape[1]:
-            mine, past = self._projected(reading.texts), self._projected(reading.past_texts)
+            mine, past = texts.take(reading.rows, 0), texts.take(reading.past_rows, 0)
             _add_likeness(x, mine @ past.T, 2.0 * self.pair[channels])
         _leaky(x, (past_facts(reading.ages) @ self.past + self.pair_bias)[None])
         y: Array = (x.reshape(k * h, u) @ self.unit).reshape(k, h, u)
@@ -84,12 +87,6 @@ class Served(NamedTuple):
         left = said[:, 0] - said[:, -1] - each.sum(1)
         shares: NDArray[np.float32] = each + (left / max(h, 1))[:, None]
         return shares
-
-    def _projected(self, texts: Array) -> Array:
-        z = texts @ self.project - self.middle
-        lengths = np.sqrt((z * z).sum(1, keepdims=True))
-        out: Array = z / np.maximum(lengths, np.float32(1e-12)) * texts.any(1, keepdims=True)
-        return out
 
     def _outward(self, facts: Array, pooled: Array) -> NDArray[np.float32]:
         """Return v.y float32[k, w] of facts [k, X] and pooled [k, w, 2u]."""

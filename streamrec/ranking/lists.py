@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from streamrec.blend.learned import Features
 from streamrec.blend.rules import extras_of, silence_of
+from streamrec.neural.projected import Projected
 from streamrec.neural.reading import Reader, Reading
 from streamrec.neural.serve import Served
 from streamrec.ranking.candidates import gather, popular_share
@@ -98,6 +99,7 @@ class ListMaker:
         self._turn = 0  # of the table, at the last look
         self._passing = PassingItems()
         self.reader = Reader(settings, self.sources)
+        self._texts = Projected(self.reader.vectors)
         self.network: Served | None = None
         self._keys: Array = np.zeros(0, np.uint64)
         self.scratch = new_scratch(int(np.count_nonzero(style == FEW)), 0)
@@ -233,16 +235,19 @@ class ListMaker:
         blended = mixture.blend.scores(filled, table.blend)
         reading, units, moves = None, None, np.zeros(len(candidates))
         if self.network is not None and mixture.blend.kind == "learned":
-            of_list = candidates, blended, filled
-            reading = self.reader.read(table, shopper, of_list, self.scratch.where)
+            reading = self.reader.read(table, shopper, (candidates, blended, filled), scratch.where)
             if reading is not None:
-                units = self.network.units(reading)
+                units = self.units_of(reading, self.network, table)
                 moves = moved(blended, reading, self.network.moves(reading, units))
         order, scores = rules.order(candidates, blended + moves, shopper, table)
         return Ranked(
             shopper, mixture, candidates, features, filled, blended, moves, reading, units, scores,
             order, alone[:, : rules.place.length], full_ranks,
         )  # fmt: skip
+
+    def units_of(self, reading: Reading, network: Served, table: ItemTable) -> Array:
+        """Return what a network makes of a list, Served.units."""
+        return network.units(reading, self._texts.of(network, table, reading))
 
     def reading_of(self, ranked: Ranked, table: ItemTable) -> Reading | None:
         """Return what the neural ranker reads of a list; None where the blend has not learnt."""

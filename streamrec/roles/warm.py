@@ -82,7 +82,7 @@ def _run_network(settings: Settings, lists: ListMaker, ranked: Ranked, table: It
     if reading is not None:
         wanted = arrays_of(Manifest.of(lists.reader.shape, settings.neural))
         network = Served.of({name: np.zeros(size, np.float32) for name, size in wanted.items()})
-        units = network.units(reading)
+        units = lists.units_of(reading, network, table)
         network.moves(reading, units)
         network.shares(reading, units, np.arange(1))
         click(kept(reading, table.keys, 0), int(table.keys[reading.rows[0]]), "", 1.0, 0, 1)

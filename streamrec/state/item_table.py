@@ -15,7 +15,7 @@ from streamrec.sources.popularity import HALF_LIVES, half_lives_ms, refresh_heat
 from streamrec.sources.registry import sources_of
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.sources.source import having
-from streamrec.state.item_rows import BLEND, CATALOGUE, ITEMS, ItemSchema, moved_rows
+from streamrec.state.item_rows import BLEND, CATALOGUE, ITEMS, TEXTS, ItemSchema, moved_rows
 from streamrec.state.keys import KeyIndex, key_of
 from streamrec.state.schema import Arrays, Column, copy_rows
 
@@ -27,6 +27,7 @@ OWN = (
     Column("stored", "?"),  # has a row in Redis
     Column("available", "?"),
     Column("changed", "<u4"),  # turn of the last change of popularity, stored or available
+    Column("worded", "<u4"),  # changes of what may be the vector of its text
 )
 """Columns of the table alone."""
 
@@ -77,6 +78,7 @@ class ItemTable:
         self._totals: NDArray[np.float64] | None = None
         self._live: NDArray[np.int32] | None = None
         self._starting = having("start", self.sources)
+        self._wording = {TEXTS, *(s.follows for s in having("vectors", self.sources))}
         kinds = self.schema.kinds
         self._following = {k: [s for s in self.sources if s.follows == k] for k in kinds}
         self._fixed = {kind: tuple(c.name for c in self._fixed_of(kind)) for kind in kinds}
@@ -165,6 +167,8 @@ class ItemTable:
 
     def follow(self, kind: str, at: Array, theirs: Any, source: Array) -> None:
         """Let the sources bring up to date what follows from the rows just taken over."""
+        if kind in self._wording:
+            self.arrays.worded[at] += 1
         for owner in self._following[kind]:
             owner.follow(self.arrays, at, theirs, source)
 
@@ -179,6 +183,7 @@ class ItemTable:
         """Take over ids, availability and contents."""
         rows = self.rows(keys)
         self.note_changed(rows)
+        self.arrays.worded[rows] += 1
         for row, blob in zip(rows.tolist(), blobs, strict=True):
             entry = msgspec.json.decode(blob, type=Metadata)
             self._name(row, entry.item)
@@ -235,7 +240,7 @@ class ItemTable:
     def own(self) -> dict[str, Array]:
         """Return by name what this copy alone knows, for `resume`: sums have an order, too."""
         n, arrays = self.index.size, self.arrays
-        mine = [c.name for c in (*self.columns, *OWN[:-1]) if c in OWN or not c.stored]
+        mine = [c.name for c in (*self.columns, *OWN[:-2]) if c in OWN or not c.stored]
         gone = np.flatnonzero(~arrays.stored[:n])  # no owner has these, and their lists are empty
         own = {"keys": self.keys, "sums": self._sums, "base": self._base, "gone": gone}
         own |= {name: arrays.named(name)[:n] for name in mine}
@@ -249,6 +254,7 @@ class ItemTable:
             column = name.removeprefix("gone.")
             arrays.named(column)[own["gone"] if column != name else slice(n)] = own[name]
         self.note_changed(slice(n))
+        arrays.worded[:n] += 1
         self._sums, self._base = own["sums"].copy(), own["base"].copy()
         self._totals = self._live = None
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from needs import needs
 
+from streamrec.neural.projected import project
 from streamrec.neural.reading import PAIR, Reading, Shape
 from streamrec.neural.sample import Sample, click, kept
 from streamrec.neural.serve import Served
@@ -32,7 +33,14 @@ def known():
 
 
 def moves(served, reading):
-    return served.moves(reading, served.units(reading))
+    return served.moves(reading, units_of(served, reading))
+
+
+def units_of(served, reading):
+    short = np.zeros((ITEMS, len(served.middle)), np.float32)
+    for text, out in zip(TEXTS, short, strict=True):
+        project(text, (served.project, served.middle), out)
+    return served.units(reading, short)
 
 
 def random_reading(rng, candidates=20, past=6):
@@ -47,8 +55,6 @@ def random_reading(rng, candidates=20, past=6):
         (rng.random((candidates, past, 2)) * PAIR).astype(np.float32)
         * (rng.random((candidates, past, 2)) < 0.5),
         np.sort(rng.random(past) * 9).astype(np.float32),
-        TEXTS[rows],
-        TEXTS[old],
     )
 
 
@@ -106,20 +112,20 @@ def test_shares_of_past_items_sum_to_what_the_past_adds():
         reading = random_reading(np.random.default_rng(seed))
         nobody = reading._replace(
             past_rows=reading.past_rows[:0], ages=reading.ages[:0],
-            pairs=reading.pairs[:, :0], past_texts=reading.past_texts[:0],
+            pairs=reading.pairs[:, :0],
         )  # fmt: skip
         added = moves(served, reading) - moves(served, nobody)
         numbers = np.array([19, 0, 7])
-        shares = served.shares(reading, served.units(reading), numbers)
+        shares = served.shares(reading, units_of(served, reading), numbers)
         assert shares.shape == (3, 6)
         np.testing.assert_allclose(shares.sum(1), added[numbers], atol=1e-4)
-    assert served.shares(nobody, served.units(nobody), numbers).shape == (3, 0)
+    assert served.shares(nobody, units_of(served, nobody), numbers).shape == (3, 0)
 
 
 def test_shares_differ_as_scores_without_each_past_item_do():
     served = Served.of(network().weights())
     reading = random_reading(np.random.default_rng(2))
-    units = served.units(reading)
+    units = units_of(served, reading)
     [shares] = served.shares(reading, units, np.array([4]))
     # d_b by hand: the score without the units of one past item
     from streamrec.neural.serve import _pool

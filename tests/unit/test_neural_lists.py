@@ -1,20 +1,24 @@
 """The neural ranker in a list: its part adds up, is shared out over past items, and is a reason."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from laws.world import NOW, small
+from numpy.typing import NDArray
 
 from streamrec.evaluation.prequential import Prequential
 from streamrec.events.event import Event, Item
 from streamrec.flow import Flow
+from streamrec.neural.projected import Projected
 from streamrec.neural.reading import PAST, Shape
 from streamrec.neural.sample import kept
 from streamrec.neural.serve import Served
 from streamrec.ranking.explain import explain
 from streamrec.ranking.lists import NEURAL, ListMaker, Ranked
 from streamrec.ranking.moves import moved
+from streamrec.text.words import WIDTH, Encoder
 
 
 def any_network(shape: Shape, seed: int = 1, size: float = 0.5) -> Served:
@@ -31,7 +35,7 @@ def any_network(shape: Shape, seed: int = 1, size: float = 0.5) -> Served:
     )  # fmt: skip
 
 
-def learnt(**sections: dict[str, Any]) -> Flow:
+def learnt(encoder: Encoder | None = None, **sections: dict[str, Any]) -> Flow:
     """Return all stages after random events, of a blend that has learnt a little."""
     config = small(
         lists={"exclude": "none", "length": 6, "because": 3},
@@ -39,7 +43,7 @@ def learnt(**sections: dict[str, Any]) -> Flow:
         neural={"candidates": 8, "history": 4},
         **sections,
     )
-    rng, live = np.random.default_rng(3), Prequential(config)
+    rng, live = np.random.default_rng(3), Prequential(config, encoder=encoder)
     for n in range(12):
         live.announce(Item(f"i{n}", title=f"{['red', 'blue'][n % 2]} thing {n % 3}"))
     for n in range(250):
@@ -114,6 +118,36 @@ def test_an_item_that_the_network_lifts_names_it_and_its_past_items_in_their_ord
             assert found == sorted(shares[shares > 0], reverse=True)[:3]
             named += len(found)
     assert named
+
+
+class Sizes:
+    """Encodes a text as its number of letters, in one of seven directions."""
+
+    name, number = "sizes", 7
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.int8]:
+        out = np.zeros((len(texts), WIDTH), np.int8)
+        for row, text in zip(out, texts, strict=True):
+            row[:8] = len(text) % 7 == np.arange(8)
+            row[7] = len(text)
+        return out
+
+
+@pytest.mark.parametrize("encoder", [None, Sizes()])
+def test_another_title_or_network_is_read_in_the_next_list(encoder: Sizes | None) -> None:
+    flow = learnt(encoder, text={"model": "minilm" if encoder else "hashed"})
+    networks = [any_network(flow.lists.reader.shape, seed) for seed in (1, 2)]
+    _, first = ranked_by(flow, networks[0])
+    assert first.reading is not None
+    for row in first.reading.rows[:2].tolist():
+        flow.announce(Item(flow.table.ids[row] or "", title="another title"))
+    flow.follow()
+    for network, before in ((networks[0], first.units), (networks[1], None)):
+        maker, ranked = ranked_by(flow, network)
+        maker._texts = Projected(maker.reader.vectors)
+        _, anew = ranked_by(flow, network)
+        np.testing.assert_array_equal(ranked.units, anew.units)
+        assert before is None or (ranked.units != before).any()
 
 
 def test_what_is_read_is_of_the_list_and_not_of_what_came_after() -> None:
