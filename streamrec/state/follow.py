@@ -51,13 +51,15 @@ class Follower:
             table.describe(keys, list(catalogue.values()))
         rows = self._rows_of(shard)
         at = take(items.named(ITEMS_CHANGED), len(rows))
-        table.take(ITEMS, rows[at], items, at)
+        if len(at):
+            table.take(ITEMS, rows[at], items, at)
         for kind in self._plain:
             at = take(items.named(changed_of(kind)), len(rows))
-            table.take(kind, rows[at], items, at)
+            if len(at):
+                table.take(kind, rows[at], items, at)
         for lists in self._lists:
             at = self._copy_lists(lists, shard, rows)
-            if lists.followed:
+            if lists.followed and len(at):
                 table.follow(lists.kind, rows[at], items, at)
         gone = shard.take_deleted()
         if gone:

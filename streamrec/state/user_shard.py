@@ -240,21 +240,21 @@ class UserShard:
             done = upto
             if one is not None:
                 add_row(self.users.arrays, one, codes, self.rules)
-        taught = (batch["kind"] == user_kernel.POSITIVE) & ~steps.held, steps.released >= 0
-        rows = batch["item"], steps.released
-        self.latest.push(table.keys[np.stack(rows, 1)[np.stack(taught, 1)]])
+        taught = (batch["kind"] == user_kernel.POSITIVE) & ~steps.held
+        rows = _in_turn(np.where(taught, batch["item"], -1), steps.released)
+        self.latest.push(table.keys[rows[rows >= 0]])
         self.newcomers.push(keys[steps.noted], steps.new[steps.noted])
         return steps
 
     def _shared(self, batch: Array, steps: Steps) -> dict[str, Array]:
         """Return the columns of events, each followed by what it releases, as they travel."""
-        weights = self._type_weights[batch["type"]], steps.gains[:, 1]
+        weights = _in_turn(self._type_weights[batch["type"]], steps.gains[:, 1])
         vectors = {"z": steps.z, "g": steps.g}
         return {
             "offsets": np.repeat(batch["offset"], 2),
-            "ts": np.stack((batch["ts"], steps.gain_ts[:, 1]), 1).ravel(),
+            "ts": _in_turn(batch["ts"], steps.gain_ts[:, 1]),
             "times": np.repeat(batch["time"], 2),
-            "weights": np.abs(np.stack(weights, 1).ravel()),
+            "weights": np.abs(weights),
             **{name: v.reshape(-1, v.shape[-1]).astype(np.float16) for name, v in vectors.items()},
         }
 
@@ -282,6 +282,13 @@ def new_rings(settings: Settings) -> dict[str, Ring]:
         "ids": window, "owners": window, "latest": settings.factors.ring, "newcomers": WINDOW
     }  # fmt: skip
     return {name: Ring(name, length) for name, length in lengths.items()}
+
+
+def _in_turn(events: Array, released: Array) -> Array:
+    """Return [2n]: what is of each event, followed by what is of the one that it releases."""
+    both = np.repeat(events, 2)
+    both[1::2] = released
+    return both
 
 
 def longest_window(settings: Settings) -> int:
