@@ -9,12 +9,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Self
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, UnsetType
 
 from streamrec.blend.basket import Stored, fitting
 from streamrec.errors import UnknownVersion
 from streamrec.settings.places import HOME
 from streamrec.settings.sections import RedisSettings
+from streamrec.sources.similarity import read_list
+from streamrec.state.keys import field_of
 from streamrec.transport.redis.hidden import hidden_names
 from streamrec.transport.redis.item_lists import stored_item_list
 from streamrec.transport.redis.keys import POPULAR, item_list_key, list_key
@@ -110,12 +113,7 @@ class Client:
 
     def similar(self, item: str, n: int = 10) -> list[Similar]:
         """Return up to `n` items most often taken after `item`; none for an unknown one."""
-        import numpy as np  # late: these take half a second, which recommend need not wait for
-
-        from streamrec.sources.similarity import read_list
-        from streamrec.state.keys import key_of
-
-        own = key_of(item).to_bytes(8, "little")
+        own = field_of(item)
         blob = self._store.item_rows("similarity", [own]).get(own)
         if blob is None:
             return []
@@ -157,9 +155,7 @@ class Client:
 
     def titles(self, items: Sequence[str]) -> dict[str, str]:
         """Return the titles of those items that have one."""
-        from streamrec.state.keys import key_of
-
-        keys = {key_of(item).to_bytes(8, "little"): item for item in items}
+        keys = {field_of(item): item for item in items}
         found = self._catalogue(keys)
         return {keys[k]: entry.title for k, entry in found.items() if entry.title}
 

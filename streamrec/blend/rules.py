@@ -8,16 +8,16 @@ from streamrec.settings.sections import Settings
 from streamrec.sources.popularity import LOG_FLOOR
 from streamrec.sources.registry import SOURCES, sources_of
 from streamrec.sources.repeats import FACTS, gap_ms
-from streamrec.state.keys import key_of
+from streamrec.state.keys import field_of, owner_of
 
-BLEND_KEY = key_of("~blend").to_bytes(8, "little")
+BLEND_KEY = field_of("~blend")
 """Field of the blend's row, and by its number modulo the partitions, its owner."""
 ALL_EXTRAS = (*EXTRAS, *FACTS)
 
 
 def blend_owner(item_partitions: int) -> int:
     """Return the number of the item shard that owns the blend's row."""
-    return int.from_bytes(BLEND_KEY, "little") % item_partitions
+    return owner_of(BLEND_KEY, item_partitions)
 
 
 def weights_of(settings: Settings) -> NDArray[np.float32]:

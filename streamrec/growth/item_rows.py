@@ -2,17 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
+from streamrec.state.keys import owner_of
+
 Rows = Mapping[bytes, bytes]
-
-
-def owner(field: bytes, partitions: int) -> int:
-    """Return the shard that owns a row, from its field: the item's key, little-endian."""
-    return int.from_bytes(field, "little") % partitions
 
 
 def deal(rows: Rows, partitions: int) -> dict[int, dict[bytes, bytes]]:
     """Return rows of any kind by the number of their owner."""
-    return by_place(rows, lambda field: owner(field, partitions))
+    return by_place(rows, lambda field: owner_of(field, partitions))
 
 
 def by_place(rows: Rows, place: Callable[[bytes], int]) -> dict[int, dict[bytes, bytes]]:

@@ -6,6 +6,9 @@ from collections.abc import Collection
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
+from streamrec.expressions.filters import make_rules
+from streamrec.expressions.syntax import ExpressionError
+
 MOST_ITEMS = 1000
 MOST_FILTERS = 10
 FILTER_CHARACTERS = 1000
@@ -47,9 +50,6 @@ def filters(request: Request) -> list[str]:
     if len(texts) > MOST_FILTERS or sum(map(len, texts)) > FILTER_CHARACTERS:
         text = f"At most {MOST_FILTERS} filters with {FILTER_CHARACTERS} characters in all"
         raise HTTPException(400, text)
-    from streamrec.expressions.filters import make_rules  # late: numpy
-    from streamrec.expressions.syntax import ExpressionError
-
     try:
         make_rules(texts, {})
     except ExpressionError as error:

@@ -2,20 +2,16 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from starlette.exceptions import HTTPException
 
 from streamrec.http.answers import RETRY
-from streamrec.inspection.answer import Answer
-from streamrec.settings.places import HOME
+from streamrec.inspection.lists_now import StateReader
 from streamrec.settings.sections import Settings
 from streamrec.transport.redis.store import Store
-
-if TYPE_CHECKING:
-    from streamrec.inspection.lists_now import Filtered, StateReader
 
 MOST_WAITING = 16
 SECONDS = 10.0
@@ -38,7 +34,7 @@ class MadeNow:
         self._waiting = 0
         self._lock = threading.Lock()
 
-    async def ask(self, question: "Callable[[StateReader], Found]") -> Found:
+    async def ask(self, question: Callable[[StateReader], Found]) -> Found:
         """Return what the question returns. Raises HTTPException 503 where it takes too long."""
         try:
             asked = asyncio.wrap_future(self._submit(question))
@@ -46,7 +42,7 @@ class MadeNow:
         except TimeoutError:
             raise self._too_long() from None
 
-    def asked(self, question: "Callable[[StateReader], Found]") -> Found:
+    def asked(self, question: Callable[[StateReader], Found]) -> Found:
         """Return what the question returns, to who waits in a thread. Raises as `ask`."""
         asked = self._submit(question)
         try:
@@ -59,7 +55,7 @@ class MadeNow:
         """Answer no more; what is being made comes to its end."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _submit(self, question: "Callable[[StateReader], Found]") -> "Future[Found]":
+    def _submit(self, question: Callable[[StateReader], Found]) -> "Future[Found]":
         """Put a question behind the others; raises HTTPException 503 where too many wait."""
         with self._lock:
             if self._waiting >= MOST_WAITING:
@@ -76,9 +72,7 @@ class MadeNow:
     def _too_long(self) -> HTTPException:
         return HTTPException(503, f"Not made within {self._seconds:g} s", RETRY)
 
-    def _answer(self, question: "Callable[[StateReader], Found]") -> Found:
-        from streamrec.inspection.lists_now import StateReader  # late: numba and all sources
-
+    def _answer(self, question: Callable[[StateReader], Found]) -> Found:
         try:
             if self._state is None:
                 self._store = self._store or Store(self._settings.redis)
@@ -87,26 +81,3 @@ class MadeNow:
         except Exception:
             self._state = None  # the next question reads all items anew
             raise
-
-
-def why(state: "StateReader", user: str, item: str, place: str = HOME, page: str = "") -> Answer:
-    """Return why an item is, or is not, in a list made now."""
-    from streamrec.inspection.explain import explained_from
-
-    return explained_from(state.now(user, place=place), item, page)
-
-
-def under(
-    state: "StateReader", user: str, filters: Sequence[str], listed: Sequence[str]
-) -> "Filtered":
-    """Return what filters do to the list that a user has."""
-    from streamrec.inspection.lists_now import filtered_from
-
-    return filtered_from(state, user, filters, listed)
-
-
-def lifts(state: "StateReader", user: str) -> dict[str, float]:
-    """Return what lifts the items of a list made now, by part."""
-    from streamrec.inspection.explain import shares_from
-
-    return shares_from(state.now(user))

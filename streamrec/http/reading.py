@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET
@@ -16,16 +15,15 @@ from streamrec.errors import ConfigurationError
 from streamrec.http.answers import answer_of
 from streamrec.http.asked import MOST_ITEMS, filters, flag, number
 from streamrec.http.lists import Lists
-from streamrec.http.made_now import MadeNow, why
+from streamrec.http.made_now import MadeNow
 from streamrec.http.readers import Readers
 from streamrec.http.shapes import Listed, PageOfLists, Popular, SimilarItems, UserList
+from streamrec.inspection.explain import explained_from, reasons_from
+from streamrec.inspection.lists_now import StateReader, list_of
 from streamrec.monitoring.http_metrics import HttpMetrics
 from streamrec.settings.place_rules import Place, check_context
 from streamrec.settings.places import HOME
 from streamrec.transport.redis.keys import POPULAR, popular_of
-
-if TYPE_CHECKING:
-    from streamrec.inspection.lists_now import StateReader
 
 MOST_PLACES = 10
 MOST_BASKET = 100
@@ -136,7 +134,9 @@ class Reading:
         self._check(place)
         page = request.query_params.get("with", "")
         self._check_context(place, [page] if page else [])
-        found = await self._made_now.ask(lambda state: why(state, user, item, place, page))
+        found = await self._made_now.ask(
+            lambda state: explained_from(state.now(user, place=place), item, page)
+        )
         return _answer(request, found)
 
     def _similar(self, item: str, n: int) -> SimilarItems:
@@ -145,12 +145,9 @@ class Reading:
 
 
 def filtered(
-    state: "StateReader", user: str, expressions: list[str], explained: int, place: str
+    state: StateReader, user: str, expressions: list[str], explained: int, place: str
 ) -> Recommendations:
     """Return a list made now; of so many first items the reasons are told."""
-    from streamrec.inspection.explain import reasons_from
-    from streamrec.inspection.lists_now import list_of
-
     now = state.now(user, expressions, place)
     items, personal = list_of(now)
     why = reasons_from(now, explained) if explained else {}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -102,7 +102,7 @@ def _history(stored: Stored, ids: Mapping[bytes, str], shard: str, blob: bytes) 
         "events": row.events,
         "last_event_at": row.clock,
         "last_offset": row.offset,
-        "segment": name_of(ids, row.segment.to_bytes(8, "little"))[1:] if row.segment else None,
+        "segment": _name(ids, row.segment)[1:] if row.segment else None,
         "recent": [
             {"item": name_of(ids, k.tobytes()), "type": types[kind], "ts": ts, "takes": takes}
             | ({"usual_gap_hours": gap_hours(gap)} if gap else {})
@@ -124,7 +124,7 @@ def _shown(blob: bytes, ids: Mapping[bytes, str], settings: Settings) -> Line:
     return {
         "at": row.at,
         "lists": dict(zip(sources, lists, strict=True)),
-        "times_in_a_row": _counts(ids, served.times_shown(blob)),
+        "times_in_a_row": {_name(ids, k): n for k, n in served.times_shown(blob).items()},
         "candidates_with_features": names[: row.candidates],
     }
 
@@ -142,16 +142,14 @@ def _reading(blob: bytes, ids: Mapping[bytes, str]) -> Line:
     kept = unpacked(blob)
     if kept is None:
         return {"bytes": len(blob)}
-    past, candidates = _named(ids, kept.past_keys), _named(ids, kept.keys)
+    past, candidates = (
+        [_name(ids, key) for key in keys.tolist() if key] for keys in (kept.past_keys, kept.keys)
+    )
     return {"at": kept.made_at, "past_items": past, "candidates": candidates}
 
 
-def _named(ids: Mapping[bytes, str], keys: Any) -> list[str]:
-    return [name_of(ids, k.to_bytes(8, "little")) for k in keys.tolist() if k]
-
-
-def _counts(ids: Mapping[bytes, str], times: Mapping[int, int]) -> dict[str, int]:
-    return {name_of(ids, k.to_bytes(8, "little")): count for k, count in times.items()}
+def _name(ids: Mapping[bytes, str], key: int) -> str:
+    return name_of(ids, key.to_bytes(8, "little"))
 
 
 def _duplicate_ids(store: Store, shards: list[str], user: str) -> Iterator[tuple[str, int]]:

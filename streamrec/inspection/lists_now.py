@@ -72,7 +72,7 @@ def list_of(now: StateNow) -> tuple[list[ListItem], bool]:
     return made.items, len(now.shopper.row.ts) > 0
 
 
-class Filtered(NamedTuple):
+class FilterEffect(NamedTuple):
     """What filters do to a user's list; items by id, the first first."""
 
     removed: list[str]  # of the list's: for which a filter does not hold
@@ -81,9 +81,9 @@ class Filtered(NamedTuple):
     of: int  # items that may be listed without them
 
 
-def filtered_from(
+def filter_effect(
     state: StateReader, user: str, filters: Sequence[str], listed: Sequence[str]
-) -> Filtered:
+) -> FilterEffect:
     """Return what filters do to a list that the user has, whose items are `listed`.
 
     The list may be older than the state; what comes in is told of lists made now.
@@ -91,17 +91,17 @@ def filtered_from(
     now = state.now(user, filters)
     lists, table, shopper = now.lists, now.table, now.shopper
     if not lists.ready:
-        return Filtered([], [], 0, 0)
+        return FilterEffect([], [], 0, 0)
     usual = now._replace(rules=lists.rules)
     before, after = ([item.item for item in list_of(each)[0]] for each in (usual, now))
     own, more = (lists.passing(shopper, table, each.rules) for each in (usual, now))
     of = lists.servable if own is None else own.size
     if more is None:
-        return Filtered([], [], of, of)
+        return FilterEffect([], [], of, of)
     known = [name for name in listed if name in table.row_of]
     removed = [name for name in known if not more.allowed[table.row_of[name]]]
     added = [name for name in after if name not in before and name not in listed]
-    return Filtered(removed, added, more.size, of)
+    return FilterEffect(removed, added, more.size, of)
 
 
 def network_now(settings: Settings, store: Store, lists: ListMaker) -> Served | None:

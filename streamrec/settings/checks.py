@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 import msgspec
 
+from streamrec.expressions.filters import make_rules
+from streamrec.expressions.syntax import ExpressionError
 from streamrec.settings.mappings import FORGET, MERGE
 from streamrec.settings.place_rules import asks_for_contents, place_problems
 from streamrec.settings.places import EXAMPLES
@@ -179,11 +181,6 @@ def _of_lists(settings: Settings) -> Iterator[Problem]:
 
 
 def _of_expressions(settings: Settings) -> Iterator[Problem]:
-    from streamrec.expressions.filters import (
-        make_rules,  # late: numpy, which no other setting needs
-    )
-    from streamrec.expressions.syntax import ExpressionError
-
     each: dict[str, Any] = {
         "lists": settings.lists,
         **{f"places.{n}": p for n, p in settings.places.items()},

@@ -17,7 +17,17 @@ def key_of(identifier: str) -> int:
 
     A million ids collide with probability 3e-8.
     """
-    return int.from_bytes(blake2b(identifier.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(field_of(identifier), "little")
+
+
+def field_of(identifier: str) -> bytes:
+    """Return the field of an item's rows in Redis: the 8 bytes of its key."""
+    return blake2b(identifier.encode(), digest_size=8).digest()
+
+
+def owner_of(field: bytes, shards: int) -> int:
+    """Return the number of the item shard that owns the rows of a field."""
+    return int.from_bytes(field, "little") % shards
 
 
 @njit(cache=True, nogil=True)

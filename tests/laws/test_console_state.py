@@ -23,7 +23,7 @@ from streamrec.http.readers import Readers
 from streamrec.http.routes import application
 from streamrec.http.sender import Sender
 from streamrec.inspection.explain import explained, explained_from, shares_from
-from streamrec.inspection.lists_now import StateReader, filtered_from, list_of
+from streamrec.inspection.lists_now import StateReader, filter_effect, list_of
 from streamrec.local.child import free_port
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.score import Scorer
@@ -79,10 +79,10 @@ def test_a_filter_is_tried_on_the_list_that_is_there(spine: Spine, kept: StateRe
     """It is of an older state: other items, and one that is known no longer."""
     now = [entry.item for entry in list_of(kept.now("u3"))[0]]
     older = [*(f"i{n}" for n in range(ITEMS) if f"i{n}" not in now), "gone"]
-    found = filtered_from(kept, "u3", ['title contains "cup"'], older)
+    found = filter_effect(kept, "u3", ['title contains "cup"'], older)
     assert found.removed == [name for name in older[:-1] if int(name[1:]) % 2] != []
     assert not {*found.added} & {*older, *now}
-    assert not filtered_from(kept, "u3", ["available"], older).removed
+    assert not filter_effect(kept, "u3", ["available"], older).removed
 
 
 def test_another_state_is_read_anew(

@@ -13,7 +13,7 @@ from streamrec.settings.profiles import PROFILES
 from streamrec.settings.sections import BatchSettings, Settings
 from streamrec.sources.similarity import read_list
 from streamrec.state.history import is_seen
-from streamrec.state.keys import key_of
+from streamrec.state.keys import field_of, key_of
 from streamrec.state.user_rows import decode_user, no_user
 
 SETTINGS = small()
@@ -85,7 +85,7 @@ def test_impressions_are_counted_and_teach_nothing() -> None:
     assert (after.keys == user.keys).all()
     assert world.rows["i0"]["similarity"] == near
     changed = [k for k, blob in world.rows["i0"]["items"].items() if blob != before[k]]
-    assert changed == [key_of("a").to_bytes(8, "little")]
+    assert changed == [field_of("a")]
     assert world.item_rows()["a"]["events"] == 2
     [record] = fold.records
     assert len(record["scored"]) == len(record["context"]) == 0
@@ -106,7 +106,7 @@ def test_late_events_find_their_place_and_pair_with_what_was_older() -> None:
 
 def test_reverse_entries_have_half_the_weight_and_no_count() -> None:
     world = learn(event("u0", "a", ts=1), event("u0", "b", ts=1), event("u0", "c", ts=1))
-    field = key_of("c").to_bytes(8, "little")
+    field = field_of("c")
     keys, weights, counts = read_list(world.rows["i0"]["similarity"][field])
     found = {int(k): (float(w), int(c)) for k, w, c in zip(keys, weights, counts, strict=True)}
     assert found == {key_of("b"): (0.5, 0), key_of("a"): (0.25, 0)}

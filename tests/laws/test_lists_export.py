@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from streamrec.cli import app
 from streamrec.inspection.stored_lists import SCAN_KEYS, stored_lists
 from streamrec.settings.sections import RedisSettings
-from streamrec.state.keys import key_of
+from streamrec.state.keys import field_of, owner_of
 from streamrec.transport.redis.hidden import hide
 from streamrec.transport.redis.keys import key
 from streamrec.transport.redis.store import Store
@@ -45,10 +45,8 @@ def fill(settings: RedisSettings) -> RedisSettings:
     store = Store(settings)
     store.declare(2, 2, 1, 8)
     for item, more in (("i1", {"title": 'A "pot", blue'}), ("i2", {})):
-        own = key_of(item)
-        row = json.dumps({"item": item, **more})
-        name = key(f"i{own % 2}", "catalogue")
-        store.run([("HSET", name, own.to_bytes(8, "little"), row)])
+        own, row = field_of(item), json.dumps({"item": item, **more})
+        store.run([("HSET", key(f"i{owner_of(own, 2)}", "catalogue"), own, row)])
     names = ["rec:~popular", *(f"rec:u{n}" for n in range(USERS))]
     calls: list[tuple[Any, ...]] = [("SET", name, published(name[4:])) for name in names]
     calls += [("SET", "rec:none", published("none", [])), ("SET", "sr:shown:u1", b"x")]

@@ -29,7 +29,7 @@ from streamrec.ranking.item_lists import ItemList, Neighbour
 from streamrec.settings.load import load
 from streamrec.settings.sections import Settings
 from streamrec.state.item_shard import ItemShard
-from streamrec.state.keys import key_of
+from streamrec.state.keys import field_of, key_of, owner_of
 from streamrec.state.newcomers import WINDOW
 from streamrec.state.schema import VERSION, Arrays, Kind
 from streamrec.state.user_rows import USERS, user_columns
@@ -114,8 +114,8 @@ def fill(settings: Settings, store: Store) -> None:
 
 
 def of_item(item: str, kind: str, row: bytes | str) -> tuple[Any, ...]:
-    own = key_of(item)
-    return ("HSET", key(f"i{own % PARTITIONS}", kind), own.to_bytes(8, "little"), row)
+    own = field_of(item)
+    return ("HSET", key(f"i{owner_of(own, PARTITIONS)}", kind), own, row)
 
 
 def emptied(client: Any) -> int:

@@ -17,7 +17,7 @@ from streamrec.state import updates
 from streamrec.state.item_rows import ItemSchema
 from streamrec.state.item_shard import ItemShard
 from streamrec.state.item_table import ItemTable
-from streamrec.state.keys import key_of
+from streamrec.state.keys import field_of, owner_of
 from streamrec.state.schema import Kind
 from streamrec.state.user_fold import UserFold
 from streamrec.state.user_rows import decode_user
@@ -203,8 +203,8 @@ def stored_recount(
     for name, kinds in owners.items():
         for field, blob in kinds["catalogue"].items():
             names[field] = json.loads(blob)["item"]
-            assert key_of(names[field]) % len(owners) == int(name[1:])
-            assert key_of(names[field]).to_bytes(8, "little") == field
+            assert owner_of(field, len(owners)) == int(name[1:])
+            assert field_of(names[field]) == field
     for kinds in owners.values():
         for field, blob in kinds["items"].items():
             row, item = kind.read(blob), names[field]

@@ -15,7 +15,7 @@ from streamrec.errors import StoreError, UnknownVersion
 from streamrec.local.child import free_port
 from streamrec.settings.sections import RedisSettings
 from streamrec.sources.similarity import list_columns
-from streamrec.state.keys import key_of
+from streamrec.state.keys import field_of, key_of, owner_of
 from streamrec.state.schema import Arrays, Kind
 from streamrec.transport.redis.keys import key
 from streamrec.transport.redis.store import Store
@@ -54,8 +54,8 @@ def neighbours(rows: dict[str, tuple[float, int]]) -> bytes:
 
 
 def put(store: Store, kind: str, item: str, row: bytes) -> None:
-    own = key_of(item)
-    store.run([("HSET", key(f"i{own % SHARDS}", kind), own.to_bytes(8, "little"), row)])
+    own = field_of(item)
+    store.run([("HSET", key(f"i{owner_of(own, SHARDS)}", kind), own, row)])
 
 
 def put_item(store: Store, item: str, **fields: object) -> None:

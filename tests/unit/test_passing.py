@@ -22,7 +22,7 @@ from streamrec.settings.sections import Settings
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.sources.source import Shopper, having
 from streamrec.state.item_table import ItemTable
-from streamrec.state.keys import key_of
+from streamrec.state.keys import field_of, key_of
 from streamrec.state.user_rows import UserRow
 
 HOUR = 3_600_000
@@ -75,7 +75,7 @@ def describe(table: ItemTable, n: int, rng: np.random.Generator) -> None:
             "categories": [CATEGORIES[k] for k in rng.integers(0, 4, rng.integers(0, 3))],
             "attributes": {k: v for k, v in attributes.items() if rng.random() < 0.8},
         }  # fmt: skip
-    field, blob = key_of(f"a{n}").to_bytes(8, "little"), json.dumps(entry).encode()
+    field, blob = field_of(f"a{n}"), json.dumps(entry).encode()
     table.apply("catalogue", [(field, blob)])
 
 
@@ -249,9 +249,7 @@ def test_all_39_of_3000_are_listed() -> None:
             "item": f"a{n}", "attributes": {"price": price},
             "categories": ["garden"] if n in cheap or n % 3 == 0 else ["kitchen"],
         }  # fmt: skip
-        table.apply(
-            "catalogue", [(key_of(f"a{n}").to_bytes(8, "little"), json.dumps(entry).encode())]
-        )
+        table.apply("catalogue", [(field_of(f"a{n}"), json.dumps(entry).encode())])
     for n in list(cheap)[:9]:  # nobody ever took them
         table.arrays.popularity[n] = 0.0
     summed(table)

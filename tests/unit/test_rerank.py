@@ -29,7 +29,7 @@ from streamrec.settings.sections import Settings
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.sources.source import Shopper
 from streamrec.state.item_table import ItemTable
-from streamrec.state.keys import key_of
+from streamrec.state.keys import field_of, key_of
 from streamrec.state.user_rows import UserRow, no_user
 
 HOUR = 3_600_000
@@ -48,7 +48,7 @@ def settings(**sections: dict[str, Any]) -> Settings:
 
 
 def described(table: ItemTable, item: str, **fields: Any) -> None:
-    field, blob = key_of(item).to_bytes(8, "little"), json.dumps({"item": item, **fields}).encode()
+    field, blob = field_of(item), json.dumps({"item": item, **fields}).encode()
     table.apply("catalogue", [(field, blob)])
 
 

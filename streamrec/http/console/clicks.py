@@ -12,7 +12,7 @@ from streamrec.http.console.lists import named, sampled, user_row
 from streamrec.http.sender import Sender
 from streamrec.settings.mappings import FieldMapping
 from streamrec.settings.sections import Settings
-from streamrec.state.keys import key_of
+from streamrec.state.keys import field_of
 
 DAY_MS = 86_400_000
 STEP_MS = 1000
@@ -53,7 +53,7 @@ class Clicks:
         if self._settings.events.mapping != FieldMapping():
             text = "events.mapping describes messages of another shape: this page cannot write them"
             raise HTTPException(409, text)
-        if not named(client, [key_of(click.item).to_bytes(8, "little")]):
+        if not named(client, [field_of(click.item)]):
             raise HTTPException(404, f"No event or metadata names the item {click.item!r} yet")
         event = Event(
             click.user, click.item, click_type(self._settings.events), self._time(client, click)

@@ -7,7 +7,7 @@ import msgspec
 from streamrec.client import Client, Recommendations
 from streamrec.http.console.words import meaning, reason
 from streamrec.state.item_rows import CATALOGUE
-from streamrec.state.keys import key_of
+from streamrec.state.keys import field_of
 from streamrec.state.user_rows import UserRow, decode_user
 from streamrec.transport.redis.keys import list_key, user_shards
 from streamrec.transport.redis.store import Store
@@ -114,8 +114,7 @@ def pictures_of(client: Client, items: Sequence[str], attribute: str) -> dict[st
     """Return the addresses of pictures that items have in an attribute; of this site or the web."""
     if not attribute:
         return {}
-    keys = [key_of(item).to_bytes(8, "little") for item in items]
-    rows = client.store.item_rows(CATALOGUE, keys)
+    rows = client.store.item_rows(CATALOGUE, map(field_of, items))
     found = [msgspec.json.decode(row, type=_Pictured) for row in rows.values()]
     named = {one.item: str(one.attributes.get(attribute) or "") for one in found}
     return {item: text for item, text in named.items() if text.startswith(PICTURES)}

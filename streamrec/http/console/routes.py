@@ -22,11 +22,13 @@ from streamrec.http.console.lists import Named, people, shown
 from streamrec.http.console.status import Watch
 from streamrec.http.console.stream import Streams
 from streamrec.http.console.words import group, meaning
-from streamrec.http.made_now import MadeNow, lifts, under, why
+from streamrec.http.made_now import MadeNow
 from streamrec.http.own_names import OwnNames
 from streamrec.http.readers import Readers
 from streamrec.http.sender import Sender
 from streamrec.inspection.answer import Answer
+from streamrec.inspection.explain import explained_from, shares_from
+from streamrec.inspection.lists_now import filter_effect
 from streamrec.settings.sections import Settings
 
 logger = logging.getLogger(__name__)
@@ -137,7 +139,7 @@ class Console:
 
     def _shares(self, request: Request) -> list[Part]:
         user, found = asked(request, "user"), dict[str, float]()
-        for name, share in self._made_now.asked(lambda state: lifts(state, user)).items():
+        for name, share in self._made_now.asked(lambda state: shares_from(state.now(user))).items():
             found[group(name)] = found.get(group(name), 0.0) + share
         return [Part(name, meaning(name), round(share, 4)) for name, share in largest(found)]
 
@@ -146,7 +148,7 @@ class Console:
         if not texts:
             raise HTTPException(400, "The parameter 'filter' is missing")
         listed = [entry.item for entry in client.recommend(user).items]
-        found = self._made_now.asked(lambda state: under(state, user, texts, listed))
+        found = self._made_now.asked(lambda state: filter_effect(state, user, texts, listed))
         titles = client.titles([*found.removed, *found.added])
         removed, added = (
             [Named(name, titles.get(name) or name) for name in names]
@@ -156,7 +158,7 @@ class Console:
 
     def _explain(self, client: Client, request: Request) -> object:
         user, item = asked(request, "user"), asked(request, "item")
-        answer = self._made_now.asked(lambda state: why(state, user, item))
+        answer = self._made_now.asked(lambda state: explained_from(state.now(user), item))
         past = [(name, value) for name, value in largest(answer.past) if name][:MOST_PAST]
         titles = client.titles([answer.item, *(name for name, _ in past)])
         return Why(

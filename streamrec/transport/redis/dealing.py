@@ -16,7 +16,7 @@ from streamrec.growth.plan import Plan
 from streamrec.growth.recount import Tally, tally
 from streamrec.settings.sections import UserSettings
 from streamrec.state import schema, segments
-from streamrec.state.keys import key_of
+from streamrec.state.keys import key_of, owner_of
 from streamrec.state.user_fold import Counters
 from streamrec.transport.kafka.log import partition_of
 from streamrec.transport.redis.growing import WAITING, staged
@@ -188,7 +188,7 @@ class Dealing:
             for number in range(self._before.items):
                 rows = self._scan(key(f"i{number}", kind))
                 before = before.plus(tally(rows, partial(_stays, number), number))
-            owner = partial(item_rows.owner, partitions=self._plan.updates)
+            owner = partial(owner_of, shards=self._plan.updates)
             for number in range(self._plan.updates):
                 rows = self._scan(staged(f"i{number}", kind))
                 after = after.plus(tally(rows, owner, number))

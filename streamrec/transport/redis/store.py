@@ -14,6 +14,7 @@ import redis
 
 from streamrec.errors import CommitConflict, DamagedState, StoreError
 from streamrec.settings.sections import RedisSettings
+from streamrec.state.keys import owner_of
 from streamrec.transport.redis.declared import Run, declare, declared
 from streamrec.transport.redis.keys import (
     DONE,
@@ -144,7 +145,7 @@ class Store(Nodes):
         owned: dict[str, list[bytes | str]] = {}
         owners = self.known_shards().items
         for each in dict.fromkeys(keys):
-            owned.setdefault(f"i{int.from_bytes(each, 'little') % owners}", []).append(each)
+            owned.setdefault(f"i{owner_of(each, owners)}", []).append(each)
         rows = self.many_rows([(shard, kind, mine) for shard, mine in owned.items()])
         there = zip(chain.from_iterable(owned.values()), chain.from_iterable(rows), strict=True)
         return {field: row for field, row in there if row is not None}  # type: ignore[misc]
