@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,27 @@ def read_events(file: Path, reading: Reading = AS_USUAL, say: Say = silent) -> E
     return events
 
 
+class _Cells(NamedTuple):
+    """The cells of a file, row by row: names by our field as codes into texts, times, values."""
+
+    names: dict[str, tuple[NDArray[np.int32], list[str]]]
+    ts: NDArray[np.int64]
+    numbers: NDArray[np.float64]
+    why_not: dict[str, Reasons]
+    """By our field, the rows whose cell says nothing that can be read, and why."""
+
+    def called(self, field: str, name: str) -> NDArray[np.bool_]:
+        """Return bool[rows], in which rows a field has this name."""
+        codes, names = self.names[field]
+        found: NDArray[np.bool_] = codes == (names.index(name) if name in names else len(names))
+        return found
+
+    def name(self, field: str, row: int) -> str:
+        """Return what a field is called in a row."""
+        codes, names = self.names[field]
+        return names[int(codes[row])]
+
+
 def events_in(
     table: Table, reading: Reading, option: str
 ) -> tuple[EventTable, Reasons, tuple[str, str]]:
@@ -54,67 +75,79 @@ def events_in(
     In words: what there is, and what would make more of the rows count. option: as in
     `Table.choose`. Raises ConfigurationError where nothing can be read.
     """
-    needed = NEEDED if reading.min_value is None else (*NEEDED, "value")
-    found = table.choose(EVENT_FIELDS, needed, reading, option)
-    nothing = arrow().nulls(table.rows)
-    cells = {ours: table.column(found[ours]) if ours in found else nothing for ours in EVENT_FIELDS}
-    wrong: Reasons = {}
-    coded: dict[str, tuple[NDArray[np.int32], list[str]]] = {}
-    why_not: dict[str, Reasons] = {}
-    for ours, rule in _rules(reading, table.untyped).items():
-        codes, names, why_not[ours] = named(cells[ours], rule)
-        coded[ours] = codes, names
-    ts, why_not["ts"] = times(cells["ts"], reading.time)
-    numbers, why_not["value"] = values(cells["value"])
-    forget, merge = (_where(*coded["type"], own) for own in (FORGET, MERGE))
-    control = forget | merge
-    from_whom = coded["visitor"]
-    unsaid = merge & _where(*from_whom, "")
-    why_not["visitor"] |= dict.fromkeys(
-        np.flatnonzero(unsaid).tolist(), Rejected("schema", "from is missing")
-    )
-    for ours, reasons in why_not.items():
-        rows = {"user": control | True, "visitor": merge}.get(ours, ~control)
-        wrong = {n: why for n, why in reasons.items() if rows[n]} | wrong
-    control[[n for n in wrong if control[n]]] = False
-    keep = ~(forget | merge)
-    keep[list(wrong)] = False
-    low = keep & (numbers < (-np.inf if reading.min_value is None else reading.min_value))
+    cells = _read(table, reading, option)
+    forget, merge = (cells.called("type", own) for own in (FORGET, MERGE))
+    wrong = _wrong(cells, forget, merge)
+    good = np.ones(table.rows, np.bool_)
+    good[list(wrong)] = False
+    control, keep = good & (forget | merge), good & ~(forget | merge)
+    low = keep & (cells.numbers < (-np.inf if reading.min_value is None else reading.min_value))
     keep &= ~low
-    _check_types(table.file, _kept(*coded["type"], keep)[1])
-    refused, unknown = unlawful(reading.law, *coded["type"], ts, keep)
+    types, names = cells.names["type"]
+    _check_types(table.file, _kept(types, names, keep)[1])
+    refused, unknown = unlawful(reading.law, types, names, cells.ts, keep)
     keep[list(refused)] = False
     wrong |= refused
     what = f"{keep.sum():,} events" + (f", {low.sum():,} below --min-value" if low.any() else "")
     for of, words in ((forget, "to forget a user"), (merge, "to merge a visitor")):
         what += f", {(of & control).sum():,} {words}" if (of & control).any() else ""
-    users, names = coded["user"]
+    made = _events(cells, keep, table.file.name, len(wrong) + len(table.broken))
     asked = [
-        (row, names[users[row]], from_whom[1][from_whom[0][row]] if merge[row] else None)
+        (row, cells.name("user", row), cells.name("visitor", row) if merge[row] else None)
         for row in np.flatnonzero(control).tolist()
     ]
-    coded = {ours: _kept(*some, keep) for ours, some in coded.items()}
-    personal = ~_where(*coded["personal"], "False")
+    made = controlled(made, np.flatnonzero(keep), asked) if asked else made.sorted()
+    return made, wrong, (what, advice(unknown))
+
+
+def _read(table: Table, reading: Reading, option: str) -> _Cells:
+    """Return the cells of our fields, of which the file may lack some."""
+    needed = NEEDED if reading.min_value is None else (*NEEDED, "value")
+    found = table.choose(EVENT_FIELDS, needed, reading, option)
+    nothing = arrow().nulls(table.rows)
+    cells = {ours: table.column(found[ours]) if ours in found else nothing for ours in EVENT_FIELDS}
+    coded, why_not = dict[str, tuple[NDArray[np.int32], list[str]]](), dict[str, Reasons]()
+    for ours, rule in _rules(reading, table.untyped).items():
+        codes, names, why_not[ours] = named(cells[ours], rule)
+        coded[ours] = codes, names
+    ts, why_not["ts"] = times(cells["ts"], reading.time)
+    numbers, why_not["value"] = values(cells["value"])
+    return _Cells(coded, ts, numbers, why_not)
+
+
+def _wrong(cells: _Cells, forget: NDArray[np.bool_], merge: NDArray[np.bool_]) -> Reasons:
+    """Return why rows are refused; what forgets or merges a user is asked for their ids alone."""
+    unsaid = np.flatnonzero(merge & cells.called("visitor", "")).tolist()
+    cells.why_not["visitor"] |= dict.fromkeys(unsaid, Rejected("schema", "from is missing"))
+    wrong: Reasons = {}
+    for ours, reasons in cells.why_not.items():
+        asked = {"user": np.ones_like(merge), "visitor": merge}.get(ours, ~(forget | merge))
+        wrong = {row: why for row, why in reasons.items() if asked[row]} | wrong
+    return wrong
+
+
+def _events(cells: _Cells, keep: NDArray[np.bool_], name: str, refused: int) -> EventTable:
+    """Return the events of the rows that are kept, as the file has them."""
+    coded = {ours: _kept(*some, keep) for ours, some in cells.names.items()}
+    personal = ~cells.called("personal", "False")[keep]
     session_codes, session_names = coded["session"]
     segment_codes, segment_names = coded["segment"]
-    made = EventTable(
-        table.file.name,
+    return EventTable(
+        name,
         coded["user"][0],
         coded["item"][0],
         coded["type"][0].astype(np.int8),
-        ts[keep],
+        cells.ts[keep],
         coded["user"][1],
         coded["item"][1],
         coded["type"][1],
-        None if np.isnan(numbers).all() else numbers[keep],
+        None if np.isnan(cells.numbers).all() else cells.numbers[keep],
         sessions=None if NO_SESSION in session_names else session_codes.astype(np.int64),
         segments=segment_codes if any(segment_names) else None,
         segment_names=segment_names if any(segment_names) else (),
         personal=None if personal.all() else personal,
-        refused=len(wrong) + len(table.broken),
+        refused=refused,
     )
-    made = controlled(made, np.flatnonzero(keep), asked) if asked else made.sorted()
-    return made, wrong, (what, advice(unknown))
 
 
 def controlled(
@@ -146,12 +179,6 @@ def controlled(
         controls.append((place, users[0], users[1] if len(users) > 1 else FORGOTTEN))
     in_time = table.taken(order)
     return replace(in_time, user_names=list(names), controls=sorted(controls, key=itemgetter(0)))
-
-
-def _where(codes: NDArray[np.int32], names: list[str], name: str) -> NDArray[np.bool_]:
-    """Return which cells have this name."""
-    found = codes == (names.index(name) if name in names else len(names))
-    return np.asarray(found)
 
 
 def _rules(reading: Reading, untyped: bool) -> dict[str, Callable[[Any], str]]:
