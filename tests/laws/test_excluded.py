@@ -59,7 +59,7 @@ def test_a_purchase_that_was_looked_at_again_is_still_one(
     assert excluded([*log, ("z", "view", 12)], ages) - {"z"} == out
 
 
-@budget_of(max_examples=60, deadline=None)
+@budget_of(max_examples=60)
 @given(LOGS.filter(bool), AGES)
 def test_every_item_goes_by_its_newest_event_of_each_type(log: Log, ages: dict[str, float]) -> None:
     newest = max(ts for _, _, ts in log)
@@ -79,7 +79,7 @@ def test_every_item_goes_by_its_newest_event_of_each_type(log: Log, ages: dict[s
     assert excluded(log, ages) == out
 
 
-@budget_of(max_examples=40, deadline=None)
+@budget_of(max_examples=40)
 @given(LOGS)
 def test_what_was_done_before_is_bounded_and_of_items_of_the_history(log: Log) -> None:
     """The newest of each type is kept, but for the latest event's, of which the history says it."""

@@ -174,7 +174,7 @@ def new_crowd() -> Newcomers:
     return Newcomers(Ring("newcomers", WINDOW))
 
 
-@given_settings(deadline=None, max_examples=30)
+@given_settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=60), st.integers(0, 60))
 def test_a_restart_forgets_none_of_the_latest_events(
     events: list[tuple[int, bool]], cut: int
@@ -192,7 +192,7 @@ def test_a_restart_forgets_none_of_the_latest_events(
     assert one.state[0] == len(events) and one.counts[:, 1].sum() == new.sum()
 
 
-@given_settings(deadline=None, max_examples=50)
+@given_settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40), st.integers(1, 12))
 def test_the_counts_are_those_of_the_ring(events: list[tuple[int, bool]], capacity: int) -> None:
     """Of each item: others', newcomers', and those of the latter after the last of the former."""
@@ -212,7 +212,7 @@ def test_the_counts_are_those_of_the_ring(events: list[tuple[int, bool]], capaci
     ]  # fmt: skip
 
 
-@given_settings(deadline=None, max_examples=200)
+@given_settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 7), st.booleans()), min_size=20, max_size=120))
 def test_the_recount_holds_what_the_kernel_holds(events: list[tuple[int, bool]]) -> None:
     events = [(n, new and n < 3) for n, new in events]  # newcomers make less than half

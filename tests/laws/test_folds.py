@@ -52,7 +52,7 @@ def run(world: World, log: list[Raw], plan: list[tuple[str, int]]) -> None:
     world.deliver()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(logs(), PLANS, st.sampled_from([1, 2, 4]))
 def test_any_cut_crash_repeat_and_number_of_owners_gives_the_recount(
     log: list[Raw], plan: list[tuple[str, int]], parts: int
@@ -65,7 +65,7 @@ def test_any_cut_crash_repeat_and_number_of_owners_gives_the_recount(
         assert shard.marks.get("u0", 0) == world.users[0].offset
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(logs(20), logs(20), st.sampled_from([1, 2, 4]))
 def test_two_sources_add_up(one: list[Raw], two: list[Raw], parts: int) -> None:
     two = [raw for raw in two if raw.value]
@@ -77,7 +77,7 @@ def test_two_sources_add_up(one: list[Raw], two: list[Raw], parts: int) -> None:
     assert counted(SETTINGS, one, two).difference(world.recount()) == []
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(logs(), st.lists(st.integers(0, 8), max_size=8))
 def test_the_same_log_and_seed_give_the_same_bytes(log: list[Raw], sizes: list[int]) -> None:
     worlds = [World(SETTINGS, 2), World(SETTINGS, 2)]
@@ -102,7 +102,7 @@ def test_another_seed_gives_other_vectors_and_the_same_counts() -> None:
     assert worlds[0].recount().difference(worlds[1].recount()) == []
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(logs(), st.lists(st.integers(0, 8), max_size=8), st.integers(0, 8), st.integers(1, 500))
 def test_a_restart_changes_nothing_that_is_counted(
     log: list[Raw], sizes: list[int], at: int, cached: int
@@ -121,7 +121,7 @@ def test_a_restart_changes_nothing_that_is_counted(
     assert restarted.recount().difference(going_on.recount()) == []
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(logs(), st.lists(st.integers(0, 8), max_size=8), st.integers(0, 8))
 def test_an_owner_that_restarts_learns_the_same_bytes(
     log: list[Raw], sizes: list[int], at: int
@@ -169,7 +169,7 @@ def test_a_log_that_begins_late_is_no_gap() -> None:
     assert world.items[0].marks == {"u0": 9}
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(logs(), st.lists(st.integers(0, 8), max_size=8), st.data())
 def test_records_sent_again_change_nothing(
     log: list[Raw], sizes: list[int], data: st.DataObject

@@ -348,7 +348,7 @@ def test_fakes_who_are_merged_into_one_teach_once(who: str) -> None:
     assert site.recount().difference(site.world.recount()) == []
 
 
-@given_settings(deadline=None, max_examples=40)
+@given_settings(max_examples=40)
 @given(st.data())
 def test_the_recount_agrees(data: st.DataObject) -> None:
     """Events, merges and forget messages in two partitions, in any order and any batches."""

@@ -36,7 +36,7 @@ def test_sound_batches_are_read(codec: int) -> None:
     assert read(packed(codec)) == [(100 + n, value) for n, value in enumerate(VALUES)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from([0, *CODECS]), st.data())
 def test_any_damage_keeps_offsets_in_order_and_ends_with_the_batch(
     codec: int, data: st.DataObject

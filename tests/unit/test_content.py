@@ -6,7 +6,7 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrec.settings.load import load
@@ -28,7 +28,6 @@ def cosine(one: np.ndarray, two: np.ndarray) -> float:
     return float(one @ two)
 
 
-@settings(deadline=None)
 @given(TEXTS)
 def test_a_vector_is_the_documented_one(items: list[tuple[list[str], list[str]]]) -> None:
     words, size, frequency = Words(16), 16, dict[int, int]()

@@ -59,7 +59,7 @@ def test_caps_hold_in_a_merged_list(lists: list[list[str]], most: int, pinned: s
     assert kept == wanted
 
 
-@budget_of(max_examples=25, deadline=None)
+@budget_of(max_examples=25)
 @given(
     st.lists(st.integers(0, 29), unique=True, max_size=4),
     st.lists(st.tuples(st.integers(0, 29), st.sampled_from(TYPES)), max_size=5,

@@ -5,14 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import oracle
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_similarity import HISTORY, ITEMS, ROWS, listed, scored, supported
 
 from streamrec.sources.cosine import Cosine
 
 
-@settings(deadline=None)
 @given(ROWS, HISTORY, st.lists(st.integers(0, 9), min_size=ITEMS, max_size=ITEMS))
 def test_score_is_the_sum_over_the_history_of_normalised_counts(
     rows: dict[int, dict[int, float]], history: np.ndarray, events: list[int]

@@ -508,9 +508,7 @@ def outcome(file: Path, how: Reading, first_row: int) -> Any:
         return int(where.split()[-1]) - first_row, why.replace("'", "").partition(".0")[0]
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tables(), st.sampled_from([0, 3]))
 def test_formats_agree(tmp_path: Path, table: dict[str, list[Any]], refused: int) -> None:
     rows: Sequence[dict[str, Any]] = [

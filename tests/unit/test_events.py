@@ -503,7 +503,7 @@ def messages(draw: st.DrawFn) -> bytes:
 
 
 @given(messages(), st.sampled_from([-1, 0, NOW]))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @example(b'{"user":1.5,"user":"u","item":"i","type":"click","ts":1}', -1)
 @example(b' {"user":"u","item":"i","type":"click","ts":1} ', -1)
 @example(b'{"user":"u","item":"i","type":"click","ts":1,"x":1e400}', -1)
@@ -524,7 +524,7 @@ def test_fast_path_takes_plain_events(extra: dict[str, object]) -> None:
 
 
 @given(st.binary(max_size=400), st.integers(-1, 2**63))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_any_bytes_give_an_event_or_a_rejection(value: bytes, timestamp: int) -> None:
     assert isinstance(decode(value, timestamp), Event | Rejected)
     assert isinstance(decode_item(value, value), Item | Rejected)
@@ -532,7 +532,7 @@ def test_any_bytes_give_an_event_or_a_rejection(value: bytes, timestamp: int) ->
 
 
 @given(json_values)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_json_gives_an_event_or_a_rejection(value: object) -> None:
     text = json.dumps(value).encode()
     assert isinstance(decode(text), Event | Rejected)

@@ -80,7 +80,7 @@ def ranked_for(
     return maker, maker.rank([shopper], flow.table, [row])[0]
 
 
-@budget_of(max_examples=60, deadline=None)
+@budget_of(max_examples=60)
 @given(st.sampled_from(KINDS), st.integers(0, 10**6), st.sampled_from(["u0", "u3", "nobody"]))
 def test_the_parts_of_every_candidate_add_up_to_its_score(kind: str, seed: int, user: str) -> None:
     off = ["content"] if seed % 3 == 0 else []

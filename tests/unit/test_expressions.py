@@ -356,7 +356,7 @@ def evaluated(tree: Any, item: dict[str, Any], user: dict[str, Any]) -> bool:
     return any(a == b for a, b in pairs)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(trees, items, users)
 def test_two_evaluators_agree(tree: Any, item: dict[str, Any], user: dict[str, Any]) -> None:
     expression = Expression(written(tree))
@@ -366,7 +366,7 @@ def test_two_evaluators_agree(tree: Any, item: dict[str, Any], user: dict[str, A
     assert Expression(f"( {written(tree)}\t)").holds(item, user) is expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(trees, items, users)
 def test_why_names_a_part_with_its_own_outcome(
     tree: Any, item: dict[str, Any], user: dict[str, Any]
@@ -384,7 +384,7 @@ words = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(words, max_size=12).map(" ".join) | st.text(max_size=40))
 def test_any_text_is_an_expression_or_an_error_with_a_caret(text: str) -> None:
     try:

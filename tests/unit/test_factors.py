@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrec.sources import factors
@@ -171,7 +171,6 @@ def test_the_context_step_goes_to_both_parts_with_sums_of_their_own() -> None:
     assert (vectors.targets[:5] == example.targets[:5]).all() and not vectors.deltas[6:].any()
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 11), min_size=1, max_size=8),
     st.sampled_from([1.0, 0.7, 0.2]),

@@ -107,7 +107,7 @@ TEXTS = ["price < 20", "not seen", "category == 'news'", "item in user.history",
          "popularity > 0.1 or age < 1d", "attributes.brand == user.segment"]  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.sampled_from(TEXTS), max_size=3),
     st.dictionaries(st.sampled_from(TEXTS), st.floats(-2, 2), max_size=3),

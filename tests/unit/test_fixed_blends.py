@@ -45,7 +45,7 @@ def test_the_settings_name_every_blend() -> None:
 
 @blends
 @given(drawings, st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_number_of_sources_and_candidates(
     blend: Fixed, drawing: tuple[Features, np.ndarray], data: st.DataObject
 ) -> None:
@@ -62,7 +62,7 @@ def test_any_number_of_sources_and_candidates(
 
 @blends
 @given(drawings, st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_order_of_the_candidates_does_not_matter(
     blend: Fixed, drawing: tuple[Features, np.ndarray], seed: int
 ) -> None:
@@ -77,7 +77,7 @@ def test_the_order_of_the_candidates_does_not_matter(
 
 @blends
 @given(drawings)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_twice_the_weights_make_the_same_order(
     blend: Fixed, drawing: tuple[Features, np.ndarray]
 ) -> None:

@@ -181,7 +181,7 @@ def state(shard: ItemShard) -> dict[int, Any]:
     }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(STEPS)
 def test_a_followed_table_is_the_one_filled_through_bytes(steps: list[tuple[Any, ...]]) -> None:
     twins = Twins(tiny())
@@ -198,7 +198,7 @@ def test_so_it_is_after_many_events(most: int) -> None:
     assert most > 5 or not twins.table.arrays.stored[: len(twins.table)].all()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(STEPS)
 def test_so_it_is_while_items_are_evicted(steps: list[tuple[Any, ...]]) -> None:
     twins = Twins(tiny(items={"max_items": 4}))
@@ -207,7 +207,7 @@ def test_so_it_is_while_items_are_evicted(steps: list[tuple[Any, ...]]) -> None:
     assert twins.table.arrays.stored[: len(twins.table)].sum() <= 4 * PARTS
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(STEPS, STEPS)
 def test_restored_owners_are_what_they_were_and_go_on_alike(
     before: list[tuple[Any, ...]], after: list[tuple[Any, ...]]

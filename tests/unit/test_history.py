@@ -93,7 +93,7 @@ class Row:
         return [[int(c[n]) for c in (ts, keys, *others)] for n in range(self.size)]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(STEPS)
 def test_a_row_is_the_sorted_list(steps: list[tuple[str, int, int]]) -> None:
     row, model = Row(), Model()
@@ -118,7 +118,6 @@ def test_a_row_is_the_sorted_list(steps: list[tuple[str, int, int]]) -> None:
         assert held == model.seen
 
 
-@settings(deadline=None)
 @given(st.lists(KEYS, max_size=40))
 def test_the_seen_ring_forgets_the_oldest(marked: list[int]) -> None:
     row = Row()
@@ -160,7 +159,6 @@ def test_takes_stop_at_255() -> None:
     assert row.entries() == [[299, 1, 0, 255, 0, 0]]
 
 
-@settings(deadline=None)
 @given(st.lists(TIMES, max_size=H).map(sorted), TIMES)
 def test_position_is_after_all_that_are_not_newer(times: list[int], ts: int) -> None:
     row = np.zeros(H, np.int64)
@@ -168,7 +166,6 @@ def test_position_is_after_all_that_are_not_newer(times: list[int], ts: int) -> 
     assert history.position(row, len(times), ts) == sum(t <= ts for t in times)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 40), max_size=H).map(sorted), st.integers(0, 10))
 def test_excluded_from_starts_at_the_session(times: list[int], gap: int) -> None:
     row = np.zeros(H, np.int64)

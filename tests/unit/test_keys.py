@@ -42,7 +42,7 @@ def test_mix_and_uniform_equal_plain_python(x: int) -> None:
     assert 0.0 <= found < 1.0
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.lists(KEYS, max_size=40), max_size=8), st.integers(1, 8))
 def test_an_index_gives_rows_in_the_order_of_first_use(
     batches: list[list[int]], capacity: int

@@ -290,7 +290,7 @@ def test_weights_are_those_of_all_and_of_the_bucket() -> None:
         assert blend.weights(history).tolist() == own.tolist()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 99), st.integers(1, 40), st.integers(0, 60))
 def test_parts_add_up_to_the_scores(seed: int, count: int, history: int) -> None:
     blend, features = trained(1), drawn(np.random.default_rng(seed), count, history)
@@ -329,7 +329,6 @@ def test_bytes_of_another_shape_are_learnt_anew() -> None:
     assert LearnedBlend.from_bytes(blob + b"\0", rules()) is None
 
 
-@settings(deadline=None)
 @given(st.integers(0, 99), st.integers(1, 40), st.integers(0, 900), st.floats(0.1, 9), st.data())
 def test_a_sample_comes_back(
     seed: int, count: int, history: int, weight: float, data: st.DataObject
@@ -400,7 +399,7 @@ def test_a_sample_that_would_be_huge_is_not_decompressed() -> None:
     tracemalloc.stop()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.data())
 def test_a_changed_byte_gives_a_sample_that_can_be_learnt_or_none(data: st.DataObject) -> None:
     whole = bytearray(with_click(drawn(np.random.default_rng(1), 5).sample(), 3, 1.0))

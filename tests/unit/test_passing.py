@@ -123,7 +123,7 @@ PEOPLE = (
 )  # fmt: skip
 
 
-@budget_of(max_examples=80, deadline=None)
+@budget_of(max_examples=80)
 @given(st.lists(trees(), min_size=1, max_size=3), st.integers(0, 10**6))
 def test_what_passes_is_what_an_expression_holds_for(filters: list[str], seed: int) -> None:
     """Now, and after items came, changed, were sold out, and became popular."""
@@ -206,7 +206,7 @@ def shelf_of(table: ItemTable, rows: list[int]) -> ListMaker:
     return maker
 
 
-@budget_of(max_examples=60, deadline=None)
+@budget_of(max_examples=60)
 @given(
     st.lists(trees(), min_size=1, max_size=2),
     st.sampled_from(["user", "session", "none"]),

@@ -37,7 +37,7 @@ WEIGHTS = st.dictionaries(
 )
 
 
-@budget_of(max_examples=25, deadline=None)
+@budget_of(max_examples=25)
 @given(WEIGHTS, st.sampled_from(["", "weighted", "vote", "borda"]), st.sampled_from(USERS))
 def test_a_place_ranks_by_its_sources_alone(
     sources: dict[str, float], kind: str, who: UserRow

@@ -151,7 +151,7 @@ def test_places_come_from_the_file_and_the_profile(tmp_path: Path) -> None:
     assert place_of(by_variable).pins == ("a",)
 
 
-@budget_of(max_examples=60, deadline=None)
+@budget_of(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.integers(0, 29), st.sampled_from(TYPES), st.integers(1, 60 * DAY)),
@@ -222,7 +222,7 @@ def test_types_are_those_of_the_rows_shard() -> None:
         assert [table.ids[r] for r in ranked.shopper.excluded] == ([out] if out else [])
 
 
-@budget_of(max_examples=40, deadline=None)
+@budget_of(max_examples=40)
 @given(st.integers(1, 3), st.integers(1, 12), st.sampled_from(["none", "mmr"]), st.booleans())
 def test_caps_hold_and_nothing_better_was_left_out(
     most: int, length: int, diversity: str, pinned: bool

@@ -33,7 +33,6 @@ def after(events: list[tuple[int, float]]) -> tuple[np.ndarray, int]:
     return counts[1], int(clocks[1])
 
 
-@settings(deadline=None)
 @given(EVENTS)
 def test_counts_are_the_decayed_sum(events: list[tuple[int, float]]) -> None:
     counts, clock = after(events)
@@ -44,7 +43,6 @@ def test_counts_are_the_decayed_sum(events: list[tuple[int, float]]) -> None:
         assert counts[h] == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
-@settings(deadline=None)
 @given(EVENTS, st.randoms(use_true_random=False))
 def test_the_order_of_events_does_not_matter(events: list[tuple[int, float]], random) -> None:  # type: ignore[no-untyped-def]
     other = list(events)
@@ -99,7 +97,6 @@ def brute_force(events: list[tuple[int, float, int]], now: int) -> np.ndarray:
     return decayed / decayed.sum(axis=0)
 
 
-@settings(deadline=None)
 @given(STEPS, st.integers(0, 86_400_000))
 def test_shares_from_heats_are_the_decayed_shares_at_any_time(
     steps: list[tuple[int, float, int]], later: int
@@ -127,7 +124,7 @@ def test_an_item_without_events_or_given_all_back_has_no_share() -> None:
     assert heats.sums == pytest.approx(np.exp2(heats.heats[0] - heats.base))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(
@@ -226,7 +223,7 @@ class Catalogue:
             assert (order[len(rows) :] == -1).all()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(CHANGES, st.sampled_from([1, MOST, 150, 300]), st.booleans())
 def test_the_kept_order_is_that_of_a_full_sort(
     turns: list[list[tuple[int, str, float]]], most: int, level: bool
@@ -242,7 +239,6 @@ def test_the_kept_order_is_that_of_a_full_sort(
         catalogue.refresh(*{row for row, _, _ in turn})
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.floats(-2, 2)), max_size=60))
 def test_items_that_come_one_by_one(steps: list[tuple[int, float]]) -> None:
     catalogue = Catalogue(0)

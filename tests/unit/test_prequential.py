@@ -93,7 +93,7 @@ def equal(one: Any, two: Any) -> bool:
     return repr(one) == repr(two)  # nan is nan
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(EVENTS, EVENTS, WAYS)
 def test_no_list_knows_what_comes_after(
     before: list[Any], after: list[Any], way: dict[str, Any]
@@ -105,7 +105,7 @@ def test_no_list_knows_what_comes_after(
     assert equal(run(way, past), run(way, whole)[: len(past)])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(EVENTS, st.integers(0, 9), st.integers(0, 9), WAYS)
 def test_no_list_knows_the_click_that_it_is_looked_up_for(
     drawn: list[Any], one: int, other: int, way: dict[str, Any]
@@ -124,7 +124,7 @@ def test_no_list_knows_the_click_that_it_is_looked_up_for(
         assert equal(*found)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(EVENTS, WAYS)
 def test_an_item_is_unknown_until_its_first_event(drawn: list[Any], way: dict[str, Any]) -> None:
     live, seen = prequential(way), set[str]()

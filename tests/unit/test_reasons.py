@@ -74,7 +74,7 @@ def test_of_few_pairs_little_is_known() -> None:
     assert {e.item: e.because for e in make(mine, user(1, 3)).items}["a30"] == ["a1", "a3"]
 
 
-@budget_of(max_examples=80, deadline=None)
+@budget_of(max_examples=80)
 @given(
     st.sampled_from([*NAMES, "weighted", "learned", "vote", "borda", "cascade"]),
     st.integers(0, 10**6),

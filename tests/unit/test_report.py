@@ -240,7 +240,7 @@ def holed(seed: int, share: float) -> dict[str, Any]:
 
 
 @given(st.integers(0, 10**6), st.sampled_from([0.01, 0.05, 0.2]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_hole_in_the_result_breaks_the_page(seed: int, share: float) -> None:
     with pytest.MonkeyPatch.context() as patch:
         undrawn.__wrapped__(patch)

@@ -162,7 +162,7 @@ def test_without_rules_no_metadata_is_kept() -> None:
     assert len(table_of(settings(lists={"boosts": {"seen": 1.0}})).details) == 13
 
 
-@budget_of(max_examples=60, deadline=None)
+@budget_of(max_examples=60)
 @given(
     st.sampled_from(["mmr", "dpp"]),
     st.floats(0, 0.3),

@@ -1,7 +1,7 @@
 """The ring of latest keys against a list, and against itself after a restore from its chunks."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrec.state import ring
@@ -24,7 +24,6 @@ def restored(old: Ring, stored: dict[bytes, bytes], capacity: int | None = None)
     )
 
 
-@settings(deadline=None)
 @given(BATCHES, st.integers(1, 11))
 def test_the_ring_is_the_tail_of_what_was_pushed(batches: list[list[int]], capacity: int) -> None:
     mine, one_by_one = Ring("ids", capacity), Ring("ids", capacity)
@@ -40,7 +39,6 @@ def test_the_ring_is_the_tail_of_what_was_pushed(batches: list[list[int]], capac
         assert (mine.total, mine.size) == (len(pushed), min(len(pushed), capacity))
 
 
-@settings(deadline=None)
 @given(BATCHES, BATCHES, st.integers(1, 11))
 def test_a_restored_ring_equals_and_goes_on_as_if_nothing_were(
     before: list[list[int]], after: list[list[int]], capacity: int
@@ -72,7 +70,6 @@ def test_a_commit_stores_only_the_chunks_it_touched() -> None:
     assert mine.changed_chunks().keys() == {b"ids:0", b"ids:1", b"ids:2"}
 
 
-@settings(deadline=None)
 @given(BATCHES, BATCHES, st.integers(1, 11), st.integers(1, 11))
 def test_another_capacity_keeps_the_latest(
     before: list[list[int]], after: list[list[int]], capacity: int, wanted: int

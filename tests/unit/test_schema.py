@@ -50,7 +50,6 @@ def filled(given_columns: list[Column], seed: int) -> Arrays:
     return arrays
 
 
-@settings(deadline=None)
 @given(columns(), st.integers(0, 999), st.lists(st.integers(0, ROWS - 1), unique=True))
 def test_rows_of_any_columns_come_back(made: list[Column], seed: int, at: list[int]) -> None:
     kind, arrays, again = Kind("k", made), filled(made, seed), Arrays(made, ROWS)
@@ -94,7 +93,7 @@ def refused(reader: Any, blob: bytes) -> bool:
     return False
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(columns(), st.integers(0, 99), st.data())
 def test_damaged_rows_are_refused_or_read_as_a_row(
     made: list[Column], seed: int, data: st.DataObject

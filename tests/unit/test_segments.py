@@ -179,7 +179,7 @@ LOGS = st.lists(
 )  # fmt: skip
 
 
-@budget_of(max_examples=40, deadline=None)
+@budget_of(max_examples=40)
 @given(LOGS, st.sampled_from(["user", "session", "none"]))
 def test_a_segment_is_never_in_a_list(steps: list[tuple[Any, ...]], exclude: str) -> None:
     config = small(**LASTING, lists={"exclude": exclude}, blend={"hidden": 3})
@@ -340,7 +340,7 @@ def test_a_segment_counts_from_the_user_on_who_makes_it_one() -> None:
     assert set(popularity(world.table, "at")) == {"i4", "i5"}
 
 
-@budget_of(deadline=None, max_examples=20)
+@budget_of(max_examples=20)
 @given(st.lists(st.integers(1, 30), max_size=20))
 def test_what_is_a_segment_does_not_depend_on_batches_and_restarts(sizes: list[int]) -> None:
     log = [(key_of(f"s{n * n % 13}"), key_of(f"u{n * 7 % 5}")) for n in range(300)]

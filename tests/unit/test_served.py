@@ -89,7 +89,7 @@ def test_a_damaged_row_is_a_miss() -> None:
     assert look([blob + b"\0"], [7], 1) == [[-1]]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.data())
 def test_a_changed_byte_never_raises(data: st.DataObject) -> None:
     blob = bytearray(with_sample([9, 7, 2**64 - 1], {7: 3, 8: 1}))
@@ -107,7 +107,6 @@ def test_a_row_of_the_version_before_says_nothing() -> None:
     assert (times_shown(old), sample_of(old, 7, 1.0), read_shown(old)) == ({}, None, None)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_every_key_is_stored_once_and_every_list_comes_back(data: st.DataObject) -> None:
     """Of any sources and lengths, and of more items than a byte counts."""

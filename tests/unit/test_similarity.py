@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import oracle
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrec.sources import similarity
@@ -56,7 +56,6 @@ class Lists:
         return {int(k): (float(w), int(c)) for k, w, c in found}
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_an_unpruned_list_is_the_decayed_sum(pairs: list[tuple[int, float, int, int]]) -> None:
     lists = Lists(10, HALF_LIFE)
@@ -72,7 +71,6 @@ def test_an_unpruned_list_is_the_decayed_sum(pairs: list[tuple[int, float, int, 
         assert count == sum(c for _, _, c, _ in mine)
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_a_full_list_keeps_the_best(pairs: list[tuple[int, float, int, int]]) -> None:
     """Without decay the model is exact: grow to twice the bound, then keep the best half."""
@@ -147,7 +145,6 @@ def taken(history: np.ndarray) -> Shopper:
     )
 
 
-@settings(deadline=None)
 @given(ROWS, HISTORY, st.sampled_from([1.0, 0.7]))
 def test_score_is_the_decayed_mean_of_shares(
     rows: dict[int, dict[int, float]], history: np.ndarray, decay: float
@@ -182,7 +179,6 @@ def test_score_is_the_decayed_mean_of_shares(
         assert alone[:, b] == pytest.approx(shares, rel=1e-5)
 
 
-@settings(deadline=None)
 @given(PAIRS, st.sampled_from([0.0, HALF_LIFE]))
 def test_a_list_without_counts_keeps_the_same_weights(
     pairs: list[tuple[int, float, int, int]], half_life: float

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import oracle
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_similarity import ITEMS, scored, supported
 
@@ -34,7 +34,6 @@ def pushed(pushes: list[tuple[int, int, int, bool]]) -> tuple[np.ndarray, np.nda
     return keys, ranks, totals
 
 
-@settings(deadline=None)
 @given(PUSHES)
 def test_a_ring_holds_the_latest(pushes: list[tuple[int, int, int, bool]]) -> None:
     keys, ranks, totals = pushed(pushes)
@@ -46,7 +45,6 @@ def test_a_ring_holds_the_latest(pushes: list[tuple[int, int, int, bool]]) -> No
         assert held == sorted(latest + [(0, 0)] * (LENGTH - len(latest)))
 
 
-@settings(deadline=None)
 @given(
     PUSHES,
     st.lists(st.integers(0, ITEMS - 1), unique=True, max_size=4),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from needs import needs
 
@@ -48,7 +48,6 @@ def test_an_address_is_the_beginning_of_the_digest() -> None:
     assert address_of("Alien") != address_of("Aliens")
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5), st.sampled_from([3, 384, 500]), st.integers(0, 9))
 def test_what_is_stored_of_a_vector_keeps_its_direction(n: int, length: int, seed: int) -> None:
     vectors = np.random.default_rng(seed).standard_normal((n, length)).astype(np.float32)

@@ -50,7 +50,7 @@ def record(events: int = 3) -> bytes:
     return encoded(columns(events))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 9), st.integers(0, 99))
 def test_a_record_comes_back(events: int, seed: int) -> None:
     sent = columns(events, seed)
@@ -98,13 +98,11 @@ def test_a_cut_record_is_refused() -> None:
     assert refused(whole + b"\0")
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_foreign_bytes_are_refused(tail: bytes) -> None:
     assert refused(bytes((updates.VERSION,)) + tail)
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(record()) - 1), st.integers(0, 255))
 def test_a_changed_byte_gives_a_record_or_an_error_of_ours(at: int, byte: int) -> None:
     damaged = bytearray(record())
@@ -152,7 +150,7 @@ def lengths(
     ]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.sampled_from(BOUNDS), st.lists(CLICKS, max_size=40), st.integers(1, 8), st.integers(1, 3))
 def test_no_record_is_longer_than_is_said_before(
     bounds: dict[str, Any], log: list[dict[str, Any]], batch: int, parts: int

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrec.errors import UnknownVersion
@@ -33,7 +33,6 @@ def filled(lengths: list[tuple[int, int]], seed: int) -> UserRows:
     return users
 
 
-@settings(deadline=None)
 @given(LENGTHS, st.integers(0, 99))
 def test_user_rows_come_back(lengths: list[tuple[int, int]], seed: int) -> None:
     users, again = filled(lengths, seed), user_rows()

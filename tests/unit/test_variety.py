@@ -63,7 +63,7 @@ lists = st.tuples(st.integers(0, 25), st.integers(0, 99), st.integers(-1, 30))
 
 @ways
 @given(lists, st.floats(0, 1), st.floats(0.01, 5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_an_order_names_a_candidate_once_and_keeps_the_budget(
     way: Way | None, shape: tuple[int, int, int], budget: float, spread: float
 ) -> None:
@@ -96,7 +96,7 @@ def test_none_is_the_original_order() -> None:
 
 @varied
 @given(lists)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_dial_1_is_the_original_order(way: Way, shape: tuple[int, int, int]) -> None:
     n, seed, length = shape
     relevance, vectors = random_list(n, seed)
@@ -171,7 +171,7 @@ def test_dpp_keeps_opposite_items_apart_from_copies() -> None:
 
 
 @given(st.integers(2, 12), st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_distance_is_the_mean_over_pairs(k: int, seed: int) -> None:
     _, vectors = random_list(k, seed)
     pairs = [1 - float(a @ b) for a, b in itertools.combinations(vectors.astype(float), 2)]

@@ -48,7 +48,7 @@ def told(place: dict[str, Any], row: UserRow) -> tuple[dict[str, Answer], list[s
     return found, listed, table
 
 
-@budget_of(max_examples=25, deadline=None)
+@budget_of(max_examples=25)
 @given(
     ENTRIES,
     st.sampled_from([None, {}, {"purchase": "ever"}, {"view": "2 days", "cart": "session"}]),
