@@ -5,7 +5,6 @@ from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
 from streamrec.demo.play import Play
@@ -16,6 +15,7 @@ from streamrec.files.reading import Reading
 from streamrec.local.machine import Local, ending_on_signals
 from streamrec.local.shell_lines import where_to_look
 from streamrec.settings.sections import Settings
+from streamrec.settings.types import changed
 
 DEFAULT_SECONDS = 120.0
 PARTITIONS = 2
@@ -90,6 +90,4 @@ def with_fast_client(settings: Settings) -> Settings:
     """Return settings that ask for confluent-kafka where it is installed: it takes less CPU."""
     if find_spec("confluent_kafka") is None:
         return settings
-    return msgspec.structs.replace(
-        settings, kafka=msgspec.structs.replace(settings.kafka, client="confluent")
-    )
+    return changed(settings, kafka={"client": "confluent"})

@@ -22,6 +22,7 @@ from streamrec.files.event_table import FORGOTTEN
 from streamrec.settings.place_rules import Place, place_of
 from streamrec.settings.places import EVER, SESSION
 from streamrec.settings.sections import Settings
+from streamrec.settings.types import changed
 from streamrec.sources.registry import names_of
 
 ONLINE = "blend:online"
@@ -186,5 +187,4 @@ def _by_other_blends(blends: OtherBlends, scored: Scored) -> list[float]:
 
 
 def _without(settings: Settings, source: str) -> Settings:
-    replace = msgspec.structs.replace
-    return replace(settings, blend=replace(settings.blend, off=(*settings.blend.off, source)))
+    return changed(settings, blend={"off": (*settings.blend.off, source)})

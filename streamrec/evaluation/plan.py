@@ -7,8 +7,6 @@ how texts are encoded, is the caller's.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from streamrec.errors import ConfigurationError
 from streamrec.evaluation.choose import choose
 from streamrec.evaluation.neural import why_off
@@ -19,6 +17,7 @@ from streamrec.files.event_table import EventTable
 from streamrec.settings.place_rules import as_home, known_place
 from streamrec.settings.places import HOME
 from streamrec.settings.sections import Settings
+from streamrec.settings.types import changed
 from streamrec.text.encoder import open_encoder
 from streamrec.text.words import Encoder
 
@@ -104,11 +103,10 @@ def planned(
         )
     if items:
         say(_joined(events, items))
-    replace, people = msgspec.structs.replace, max(2, len(events.user_names))
-    users = replace(settings.users, cached_users=4 * people, max_users=8 * people)
-    settings = replace(settings, users=users)
+    people = max(2, len(events.user_names))
+    settings = changed(settings, users={"cached_users": 4 * people, "max_users": 8 * people})
     if not asked.kept:
-        settings = replace(settings, events=replace(settings.events, duplicate_window=0))
+        settings = changed(settings, events={"duplicate_window": 0})
     return Plan(settings, asked, events, items, types, encoder)
 
 

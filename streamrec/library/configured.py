@@ -1,13 +1,11 @@
 """The settings of a call: a profile, single settings by name, a seed; no file, no environment."""
 
 from collections.abc import Mapping
-from typing import Any
-
-import msgspec
 
 from streamrec.settings.load import of_values
 from streamrec.settings.sections import Settings
 from streamrec.settings.text import resolved
+from streamrec.settings.types import changed
 
 DEFAULT_TYPE = "click"
 """Of events that name none."""
@@ -24,8 +22,6 @@ def configured(
     values |= given or {}
     if seed is not None:
         values["factors.seed"] = seed
-    settings: Any = resolved(of_values(values))
+    settings: Settings = resolved(of_values(values))
     kind = settings.events.default_type or DEFAULT_TYPE
-    events = msgspec.structs.replace(settings.events, default_type=kind)
-    found: Settings = msgspec.structs.replace(settings, events=events)
-    return found
+    return changed(settings, events={"default_type": kind})

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from streamrec.errors import ConfigurationError
@@ -24,6 +23,7 @@ from streamrec.library.tables import is_frame
 from streamrec.ranking.rerank import Reranker
 from streamrec.settings.place_rules import known_place, place_of
 from streamrec.settings.sections import Settings
+from streamrec.settings.types import changed
 from streamrec.state.user_rows import NOBODY
 
 KEPT = 0.95
@@ -36,14 +36,13 @@ class Learnt:
 
     def __init__(self, settings: Settings, neural: bool) -> None:
         """Start with nothing learnt. Raises ConfigurationError."""
-        replace = msgspec.structs.replace
         # nothing else stores the rows: `_keep_within_bound` does what these bounds do
-        users = replace(settings.users, max_users=UNBOUNDED, cached_users=UNBOUNDED)
+        users = {"max_users": UNBOUNDED, "cached_users": UNBOUNDED}
         encoder: Any = None if settings.text.hashed() else LateEncoder(settings.text.model)
         clock = time.monotonic if with_neural(neural, settings) else None
         self.settings = settings
         self.live = Prequential(
-            replace(settings, users=users), encoder=encoder, neural=clock, with_details=True
+            changed(settings, users=users), encoder=encoder, neural=clock, with_details=True
         )
         self.refused: list[Refused] = []
         self.refusals = 0

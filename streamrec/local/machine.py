@@ -26,6 +26,7 @@ from streamrec.settings.load import all_settings, variable_of
 from streamrec.settings.ports import ports_of, reachable, setting_for
 from streamrec.settings.sections import Settings
 from streamrec.settings.serve import has_console
+from streamrec.settings.types import changed
 from streamrec.transport.kafka.topics import create_topics
 
 COMPILING = "compiling"
@@ -89,14 +90,13 @@ class Local:
             self._servers.append(broker)
             self._open.callback(broker.stop)
             kafka = broker.start().address
-            self._use("kafka", **EMBEDDED)
+            self.settings = changed(self.settings, kafka=EMBEDDED)
         if redis is None:
             server = EmbeddedRedis(_port(6379, usual_ports))
             self._servers.append(server)
             self._open.callback(server.stop)
             redis = server.start().url
-        self._use("kafka", brokers=kafka)
-        self._use("redis", url=redis)
+        self.settings = changed(self.settings, kafka={"brokers": kafka}, redis={"url": redis})
         create_topics(self.settings.kafka, partitions)
 
     def run(self, *arguments: str) -> int:
@@ -146,7 +146,8 @@ class Local:
         if not (has_console(serve) and find_spec("starlette") and find_spec("uvicorn")):
             return
         port = _port(serve.port, wanted=True)
-        self._use("serve", port=port, metrics_of=tuple(self.metrics_addresses()))
+        own = {"port": port, "metrics_of": tuple(self.metrics_addresses())}
+        self.settings = changed(self.settings, serve=own)
         names = ("serve.port", "serve.metrics_of")
         values = environment_of(self.settings)
         self._start_role("serve", "serve", **{n: values[n] for n in map(variable_of, names)})
@@ -215,10 +216,6 @@ class Local:
                         "Try again when the machine is less busy."
                     )
                 time.sleep(WAIT_SECONDS)
-
-    def _use(self, section: str, **values: Any) -> None:
-        changed = msgspec.structs.replace(getattr(self.settings, section), **values)
-        self.settings = msgspec.structs.replace(self.settings, **{section: changed})
 
     def _remove_logs(self) -> None:
         if not self.keep_logs:

@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 
-import msgspec
 import numpy as np
 
 from streamrec.blend.learned import LearnedBlend, with_click
@@ -18,6 +17,7 @@ from streamrec.neural.version import Manifest, arrays_of
 from streamrec.ranking.explain import explain
 from streamrec.ranking.lists import ListMaker, Ranked
 from streamrec.settings.sections import Settings
+from streamrec.settings.types import changed
 from streamrec.state import served, updates
 from streamrec.state.item_table import ItemTable
 from streamrec.state.user_rows import decode_user, no_user
@@ -44,8 +44,7 @@ def warm_up(settings: Settings) -> None:
 
 def _run_all(settings: Settings) -> None:
     types = {"click": 1.0, "dislike": -1.0, "remove": 0.0}
-    events = msgspec.structs.replace(settings.events, weights=types)
-    settings = msgspec.structs.replace(settings, events=events)
+    settings = changed(settings, events={"weights": types})
     flow = Flow(settings)
     table = ItemTable(settings, with_lists=True)  # through bytes, as the roles fill theirs
     for n, kind in enumerate(("click", "click", "click", "dislike", "remove", "click")):

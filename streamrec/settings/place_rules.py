@@ -8,6 +8,7 @@ import msgspec
 from streamrec.errors import ConfigurationError
 from streamrec.settings.places import HOME, ITEM, PLACE_NAME, USER, PlaceSettings, age_of
 from streamrec.settings.sections import Settings
+from streamrec.settings.types import changed
 from streamrec.sources.registry import names_of
 
 
@@ -68,14 +69,13 @@ def place_of(settings: Settings, name: str = HOME) -> Place:
 
 def blended_at(settings: Settings, place: Place) -> Settings:
     """Return settings of which [blend] is what the place's blend is."""
-    replace, blend = msgspec.structs.replace, settings.blend
     if place.sources:
         silent = dict.fromkeys(names_of(settings), 0.0)  # one from outside has a weight by itself
         weights = {**silent, **place.sources}
-        blend = replace(blend, kind=place.blend, weights=weights, off=(), reorder="")
-    elif place.off:
-        blend = replace(blend, off=tuple(dict.fromkeys((*blend.off, *place.off))))
-    return replace(settings, blend=blend)
+        own = {"kind": place.blend, "weights": weights, "off": (), "reorder": ""}
+        return changed(settings, blend=own)
+    off = tuple(dict.fromkeys((*settings.blend.off, *place.off)))
+    return changed(settings, blend={"off": off})
 
 
 def as_home(settings: Settings, name: str) -> Settings:

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import msgspec
-
-from streamrec.settings.types import Name, Section
+from streamrec.settings.types import Name, Section, changed
 from streamrec.text.encoder import AUTO, HASHED, MINILM, minilm_is_installed
 
 
@@ -23,5 +21,4 @@ def resolved(settings: Any) -> Any:
     """Return the settings with the encoder that auto stands for here."""
     if settings.text.model != AUTO:
         return settings
-    text = TextSettings(model=MINILM if minilm_is_installed() else HASHED)
-    return msgspec.structs.replace(settings, text=text)
+    return changed(settings, text={"model": MINILM if minilm_is_installed() else HASHED})

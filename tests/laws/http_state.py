@@ -6,7 +6,6 @@ import msgspec
 from laws.spine import Spine
 from laws.world import event, small
 
-from streamrec.roles.score import Scorer
 from streamrec.settings.places import PlaceSettings
 from streamrec.settings.sections import Settings
 
@@ -23,7 +22,5 @@ def some_state(
     for n in range(ITEMS):
         spine.describe(item=f"i{n}", attributes={"price": n})
     spine.turn()
-    scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
-    while scorer.step(10.0):
-        pass
+    spine.score()
     return spine

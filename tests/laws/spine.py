@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from laws.world import event
 from memory_log import MemoryBroker, MemoryLog
 from prometheus_client import CollectorRegistry
 from samples import sample
@@ -14,7 +15,9 @@ from streamrec.roles.learning.item_stage import ItemLearner
 from streamrec.roles.learning.stage import Stage
 from streamrec.roles.learning.user_stage import UserLearner
 from streamrec.roles.reports.state_report import StateReport
+from streamrec.roles.score import Scorer
 from streamrec.settings.sections import KafkaSettings, Settings
+from streamrec.settings.types import changed
 from streamrec.state.item_table import ItemTable
 from streamrec.text.words import Encoder
 from streamrec.transport.kafka.log import Partition
@@ -37,12 +40,8 @@ class Spine:
     """One events partition, one items partition, `parts` of updates; `turn` does some of both."""
 
     def __init__(self, settings: Settings, url: str, parts: int = 1) -> None:
-        self.settings = msgspec.structs.replace(
-            settings,
-            kafka=KAFKA,
-            redis=msgspec.structs.replace(settings.redis, url=url),
-            items=msgspec.structs.replace(settings.items, refresh_seconds=0.0),
-        )
+        own = msgspec.structs.replace(settings, kafka=KAFKA)
+        self.settings = changed(own, redis={"url": url}, items={"refresh_seconds": 0.0})
         self.parts = parts
         self.broker = MemoryBroker(events=1, items=1, updates=parts, dead=1, samples=1)
         self.metrics = Metrics(CollectorRegistry())
@@ -104,6 +103,28 @@ class Spine:
             self.send(events[n : n + (batch or len(events))])
             self.turn()
 
+    def scorer(self, **lists: Any) -> Scorer:
+        """Return a new scorer, under these of [lists]."""
+        settings = changed(self.settings, lists=lists)
+        return Scorer(settings, self.store, self.shards, self.metrics)
+
+    def score(self, now: float = 10.0, **lists: Any) -> Scorer:
+        """Let a new scorer make all lists that are due; `now` is its clock."""
+        scorer = self.scorer(**lists)
+        while scorer.step(now):
+            pass
+        return scorer
+
+    def served(self, user: str) -> dict[str, Any]:
+        """Return a user's list as it is stored; empty where there is none."""
+        [blob] = self.store.lists([user])
+        found: dict[str, Any] = json.loads(blob or b"{}")
+        return found
+
+    def listed(self, user: str) -> list[str]:
+        """Return the items of a user's list."""
+        return [entry["item"] for entry in self.served(user).get("items", [])]
+
     def samples(self) -> list[bytes]:
         """Return what is in the samples topic."""
         return [message.value or b"" for message in self.broker.messages[SAMPLES]]
@@ -118,3 +139,23 @@ class Spine:
 
     def close(self) -> None:
         self.store.close()
+
+
+class Scored:
+    """Both stages and one scorer; `ts` is the time of the last click, `now` the scorer's clock."""
+
+    def __init__(self, spine: Spine, ts: int) -> None:
+        self.spine, self.ts, self.now = spine, ts, 0.0
+        self.scorer = spine.scorer()
+        self.listed, self.served = spine.listed, spine.served
+
+    def score(self) -> None:
+        """Make all lists that are due."""
+        self.now += 1000.0  # the table is refreshed, however long kernels were compiled before
+        while self.scorer.step(self.now):
+            pass
+
+    def click(self, user: str, item: str, kind: str = "click") -> None:
+        """Let a user do something with an item, and the stages learn it."""
+        self.ts += 1
+        self.spine.learn([event(user, item, kind, self.ts)])

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from laws.spine import EVENTS, Spine
+from laws.spine import EVENTS, Scored, Spine
 from laws.world import event, small
 from make import context
 from oracle import NAMES, M
@@ -23,7 +23,6 @@ from streamrec.commands.weights import weights
 from streamrec.errors import ConfigurationError, StoreError
 from streamrec.inspection.answer import Answer
 from streamrec.inspection.explain import explained
-from streamrec.roles.score import Scorer
 from streamrec.settings.sections import Settings
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.state import updates
@@ -47,27 +46,13 @@ def clicks(count: int, start: int = 0) -> list[dict[str, Any]]:
     return [event(f"u{n % 4}", f"i{n * 7 % ITEMS}", ts=start + n) for n in range(count)]
 
 
-class Live:
-    """The spine and one scorer, after some clicks; `now` is the scorer's clock."""
+class Live(Scored):
+    """Both stages and one scorer, after some clicks."""
 
     def __init__(self, spine: Spine, count: int = 60) -> None:
-        self.spine, self.ts, self.now = spine, count, 0.0
-        self.scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+        super().__init__(spine, count)
         spine.learn(clicks(count), batch=10)
         self.score()
-
-    def score(self) -> None:
-        self.now += 10.0
-        while self.scorer.step(self.now):
-            pass
-
-    def served(self, user: str) -> list[str]:
-        [blob] = self.spine.store.lists([user])
-        return [entry["item"] for entry in json.loads(blob or b'{"items": []}')["items"]]
-
-    def click(self, user: str, item: str, kind: str = "click") -> None:
-        self.ts += 1
-        self.spine.learn([event(user, item, kind, self.ts)])
 
     def blend(self) -> LearnedBlend | None:
         blob = self.spine.store.rows(f"i{OWNER}", "blend", [BLEND_KEY])[0]
@@ -81,7 +66,7 @@ def live(make_spine: Make) -> Live:
 
 def test_the_whole_way_of_a_click_to_the_lists(live: Live) -> None:
     """Shown row -> click -> record of the blend's owner -> owner -> item table of the scorer."""
-    spine, item = live.spine, live.served("u1")[2]
+    spine, item = live.spine, live.listed("u1")[2]
     [shown] = spine.store.shown(["u1"])
     assert shown is not None
     sample = sample_of(shown, key_of(item), 1.0)
@@ -108,13 +93,13 @@ def test_the_whole_way_of_a_click_to_the_lists(live: Live) -> None:
     live.score()
     table = live.scorer._feed.table
     assert table.blend is not None and table.blend.to_bytes() == expected.to_bytes()
-    assert item not in live.served("u1")
+    assert item not in live.listed("u1")
 
 
 def test_many_clicks_move_the_blend_and_the_lists_follow_it(live: Live) -> None:
     for n in range(40):
         user = f"u{n % 4}"
-        wanted = live.served(user)
+        wanted = live.listed(user)
         live.click(user, wanted[n % len(wanted)] if wanted else "i1")
         live.score()
     found = live.blend()
@@ -126,7 +111,7 @@ def test_many_clicks_move_the_blend_and_the_lists_follow_it(live: Live) -> None:
 
 
 def test_a_click_that_is_delivered_again_is_learnt_once(live: Live) -> None:
-    item = live.served("u1")[0]
+    item = live.listed("u1")[0]
     live.click("u1", item)
     before = live.blend()
     spine = live.spine
@@ -139,14 +124,14 @@ def test_a_click_that_is_delivered_again_is_learnt_once(live: Live) -> None:
     after = live.blend()
     assert before is not None and after is not None and after.to_bytes() == before.to_bytes()
     spine.start()
-    live.click("u2", live.served("u2")[0])
+    live.click("u2", live.listed("u2")[0])
     last = live.blend()
     assert last is not None and last.seen[0] == 2
 
 
 def test_a_dislike_an_impression_and_a_click_elsewhere_teach_the_blend_nothing(live: Live) -> None:
     for kind in ("dislike", "impression", "remove"):
-        live.click("u1", live.served("u1")[0], kind)
+        live.click("u1", live.listed("u1")[0], kind)
     live.click("u1", "of no list")
     assert live.blend() is None and live.spine.value("blend_samples_total") == 0
 
@@ -154,7 +139,7 @@ def test_a_dislike_an_impression_and_a_click_elsewhere_teach_the_blend_nothing(l
 def test_a_type_of_weight_0_teaches_the_blend_nothing(make_spine: Make) -> None:
     live = Live(make_spine(settings(blend={"event_weights": {"view": 0.0}}), PARTS))
     for kind, samples in (("view", 0), ("click", 1)):
-        live.click("u1", live.served("u1")[0], kind)
+        live.click("u1", live.listed("u1")[0], kind)
         live.score()
         assert live.spine.value("blend_samples_total") == samples
         assert (live.blend() is not None) == (samples > 0)
@@ -162,7 +147,7 @@ def test_a_type_of_weight_0_teaches_the_blend_nothing(make_spine: Make) -> None:
 
 def test_a_stranger_clicks_on_the_popular_list(live: Live) -> None:
     """The first event of a user is not scorable, the second was proposed by the popular list."""
-    popular = live.served("~popular")
+    popular = live.listed("~popular")
     live.click("new", popular[0])
     assert live.blend() is None
     live.click("new", popular[1])
@@ -173,7 +158,7 @@ def test_a_stranger_clicks_on_the_popular_list(live: Live) -> None:
 def test_weights_are_printed(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
     weights(context(live.spine.settings))
     assert "learnt from no click yet" in capsys.readouterr().out
-    live.click("u1", live.served("u1")[1])
+    live.click("u1", live.listed("u1")[1])
     weights(context(live.spine.settings))
     text = capsys.readouterr().out
     assert "1 clicks learnt from; the lists follow" in text
@@ -191,10 +176,9 @@ def test_weights_are_printed(live: Live, capsys: pytest.CaptureFixture[str]) -> 
 def check_answer(live: Live, user: str) -> None:
     """The served list, and what `explain` says of each item, are one."""
     spine = live.spine
-    listed = live.served(user)
+    listed = live.listed(user)
     assert listed
-    [blob] = spine.store.lists([user])
-    entries = {e["item"]: e for e in json.loads(blob or b"")["items"]}
+    entries = {e["item"]: e for e in spine.served(user)["items"]}
     for rank, item in enumerate(listed, 1):
         found = explained(spine.settings, spine.store, user, item)
         assert (found.listed, found.rank, found.why_not) == (True, rank, "")
@@ -207,7 +191,7 @@ def test_explain_agrees_with_the_list_that_is_served(live: Live) -> None:
     for user in ("u0", "u3"):
         check_answer(live, user)
     for n in range(8):
-        live.click(f"u{n % 4}", live.served(f"u{n % 4}")[n % 3])
+        live.click(f"u{n % 4}", live.listed(f"u{n % 4}")[n % 3])
         live.score()
         check_answer(live, f"u{n % 4}")
     assert live.blend() is not None
@@ -223,14 +207,14 @@ def test_explain_agrees_with_rules_and_rotation(make_spine: Make) -> None:
     }  # fmt: skip
     live = Live(make_spine(settings(lists=lists), PARTS))
     spine = live.spine
-    assert live.served("u0") and not live.served("u3")
-    lists_served = [live.served("u0")]
+    assert live.listed("u0") and not live.listed("u3")
+    lists_served = [live.listed("u0")]
     for _ in range(5):
         live.click("u0", "i1", "remove")  # due again; of the list nothing is taken
         [before] = spine.store.shown(["u0"])
         wanted = explain_all(live, "u0")  # what a list made now would be
         live.score()
-        assert live.served("u0") == wanted
+        assert live.listed("u0") == wanted
         lists_served.append(wanted)
         [after] = spine.store.shown(["u0"])
         times = times_shown(after)
@@ -244,7 +228,7 @@ def test_explain_agrees_with_rules_and_rotation(make_spine: Make) -> None:
 
 def test_recommend_takes_more_filters(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
     spine, user = live.spine, "u0"
-    served = live.served(user)
+    served = live.listed(user)
 
     def listed(*filters: str) -> list[str]:
         recommend(context(spine.settings), user, filters, as_json=True)
@@ -255,7 +239,7 @@ def test_recommend_takes_more_filters(live: Live, capsys: pytest.CaptureFixture[
     assert listed('item != "none"') == served  # the same list, made anew
     less = listed(f'item != "{served[0]}"', f'item != "{served[2]}"')
     assert [i for i in less if i in served] == [served[1], *served[3:]] and len(less) == len(served)
-    assert live.served(user) == served  # what is served stays
+    assert live.listed(user) == served  # what is served stays
     recommend(context(spine.settings), user, ['item == "none"'])
     assert "the filters remove every candidate" in capsys.readouterr().out
     spine.describe(item=served[1], title="A tea pot", attributes={"price": 12})
@@ -282,7 +266,7 @@ def test_explain_says_why_not(live: Live, capsys: pytest.CaptureFixture[str]) ->
     taken = clicks(60)[57]["item"]  # of u1
     assert "the user had it" in ask("u1", taken).why_not
     assert ask("u1", "never heard of").why_not == "no event or metadata names this item"
-    unlisted = [f"i{n}" for n in range(ITEMS) if f"i{n}" not in live.served("nobody")]
+    unlisted = [f"i{n}" for n in range(ITEMS) if f"i{n}" not in live.listed("nobody")]
     answers = {item: ask("nobody", item) for item in unlisted}
     [beyond, *_] = [a for a in answers.values() if not a.listed]
     assert beyond.why_not == f"{(beyond.rank or 0) - 1} candidates score higher; a list has 5"
@@ -294,7 +278,7 @@ def test_explain_says_why_not(live: Live, capsys: pytest.CaptureFixture[str]) ->
     assert ask("nobody", "unclicked").user == "nobody"
     live.click("u1", "i5", "dislike")
     assert "disliked" in ask("u1", "i5").why_not
-    explain(context(spine.settings), "u1", live.served("u1")[0])
+    explain(context(spine.settings), "u1", live.listed("u1")[0])
     assert " of a list made now for u1" in capsys.readouterr().out
     explain(context(spine.settings), "u1", "[bold]i5")
     assert "[bold]i5 is not in a list" in capsys.readouterr().out
@@ -303,7 +287,7 @@ def test_explain_says_why_not(live: Live, capsys: pytest.CaptureFixture[str]) ->
 def test_explain_says_what_the_network_responds_to(
     live: Live, clean_redis: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spine, item = live.spine, live.served("u1")[0]
+    spine, item = live.spine, live.listed("u1")[0]
     found = LearnedBlend(blend_rules(spine.settings))  # no source leads it
     found.inward[:] = 0.0
     found.inward[0, M + E + NAMES.index("popularity_short")] = 1.0  # its 1 / log2(1 + rank)
@@ -326,7 +310,7 @@ def test_explain_says_what_the_network_responds_to(
 
 @pytest.mark.usefixtures("nothing_configured")
 def test_the_commands(live: Live) -> None:
-    live.click("u1", live.served("u1")[1])
+    live.click("u1", live.listed("u1")[1])
     live.score()
     sizes = ["factors.size=4", "factors.context=2", "users.recent_items=5", "blend.hidden=3",
              "lists.length=5", "content.size=4", "similarity.window=3", "similarity.neighbours=30",
@@ -336,7 +320,7 @@ def test_the_commands(live: Live) -> None:
     before += [word for size in sizes for word in ("--set", size)]
     for command, said in (
         (["weights"], "1 clicks learnt from"), (["weights", "--json"], '"samples":1'),
-        (["explain", "u1", live.served("u1")[0]], " of a list made now for u1"),
+        (["explain", "u1", live.listed("u1")[0]], " of a list made now for u1"),
         (["explain", "u1", "i1", "--json"], '"user":"u1","item":"i1"'),
     ):  # fmt: skip
         result = CliRunner().invoke(app, [*before, *command])
@@ -353,11 +337,8 @@ def test_a_segment_counts_in_the_served_list(make_spine: Make) -> None:
     spine.send([event(f"v{n}", f"i{3 + n % 5}", ts=n, segment="de") for n in range(30)])
     spine.send([event("u1", "elsewhere", ts=90, segment="at")])
     spine.turn()
-    scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
-    while scorer.step(10.0):
-        pass
-    [blob] = spine.store.lists(["u1"])
-    listed = [entry["item"] for entry in json.loads(blob or b"{}")["items"]]
+    spine.score()
+    listed = spine.listed("u1")
     assert set(listed[:3]) == {"i0", "i1", "i2"}
     assert not any(item.startswith(SEGMENT_PREFIX) for item in listed)
     found = explained(spine.settings, spine.store, "u1", listed[0])

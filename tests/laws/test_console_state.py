@@ -1,12 +1,12 @@
 """What the console answers and sends; its copy of the state says what `explain` says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import msgspec
 import pytest
-from laws.members import Member
+from http_app import http_app, in_kafka
 from laws.spine import Spine
 from laws.world import NOW, event, small
 from servers import RedisServer
@@ -16,18 +16,11 @@ from streamrec.client import Client
 from streamrec.events.event import Event, EventDecoder
 from streamrec.http.console.clicks import STEP_MS
 from streamrec.http.console.lists import pictures_of
-from streamrec.http.console.routes import Console
-from streamrec.http.made_now import MadeNow
-from streamrec.http.readers import Readers
-from streamrec.http.routes import application
-from streamrec.http.sender import Sender
 from streamrec.inspection.explain import explained, explained_from, shares_from
 from streamrec.inspection.lists_now import StateReader, filter_effect, list_of
 from streamrec.local.child import free_port
-from streamrec.monitoring.metrics import Metrics
-from streamrec.roles.score import Scorer
 from streamrec.settings.sections import KafkaSettings, Settings
-from streamrec.transport.kafka.open_log import open_kafka
+from streamrec.settings.types import changed
 
 Make = Callable[[Settings, int], Spine]
 ITEMS = 23
@@ -39,14 +32,8 @@ def spine(make_spine: Make) -> Spine:
     for n in range(ITEMS):
         made.describe(item=f"i{n}", title=f"Tea {n}" if n % 2 else f"Cup {n}")
     made.learn([event(f"u{n % 4}", f"i{n * 7 % ITEMS}", ts=n) for n in range(60)])
-    score(made)
+    made.score()
     return made
-
-
-def score(spine: Spine) -> None:
-    scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
-    while scorer.step(10.0):
-        pass
 
 
 @pytest.fixture
@@ -68,9 +55,8 @@ def test_it_says_what_explain_says_and_follows(spine: Spine, kept: StateReader) 
 def test_shares_sum_to_one_and_name_what_lifts_the_list(spine: Spine, kept: StateReader) -> None:
     shares = shares_from(kept.now("u0"))
     assert sum(shares.values()) == pytest.approx(1.0) and min(shares.values()) > 0
-    replace, settings = msgspec.structs.replace, spine.settings
-    one = replace(settings.blend, kind="weighted", weights={"factors": 1.0})
-    alone = StateReader(replace(settings, blend=one), spine.store)
+    one = {"kind": "weighted", "weights": {"factors": 1.0}}
+    alone = StateReader(changed(spine.settings, blend=one), spine.store)
     assert set(shares_from(alone.now("u0"))) == {"factors"}
 
 
@@ -93,16 +79,15 @@ def test_another_state_is_read_anew(
     assert shares_from(kept.now("u0")) == {}
 
 
-def test_what_the_page_asks_for(spine: Spine) -> None:
-    readers = Readers(spine.settings.redis)
-    made_now = MadeNow(spine.settings)
-    sender = Sender(spine.settings)
-    console = Console(spine.settings, readers, made_now, sender)
-    parts = sender, Metrics(), made_now, console.routes()
-    client = TestClient(application(spine.settings, readers, *parts), base_url="http://localhost")
+@pytest.fixture
+def page(spine: Spine) -> Iterator[TestClient]:
+    with http_app(spine.settings, console=True) as client:
+        yield client
 
+
+def test_what_the_page_asks_for(page: TestClient) -> None:
     def ask(path: str) -> object:
-        answer = client.get(f"/console/api/{path}")
+        answer = page.get(f"/console/api/{path}")
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -140,10 +125,8 @@ def test_what_the_page_asks_for(spine: Spine) -> None:
     assert (nobody["passing"], nobody["added"], len(nobody["removed"])) == (0, [], 5)
     assert ask("filter?user=u3&filter=available")["removed"] == []
     for wrong in ("", "&filter=", "&filter=price+<"):
-        answer = client.get(f"/console/api/filter?user=u3{wrong}")
+        answer = page.get(f"/console/api/filter?user=u3{wrong}")
         assert answer.status_code == 400 and "filter" in answer.json()["detail"]
-    console.close()
-    sender.close()
 
 
 def test_pictures_are_addresses_of_the_web_or_of_this_server(spine: Spine) -> None:
@@ -160,34 +143,21 @@ def test_pictures_are_addresses_of_the_web_or_of_this_server(spine: Spine) -> No
 def test_a_click_is_an_event_like_any_other(
     spine: Spine, client: str, topics: KafkaSettings
 ) -> None:
-    settings = msgspec.structs.replace(
-        spine.settings, kafka=msgspec.structs.replace(topics, client=client)
-    )
-    readers, stranger = Readers(settings.redis), {"user": "ü 1", "item": "i9"}
-    made_now = MadeNow(settings)
-    sender = Sender(settings)
-    console = Console(settings, readers, made_now, sender)
-    parts = sender, Metrics(), made_now, console.routes()
-    page = TestClient(application(settings, readers, *parts), base_url="http://127.0.0.1")
-    unknown = page.post("/console/api/click", json={"user": "u1", "item": "never"})
-    assert unknown.status_code == 404 and "'never'" in unknown.json()["detail"]
-    long = page.post("/console/api/click", json={"user": "u" * 600, "item": "i9"})
-    assert long.status_code == 400 and "user" in long.json()["detail"]
-    sent = page.post("/console/api/click", json=stranger)
-    assert sent.status_code == 202 and sent.json() | stranger == sent.json()
-    with closing(open_kafka(settings.kafka, settings.kafka.group)) as log:
-        member = Member(log, [topics.events_topic])
-        member.until(lambda: member.count > 0)
-    console.close()
-    sender.close()
-    [[message]] = member.messages.values()
-    assert message.key == "ü 1".encode()
-    event = EventDecoder(settings.events).decode(message.value, message.timestamp)
-    assert isinstance(event, Event) and (event.user, event.item, event.type) == (
-        "ü 1",
-        "i9",
-        "click",
-    )
+    kafka = msgspec.structs.replace(topics, client=client)
+    settings = msgspec.structs.replace(spine.settings, kafka=kafka)
+    stranger = {"user": "ü 1", "item": "i9"}
+    with http_app(settings, console=True, base_url="http://127.0.0.1") as page:
+        unknown = page.post("/console/api/click", json={"user": "u1", "item": "never"})
+        assert unknown.status_code == 404 and "'never'" in unknown.json()["detail"]
+        long = page.post("/console/api/click", json={"user": "u" * 600, "item": "i9"})
+        assert long.status_code == 400 and "user" in long.json()["detail"]
+        sent = page.post("/console/api/click", json=stranger)
+        assert sent.status_code == 202 and sent.json() | stranger == sent.json()
+    [(key, said)] = in_kafka(settings.kafka, topics.events_topic)
+    assert key == "ü 1".encode()
+    event = EventDecoder(settings.events).decode(msgspec.json.encode(said), NOW)
+    assert isinstance(event, Event)
+    assert (event.user, event.item, event.type) == ("ü 1", "i9", "click")
     assert event.ts == NOW - 1_000_000 + 59_000 + STEP_MS  # behind the newest of the old events
 
 
@@ -195,21 +165,14 @@ def test_clicks_wait_for_kafka_no_longer_than_other_requests(
     spine: Spine, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And none of them for another one's turn, or until a connection has failed."""
-    replace = msgspec.structs.replace
-    kafka = replace(spine.settings.kafka, brokers=f"127.0.0.1:{free_port()}")
-    serve = replace(spine.settings.serve, write_seconds=1.0)
-    settings = replace(spine.settings, kafka=kafka, serve=serve)
-    readers, sender, made_now = Readers(settings.redis), Sender(settings), MadeNow(settings)
-    console = Console(settings, readers, made_now, sender)
-    parts = sender, Metrics(), made_now, console.routes()
-    page = TestClient(application(settings, readers, *parts), base_url="http://localhost")
+    kafka = {"brokers": f"127.0.0.1:{free_port()}"}
+    settings = changed(spine.settings, kafka=kafka, serve={"write_seconds": 1.0})
 
     def click(number: int) -> int:
         event = {"user": f"u{number}", "item": "i9"}
         return page.post("/console/api/click", json=event).status_code
 
-    with ThreadPoolExecutor(3) as pool:
+    with http_app(settings, console=True) as page, ThreadPoolExecutor(3) as pool:
         assert set(pool.map(click, range(3))) == {503}
     causes = [vars(r)["cause"] for r in caplog.records if r.getMessage() == "a request failed"]
     assert causes == ["Kafka did not acknowledge within 1 s"] * 3
-    sender.close()

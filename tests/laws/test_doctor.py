@@ -14,6 +14,7 @@ from streamrec.commands.doctor import doctor
 from streamrec.errors import StoreError
 from streamrec.settings.places import PlaceSettings
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
+from streamrec.settings.types import changed
 from streamrec.transport.redis.first_commit import FirstCommit
 from streamrec.transport.redis.places import name_places
 from streamrec.transport.redis.store import Store
@@ -52,8 +53,7 @@ def test_missing_topics_and_wrong_partition_counts_fail(
         f"FAIL  state: topic {updates} has 4 partitions, the state in Redis was made with 3" in out
     )
     assert "FAIL  state: learnt with factors.size = 32, now 64" in out
-    kafka = msgspec.structs.replace(settings.kafka, updates_topic="no.such.topic")
-    assert code(msgspec.structs.replace(settings, kafka=kafka)) == 1
+    assert code(changed(settings, kafka={"updates_topic": "no.such.topic"})) == 1
     assert "has no topic no.such.topic. Run: streamrec topics create" in capsys.readouterr().out
 
 

@@ -12,6 +12,7 @@ from oracle import FLOOR, maker_of
 
 from streamrec.events.event import Item
 from streamrec.settings.sections import BlendSettings
+from streamrec.settings.types import changed
 from streamrec.sources.registry import SOURCES
 from streamrec.sources.source import Shopper, Source
 from streamrec.state import updates
@@ -260,8 +261,7 @@ def test_what_past_items_support_and_its_own_make_the_score(
     source: str, seed: int, prior: float
 ) -> None:
     place, m, supported = kept(seed), NAMES.index(source), 0
-    factors = msgspec.structs.replace(place.settings.factors, prior=prior)
-    table, config = place.table, msgspec.structs.replace(place.settings, factors=factors)
+    table, config = place.table, changed(place.settings, factors={"prior": prior})
     maker = maker_of(table, config)
     for row in place.people().values():
         shopper = maker.shopper(row, table)

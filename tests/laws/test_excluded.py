@@ -1,6 +1,5 @@
 """What a place leaves out by event type and age, against all events of the log."""
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +10,7 @@ from laws.world import World, event, raws, small
 
 from streamrec.ranking.shoppers import excluded_by, shopper_of
 from streamrec.settings.places import EVER, SESSION
+from streamrec.settings.types import changed
 from streamrec.state.keys import key_of
 from streamrec.state.user_rows import decode_user
 
@@ -25,8 +25,7 @@ LOGS = st.lists(
 
 
 def learnt(log: Log, recent_items: int = 12) -> World:
-    users = msgspec.structs.replace(CONFIG.users, recent_items=recent_items)
-    world = World(msgspec.structs.replace(CONFIG, users=users))
+    world = World(changed(CONFIG, users={"recent_items": recent_items}))
     world.learn(raws([event("u0", *one) for one in log]))
     return world
 

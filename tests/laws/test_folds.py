@@ -1,6 +1,5 @@
 """Laws of the two folds, as pure functions, against the independent recount."""
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +7,7 @@ from laws.world import World, counted, event, logs, raws, small
 from recovery.recount import Raw
 
 from streamrec.errors import GapError
+from streamrec.settings.types import changed
 from streamrec.state import updates
 
 SETTINGS = small(users={"cached_users": 2})
@@ -91,10 +91,7 @@ def test_the_same_log_and_seed_give_the_same_bytes(log: list[Raw], sizes: list[i
 
 def test_another_seed_gives_other_vectors_and_the_same_counts() -> None:
     log = raws([event(f"u{n % 3}", f"i{n % 7}", ts=n) for n in range(40)])
-    other = msgspec.structs.replace(
-        SETTINGS, factors=msgspec.structs.replace(SETTINGS.factors, seed=2)
-    )
-    worlds = [World(SETTINGS), World(other)]
+    worlds = [World(SETTINGS), World(changed(SETTINGS, factors={"seed": 2}))]
     for world in worlds:
         world.learn(log)
     assert worlds[0].rows["u0"] == worlds[1].rows["u0"]
@@ -196,14 +193,13 @@ def test_an_event_type_added_and_reordered_keeps_the_stored_ones() -> None:
     world = World(SETTINGS)
     world.learn(log[:2])
     weights = {"wish": 2.0} | dict(reversed(SETTINGS.events.weights.items()))
-    events = msgspec.structs.replace(SETTINGS.events, weights=weights)
-    changed = World(msgspec.structs.replace(SETTINGS, events=events))
-    changed.rows, changed.metas = world.rows, world.metas
-    changed.restart_users()
-    changed.restart_items()
-    changed.items[0].offset = 0
-    changed.learn(log[2:])
-    history = changed.recount().users["u0"].history
+    other = World(changed(SETTINGS, events={"weights": weights}))
+    other.rows, other.metas = world.rows, world.metas
+    other.restart_users()
+    other.restart_items()
+    other.items[0].offset = 0
+    other.learn(log[2:])
+    history = other.recount().users["u0"].history
     assert [(v.item, v.type) for v in history] == [("a", "click"), ("b", "purchase"), ("c", "wish")]
-    gained = {item: row["popularity"][2] for item, row in changed.item_rows().items()}
+    gained = {item: row["popularity"][2] for item, row in other.item_rows().items()}
     assert gained == pytest.approx({"a": 1.0, "b": 3.0, "c": 2.0}, rel=1e-4)

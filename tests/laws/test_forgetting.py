@@ -15,7 +15,6 @@ from redis.cluster import RedisCluster
 
 from streamrec.inspection.known_user import known_of, noted, traces_of
 from streamrec.inspection.stored_state import Stored
-from streamrec.roles.score import Scorer
 from streamrec.settings.sections import RedisSettings, Settings
 from streamrec.state.duplicates import Duplicates
 from streamrec.state.ring import Ring
@@ -49,10 +48,6 @@ def stored(spine: Spine) -> Iterator[Stored]:
     found.close()
 
 
-def scorer(spine: Spine) -> Scorer:
-    return Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
-
-
 def named(spine: Spine, user: str = "person1") -> list[str]:
     """Return every place of all of Redis where the user's id is: keys, fields, members, values."""
     client: Any = redis.Redis.from_url(spine.settings.redis.url)
@@ -72,7 +67,7 @@ def named(spine: Spine, user: str = "person1") -> list[str]:
 
 def test_a_forgotten_user_is_nowhere(spine: Spine, stored: Stored) -> None:
     spine.learn(clicks(), batch=5)
-    scorer(spine).step(10.0)
+    spine.scorer().step(10.0)
     before = traces_of(stored, "person1")
     assert set(before.names) == {"row in u0", "list", "shown row"}
     assert named(spine)
@@ -112,18 +107,17 @@ def test_two_messages_in_one_batch_are_one_receipt(spine: Spine, stored: Stored)
 
 def test_who_comes_back_begins_anew(spine: Spine, stored: Stored) -> None:
     spine.learn(clicks(), batch=5)
-    scorer(spine).step(10.0)
+    spine.scorer().step(10.0)
     back = [event("person1", "i3", ts=50), event("person1", "i4", ts=51)]
     spine.learn([event("person1", "i9", ts=49), forget(), *back])  # in one batch
     [history] = known_of(stored, spine.settings, "person1")["histories"]
     assert [one["item"] for one in history["recent"]] == ["i3", "i4"]
     assert history["events"] == 2 and history["seen_before"] == []
     assert traces_of(stored, "person1").due.keys() == {"u0"}
-    scorer(spine).step(20.0)
+    spine.scorer().step(20.0)
     spine.turn()
     spine.turn()
-    [blob] = spine.store.lists(["person1"])
-    assert json.loads(blob or b"{}")["offset"] == 33  # the new list survives the second deletion
+    assert spine.served("person1")["offset"] == 33  # the new list survives the second deletion
     assert noted(stored, "person1") == {}
     assert int(spine.store.meta("u0")[b"users"]) == 3
 
@@ -148,7 +142,7 @@ def test_a_list_of_an_earlier_state_goes_too(spine: Spine, stored: Stored) -> No
 def test_a_list_published_late_is_taken_back(spine: Spine, stored: Stored) -> None:
     """The scorer has read the row; the user is forgotten, and all keys are deleted, twice."""
     spine.learn(clicks(), batch=5)
-    mine = scorer(spine)
+    mine = spine.scorer()
     publish = mine._publish
 
     def late(*arguments: Any) -> set[str]:
@@ -170,7 +164,7 @@ def test_a_scorer_that_dies_after_publishing_is_cleaned_up_after(
     spine: Spine, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spine.learn(clicks(), batch=5)
-    mine = scorer(spine)
+    mine = spine.scorer()
     publish = mine._publish
 
     def killed(*arguments: Any) -> set[str]:
@@ -191,7 +185,7 @@ def test_a_learner_that_dies_before_the_deletion_leaves_a_note(
     spine: Spine, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spine.learn(clicks(), batch=5)
-    scorer(spine).step(10.0)
+    spine.scorer().step(10.0)
     spine.send([forget()])
 
     def killed(*arguments: Any) -> None:
@@ -212,7 +206,7 @@ def test_a_commit_that_fails_forgets_nothing_and_is_done_again(
     spine: Spine, stored: Stored
 ) -> None:
     spine.learn(clicks(), batch=5)
-    scorer(spine).step(10.0)
+    spine.scorer().step(10.0)
     before = traces_of(stored, "person1")
     spine.users_log.lose_deliveries = 1
     spine.send([forget()])
@@ -251,7 +245,7 @@ def test_a_replay_from_the_beginning_ends_without_the_user(
     again = make_spine(spine.settings, 2)
     again.learner._forgetting._lease = LEASE
     again.learn(log[:20], batch=20)
-    scorer(again).step(10.0)
+    again.scorer().step(10.0)
     assert again.store.lists(["person1"]) != [None]  # for a while
     again.learn(log[20:], batch=20)
     again.users.step()

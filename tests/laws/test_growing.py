@@ -30,6 +30,7 @@ from streamrec.inspection.stored_state import Stored
 from streamrec.roles import learn as learn_role
 from streamrec.settings.load import load
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
+from streamrec.settings.types import changed
 from streamrec.transport.kafka.log import partition_of
 from streamrec.transport.kafka.topics import admin_client
 from streamrec.transport.redis import dealing, declared
@@ -175,8 +176,7 @@ def test_ids_are_known_and_types_are_themselves_after_the_growth(on_server: Sett
     ]
     sent(settings, log)
     half = {"click": 1.0, "view": 0.2, "like": 1.0}
-    own = msgspec.structs.replace(settings.events, weights=half)
-    settings = msgspec.structs.replace(settings, events=own)
+    settings = changed(settings, events={"weights": half})
     with learning(settings) as running:
         running.until(lambda: _accepted(running) == 200)
         caught_up(running)
@@ -192,8 +192,7 @@ def test_ids_are_known_and_types_are_themselves_after_the_growth(on_server: Sett
 
 
 def test_visitors_are_merged_before_and_after_the_growth(on_server: Settings) -> None:
-    brief = msgspec.structs.replace(on_server.lists, lease_seconds=0.5)
-    settings = msgspec.structs.replace(on_server, lists=brief)
+    settings = changed(on_server, lists={"lease_seconds": 0.5})
     log = clicks(300, users=24, items=20)
     before, after = log[:200], log[200:]
     first, second = merges(range(6)), merges(range(12))  # u0 was u12, and so on

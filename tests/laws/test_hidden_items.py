@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from laws.spine import Spine
-from laws.test_scorer import clicks, scorer, served
+from laws.test_scorer import clicks, scorer
 from laws.world import event, small
 
 from streamrec.client import Client
@@ -21,7 +21,7 @@ def spine(make_spine: Callable[[Settings, int], Spine]) -> Spine:
 
 def listed(spine: Spine, user: str) -> list[str]:
     """Return the items of a list as it is stored."""
-    return [entry["item"] for entry in served(spine, user).get("items", [])]
+    return [entry["item"] for entry in spine.served(user).get("items", [])]
 
 
 def shown(spine: Spine, user: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from http_app import in_kafka
 from laws.http_state import some_state
 from laws.spine import Spine
 
@@ -45,16 +45,8 @@ class Live(NamedTuple):
 
     def events(self) -> list[dict[str, Any]]:
         """Return all events in Kafka."""
-        with KafkaConsumer(bootstrap_servers=self.settings.kafka.brokers) as consumer:
-            places = [TopicPartition(self.settings.kafka.events_topic, n) for n in range(4)]
-            consumer.assign(places)
-            ends = consumer.end_offsets(places)
-            consumer.seek_to_beginning()
-            found: list[dict[str, Any]] = []
-            while any(consumer.position(p) < ends[p] for p in places):
-                for messages in consumer.poll(1000).values():
-                    found += [msgspec.json.decode(m.value) for m in messages]
-            return found
+        kafka = self.settings.kafka
+        return [event for _, event in in_kafka(kafka, kafka.events_topic)]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from http_app import http_app
 from laws.http_state import some_state
 from laws.spine import Spine
 from laws.world import event, small
@@ -16,11 +17,7 @@ from starlette.testclient import TestClient
 
 from streamrec.http import made_now
 from streamrec.http.made_now import MadeNow
-from streamrec.http.readers import Readers
-from streamrec.http.routes import application
-from streamrec.http.sender import Sender
 from streamrec.inspection.explain import explained
-from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.places import PlaceSettings
 from streamrec.settings.sections import Settings
 
@@ -33,19 +30,8 @@ def spine(make_spine: Callable[[Settings, int], Spine]) -> Spine:
 
 @pytest.fixture
 def http(spine: Spine) -> Iterator[TestClient]:
-    sender = Sender(spine.settings)
-    with TestClient(
-        application(
-            spine.settings,
-            Readers(spine.settings.redis),
-            sender,
-            Metrics(),
-            MadeNow(spine.settings),
-        ),
-        "http://localhost",
-    ) as client:
+    with http_app(spine.settings) as client, client:
         yield client
-    sender.close()
 
 
 def test_explanations_of_places(http: TestClient, spine: Spine) -> None:

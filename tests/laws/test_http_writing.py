@@ -4,22 +4,19 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import msgspec
 import pytest
+from http_app import http_app, in_kafka
 from kafka import KafkaConsumer, TopicPartition
 from servers import KafkaServer
 from starlette.testclient import TestClient
 
 from streamrec.errors import DeliveryFailed
-from streamrec.http.made_now import MadeNow
-from streamrec.http.readers import Readers
-from streamrec.http.routes import application
 from streamrec.http.sender import Sender
-from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.sections import EventSettings, KafkaSettings, Settings
 from streamrec.settings.serve import ServeSettings
+from streamrec.settings.types import changed
 from streamrec.transport.kafka.client_settings import DELIVERY_SECONDS
 from streamrec.transport.kafka.topics import admin_client
 
@@ -36,26 +33,8 @@ def settings(topics: KafkaSettings, client: str) -> Settings:
 
 @pytest.fixture
 def http(settings: Settings) -> Iterator[TestClient]:
-    sender = Sender(settings)
-    yield TestClient(
-        application(settings, Readers(settings.redis), sender, Metrics(), MadeNow(settings)),
-        "http://localhost",
-    )
-    sender.close()
-
-
-def in_kafka(settings: Settings, topic: str) -> list[tuple[bytes, dict[str, Any]]]:
-    """Return key and content of all that a topic has, partition by partition."""
-    with KafkaConsumer(bootstrap_servers=settings.kafka.brokers) as consumer:
-        places = [TopicPartition(topic, n) for n in range(4)]
-        consumer.assign(places)
-        ends = consumer.end_offsets(places)
-        consumer.seek_to_beginning()
-        found: list[tuple[bytes, dict[str, Any]]] = []
-        while any(consumer.position(p) < ends[p] for p in places):
-            for messages in consumer.poll(1000).values():
-                found += [(m.key, msgspec.json.decode(m.value)) for m in messages]
-        return found
+    with http_app(settings) as client:
+        yield client
 
 
 def test_what_was_acknowledged_is_in_kafka(http: TestClient, settings: Settings) -> None:
@@ -67,33 +46,31 @@ def test_what_was_acknowledged_is_in_kafka(http: TestClient, settings: Settings)
     [made, none, mine] = told["ids"]
     assert (none, mine) == (None, "mine")
     assert http.post("/v1/events", json={**CLICK, "id": "one"}).json()["accepted"] == 1
-    found = in_kafka(settings, settings.kafka.events_topic)
+    found = in_kafka(settings.kafka, settings.kafka.events_topic)
     keys = {event["id"]: key for key, event in found}
     assert keys == {made: b"u1", "mine": b"7", "one": b"u1"} and len(found) == 3
 
     item = {"title": "Tee", "categories": ["tea"]}
     answer = http.put("/v1/items/i%20%C3%BC", json=item)
     assert (answer.status_code, answer.json()) == (202, {"item": "i ü"})
-    assert in_kafka(settings, settings.kafka.items_topic) == [("i ü".encode(), item)]
+    assert in_kafka(settings.kafka, settings.kafka.items_topic) == [("i ü".encode(), item)]
 
 
 def test_who_may_write_items_may_merge_visitors(settings: Settings) -> None:
     """A page's token sends clicks: with a merge it would take anybody's history."""
     tokens = ServeSettings(write_seconds=20, write_tokens=("site",), events_tokens=("page",))
-    sender, kept = Sender(settings), msgspec.structs.replace(settings, serve=tokens)
-    http = TestClient(
-        application(kept, Readers(settings.redis), sender, Metrics(), MadeNow(settings)),
-        "http://localhost",
-    )
     merge = {"user": "u1", "type": "merge", "from": "anon-9"}
-    for token, accepted, reasons in (("page", 1, ["no_right"]), ("site", 2, [])):
-        head = {"Authorization": f"Bearer {token}"}
-        told = http.post("/v1/events", json=[merge, {**CLICK, "id": token}], headers=head).json()
-        assert (told["accepted"], told["ids"]) == (accepted, [None, token])
-        assert [each["reason"] for each in told["refused"]] == reasons
-    sender.close()
+    with http_app(msgspec.structs.replace(settings, serve=tokens)) as http:
+        for token, accepted, reasons in (("page", 1, ["no_right"]), ("site", 2, [])):
+            head = {"Authorization": f"Bearer {token}"}
+            sent = [merge, {**CLICK, "id": token}]
+            told = http.post("/v1/events", json=sent, headers=head).json()
+            assert (told["accepted"], told["ids"]) == (accepted, [None, token])
+            assert [each["reason"] for each in told["refused"]] == reasons
     found = [
-        event for key, event in in_kafka(settings, settings.kafka.events_topic) if key == b"u1"
+        event
+        for key, event in in_kafka(settings.kafka, settings.kafka.events_topic)
+        if key == b"u1"
     ]
     assert [event.get("id") for event in found] == ["page", "site", None]
     assert found[2] == merge
@@ -106,7 +83,7 @@ def test_many_requests_at_once_share_a_wait(http: TestClient, settings: Settings
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(post, range(100))) == {202}
-    found = in_kafka(settings, settings.kafka.events_topic)
+    found = in_kafka(settings.kafka, settings.kafka.events_topic)
     assert {event["id"] for _, event in found} == {f"e{n}" for n in range(100)}
     assert len(found) == 100
 
@@ -146,16 +123,16 @@ def test_a_broker_that_comes_back_is_used_again(
     deadline = time.monotonic() + 60
     while http.post("/v1/events", json={**CLICK, "id": "after"}).status_code != 202:
         assert time.monotonic() < deadline
-    ids = [event["id"] for _, event in in_kafka(settings, settings.kafka.events_topic)]
+    ids = [event["id"] for _, event in in_kafka(settings.kafka, settings.kafka.events_topic)]
     assert "before" in ids and "after" in ids
 
 
 def test_a_topic_that_fails_keeps_no_other_back(settings: Settings) -> None:
     """Events go on at their own pace while the topic of items is missing."""
-    kafka = msgspec.structs.replace(settings.kafka, items_topic="streamrec.not.there")
-    sender = Sender(msgspec.structs.replace(settings, kafka=kafka))
-    item = sender.send(kafka.items_topic, [(b"i1", b"{}")])
-    sent = [sender.send(kafka.events_topic, [(b"u1", b"{}")]) for _ in range(3)]
+    settings = changed(settings, kafka={"items_topic": "streamrec.not.there"})
+    sender = Sender(settings)
+    item = sender.send(settings.kafka.items_topic, [(b"i1", b"{}")])
+    sent = [sender.send(settings.kafka.events_topic, [(b"u1", b"{}")]) for _ in range(3)]
     assert [future.result(60) for future in sent] == [None] * 3
     assert not item.done()
     began = time.monotonic()
@@ -169,7 +146,7 @@ def test_what_is_for_all_partitions_is_in_each(settings: Settings) -> None:
     sender = Sender(settings)
     sender.send(settings.kafka.events_topic, [(b"u1", b'{"n": 1}')], 4).result(30)
     sender.close()
-    assert in_kafka(settings, settings.kafka.events_topic) == [(b"u1", {"n": 1})] * 4
+    assert in_kafka(settings.kafka, settings.kafka.events_topic) == [(b"u1", {"n": 1})] * 4
     with KafkaConsumer(bootstrap_servers=settings.kafka.brokers) as consumer:
         places = [TopicPartition(settings.kafka.events_topic, n) for n in range(4)]
         assert set(consumer.end_offsets(places).values()) == {1}

@@ -15,6 +15,7 @@ from streamrec.errors import ConfigurationError
 from streamrec.inspection.findings import findings
 from streamrec.roles.learning import oversee
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
+from streamrec.settings.types import changed
 from streamrec.transport.kafka.open_log import open_kafka
 from streamrec.transport.kafka.topics import admin_client, create_topics
 
@@ -118,8 +119,7 @@ def test_partitions_that_are_added_while_it_runs(kafka: KafkaServer, settings: S
     fast = {"metadata.max.age.ms": "500"}
     if settings.kafka.client == "confluent":
         fast["topic.metadata.refresh.interval.ms"] = "500"
-    own = msgspec.structs.replace(settings.kafka, client_settings=fast)
-    with learning(msgspec.structs.replace(settings, kafka=own)) as running:
+    with learning(changed(settings, kafka={"client_settings": fast})) as running:
         click(settings.kafka, 5)
         running.until(lambda: accepted(running) == 20)
         with admin_client(settings.kafka) as admin:

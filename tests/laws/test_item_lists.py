@@ -163,8 +163,7 @@ def test_a_key_of_another_type_holds_up_no_list_of_people(spine: Spine) -> None:
 
 
 def popular(spine: Spine, name: str) -> list[str]:
-    [blob] = spine.store.lists([f"~popular:{name}"])
-    return items(json.loads(blob)["items"]) if blob else []
+    return spine.listed(f"~popular:{name}")
 
 
 def test_categories_have_a_list_for_strangers_that_follows_what_is_popular(spine: Spine) -> None:

@@ -13,7 +13,6 @@ from recovery.recount import Raw, Recount
 from streamrec.errors import StoreError
 from streamrec.roles.learning import stage as stage_module
 from streamrec.roles.learning.stage import DOUBTS, Stage
-from streamrec.roles.score import Scorer
 from streamrec.settings.sections import Settings
 from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.state.keys import key_of
@@ -258,7 +257,7 @@ def test_the_lists_of_users_over_the_bound_go_with_their_rows(make: Make) -> Non
     """Or lists, which take many times what a row does, would lie outside of all bounds."""
     neural = {"sample_bytes_per_second": 1e9}
     spine = make(small(users={"max_users": 10, "cached_users": 1}, neural=neural))
-    mine = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+    mine = spine.scorer()
     for n in range(30):
         spine.broker.now_ms += 60_000
         spine.learn([event(f"u{n}", f"i{n % 5}", ts=n)])
@@ -275,7 +274,7 @@ def test_an_evicted_user_whom_another_shard_knows_keeps_the_list(make: Make) -> 
     """Where events are keyed by something else, a user has rows in several partitions."""
     spine = make(small(users={"max_users": 1, "cached_users": 1}))
     spine.learn([event("u1", "a", ts=1)])
-    mine = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+    mine = spine.scorer()
     mine.step(10.0)
     spine.store.run([("HSET", "sr:{u1}:users", "u1", b"row")])
     for shards, kept in ((2, True), (1, False)):
@@ -287,7 +286,7 @@ def test_an_evicted_user_whom_another_shard_knows_keeps_the_list(make: Make) -> 
 def test_a_list_made_after_the_eviction_stays(make: Make) -> None:
     spine = make()
     spine.learn([event("u1", "a", ts=1), event("u1", "b", ts=2)])
-    Scorer(spine.settings, spine.store, spine.shards, spine.metrics).step(10.0)
+    spine.score()
     spine.learner._forgetting.committed("u0", 0, {}, [b"u1"])
     spine.learner._forgetting.step(10.0, {"u0"}, 1)
     assert "rec:u1" in keys_of_lists(spine)

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from streamrec.cli import app
 from streamrec.errors import ConfigurationError
 from streamrec.inspection.explain import explained
-from streamrec.roles.score import Scorer
 from streamrec.settings.load import load
 from streamrec.settings.sections import Settings, settings_type
 from tools import reference
@@ -83,9 +82,8 @@ def test_it_is_in_a_live_list_with_its_reason_in_metrics_and_in_explain(
         spine.describe(item=f"i{n}", title=title)
     spine.learn([event("other", f"i{n}", ts=n) for n in range(8)])
     spine.learn([event("u1", "i0", ts=20)])
-    scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
-    scorer.step(10.0)
-    listed = json.loads(spine.store.lists(["u1"])[0] or b"{}")["items"]
+    spine.score()
+    listed = spine.served("u1")["items"]
     assert {entry["item"] for entry in listed} == {"i1", "i2"}
     assert all((e["source"], e["because"]) == ("first_letter", ["i0"]) for e in listed)
     spine.learn([event("u1", "i1", ts=21)])

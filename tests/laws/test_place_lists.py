@@ -53,9 +53,7 @@ def learn(spine: Spine, *more: dict[str, Any]) -> None:
 
 def test_every_place_has_its_list_under_its_rules(spine: Spine) -> None:
     learn(spine)
-    mine = scorer(spine)
-    while mine.step(10.0):
-        pass
+    spine.score(length=5)
     for n in range(4):
         row = decode_user(spine.store.all_rows("u0", "users")[b"u%d" % n])
         had = set(row.keys.tolist())
@@ -93,9 +91,7 @@ def test_an_id_that_looks_like_a_user_and_a_place(spine: Spine) -> None:
     people = ["u1", "u1:deals", "u1:deals:deals", "x", "x:home", "x:home:home", "x:y", "x:y:again"]
     more = [event(name, f"i{n % 9}", ts=70 + n) for n, name in enumerate(people * 2)]
     learn(spine, *more)
-    mine = scorer(spine)
-    while mine.step(10.0):
-        pass
+    spine.score(length=5)
     names = ("home", "deals", "again")
     keys = [list_key(user, place, names) for user in people for place in names]
     assert len(set(keys)) == len(keys)
@@ -131,9 +127,7 @@ def test_a_list_from_before_there_was_such_a_place_goes_too(spine: Spine) -> Non
 
 def test_a_forgotten_user_is_gone_from_all_places(spine: Spine) -> None:
     learn(spine)
-    mine = scorer(spine)
-    while mine.step(10.0):
-        pass
+    spine.score(length=5)
     with closing(Stored(spine.settings.redis)) as stored:
         forget(spine, stored)
 
@@ -149,9 +143,7 @@ def forget(spine: Spine, stored: Stored) -> None:
 
 def test_a_page_has_no_item_twice(spine: Spine) -> None:
     learn(spine)
-    mine = scorer(spine)
-    while mine.step(10.0):
-        pass
+    spine.score(length=5)
     with Client(spine.settings.redis) as client:
         page = client.page("u2", ["deals", "home", "again", "deals"])
         assert list(page) == ["deals", "home", "again"]

@@ -24,7 +24,6 @@ from streamrec.errors import StoreError
 from streamrec.inspection.findings import findings
 from streamrec.local.child import ChildProcess, accepts, free_port
 from streamrec.local.servers import _redis_binary
-from streamrec.roles.score import Scorer
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
 from streamrec.transport.kafka.open_log import open_kafka
 from streamrec.transport.redis.keys import Commit, key
@@ -80,7 +79,7 @@ def test_what_is_wrong_with_one_user_is_no_other_users_matter(
 ) -> None:
     spine = make_spine(small(lists={"lease_seconds": 0.2}))
     spine.learn([event(user, f"i{n}", ts=n) for n in range(4) for user in USERS])
-    scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+    scorer = spine.scorer()
     harm(clean_redis.client())
     try:
         scorer.step(time.monotonic())

@@ -1,10 +1,8 @@
 """The scorer and the live metrics, after both stages over a Kafka of lists and a real Redis."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import pytest
 from laws.spine import Spine
 from laws.world import event, small
@@ -29,31 +27,21 @@ def clicks(count: int) -> list[dict[str, Any]]:
 
 
 def scorer(spine: Spine) -> Scorer:
-    lists = msgspec.structs.replace(spine.settings.lists, length=5)
-    settings = msgspec.structs.replace(spine.settings, lists=lists)
-    return Scorer(settings, spine.store, spine.shards, spine.metrics)
-
-
-def served(spine: Spine, user: str) -> dict[str, Any]:
-    [blob] = spine.store.lists([user])
-    found: dict[str, Any] = json.loads(blob or b"{}")
-    return found
+    return spine.scorer(length=5)
 
 
 def test_a_scorer_serves_the_due_and_the_strangers(make: Make) -> None:
     spine = make()
     spine.learn(clicks(60), batch=10)
-    mine = scorer(spine)
-    while mine.step(10.0):
-        pass
+    mine = spine.score(length=5)
     assert mine.ready and spine.store.due_count(["u0"]) == 0
     for n in range(4):
         row = decode_user(spine.store.all_rows("u0", "users")[b"u%d" % n])
-        found = served(spine, f"u{n}")
+        found = spine.served(f"u{n}")
         assert (found["user"], found["offset"]) == (f"u{n}", row.offset)
         listed = {key_of(entry["item"]) for entry in found["items"]}
         assert listed and not listed & set(row.keys.tolist())
-    assert len(served(spine, POPULAR)["items"]) == 5
+    assert len(spine.served(POPULAR)["items"]) == 5
     assert spine.value("lists_published_total") == 4
     assert spine.value("click_to_list_seconds_count") == 4
 
@@ -68,7 +56,7 @@ def test_the_first_lists_are_not_empty_for_good(make: Make) -> None:
     spine.items.step()
     for now in (20.0, 30.0):
         mine.step(now)
-    assert served(spine, "u1")["items"]
+    assert spine.served("u1")["items"]
 
 
 def test_a_scorer_that_dies_leaves_its_users_due(make: Make) -> None:
@@ -77,7 +65,7 @@ def test_a_scorer_that_dies_leaves_its_users_due(make: Make) -> None:
     spine.store.take_due(["u0"], 9e12, 1.0, 64)  # its lease is over
     mine = scorer(spine)
     mine.step(10.0)
-    assert served(spine, "u1") and spine.store.due_count(["u0"]) == 0
+    assert spine.served("u1") and spine.store.due_count(["u0"]) == 0
 
 
 def test_an_evicted_user_is_due_no_more(make: Make) -> None:
@@ -85,7 +73,7 @@ def test_an_evicted_user_is_due_no_more(make: Make) -> None:
     spine.learn(clicks(20))
     spine.store.run([("HDEL", "sr:{u0}:users", "u1")])
     scorer(spine).step(10.0)
-    assert served(spine, "u1") == {} and served(spine, "u2")
+    assert spine.served("u1") == {} and spine.served("u2")
     assert spine.store.due_count(["u0"]) == 0
 
 
@@ -93,13 +81,13 @@ def test_live_metrics_look_at_the_list_that_was_served(make: Make) -> None:
     spine = make()
     spine.learn(clicks(60), batch=10)
     scorer(spine).step(10.0)
-    wanted = served(spine, "u1")["items"][0]["item"]
+    wanted = spine.served("u1")["items"][0]["item"]
     before = spine.value("prequential_events_total", list="own")
     hits = spine.value("prequential_hits_total", source="blend", k="10")
     spine.learn([event("u1", wanted, ts=99), event("u1", "no such item", ts=99)])
     assert spine.value("prequential_events_total", list="own") == before + 2
     assert spine.value("prequential_hits_total", source="blend", k="10") == hits + 1
-    spine.learn([event("new here", served(spine, POPULAR)["items"][0]["item"], ts=99)])
+    spine.learn([event("new here", spine.served(POPULAR)["items"][0]["item"], ts=99)])
     assert spine.value("prequential_events_total", list="own") == before + 2  # no event before it
 
 
@@ -133,7 +121,7 @@ def test_no_sample_is_kept_when_the_blend_does_not_learn(
     spine = make_spine(small(blend=blend), 2)
     spine.learn(clicks(60), batch=10)
     scorer(spine).step(10.0)
-    spine.learn([event("u1", served(spine, "u1")["items"][0]["item"], ts=99)])
+    spine.learn([event("u1", spine.served("u1")["items"][0]["item"], ts=99)])
     assert spine.value("prequential_hits_total", source="blend", k="10") > 0
     assert spine.value("blend_samples_total") == 0
 
@@ -145,11 +133,11 @@ def test_samples_of_one_batch_are_bounded(
     spine = make_spine(small(blend={"sample": 1.0}), 2)
     spine.learn(clicks(60), batch=10)
     scorer(spine).step(10.0)
-    wanted = [event(f"u{n}", served(spine, f"u{n}")["items"][0]["item"], ts=99) for n in range(4)]
+    wanted = [event(f"u{n}", spine.served(f"u{n}")["items"][0]["item"], ts=99) for n in range(4)]
     monkeypatch.setattr(flow, "MOST_SAMPLES", 3)
     spine.learn(wanted)
     assert spine.value("blend_samples_total") == 3
     monkeypatch.setattr(flow, "SAMPLE_BYTES", 50)
     scorer(spine).step(20.0)
-    spine.learn([event("u1", served(spine, "u1")["items"][0]["item"], ts=100)])
+    spine.learn([event("u1", spine.served("u1")["items"][0]["item"], ts=100)])
     assert spine.value("blend_samples_total") == 3

@@ -14,7 +14,6 @@ from laws.world import NOW, event
 from servers import RedisServer
 
 from streamrec.inspection.sizes import Amount, learn_parts, redis_parts, score_parts
-from streamrec.roles.score import Scorer
 from streamrec.settings.load import load
 from streamrec.settings.places import PlaceSettings
 from streamrec.sources.registry import sources_of
@@ -61,7 +60,7 @@ def fill(spine: Spine) -> None:
     for item in catalogue():
         spine.describe(**item)
     events = clicks()
-    scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+    scorer = spine.scorer()
     for first in range(0, EVENTS, COMMIT):
         spine.learn(events[first : first + COMMIT])
     while int(spine.store.meta("u0")[b"offset"]) < EVENTS:
@@ -129,7 +128,7 @@ def test_what_is_left_out_at_places_with_a_context(
     spine.learn([event(f"u{u:015d}", f"i{(u + n) % 90:07d}", ts=n) for n in what for u in who])
     while int(spine.store.meta("u0")[b"offset"]) < users * taken:
         spine.turn()
-    scorer = Scorer(settings, spine.store, spine.shards, spine.metrics)
+    scorer = spine.scorer()
     while scorer.step(1000.0) or spine.store.due_count(["u0"]):
         pass
     people = Kind(USERS, user_columns(settings.users.recent_items, settings.users.seen_items))

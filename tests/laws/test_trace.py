@@ -9,7 +9,6 @@ from laws.spine import Spine
 from laws.world import event, small
 
 from streamrec.errors import ConfigurationError
-from streamrec.roles.score import Scorer
 from streamrec.settings.load import load
 from streamrec.settings.sections import Settings
 
@@ -24,9 +23,7 @@ def traced(caplog: pytest.LogCaptureFixture, make_spine: Make, **logs: Any) -> l
     others = [event(f"somebody-{n}", f"i{n}", ts=n) for n in range(4)]
     twice = event("u1", "i1", ts=10, id="e1")
     spine.learn([*others, twice, twice, event("u1", "i2", ts=11)])
-    scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
-    while scorer.step(10.0):
-        pass
+    spine.score()
     spine.learn([{"user": "somebody-1", "type": "forget"}, {"user": "u1", "type": "forget"}])
     return [record for record in caplog.records if record.name == OURS]
 

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 import typer
-from laws.spine import SAMPLES, Spine
+from laws.spine import SAMPLES, Scored, Spine
 from laws.world import event, small
 from make import context
 from memory_log import MemoryLog
@@ -42,12 +42,11 @@ def settings(**neural: Any) -> Settings:
     return small(blend=blend, lists={"length": 5}, neural=NEURAL | neural)
 
 
-class Live:
-    """The spine and one scorer; `now` is the scorer's clock."""
+class Live(Scored):
+    """Lists of some people who click on them, readings of which are kept."""
 
     def __init__(self, spine: Spine) -> None:
-        self.spine, self.ts, self.now = spine, 60, 0.0
-        self.scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+        super().__init__(spine, 60)
         self.versions = Versions(spine.store)
         spine.learn([event(f"u{n % 4}", f"i{n * 7 % ITEMS}", ts=n) for n in range(60)], batch=10)
         self.score()
@@ -58,28 +57,11 @@ class Live:
             self.click(user, f"i{ITEMS - 1}")
         self.score()
 
-    def score(self) -> None:
-        self.now += 1000.0  # the table is refreshed, however long kernels were compiled before
-        while self.scorer.step(self.now):
-            pass
-
-    def served(self, user: str) -> dict[str, Any]:
-        [blob] = self.spine.store.lists([user])
-        found: dict[str, Any] = json.loads(blob or b"{}")
-        return found
-
-    def listed(self, user: str) -> list[str]:
-        return [entry["item"] for entry in self.served(user).get("items", [])]
-
     def reading(self, user: str) -> Sample:
         [blob] = self.spine.store.values([reading_key(user)])
         found = unpacked(blob or b"")
         assert found is not None
         return found
-
-    def click(self, user: str, item: str, kind: str = "click") -> None:
-        self.ts += 1
-        self.spine.learn([event(user, item, kind, self.ts)])
 
     def samples(self) -> list[Sample]:
         found = [Sample.from_bytes(blob) for blob in self.spine.samples()]
@@ -254,7 +236,7 @@ def test_scorers_share_the_budget_of_readings(make_spine: Make) -> None:
 
     assert share(live.scorer) > 0.3
     assert settle_readings(spine.store, 300.0, 6000.0, 5500) < 3000.0
-    late = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+    late = spine.scorer()
     assert max(share(live.scorer), share(late)) < 0.5
     kept_of_both = [one._kept._budget for one in (live.scorer, late)]
     began, before = time.monotonic(), settle_readings(spine.store, 1e-9, 6000.0, 0)
