@@ -19,16 +19,13 @@ from streamrec.commands.explain import explain
 from streamrec.commands.export import export
 from streamrec.commands.forget import forget
 from streamrec.commands.grow import grow
-from streamrec.commands.learn import learn
 from streamrec.commands.options import Commands, Options
 from streamrec.commands.recommend import recommend
 from streamrec.commands.replay import replay
-from streamrec.commands.score import score
+from streamrec.commands.roles import learn, score, serve, train
 from streamrec.commands.send import send
-from streamrec.commands.serve import serve
 from streamrec.commands.similar import similar
 from streamrec.commands.size import size
-from streamrec.commands.train import train
 from streamrec.commands.up import up
 from streamrec.commands.version import version
 from streamrec.commands.weights import weights

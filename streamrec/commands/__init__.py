@@ -1,1 +1,1 @@
-"""One file a command: its options and its printing. Imports come late: --help is to be quick."""
+"""One file a command: options and printing. Imports come late: --help is to be quick."""

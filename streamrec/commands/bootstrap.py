@@ -3,14 +3,22 @@
 import time
 from contextlib import closing
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from streamrec.commands.encoding import texts_encoded
 from streamrec.commands.evaluate import neural_asked, print_figures
-from streamrec.commands.options import ItemColumns, items_of, reads_events, say, settings_of
+from streamrec.commands.options import (
+    EventsFile,
+    ItemColumns,
+    ItemsFile,
+    Neural,
+    items_of,
+    reads_events,
+    say,
+    settings_of,
+)
 from streamrec.commands.progress import with_progress
 from streamrec.errors import ConfigurationError
 
@@ -35,19 +43,15 @@ LISTS_A_SECOND = 500
 def bootstrap(
     ctx: typer.Context,
     reading: "Reading",
-    events: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet.")],
-    items: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Item ids, titles, categories, texts.")
-    ] = None,
+    events: EventsFile,
+    items: ItemsFile = None,
     then: Annotated[
         str,
         typer.Option(
             help="start or end: where in Kafka's events `learn` goes on; asked if there are any."
         ),
     ] = "",
-    neural: Annotated[
-        str, typer.Option(help="on or off: the neural ranker (default: on where torch is).")
-    ] = "",
+    neural: Neural = "",
     again: Annotated[
         bool, typer.Option("--again", help="After one that was cut off: delete what it wrote.")
     ] = False,

@@ -13,7 +13,10 @@ from streamrec.commands.encoding import texts_encoded
 from streamrec.commands.interrupt import first_interrupt_noted, until
 from streamrec.commands.options import (
     EXIT_INTERRUPTED,
+    EventsFile,
     ItemColumns,
+    ItemsFile,
+    Neural,
     Options,
     end,
     items_of,
@@ -36,10 +39,8 @@ if TYPE_CHECKING:
 def evaluate(
     ctx: typer.Context,
     reading: "Reading",
-    events: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet.")],
-    items: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Item ids, titles, categories, texts.")
-    ] = None,
+    events: EventsFile,
+    items: ItemsFile = None,
     profile: Annotated[
         str, typer.Option(help="news, shop, catalogue or general (default: from the first events).")
     ] = "",
@@ -62,9 +63,7 @@ def evaluate(
         str,
         typer.Option(help="Other blends in the same run: weighted, cascade, vote, borda, tree."),
     ] = "",
-    neural: Annotated[
-        str, typer.Option(help="on or off: the neural ranker (default: on where torch is).")
-    ] = "",
+    neural: Neural = "",
     staleness: Annotated[bool, typer.Option("--staleness", help="Repeat at six lags.")] = False,
     ablation: Annotated[bool, typer.Option("--ablation", help="Repeat without each.")] = False,
     shelf: Annotated[

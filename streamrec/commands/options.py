@@ -43,6 +43,13 @@ MaxRefused = Annotated[str, typer.Option(metavar="N|P%", help="Stop when more ro
 SkipRefused = Annotated[
     bool, typer.Option("--skip-refused", help="Leave out refused rows, however many.")
 ]
+EventsFile = Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet.")]
+ItemsFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Item ids, titles, categories, texts.")
+]
+Neural = Annotated[
+    str, typer.Option(help="on or off: the neural ranker (default: on where torch is).")
+]
 """Options of the commands that read files."""
 
 

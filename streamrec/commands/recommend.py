@@ -95,12 +95,6 @@ def _print_list(found: "Recommendations", titles: dict[str, str]) -> None:
         table.add_column(column, justify="right" if column in ("", "score") else "left")
     for rank, entry in enumerate(found.items, start=1):
         because = ", ".join(titles.get(name) or name for name in entry.because)
-        texts = (
-            entry.item,
-            titles.get(entry.item, ""),
-            f"{entry.score:.4f}",
-            entry.source,
-            because,
-        )
+        texts = entry.item, titles.get(entry.item, ""), f"{entry.score:.4f}", entry.source, because
         table.add_row(str(rank), *map(escape, texts))
     Console(highlight=False).print(table)

@@ -1,12 +1,11 @@
 """`streamrec replay`: a file's events go to Kafka in time order, no faster than they are learnt."""
 
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamrec.commands.options import EXIT_REFUSED, end, reads_events, say, settings_of
+from streamrec.commands.options import EXIT_REFUSED, EventsFile, end, reads_events, say, settings_of
 from streamrec.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 def replay(
     ctx: typer.Context,
     reading: "Reading",
-    file: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet.")],
+    file: EventsFile,
     speed: Annotated[
         float | None, typer.Option(help="Events a second, whether they are learnt or not.")
     ] = None,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from streamrec.expressions.expression import Fields, Test, by_kind, compiled, fields_of, reader
 from streamrec.expressions.syntax import Compare, Field, Group, Node, Scalar
+from streamrec.state.keys import grow
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -201,11 +202,7 @@ class Coded:
         """Read the field of some items, of `size` in all; say whether its values are few."""
         if not self._values:
             self._code(None)  # of items that are not there yet
-        if size > len(self._codes):
-            codes = np.zeros(max(1024, 2 * size), np.int32)
-            codes[: self._size] = self._codes[: self._size]
-            self._codes = codes
-        self._size = size
+        self._codes, self._size = grow(self._codes, size), size
         name, code = self.name, self._code
         self._codes[numbers] = [code(read(name, n)) for n in numbers.tolist()]
         return len(self._values) <= MOST_VALUES
@@ -252,14 +249,10 @@ class Kept:
     def of(self, key: Hashable, test: Test, names: frozenset[str], columns: Columns) -> Mask:
         """Return bool[n]; the first time, all items are looked at."""
         found = self._answers.pop(key, None)
-        if found is None or len(found[2]) < columns.size:
-            mine = np.zeros(max(1024, 2 * columns.size), np.bool_)
-            begin = 0
-            if found is not None:
-                begin = len(found[2])
-                mine[:begin] = found[2]
-            found = test, names, mine
-            self._look(found, np.arange(begin, columns.size), columns)
+        before = np.zeros(0, np.bool_) if found is None else found[2]
+        if found is None or len(before) < columns.size:
+            found = test, names, grow(before, columns.size)
+            self._look(found, np.arange(len(before), columns.size), columns)
         self._answers[key] = found
         if len(self._answers) > self._most:
             self._answers.popitem(last=False)

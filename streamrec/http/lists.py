@@ -118,13 +118,11 @@ def _page(
 ) -> Found:
     """Return the lists of one page, or why they cannot be told."""
     user, places = asked
-    found: Page = {}
-    for place in places:
-        one = _chosen(user, place, [read[name] for name in wanted[user, place]], hidden)
-        if isinstance(one, StreamrecError):
-            return one
-        found[place] = one
-    return without_repeats(found)
+    try:
+        each = {p: _chosen(user, p, [read[n] for n in wanted[user, p]], hidden) for p in places}
+    except StreamrecError as error:
+        return error
+    return without_repeats(each)
 
 
 def _chosen(
@@ -132,14 +130,14 @@ def _chosen(
     place: str,
     read: Sequence[Recommendations | None | StreamrecError],
     hidden: set[str],
-) -> Recommendations | StreamrecError:
-    """Return the list, or why it cannot be told; a failed popular one spoils no other."""
+) -> Recommendations:
+    """Return the list; raises why it cannot be told. A failed popular one spoils no other."""
     *own, popular = read
     for each in own:
         if isinstance(each, StreamrecError):
-            return each
-    mine = [None if isinstance(each, StreamrecError) else each for each in own]
-    if not isinstance(popular, StreamrecError):
-        return found_in(user, place, [*mine, popular], hidden)
-    found = found_in(user, place, [*mine, None], hidden)
-    return found if found.items else popular
+            raise each
+    there = [None if isinstance(each, StreamrecError) else each for each in read]
+    found = found_in(user, place, there, hidden)
+    if isinstance(popular, StreamrecError) and not found.items:
+        raise popular
+    return found

@@ -1,6 +1,5 @@
 """What a caller gives, as events and items: frames by the rules of files, dicts as JSON."""
 
-import os
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +17,7 @@ from streamrec.files.cells import Reasons
 from streamrec.files.event_table import EventTable
 from streamrec.files.law import Law
 from streamrec.files.reading import EVENT_FIELDS, ITEM_FIELDS, Reading
-from streamrec.library.tables import is_frame, table_of
+from streamrec.library.tables import is_frame, is_table, table_of
 from streamrec.settings.sections import Settings
 
 MOST_KEPT = 1000
@@ -89,7 +88,7 @@ def events_given(
 
     Raises ConfigurationError where a column is missing or nothing can be read.
     """
-    if isinstance(given, str | os.PathLike) or is_frame(given):
+    if is_table(given):
         from streamrec.files.events import events_in
 
         reading = Reading(
@@ -153,7 +152,7 @@ def items_given(given: Any, columns: Columns = None) -> tuple[dict[str, Item], T
     """
     if given is None:
         return {}, told_of(0, {})
-    if isinstance(given, str | os.PathLike) or is_frame(given):
+    if is_table(given):
         from streamrec.files.items import items_in
 
         reading = Reading(columns=_known(columns, ITEM_FIELDS, "item_columns"))

@@ -1,6 +1,5 @@
 """What a recommender has learnt, and how it learns: the process of `evaluate`, event by event."""
 
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from streamrec.expressions.syntax import ExpressionError
 from streamrec.files.event_table import FORGOTTEN, EventTable
 from streamrec.library.encoders import LateEncoder
 from streamrec.library.given import MOST_KEPT, Refused, Told, as_event, is_one, told_of
-from streamrec.library.tables import is_frame
+from streamrec.library.tables import is_table
 from streamrec.ranking.rerank import Reranker
 from streamrec.settings.place_rules import known_place, place_of
 from streamrec.settings.sections import Settings
@@ -147,7 +146,7 @@ class Learnt:
 
 def is_log(events: Any) -> bool:
     """Tell whether events are a frame or a file, and not dicts. Raises ConfigurationError."""
-    if isinstance(events, str | os.PathLike) or is_frame(events):
+    if is_table(events):
         return True
     if not is_one(events) and not isinstance(events, Iterable):
         kind = type(events).__name__

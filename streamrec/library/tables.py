@@ -1,5 +1,6 @@
 """Frames of any library, through narwhals: a table of cells in, rows out as a frame of its kind."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,11 @@ def like(frame: Any, rows: Sequence[Mapping[str, Any]]) -> Any:
 
     columns = {name: [row.get(name) for row in rows] for name in rows[0]}
     return narwhals.from_dict(columns, backend=_opened(frame).implementation).to_native()
+
+
+def is_table(given: Any) -> bool:
+    """Tell whether something is a file's path, or may be a frame."""
+    return isinstance(given, str | os.PathLike) or is_frame(given)
 
 
 def is_frame(given: Any) -> bool:

@@ -144,10 +144,11 @@ class KeyIndex:
         return rows
 
 
-def grow(array: NDArray[Any], rows: int) -> NDArray[Any]:
+def grow(array: NDArray[Any], rows: int, fill: float = 0) -> NDArray[Any]:
     """Return the array with room for `rows` rows: itself, or a copy at least twice as long."""
     if rows <= len(array):
         return array
-    out = np.zeros((max(rows, 2 * len(array)), *array.shape[1:]), array.dtype)
+    shape = (max(rows, 2 * len(array)), *array.shape[1:])
+    out = np.full(shape, fill, array.dtype) if fill else np.zeros(shape, array.dtype)
     out[: len(array)] = array
     return out

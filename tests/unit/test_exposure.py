@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 from make import context
 
-from streamrec.commands.learn import learn
-from streamrec.commands.score import score
+from streamrec.commands.roles import learn, score
 from streamrec.errors import ConfigurationError
 from streamrec.monitoring.exposure import check_plaintext, is_loopback, open_ends
 from streamrec.settings.load import load

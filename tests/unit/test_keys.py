@@ -79,11 +79,12 @@ def test_looking_up_adds_nothing() -> None:
     assert index.slot_rows.tobytes() == before
 
 
+@pytest.mark.parametrize("fill", [0, -1])
 @pytest.mark.parametrize(("rows", "length"), [(0, 4), (4, 4), (5, 8), (100, 100)])
-def test_grow_at_least_doubles(rows: int, length: int) -> None:
+def test_grow_at_least_doubles(rows: int, length: int, fill: int) -> None:
     array = np.arange(8, dtype=np.float32).reshape(4, 2)
-    grown = grow(array, rows)
+    grown = grow(array, rows, fill)
     assert len(grown) == length
     assert (grown[:4] == array).all()
-    assert not grown[4:].any()
+    assert (grown[4:] == fill).all()
     assert (grown is array) == (length == 4)

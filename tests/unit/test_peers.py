@@ -13,7 +13,7 @@ from needs import needs
 from streamrec.errors import ConfigurationError
 from streamrec.evaluation.peers import libraries as peers_libraries
 from streamrec.evaluation.peers import online as peers_online
-from streamrec.evaluation.peers.online import NEIGHBOURS, POSITIONS, RING, grown
+from streamrec.evaluation.peers.online import NEIGHBOURS, POSITIONS, RING
 from streamrec.evaluation.peers.registry import HOUR_MS, PEERS, Peer, make_peers
 
 NOW = 1_700_000_000_000
@@ -268,10 +268,3 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "river.reco", None)
     with pytest.raises(ConfigurationError, match=r"river\.reco.*pip install 'streamrec\[peers\]'"):
         make_peers(["river_biased_mf"], 1)
-
-
-def test_tables_grow_by_doubling() -> None:
-    table = np.ones((4, 2), np.float32)
-    assert grown(table, 4) is table
-    assert grown(table, 5, -1)[:, 0].tolist() == [1] * 4 + [-1] * 4
-    assert grown(table, 11).shape == (11, 2)

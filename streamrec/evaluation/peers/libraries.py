@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.errors import ConfigurationError
-from streamrec.evaluation.peers.online import grown
+from streamrec.state.keys import grow
 
 Array = NDArray[Any]
 Scorer = Callable[[int, Any], Array]  # user, csr[1, items] of the user's weights -> float[items]
@@ -75,7 +75,7 @@ class RiverBiasedMF:
     def learn(self, user: int, item: int, weight: float, ts_ms: int, session: int) -> None:
         """Take one click in, then its negatives."""
         self._items = max(self._items, item + 1)
-        self._mirror = grown(self._mirror, self._items, np.nan)
+        self._mirror = grow(self._mirror, self._items, np.nan)
         if weight > 0:
             self._step(user, item, 1.0)
             for other in self._chance.integers(self._items, size=self.NEGATIVES).tolist():
@@ -126,7 +126,7 @@ class Refitted:
             return
         n = self._events
         self._events += 1
-        self._pairs, self._weights = grown(self._pairs, n + 1), grown(self._weights, n + 1)
+        self._pairs, self._weights = grow(self._pairs, n + 1), grow(self._weights, n + 1)
         self._pairs[n], self._weights[n] = (user, item), weight
         own = self._own.setdefault(user, {})
         own[item] = own.get(item, 0.0) + weight

@@ -7,21 +7,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from streamrec.state.keys import grow
+
 Array = NDArray[Any]
 
 POSITIONS = 8  # S: the newest items of a session that are compared
 RING = 500  # m: the latest sessions that are compared
 NEIGHBOURS = 200  # k: the most similar of them that vote
 FADE = 0.1  # lambda(p) = max(0, 1 - FADE p)
-
-
-def grown(array: Array, rows: int, fill: float = 0) -> Array:
-    """Return the array itself, or if it has fewer rows a copy at least twice as long, filled up."""
-    if rows <= len(array):
-        return array
-    longer = np.full((max(rows, 2 * len(array)), *array.shape[1:]), fill, array.dtype)
-    longer[: len(array)] = array
-    return longer
 
 
 class Isgd:
@@ -63,7 +56,7 @@ class Isgd:
             _isgd(self._users[user], self._vectors[item], self.RATE, self.PENALTY, self.STEPS)
 
     def _with_rows(self, vectors: Array, rows: int, side: int) -> Array:
-        longer = grown(vectors, rows)
+        longer = grow(vectors, rows)
         new = (len(longer) - len(vectors), self.SIZE)
         if new[0]:
             longer[len(vectors) :] = self._chance[side].normal(0.0, self.SCALE, new)
@@ -122,19 +115,19 @@ class VmisKnn:
         recent = [item, *(h for h in self._recent.get(session, ()) if h != item)]
         self._recent[session] = recent[:POSITIONS]
         self._events += 1
-        self._ends = grown(self._ends, session + 1)
+        self._ends = grow(self._ends, session + 1)
         self._ends[session] = self._events
         if (session, item) in self._pairs:
             return
         entry = len(self._pairs)
         self._pairs.add((session, item))
-        self._heads = grown(self._heads, session + 1, -1)
-        self._scratch = grown(self._scratch, session + 1)
-        self._entries = grown(self._entries, entry + 1)
+        self._heads = grow(self._heads, session + 1, -1)
+        self._scratch = grow(self._scratch, session + 1)
+        self._entries = grow(self._entries, entry + 1)
         self._entries[entry] = item, self._heads[session]
         self._heads[session] = entry
-        self._rings = grown(self._rings, item + 1)
-        self._sessions_of = grown(self._sessions_of, item + 1)
+        self._rings = grow(self._rings, item + 1)
+        self._sessions_of = grow(self._sessions_of, item + 1)
         self._rings[item, self._sessions_of[item] % RING] = session
         self._sessions_of[item] += 1
 

@@ -18,7 +18,8 @@ from streamrec.evaluation.peers.libraries import (
     implicit_item,
     need,
 )
-from streamrec.evaluation.peers.online import Isgd, VmisKnn, grown
+from streamrec.evaluation.peers.online import Isgd, VmisKnn
+from streamrec.state.keys import grow
 
 __all__ = ["PEERS", "Own", "Peer", "Popularity", "make_peers"]
 
@@ -61,7 +62,7 @@ class Popularity:
 
     def scores(self, user: int, now_ms: int, items: int) -> NDArray[np.float32]:
         """Return float32[items]: events in the window that ends at `now_ms`."""
-        out: NDArray[np.float32] = grown(self._counts[:items], items)[:items].copy()
+        out: NDArray[np.float32] = grow(self._counts[:items], items)[:items].copy()
         for ts_ms, item in self._events:
             if now_ms - ts_ms < self._window_ms:
                 break
@@ -73,7 +74,7 @@ class Popularity:
         """Count the event and forget the events that are out of the window at its time."""
         if weight <= 0:
             return
-        self._counts = grown(self._counts, item + 1)
+        self._counts = grow(self._counts, item + 1)
         self._counts[item] += 1
         self._events.append((ts_ms, item))
         while ts_ms - self._events[0][0] >= self._window_ms:

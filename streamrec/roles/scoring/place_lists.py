@@ -84,21 +84,14 @@ class PlaceLists:
         table: ItemTable,
     ) -> dict[str, dict[str, bytes]]:
         """Return by user and place what is stored; users: with the offset that their lists know."""
+
+        def one(user: str, offset: int, place: str, found: UserList) -> bytes:
+            hidden = self._left_out(place, found, table)
+            public = PublishedList(user, at, model, offset, found.items, place, hidden)
+            return msgspec.json.encode(public)
+
         return {
-            user: {
-                place: msgspec.json.encode(
-                    PublishedList(
-                        user,
-                        at,
-                        model,
-                        offset,
-                        lists[n].items,
-                        place,
-                        self._left_out(place, lists[n], table),
-                    )
-                )
-                for place, lists in made.items()
-            }
+            user: {place: one(user, offset, place, lists[n]) for place, lists in made.items()}
             for n, (user, offset) in enumerate(users)
         }
 

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,12 @@ logger = logging.getLogger(__name__)
 Array = NDArray[Any]
 
 
-class Learnt:
-    """Up to where samples were taken in, and when they were clicked."""
+class Learnt(NamedTuple):
+    """Up to where samples were taken in, by partition, and when they were clicked (epoch ms)."""
 
-    def __init__(self) -> None:
-        self.offsets: dict[str, int] = {}
-        self.clicked_from = self.clicked_to = 0
+    offsets: dict[str, int]
+    clicked_from: int
+    clicked_to: int
 
 
 class TrainingSamples:
@@ -76,14 +76,12 @@ class TrainingSamples:
 
     def learnt(self) -> Learnt:
         """Return what the samples since the last call were; a refresh has learnt from them."""
-        out = Learnt()
         # not where it reads: after a restart that is behind what was learnt, for a while
         reached = {name_of(p): at for p, at in self._next.items()}
         names = self._known.keys() | reached.keys()
-        out.offsets = {n: max(self._known.get(n, 0), reached.get(n, 0)) for n in sorted(names)}
-        if self._times:
-            out.clicked_from, out.clicked_to = min(self._times), max(self._times)
-        self._times, self.drifted, self._known = [], False, out.offsets
+        offsets = {n: max(self._known.get(n, 0), reached.get(n, 0)) for n in sorted(names)}
+        out = Learnt(offsets, min(self._times, default=0), max(self._times, default=0))
+        self._times, self.drifted, self._known = [], False, offsets
         return out
 
     def at_end(self) -> bool:
