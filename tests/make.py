@@ -1,10 +1,19 @@
 """What many tests make: events, settings, the context of a command."""
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
+
 from streamrec.settings.sections import Settings
 from streamrec.state.schema import Kind
+
+
+def merged(base: Mapping[str, dict[str, Any]], **sections: dict[str, Any]) -> Settings:
+    """Return settings of a base, of which these sections say more."""
+    names = base.keys() | sections.keys()
+    return msgspec.convert({n: base.get(n, {}) | sections.get(n, {}) for n in names}, Settings)
 
 
 def context(settings: Settings) -> Any:

@@ -3,9 +3,9 @@
 import math
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 import pytest
+from make import merged
 
 from streamrec.blend.learned import BlendRules, E, LearnedBlend
 from streamrec.blend.rules import extras_of
@@ -41,8 +41,7 @@ SEGMENT = SEGMENT_PREFIX + "at"
 
 
 def settings(**sections: dict[str, Any]) -> Settings:
-    names = BASE.keys() | sections.keys()
-    return msgspec.convert({n: BASE.get(n, {}) | sections.get(n, {}) for n in names}, Settings)
+    return merged(BASE, **sections)
 
 
 def only(*sources: str) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def _line(settings: "Settings", fields: dict[str, Any]) -> bytes:
 def _send(settings: "Settings", lines: Iterable[bytes]) -> int:
     """Send events, one JSON object a line; returns 65 when some were refused and not sent."""
     from streamrec.events.event import EventDecoder, Rejected
-    from streamrec.events.merging import BETWEEN_SHARDS, Ask, Give, Merge
+    from streamrec.events.merging import Merge
     from streamrec.transport.kafka.open_log import open_kafka
 
     decoder = EventDecoder(settings.events)
@@ -65,9 +65,7 @@ def _send(settings: "Settings", lines: Iterable[bytes]) -> int:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            event = decoder.decode(line.rstrip(), time.time_ns() // 1_000_000)
-            if isinstance(event, Ask | Give):
-                event = Rejected("unknown_type", BETWEEN_SHARDS)
+            event = decoder.decode_sent(line.rstrip(), time.time_ns() // 1_000_000)
             if isinstance(event, Rejected):
                 refused += 1
                 print(f"line {number}: {event.reason}: {event.detail}", file=sys.stderr)

@@ -136,6 +136,18 @@ personal=True)
         except Exception as error:  # a decoder that raises would stop its partition for good
             return Rejected("malformed", f"not decodable: {type(error).__name__}")
 
+    def decode_sent(
+        self, value: bytes | None, timestamp: int
+    ) -> "Event | Forget | Merge | Rejected":
+        """Return what `decode` does of a message that is not in the log yet; never raises.
+
+        What shards say to each other nobody else may send.
+        """
+        found = self.decode(value, timestamp)
+        if isinstance(found, Ask | Give):
+            return Rejected("unknown_type", "only shards ask and give each other rows")
+        return found
+
     def _is_plain(self, value: bytes) -> bool:
         """Tell whether the fast path may judge `value`.
 

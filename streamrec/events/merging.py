@@ -23,8 +23,6 @@ from streamrec.settings.mappings import MERGE, FieldMapping
 ASKED, GIVEN = "asked", "given"
 MOST_BYTES = 512 * 1024
 """Of a message with a row: the longest history and most seen items make 350 kB."""
-BETWEEN_SHARDS = "only shards ask and give each other rows"
-"""Why nobody else may send such messages."""
 NONE_BEFORE = -1
 Shard = Annotated[str, msgspec.Meta(pattern=r"\Au(0|[1-9][0-9]{0,5})\Z")]
 Offset = Annotated[int, msgspec.Meta(ge=0)]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from streamrec.state.schema import Arrays, Kind
+from streamrec.state.schema import Arrays, Column, Kind
 from streamrec.state.user_rows import USERS, user_columns
 
 KIND = Kind(USERS, user_columns())
@@ -69,15 +69,7 @@ def merged(one: bytes, other: bytes, recent_items: int, seen_items: int) -> byte
     for the history is seen.
     """
     rows = sorted((KIND.read(one), KIND.read(other)), key=lambda row: int(row["clock"]))
-    entries: dict[int, tuple[int, int, int, int, int]] = {}  # key -> time, type, held, takes, gap
-    for row in rows:
-        lists = (row[name].tolist() for name in ("keys", "ts", "types", "held", "takes"))
-        gaps = row["gaps"].tolist() or [0] * len(row["keys"])
-        for key, ts, kind, held, takes, gap in zip(*lists, gaps, strict=True):
-            before = entries.get(key, (ts, kind, held, 0, 0))
-            takes, latest = min(MOST_TAKES, takes + before[3]), ts >= before[0]
-            usual = (gap or before[4]) if latest else (before[4] or gap)
-            entries[key] = (*((ts, kind, held) if latest else before[:3]), takes, usual)
+    entries = _entries(rows)
     order = sorted(entries, key=lambda key: entries[key][0])
     too_much, kept = order[: max(0, len(order) - recent_items)], order[-recent_items:]
     seen = [int(one) for row in rows for one in np.roll(row["seen"], -int(row["seen_next"]))]
@@ -106,7 +98,25 @@ def merged(one: bytes, other: bytes, recent_items: int, seen_items: int) -> byte
         "earlier_ts": [ts for ts, _, _ in past],
         "earlier_types": [kind for _, _, kind in past],
     }
-    columns = user_columns(max(1, len(kept), len(past)), max(1, len(seen)))
+    return _packed(values, user_columns(max(1, len(kept), len(past)), max(1, len(seen))))
+
+
+def _entries(rows: Iterable[Mapping[str, Any]]) -> dict[int, tuple[int, int, int, int, int]]:
+    """Return by key (time, type, held, takes, gap) of the items in the histories of rows."""
+    entries: dict[int, tuple[int, int, int, int, int]] = {}
+    for row in rows:
+        lists = (row[name].tolist() for name in ("keys", "ts", "types", "held", "takes"))
+        gaps = row["gaps"].tolist() or [0] * len(row["keys"])
+        for key, ts, kind, held, takes, gap in zip(*lists, gaps, strict=True):
+            before = entries.get(key, (ts, kind, held, 0, 0))
+            takes, latest = min(MOST_TAKES, takes + before[3]), ts >= before[0]
+            usual = (gap or before[4]) if latest else (before[4] or gap)
+            entries[key] = (*((ts, kind, held) if latest else before[:3]), takes, usual)
+    return entries
+
+
+def _packed(values: Mapping[str, Any], columns: Sequence[Column]) -> bytes:
+    """Return the bytes of a row with these values by column."""
     arrays = Arrays(columns, 1)
     for column in columns:
         value = values[column.name]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from streamrec.events.event import Event, EventDecoder, Forget, Rejected
-from streamrec.events.merging import BETWEEN_SHARDS, Ask, Give, Merge
+from streamrec.events.merging import Merge
 from streamrec.http.shapes import Refused
 from streamrec.settings.mappings import FieldMapping
 from streamrec.settings.sections import EventSettings
@@ -47,15 +47,13 @@ class EventsCheck:
         """Return the events as messages, keyed by user; may_merge: and give away histories."""
         checked = Checked()
         for index, raw in enumerate(events):
-            event = self._decoder.decode(raw, now_ms)
+            event = self._decoder.decode_sent(raw, now_ms)
             if isinstance(event, Event) and event.id is None and self._adds_ids:
                 raw = raw.rstrip()[:-1] + b',"id":"%s"}' % self._new_id().encode()
-                event = self._decoder.decode(raw, now_ms)  # the id may have made it too long
+                event = self._decoder.decode_sent(raw, now_ms)  # the id may have made it too long
             if isinstance(event, Forget):
                 text = "forget is not taken here: DELETE /v1/users/{user}, or `streamrec forget`"
                 event = Rejected("unknown_type", text)
-            if isinstance(event, Ask | Give):
-                event = Rejected("unknown_type", BETWEEN_SHARDS)
             if isinstance(event, Merge) and not may_merge:
                 text = "merge takes a history from somebody: it needs one of serve.write_tokens"
                 event = Rejected("no_right", text)

@@ -29,6 +29,7 @@ from streamrec.http.writing import Writing
 from streamrec.monitoring.metrics import Metrics
 from streamrec.settings.place_rules import place_names, place_of
 from streamrec.settings.sections import Settings
+from streamrec.settings.serve import ServeSettings
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +45,10 @@ def application(
     more: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """Return the ASGI application; `more` are paths that need no token."""
-    rights, limit = Rights(settings.serve), RateLimit(settings.serve.requests_per_second)
-    names = OwnNames(settings.serve)
-    lists = Lists(settings)
+    rights, lists = Rights(settings.serve), Lists(settings)
     places = {name: place_of(settings, name) for name in place_names(settings)}
     reading = Reading(lists, readers, made_now, metrics.http, places)
     writing = Writing(settings, sender, readers, metrics.http, rights)
-
     answers: dict[str, Answer] = {
         "getList": reading.home,
         "getPage": reading.page,
@@ -64,28 +62,9 @@ def application(
         "forgetUser": writing.forget,
     }
 
-    def route(endpoint: Endpoint) -> Route:
-        answer = answers[endpoint.name]
-        known = [each.name for each in endpoint.parameters if each.place == "query"]
-
-        async def checked(request: Request) -> Response:
-            if rights.is_open(endpoint.right):
-                names.check(request)
-            token = rights.token(request)
-            limit.check(token or (request.client and request.client.host))
-            rights.check(token, endpoint.right)
-            if endpoint.method == "GET":
-                check_names(request, known)
-            try:
-                return await answer(request)
-            except StreamrecError as error:
-                fields = {"route": endpoint.path, "cause": str(error)}
-                logger.warning("a request failed", extra=fields)
-                raise
-
-        return Route(endpoint.path, checked, methods=[endpoint.method])
-
-    routes: list[BaseRoute] = [*map(route, ENDPOINTS), *file_routes(rights), *more]
+    door = _Door(settings.serve, rights)
+    ours = [door.route(endpoint, answers[endpoint.name]) for endpoint in ENDPOINTS]
+    routes: list[BaseRoute] = [*ours, *file_routes(rights), *more]
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -108,6 +87,38 @@ def application(
             Exception: of_anything,
         },
     )
+
+
+class _Door:
+    """What a request has to pass before it is answered: names, a rate, a right, parameters."""
+
+    def __init__(self, settings: ServeSettings, rights: Rights) -> None:
+        self._names, self._rights = OwnNames(settings), rights
+        self._limit = RateLimit(settings.requests_per_second)
+
+    def route(self, endpoint: Endpoint, answer: Answer) -> Route:
+        """Return the route of an endpoint."""
+        known = [each.name for each in endpoint.parameters if each.place == "query"]
+
+        async def checked(request: Request) -> Response:
+            self._check(request, endpoint)
+            if endpoint.method == "GET":
+                check_names(request, known)
+            try:
+                return await answer(request)
+            except StreamrecError as error:
+                fields = {"route": endpoint.path, "cause": str(error)}
+                logger.warning("a request failed", extra=fields)
+                raise
+
+        return Route(endpoint.path, checked, methods=[endpoint.method])
+
+    def _check(self, request: Request, endpoint: Endpoint) -> None:
+        if self._rights.is_open(endpoint.right):
+            self._names.check(request)
+        token = self._rights.token(request)
+        self._limit.check(token or (request.client and request.client.host))
+        self._rights.check(token, endpoint.right)
 
 
 def _cors(origins: Sequence[str]) -> list[Middleware]:

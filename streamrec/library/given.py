@@ -12,7 +12,7 @@ import numpy as np
 from streamrec.errors import ConfigurationError
 from streamrec.events.checks import Rejected
 from streamrec.events.event import Event, EventDecoder, Forget, Item, decode_item
-from streamrec.events.merging import BETWEEN_SHARDS, Ask, Give, Merge
+from streamrec.events.merging import Merge
 from streamrec.files.cells import Reasons
 from streamrec.files.event_table import EventTable
 from streamrec.files.law import Law
@@ -73,9 +73,7 @@ def as_event(decoder: EventDecoder, given: Any) -> Event | Forget | Merge | Reje
         given = msgspec.structs.asdict(given)
     if not isinstance(given, Mapping):
         return Rejected("schema", f"an event is a dict, not {type(given).__name__}")
-    found = decoder.decode(_json(given), -1)
-    if isinstance(found, Ask | Give):
-        return Rejected("unknown_type", BETWEEN_SHARDS)
+    found = decoder.decode_sent(_json(given), -1)
     if isinstance(found, Rejected) and found.detail.endswith("is missing"):
         return Rejected(found.reason, f"{found.detail}; the event has {', '.join(map(str, given))}")
     return found

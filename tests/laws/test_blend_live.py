@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 from laws.spine import EVENTS, Scored, Spine
-from laws.world import event, small
-from make import context
+from laws.world import SMALL, event
+from make import context, merged
 from oracle import NAMES, M
 from typer.testing import CliRunner
 
@@ -39,7 +39,7 @@ ITEMS = 29
 
 def settings(**sections: dict[str, Any]) -> Settings:
     own = {"blend": {"sample": 1.0, "hidden": 3}, "lists": {"length": 5}}
-    return small(**{name: own.get(name, {}) | sections.get(name, {}) for name in own | sections})
+    return merged(SMALL | own, **sections)
 
 
 def clicks(count: int, start: int = 0) -> list[dict[str, Any]]:

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 from hypothesis import strategies as st
+from make import merged
 from recovery.recount import Raw, Recount, User, Visit
 
 from streamrec.flow import Flow, decode
@@ -39,9 +39,7 @@ TYPES = ("click", "click", "click", "view", "purchase", "dislike", "remove", "im
 
 def small(**sections: dict[str, Any]) -> Settings:
     """Return settings whose bounds are reached within a few events."""
-    names = SMALL.keys() | sections.keys()
-    merged = {name: SMALL.get(name, {}) | sections.get(name, {}) for name in names}
-    return msgspec.convert(merged, Settings)
+    return merged(SMALL, **sections)
 
 
 def event(user: str, item: str, kind: str = "click", ts: int = 0, **more: Any) -> dict[str, Any]:

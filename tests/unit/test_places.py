@@ -31,16 +31,11 @@ DAY = 24 * 60
 
 
 def config_of(place: dict[str, Any], name: str = "deals", **sections: Any) -> Settings:
-    found = settings(places={name: place}, **sections)
-    return found
+    return settings(places={name: place}, **sections)
 
 
 def table_of(config: Settings, items: int = 60) -> ItemTable:
     table = described_table(settings(lists={"filters": ["available"]}), items)
-    return msgspec_table(table, config)
-
-
-def msgspec_table(table: ItemTable, config: Settings) -> ItemTable:
     table.settings = config
     return table
 

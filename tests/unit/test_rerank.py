@@ -4,12 +4,12 @@ import json
 import math
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as budget_of
 from hypothesis import strategies as st
+from make import merged
 from oracle import NAMES, NOW, maker_of
 from oracle import user as took
 
@@ -43,8 +43,7 @@ BASE: dict[str, dict[str, Any]] = {
 
 
 def settings(**sections: dict[str, Any]) -> Settings:
-    names = BASE.keys() | sections.keys()
-    return msgspec.convert({n: BASE.get(n, {}) | sections.get(n, {}) for n in names}, Settings)
+    return merged(BASE, **sections)
 
 
 def described(table: ItemTable, item: str, **fields: Any) -> None:

@@ -37,19 +37,15 @@ def publish(
     calls: list[tuple[Any, ...]] = []
     later: list[tuple[Any, ...]] = []
     for one in lists:
-        places = (others or {}).get(one.user, {})
-        names = (HOME, *places)
-        keys = [list_key(one.user, name, names) for name in names]
-        blobs = [one.json, *places.values()]
-        if store.is_one:
-            calls.append(("EVAL", PUBLISH, len(keys), *keys, ttl, state, one.offset, *blobs))
-            continue
-        each = [
-            ("EVAL", PUBLISH, 1, name, ttl, state, one.offset, blob)
-            for name, blob in zip(keys, blobs, strict=True)
-        ]
-        calls.append(each[0])
-        later += each[1:]
+        blobs = {HOME: one.json, **(others or {}).get(one.user, {})}
+        keys = {list_key(one.user, name, blobs): blob for name, blob in blobs.items()}
+        groups = [keys] if store.is_one else [{name: blob} for name, blob in keys.items()]
+        first, *rest = (
+            ("EVAL", PUBLISH, len(some), *some, ttl, state, one.offset, *some.values())
+            for some in groups
+        )
+        calls.append(first)
+        later += rest
     replies = store.each_or_error(calls)
     if replies and all(type(reply) is StoreError for reply in replies):
         raise replies[0]  # no server answers
