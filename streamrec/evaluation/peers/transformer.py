@@ -15,8 +15,8 @@ from torch.nn import functional as F
 SIZE, HEADS, BLOCKS, DROPOUT = 64, 2, 2, 0.1
 LENGTH = 50
 """Newest items of a user that are read."""
-EVERY = 2500
-"""Events of a refresh."""
+FIRST, SHARE, EVERY = 500, 0.25, 2500
+"""Events of the first refresh; share of all events that make a later one, up to EVERY."""
 PASSES, OLDER = 4, 0.5
 """Over who has new events; who is drawn beside them, as a share of these."""
 BATCH, NEGATIVES, RATE, CLIP = 16, 256, 1e-3, 5.0
@@ -30,10 +30,11 @@ class Transformer:
     name = "transformer"
 
     def __init__(self, seed: int) -> None:
+        torch.set_num_threads(1)  # its products are small
         self._dice, self._chance = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
         self._histories: dict[int, list[int]] = {}  # positive events, oldest first
         self._fresh: dict[int, int] = {}  # user -> events that no refresh has learnt from
-        self._waiting = self._items = self._trained = 0
+        self._events = self._waiting = self._items = self._trained = 0
         self._network = _Network(ROOM, self._chance)
         self._optimizer = _optimizer(self._network)
 
@@ -49,14 +50,15 @@ class Transformer:
         return out
 
     def learn(self, user: int, item: int, weight: float, ts_ms: int, session: int) -> None:
-        """Add the item to the user's; every EVERY events learn from who has new ones."""
+        """Add the item to the user's; every so many events learn from who has new ones."""
         if weight <= 0:
             return
         self._items = max(self._items, item + 1)
         self._histories.setdefault(user, []).append(item)
         self._fresh[user] = self._fresh.get(user, 0) + 1
         self._waiting += 1
-        if self._waiting >= EVERY:
+        self._events += 1
+        if self._waiting >= min(EVERY, max(FIRST, SHARE * self._events)):
             self._refresh()
 
     def _refresh(self) -> None:
