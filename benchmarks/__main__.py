@@ -1,6 +1,7 @@
 """Command line: `python -m benchmarks [names...] [--profile NAME]`."""
 
 import argparse
+import sys
 
 from benchmarks.machine import describe, one_thread, restore
 
@@ -8,14 +9,17 @@ from benchmarks.machine import describe, one_thread, restore
 def main() -> None:
     """Measure, print the table, write build/bench.json."""
     before = one_thread()  # numpy and numba read it when they are imported, so that comes after
-    from benchmarks.run import BENCHES, Scale, measure, profile
+    from benchmarks.figures import Missing
+    from benchmarks.run import AS_USERS_RUN, BENCHES, Scale, measure, profile
 
     names = list(BENCHES)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(names)}; all when none is given")
     parser.add_argument("--profile", choices=names, help="show where one benchmark spends its time")
     parser.add_argument("--repeats", type=int, default=Scale().repeats, help="of the one-core ones")
-    parser.add_argument("--rounds", type=int, default=Scale().rounds, help="of end_to_end")
+    parser.add_argument(
+        "--rounds", type=int, default=Scale().rounds, help="of end_to_end, serve, export"
+    )
     parser.add_argument("--client", choices=("kafka-python", "confluent"), default=Scale().client)
     parser.add_argument("--broker", help="host:port, container, jars or embedded")
     given = parser.parse_args()
@@ -34,10 +38,15 @@ def main() -> None:
     console = Console(width=120)
     machine, outcomes = describe(), {}
     for name in given.names or names:
-        if name == "end_to_end":
-            restore(before)  # the processes are to run as users run them
-        with console.status("") as status:
-            outcomes[name] = measure(name, scale, status.update)
+        if name in AS_USERS_RUN:
+            restore(before)
+        try:
+            with console.status("") as status:
+                outcomes[name] = measure(name, scale, status.update)
+        except Missing as reason:
+            console.print(f"{name}: not measured: {reason}", highlight=False)
+    if not outcomes:
+        sys.exit(1)
     machine["load_average_after"] = describe()["load_average"]
     print_table(console, outcomes, machine)
     save(to_json(outcomes, machine))

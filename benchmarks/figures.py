@@ -8,6 +8,10 @@ from typing import NamedTuple, Protocol
 Sample = Mapping[str, float]
 
 
+class Missing(Exception):
+    """A program that a benchmark needs is not there; the text says which package has it."""
+
+
 class Figure(NamedTuple):
     """One measured number and what it should be."""
 
@@ -35,6 +39,11 @@ FIGURES = (
     Figure("list_ms_p99", "click to new list at 500/s, p99", "ms", 250, at_least=False),
     Figure("redis_bytes_per_user", "Redis, a user after ml-1m", "bytes", 1_500, at_least=False),
     Figure("redis_bytes_per_item", "Redis, an item after ml-1m", "bytes", 4_000, at_least=False),
+    Figure("served_lists_per_second", "serve and Redis on one core", "lists/s", 3_000),
+    Figure("served_ms_p99", "serve at half of 3,000/s, p99", "ms", 15, at_least=False),
+    Figure("served_without_list", "serve, requests without a list", "", 0, at_least=False),
+    Figure("filtered_list_ms_p99", "list of 1 % of 1,000,000 items, p99", "ms", 5, at_least=False),
+    Figure("exported_lists_per_second", "lists export", "lists/s", 10_000),
 )
 KEYS = tuple(figure.key for figure in FIGURES)
 

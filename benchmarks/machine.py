@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+from collections.abc import Collection, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -26,26 +27,36 @@ def restore(before: dict[str, str | None]) -> None:
 
 
 @contextlib.contextmanager
-def pinned(cores: int):  # type: ignore[no-untyped-def]
+def pinned(cores: int) -> Iterator[None]:
     """Keep this process on the last `cores` cores it may use, where the system can."""
-    if not hasattr(os, "sched_setaffinity"):
+    with on_cores(allowed_cores()[-cores:]):
+        yield
+
+
+@contextlib.contextmanager
+def on_cores(numbers: Collection[int]) -> Iterator[None]:
+    """Keep this process, and what it starts, on these cores, where the system can."""
+    if not numbers:
         yield
         return
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(allowed)[-cores:])
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, numbers)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, allowed)
+        os.sched_setaffinity(0, before)
+
+
+def allowed_cores() -> list[int]:
+    """Return the numbers of the cores that this process may use; none where nobody says so."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def describe() -> dict[str, object]:
     """Return CPU, cores, load and versions."""
     return {
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": len(allowed_cores()) or os.cpu_count(),
         "pinned": hasattr(os, "sched_setaffinity"),
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -28,6 +28,10 @@ class Scale(NamedTuple):
     river: int = 5_000
     evaluated: int = 3_000
     learnt: int | None = None  # None: all of ml-1m
+    catalogue: int = 1_000_000
+    served: int = 1_000
+    served_seconds: int = 10
+    exported: int = 50_000
     client: str = "confluent" if importlib.util.find_spec("confluent_kafka") else "kafka-python"
     broker: str | None = None  # None: the first of container, jars, embedded that works
 
@@ -85,6 +89,26 @@ def _end_to_end(scale: Scale) -> Bench:
     return EndToEnd(scale.client, scale.broker, scale.rounds)
 
 
+def _serve(scale: Scale) -> Bench:
+    from benchmarks.serving import Serving
+
+    return Serving(scale.served, scale.served_seconds, scale.rounds)
+
+
+def _filters(scale: Scale) -> Bench:
+    from benchmarks.filtering import Filtering
+
+    users = max(2, scale.warm // 75)
+    clicks = generated(scale.warm, users, min(scale.items, scale.catalogue))
+    return Filtering(clicks, scale.catalogue, scale.lists, scale.repeats)
+
+
+def _export(scale: Scale) -> Bench:
+    from benchmarks.exporting import Exporting
+
+    return Exporting(scale.exported, scale.rounds)
+
+
 BENCHES = {
     "decode": Named(_decode, 1),
     "folds": Named(_folds, 1),
@@ -92,8 +116,15 @@ BENCHES = {
     "evaluation": Named(_evaluation, 1),
     "river": Named(_river, 1),
     "memory": Named(_memory, None),
+    "filters": Named(_filters, 1),
     "end_to_end": Named(_end_to_end, 2),
+    "serve": Named(_serve, None),
+    "export": Named(_export, None),
 }
+
+
+AS_USERS_RUN = ("end_to_end", "serve", "export")
+"""Those whose processes are to have as many threads as users' have."""
 
 
 class Outcome(NamedTuple):

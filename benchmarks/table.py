@@ -91,6 +91,20 @@ def _caption(outcomes: Mapping[str, Outcome], machine: Mapping[str, Any]) -> str
             f"{notes['redis']} (AOF every second) and producer ({notes['producer']}); "
             f"client {notes['client']}; {notes['phase_seconds']:.0f} s a phase and repeat"
         )
+    if "serve" in outcomes:
+        notes = outcomes["serve"].notes
+        lines.append(
+            f"serve: {notes['redis']}, {notes['users']:,} lists of {notes['items_a_list']} items; "
+            f"wrk with {notes['connections']} connections on another core, {notes['seconds']} s"
+        )
+    if "filters" in outcomes:
+        notes = outcomes["filters"].notes
+        lines.append(
+            f"filters: {notes['filter']}, which {notes['pass']:,} of {notes['items']:,} items pass"
+        )
+    if "export" in outcomes:
+        notes = outcomes["export"].notes
+        lines.append(f"export: {notes['lists']:,} lists from {notes['redis']}, start and end too")
     return "\n".join(lines)
 
 

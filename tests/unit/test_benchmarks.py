@@ -2,13 +2,15 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
+from needs import needs, needs_program
 from rich.console import Console
 
 from benchmarks import clicks
-from benchmarks.figures import KEYS, Figure, spreads
+from benchmarks.figures import KEYS, Figure, Missing, spreads
 from benchmarks.machine import describe
 from benchmarks.run import BENCHES, Outcome, Scale, measure, profile
 from benchmarks.table import print_table, save, to_json
@@ -23,6 +25,11 @@ TINY = Scale(
     river=200,
     evaluated=100,
     learnt=600,
+    catalogue=2_000,
+    served=20,
+    served_seconds=1,
+    rounds=1,
+    exported=50,
 )
 GIVES = {
     "decode": {"decode_events_per_second"},
@@ -31,15 +38,30 @@ GIVES = {
     "evaluation": {"evaluation_events_per_second"},
     "river": {"river_ratio"},
     "memory": {"redis_bytes_per_user", "redis_bytes_per_item"},
+    "filters": {"filtered_list_ms_p99"},
+    "serve": {"served_lists_per_second", "served_ms_p99", "served_without_list"},
+    "export": {"exported_lists_per_second"},
 }
 
 
 @pytest.mark.parametrize("name", GIVES)
 def test_a_benchmark_gives_its_figures(name: str) -> None:
+    if name == "serve":
+        needs("starlette")
+        needs_program("wrk", "wrk")
+    if name == "export":
+        needs("pyarrow")
     outcome = measure(name, TINY, lambda text: None)
     assert GIVES[name] <= set(outcome.spreads)
     for key, spread in outcome.spreads.items():
-        assert math.isfinite(spread.median) and spread.median > 0, key
+        assert math.isfinite(spread.median), key
+        assert (spread.median == 0) if key == "served_without_list" else (spread.median > 0), key
+
+
+def test_without_wrk_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(Missing, match="install the package wrk"):
+        measure("serve", TINY, lambda text: None)
 
 
 def test_all_figures_are_given_by_some_benchmark() -> None:
@@ -65,6 +87,11 @@ def test_the_file_has_exactly_the_keys_of_the_issue(tmp_path: Path) -> None:
         "list_ms_p99",
         "redis_bytes_per_user",
         "redis_bytes_per_item",
+        "served_lists_per_second",
+        "served_ms_p99",
+        "served_without_list",
+        "filtered_list_ms_p99",
+        "exported_lists_per_second",
         "details",
     }
     assert written["decode_events_per_second"] > 0
