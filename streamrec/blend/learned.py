@@ -20,7 +20,7 @@ from streamrec.blend import kernels, quantised
 Array = NDArray[Any]
 VERSION = 3
 """Of the stored blend."""
-SAMPLE_VERSION = 4
+SAMPLE_VERSION = 5
 BUCKETS = (1, 2, 5, 20)
 """First history length of each bucket; 0 has a bucket of its own."""
 EXTRAS = ("age", "recent", "nearness", "takes", "in_session", "newest")

@@ -2,7 +2,8 @@
 
 Of each column of numbers the least and the most are kept as half floats, and LEVELS steps between
 them: what comes back is at most half a step from what went in. Of each source's own list the
-candidates in it are kept, best first, as the distance to the one before.
+candidates in it are kept, best first; its column has them first, in this order, each as what it is
+below the one before: small numbers.
 """
 
 import zlib
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from streamrec.blend import numbered
 
 Array = NDArray[Any]
 LEVELS = 62
@@ -22,15 +25,16 @@ LAST_RANK = 255
 
 
 def pack(numbers: NDArray[np.float32], ranks: NDArray[np.uint8]) -> bytes:
-    """Return the bytes of float32[C, K] numbers, NaN allowed, and uint8[C, M] ranks.
+    """Return the bytes of float32[C, K] numbers, NaN allowed, and uint8[C, M] ranks, M <= K.
 
-    ranks: in each source's own list, 1, 2, 3 and so on, 0 where it is absent.
+    ranks: in each source's own list, 1, 2, 3 and so on, 0 where it is absent; the first M columns
+    of numbers are the sources'.
     """
     ends = _ends(numbers).astype("<f2")
-    codes = _codes(numbers, ends.astype(np.float32))
-    sizes, steps = _listed(ranks)
-    columns = ends, codes, sizes.astype("<u2"), steps.astype(_width(len(ranks)))
-    return zlib.compress(b"".join(column.tobytes() for column in columns), EFFORT)
+    sizes, listed = _listed(ranks)
+    steps = _steps(_codes(numbers, ends.astype(np.float32)), sizes, listed)
+    plain = sizes.astype("<u2").tobytes() + numbered.encode(listed, len(ranks))
+    return plain + zlib.compress(ends.tobytes() + steps.tobytes(), EFFORT)
 
 
 def rounded(numbers: NDArray[np.float32]) -> NDArray[np.float32] | None:
@@ -45,68 +49,97 @@ def unpack(
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:
     """Return float32[count, columns] numbers and uint8[count, sources] ranks; None if damaged.
 
-    No more is decompressed than that many can take.
+    No more is decompressed than that many take.
     """
-    width = np.dtype(_width(count))
-    fixed = (4 + count) * columns + 2 * sources
+    if len(blob) < 2 * sources:
+        return None
+    sizes = np.frombuffer(blob, "<u2", sources).astype(np.int64)
+    found = numbered.decode(blob, 2 * sources, int(sizes.sum()), count)
+    if found is None:
+        return None
+    (listed, end), whole = found, (4 + count) * columns
+    ranks, twice = _ranks(sizes, listed, count)
     reader = zlib.decompressobj()
     try:
-        raw = reader.decompress(blob, fixed + width.itemsize * count * sources + 1)
+        raw = reader.decompress(blob[end:], whole + 1)
     except zlib.error:
         return None
-    if not reader.eof or reader.unused_data or len(raw) < fixed:
+    if twice or not reader.eof or reader.unused_data or len(raw) != whole:
         return None
     ends = np.frombuffer(raw, "<f2", 2 * columns).astype(np.float32).reshape(columns, 2)
-    codes = np.frombuffer(raw, np.uint8, count * columns, 4 * columns).reshape(columns, count)
-    sizes = np.frombuffer(raw, "<u2", sources, fixed - 2 * sources)
-    listed = int(sizes.sum(dtype=np.int64))
-    if not np.isfinite(ends).all() or len(raw) != fixed + width.itemsize * listed:
+    if not np.isfinite(ends).all():
         return None
-    steps = np.frombuffer(raw, width, listed, fixed)
-    most = 256**width.itemsize - 1
-    return _numbers(codes, ends), _ranks(sizes, steps.astype(np.int64), count, most)
-
-
-def _width(count: int) -> str:
-    """Return the type of a candidate's number, of so many; differences wrap around in it."""
-    return "u1" if count <= 256 else "<u2"
+    steps = np.frombuffer(raw, np.uint8, count * columns, 4 * columns).reshape(columns, count)
+    return _numbers(_codes_of(steps, sizes, listed), ends), ranks
 
 
 @njit(cache=True, nogil=True)
 def _listed(ranks):  # type: ignore[no-untyped-def]
-    """Return (int64[M] candidates in each list; uint16[...] from each to the next, best first)."""
+    """Return (int64[M] candidates in each list; int64[...] the candidates, best first)."""
     count, sources = ranks.shape
     sizes = np.zeros(sources, np.int64)
-    steps = np.empty(count * sources, np.uint16)
+    listed = np.empty(count * sources, np.int64)
     n = 0
     for m in range(sources):
         column = ranks[:, m].copy()
-        order = np.argsort(column, kind="mergesort")
-        before = 0
-        for c in order:
+        for c in np.argsort(column, kind="mergesort"):
             if column[c] > 0:
-                steps[n] = np.uint16((c - before) & 0xFFFF)
-                before = c
+                listed[n] = c
                 sizes[m] += 1
                 n += 1
-    return sizes, steps[:n]
+    return sizes, listed[:n]
 
 
 @njit(cache=True, nogil=True)
-def _ranks(sizes, steps, count, most):  # type: ignore[no-untyped-def]
-    """Return uint8[count, M], the opposite of _listed; what names no candidate is left out.
-
-    most: the highest number of the steps' type.
-    """
+def _ranks(sizes, listed, count):  # type: ignore[no-untyped-def]
+    """Return (uint8[count, M], the opposite of _listed; whether a list has a candidate twice)."""
     out = np.zeros((count, len(sizes)), np.uint8)
-    n = 0
+    n, twice = 0, False
     for m in range(len(sizes)):
-        at = 0
         for k in range(sizes[m]):
-            at = (at + steps[n]) & most
+            twice |= out[listed[n], m] > 0
+            out[listed[n], m] = min(k + 1, LAST_RANK)
             n += 1
-            if at < count:
-                out[at, m] = min(k + 1, LAST_RANK)
+    return out, twice
+
+
+@njit(cache=True, nogil=True)
+def _order(m, sizes, listed, count):  # type: ignore[no-untyped-def]
+    """Return (int64[count] candidates: first those in a source's list; how many are in it)."""
+    start, size = sizes[:m].sum(), sizes[m] if m < len(sizes) else 0
+    own, out = np.zeros(count, np.bool_), np.empty(count, np.int64)
+    for k in range(size):
+        out[k] = listed[start + k]
+        own[out[k]] = True
+    n = size
+    for c in range(count):
+        if not own[c]:
+            out[n] = c
+            n += 1
+    return out, size
+
+
+@njit(cache=True, nogil=True)
+def _steps(codes, sizes, listed):  # type: ignore[no-untyped-def]
+    """Return uint8[K, C]: the codes in the order of _order, in lists as steps down."""
+    out = np.empty_like(codes)
+    for k in range(len(codes)):
+        order, size = _order(k, sizes, listed, codes.shape[1])
+        for n in range(len(order)):
+            code = codes[k, order[n]]
+            out[k, n] = (codes[k, order[n - 1]] - code) & 0xFF if 0 < n < size else code
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _codes_of(steps, sizes, listed):  # type: ignore[no-untyped-def]
+    """Return uint8[K, C], the opposite of _steps."""
+    out = np.empty_like(steps)
+    for k in range(len(steps)):
+        order, size = _order(k, sizes, listed, steps.shape[1])
+        for n in range(len(order)):
+            step = steps[k, n]
+            out[k, order[n]] = (out[k, order[n - 1]] - step) & 0xFF if 0 < n < size else step
     return out
 
 

@@ -42,7 +42,7 @@ READING = 6_000
 """Bytes of what the neural ranker reads of a list."""
 CANDIDATES = 3.3
 """Candidates of a list, in blend.candidates: sources agree on many."""
-PACKED = 0.44
+PACKED = 0.39
 """Bytes of a number of a candidate in a sample, with all that is compressed with it."""
 ENTRY, TAKEN = 120, 0.4
 """Bytes of a feed entry, beside 8 for each changed row; share of items that most events name."""
@@ -159,7 +159,8 @@ def _shown(settings: Settings) -> float:
     blend, sources = settings.blend, len(sources_of(settings))
     length = place_of(settings).length
     distinct, short = DISTINCT * length, BITS // 8
-    plain = SHOWN + 1 + sources + FULL * length + short * distinct
+    again = FULL * length - distinct  # each is a byte, the others a bit
+    plain = SHOWN + 1 + sources + FULL * length / 8 + again + short * distinct
     candidates = CANDIDATES * blend.candidates
     said = (sources + len(extras_of(settings))) * candidates
     features = 16 + short * (candidates - distinct) + PACKED * said

@@ -1,6 +1,7 @@
 """What a user is served, kept for the learners; and the ranking metrics of a clicked item in it.
 
-A shown row has each item once, by the lower bits of its key, and the lists as places among them.
+A shown row has each item once, by the lower bits of its key, and the lists as places among them:
+those of the sources, then the blend's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +11,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from streamrec.blend import numbered
 from streamrec.blend.learned import with_click
 
 Array = NDArray[Any]
-VERSION = 4
+VERSION = 5
 BITS = 24
 """Of a key, that tell the items of a row apart; a click is taken for one of 200 once in 10^5."""
 SHORT = 2**BITS - 1
@@ -59,9 +61,9 @@ def encode_shown(
     them, or nothing.
     """
     first = candidates if sample else candidates[:0]
-    keys, places = _numbered(first, lists.ravel())
-    sizes = (lists != 0).sum(axis=1)
-    width = _width(len(keys))
+    stored = np.roll(lists, -1, axis=0)  # the blend's last: what is new in it are few
+    keys, places = _numbered(first, stored.ravel())
+    sizes = (stored != 0).sum(axis=1).astype(numbered.width(lists.shape[1] + 1))
     mine = lists[0][lists[0] != 0] if times else lists[0][:0]
     counted = np.zeros(len(mine), COUNTED)
     counted["rest"] = mine >> np.uint64(BITS) & np.uint64(2**32 - 1)
@@ -71,8 +73,9 @@ def encode_shown(
     count, length = lists.shape
     head = VERSION, count, length, at, len(first), others, len(counted), len(sample)
     shorts = keys.astype("<u4").view(np.uint8).reshape(-1, 4)[:, : BITS // 8]
-    columns = np.array(head, HEAD), shorts, sizes.astype(width), places.astype(width), counted
-    return b"".join([*(column.tobytes() for column in columns), sample])
+    columns = np.array(head, HEAD), shorts, sizes
+    listed = numbered.encode(places, len(keys))
+    return b"".join([*(c.tobytes() for c in columns), listed, counted.tobytes(), sample])
 
 
 def read_shown(blob: bytes | None) -> ShownRow | None:
@@ -82,19 +85,19 @@ def read_shown(blob: bytes | None) -> ShownRow | None:
     [head] = np.frombuffer(blob, HEAD, 1).tolist()
     _, count, length, at, candidates, others, counted, sampled = head
     items, start = candidates + others, HEAD.itemsize
-    width = np.dtype(_width(items))
-    after = start + BITS // 8 * items + width.itemsize * count
-    if len(blob) < after:
+    after, width = start + BITS // 8 * items, np.dtype(numbered.width(length + 1))
+    first = after + width.itemsize * count
+    if not count or len(blob) < first:
         return None
-    sizes = np.frombuffer(blob, width, count, after - width.itemsize * count)
+    sizes = np.frombuffer(blob, width, count, after)
     ends = np.cumsum(sizes, dtype=np.int64)
-    listed = int(ends[-1]) if count else 0
-    tail = after + width.itemsize * listed
-    if len(blob) != tail + COUNTED.itemsize * counted + sampled or counted > listed:
+    found = numbered.decode(blob, first, int(ends[-1]), items)
+    if found is None or int(sizes.max()) > length:
         return None
-    places = np.frombuffer(blob, width, listed, after).astype(np.int64)
-    if listed and (int(places.max()) >= items or int(sizes.max()) > length):
+    places, tail = found
+    if len(blob) != tail + COUNTED.itemsize * counted + sampled or counted > sizes[-1]:
         return None
+    *alone, own = np.split(places, ends[:-1])
     shorts = np.zeros((items, 4), np.uint8)
     shorts[:, : BITS // 8] = np.frombuffer(blob, (np.uint8, BITS // 8), items, start)
     return ShownRow(
@@ -102,7 +105,7 @@ def read_shown(blob: bytes | None) -> ShownRow | None:
         length,
         shorts.view("<u4")[:, 0],
         candidates,
-        np.split(places, ends[:-1]) if count else [],
+        [own, *alone],
         np.frombuffer(blob, COUNTED, counted, tail),
         blob[len(blob) - sampled :] if sampled else b"",
     )
@@ -157,16 +160,11 @@ def ranks_in(
     return found
 
 
-def _width(items: int) -> str:
-    """Return the type of a number up to so many."""
-    return "u1" if items <= 255 else "<u2"
-
-
 @njit(cache=True, nogil=True)
 def _numbered(first, listed):  # type: ignore[no-untyped-def]
     """Return (keys: `first`, then what else is listed; the place of each listed key but 0)."""
     keys = np.empty(len(first) + len(listed), np.uint64)
-    places = np.empty(len(listed), np.uint32)
+    places = np.empty(len(listed), np.int64)
     keys[: len(first)] = first
     n, at = len(first), 0
     for key in listed:

@@ -39,7 +39,7 @@ from streamrec.transport.redis.store import Store
 USERS_COUNT, ITEMS, PARTITIONS = 4_000, 12_000, 2
 AT_ONCE = 500
 ONE, MANY = Amount(1, 1, 1), Amount(1000, 1000, 1)
-SHOWN, FEATURES = 430, 1_430
+SHOWN, FEATURES = 370, 1_180
 """Bytes of a shown row, and what a quarter has more; test_sizes_learnt.py makes real ones."""
 RATE, FEED = 8.0, 100
 """Events a second, so few that each list keeps its reading; and bytes of a feed entry of them."""

@@ -392,7 +392,7 @@ def test_damaged_samples_are_refused() -> None:
 
 def test_a_sample_that_would_be_huge_is_not_decompressed() -> None:
     whole = with_click(drawn(np.random.default_rng(1)).sample(), 3, 1.0)
-    bomb = whole[:16] + zlib.compress(bytes(10**8))
+    bomb = whole[:16] + bytes(2 * M) + zlib.compress(bytes(10**8))  # no lists, then zeros
     tracemalloc.start()
     assert READER.read_sample(bomb) is None
     assert tracemalloc.get_traced_memory()[1] < 10**6
