@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 NOISY = ("kafka", "confluent_kafka", "asyncio", "uvicorn")
 """Libraries that log what they retry; at level info only their warnings are shown."""
 REPEAT_SECONDS = {**dict.fromkeys(NOISY, 60.0), "streamrec.http": 1.0}
-"""Between two warnings of one place in the code: of libraries; and of what anybody may ask for."""
+"""Between two warnings of one place in the code: of libraries, also errors; and of what anybody may
+ask for."""
 
 
 def set_up_logs(
@@ -60,7 +61,8 @@ class Seldom(logging.Filter):
     """Lets each warning through once in REPEAT_SECONDS, with `repeated`: how many were not.
 
     What a library warns of in its loop (kafka-python of a step that took 0.1 s) was 9 of 10 lines
-    under load; `serve` without Redis wrote as many lines as there were requests. Held is one entry
+    under load; `serve` without Redis wrote as many lines as there were requests. A library's errors
+    are warnings to us: it tries again, and what ends a role is said by the role. Held is one entry
     for each place in the code that warns.
     """
 
@@ -72,7 +74,8 @@ class Seldom(logging.Filter):
         """Return whether the line is to be shown."""
         name = record.name.split(".")
         seconds = REPEAT_SECONDS.get(name[0]) or REPEAT_SECONDS.get(".".join(name[:2]))
-        if record.levelno != logging.WARNING or seconds is None:
+        most = logging.ERROR if name[0] in NOISY else logging.WARNING
+        if seconds is None or not logging.WARNING <= record.levelno <= most:
             return True
         place = (record.pathname, record.lineno)
         shown, left_out = self._seen.get(place, (-math.inf, 0))

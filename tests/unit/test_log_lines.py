@@ -66,9 +66,10 @@ def test_a_warning_that_others_repeat_comes_seldom_and_says_how_often_it_was_lef
     ]  # fmt: skip
     warn(130, "kafka.net.selector", 700)  # another warning
     for _ in range(2):
-        warn(130, "kafka.net.selector", 657, logging.ERROR)
+        warn(130, "kafka.net.manager", 30, logging.ERROR)  # and another one, twice
         warn(130, "streamrec.roles.learn", 30)
-    assert len(stream.getvalue().splitlines()) == 3 + 1 + 4
+        warn(130, "streamrec.roles.learn", 31, logging.ERROR)
+    assert len(stream.getvalue().splitlines()) == 3 + 1 + 1 + 4
     stream.truncate(stream.seek(0))
     for hundredth in range(250):  # as many as there are requests
         warn(hundredth / 100, "streamrec.http.routes", 83)

@@ -5,6 +5,7 @@ kafka-python logs why a broker refused it, tries again, and in the end only says
 
 import logging
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,7 +26,7 @@ from streamrec.transport.kafka.client_settings import (
     unreachable,
 )
 
-LOGGER = logging.getLogger("kafka.net.manager")
+CLIENT, LOGGER = logging.getLogger("kafka"), logging.getLogger("kafka.net.manager")
 
 
 def connected(client: Any, settings: KafkaSettings, **arguments: Any) -> Any:
@@ -90,13 +91,49 @@ class _Causes(logging.Filter):
         return self._shown
 
 
+class _Quiet:
+    """While anything connects for the first time the client's lines are not shown: ours says why.
+
+    Nine lines a second said that a broker is away. At level debug they are shown.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connecting = 0  # threads
+        self._levels = (logging.NOTSET, logging.NOTSET)
+        self._shown = False
+
+    def __enter__(self) -> bool:
+        """Return whether the lines are shown."""
+        with self._lock:
+            self._connecting += 1
+            if self._connecting == 1:
+                self._levels, self._shown = (
+                    (CLIENT.level, LOGGER.level),
+                    CLIENT.isEnabledFor(logging.INFO),
+                )
+                LOGGER.setLevel(min(LOGGER.getEffectiveLevel(), logging.WARNING))
+                if not self._shown:
+                    CLIENT.setLevel(logging.CRITICAL + 1)
+            return self._shown
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._connecting -= 1
+            if self._connecting == 0:
+                for logger, level in zip((CLIENT, LOGGER), self._levels, strict=True):
+                    logger.setLevel(level)
+
+
+_quiet = _Quiet()
+
+
 @contextmanager
 def _causes() -> Iterator[_Causes]:
-    level, causes = LOGGER.level, _Causes(LOGGER.isEnabledFor(logging.WARNING))
-    LOGGER.addFilter(causes)
-    LOGGER.setLevel(min(LOGGER.getEffectiveLevel(), logging.WARNING))
-    try:
-        yield causes
-    finally:
-        LOGGER.setLevel(level)
-        LOGGER.removeFilter(causes)
+    with _quiet as shown:
+        causes = _Causes(shown)
+        LOGGER.addFilter(causes)
+        try:
+            yield causes
+        finally:
+            LOGGER.removeFilter(causes)
