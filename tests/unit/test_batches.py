@@ -67,6 +67,13 @@ def test_gzip_of_two_members_counts_as_one() -> None:
     assert decompress(1, two) == b"onetwo"
 
 
+def test_a_batch_of_very_many_empty_gzip_streams_is_not_read() -> None:
+    sound, empty = packed(1), zlib.compress(b"", wbits=31)
+    [*_, (offset, why)] = read(sound + empty * 1000)
+    assert offset == 109 and isinstance(why, Unreadable) and b"more than 100 gzip" in why
+    assert len(read(sound + empty * 99)) == len(VALUES)
+
+
 @pytest.mark.parametrize(("codec", "package"), [(2, "cramjam"), (3, "lz4.frame"), (4, "zstandard")])
 def test_a_missing_package_is_named(
     codec: int, package: str, monkeypatch: pytest.MonkeyPatch
