@@ -16,7 +16,8 @@ Array = NDArray[Any]
 def encode(numbers: NDArray[np.int64], below: int) -> bytes:
     """Return the bytes of int64[n] numbers, of which each is less than `below`."""
     fresh = _fresh(numbers)
-    return np.packbits(fresh).tobytes() + numbers[~fresh].astype(width(below)).tobytes()
+    named: Array = numbers[~fresh].astype(width(below))
+    return bytes(np.packbits(fresh)) + named.tobytes()
 
 
 def decode(blob: bytes, at: int, count: int, below: int) -> tuple[NDArray[np.int64], int] | None:

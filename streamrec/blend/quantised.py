@@ -33,7 +33,8 @@ def pack(numbers: NDArray[np.float32], ranks: NDArray[np.uint8]) -> bytes:
     ends = _ends(numbers).astype("<f2")
     sizes, listed = _listed(ranks)
     steps = _steps(_codes(numbers, ends.astype(np.float32)), sizes, listed)
-    plain = sizes.astype("<u2").tobytes() + numbered.encode(listed, len(ranks))
+    plain: bytes = sizes.astype("<u2").tobytes()
+    plain += numbered.encode(listed, len(ranks))
     return plain + zlib.compress(ends.tobytes() + steps.tobytes(), EFFORT)
 
 

@@ -1,6 +1,6 @@
 """Item rows: what all have in common, and the columns that the sources ask for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numba import njit
@@ -27,6 +27,10 @@ BOUNDS = {
     "successors": "successors.entries",
 }
 """The setting that bounds rows of a kind, for messages."""
+MOST_DAMAGED = 10
+"""Items of a shard whose rows may be damaged; where more are, a person is to look."""
+Stored = Mapping[str, Mapping[bytes, bytes]]
+"""Stored rows by kind and field."""
 
 
 class ItemSchema:
@@ -59,6 +63,38 @@ class ItemSchema:
             for c in self.columns
             if c.table and (with_lists or c.kind == ITEMS)
         )
+
+
+def sound(schema: ItemSchema, stored: Stored) -> tuple[dict[str, dict[bytes, bytes]], set[bytes]]:
+    """Return the rows that can be read, and the items of the others.
+
+    Of an item whose row of the kind ITEMS cannot be read there are none. Rows that were stored
+    under longer bounds are no damage. Raises UnknownVersion for more than MOST_DAMAGED items.
+    """
+    damaged: dict[str, set[bytes]] = {}
+    for name in schema.kinds.keys() & stored.keys():
+        kind = schema.kinds[name]
+        damaged[name] = {f for f, blob in stored[name].items() if not _readable(kind, blob)}
+    wrong = set[bytes]().union(*damaged.values())
+    if len(wrong) > MOST_DAMAGED:
+        raise UnknownVersion(
+            f"rows of {len(wrong)} items in Redis cannot be read: start from an empty Redis, or "
+            "restore a copy of it"
+        )
+    lost = damaged.get(ITEMS, set())
+    rows = {
+        name: {f: b for f, b in each.items() if f not in lost | damaged.get(name, set())}
+        for name, each in stored.items()
+    }
+    return rows, wrong
+
+
+def _readable(kind: Kind, blob: bytes) -> bool:
+    try:
+        kind.unpack_longer(kind.headers([blob]), [blob])
+    except UnknownVersion:
+        return False
+    return True
 
 
 def changed_of(kind: str) -> str:

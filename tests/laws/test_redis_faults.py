@@ -20,11 +20,15 @@ from needs import needs_server
 from redis.crc import key_slot
 from servers import RedisServer, start_redis
 
-from streamrec.errors import StoreError
+from streamrec.errors import StoreError, UnknownVersion
 from streamrec.inspection.findings import findings
 from streamrec.local.child import ChildProcess, accepts, free_port
 from streamrec.local.servers import _redis_binary
 from streamrec.settings.sections import KafkaSettings, RedisSettings, Settings
+from streamrec.sources.registry import sources_of
+from streamrec.state import item_rows
+from streamrec.state.item_rows import ItemSchema
+from streamrec.state.keys import key_of
 from streamrec.transport.kafka.open_log import open_kafka
 from streamrec.transport.redis.keys import Commit, key
 from streamrec.transport.redis.store import Store
@@ -96,6 +100,53 @@ def test_what_is_wrong_with_one_user_is_no_other_users_matter(
         time.sleep(0.3)
         scorer.step(time.monotonic())
         assert spine.store.due_count(["u0"]) == 0 and spine.store.lists(["u1"])[0]
+
+
+@pytest.mark.parametrize("kind", ["items", "similarity"])
+def test_what_is_wrong_with_one_item_is_no_other_items_matter(
+    kind: str, make_spine: Make, clean_redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its row is of no version: who learns and who scores go on, also after a start."""
+    client: Any = clean_redis.client()
+    spine = make_spine(small(users={"newcomer_items": 0}))
+    spine.learn([event(user, f"i{n}", ts=n) for n in range(4) for user in USERS])
+    place, field = key("i0", kind), key_of("i1").to_bytes(8, "little")
+    others = {f: row for f, row in client.hgetall(place).items() if f != field}
+    client.hset(place, field, b"\x63 not a row")
+    spine.start()
+    scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+    spine.learn([event("u1", "i3", ts=5)])
+    scorer.step(time.monotonic())
+    assert all(spine.store.lists(USERS)) and spine.store.due_count(["u0"]) == 0
+    assert "rows of items cannot be read" in caplog.text and "i0" in str(
+        [vars(record) for record in caplog.records]
+    )
+    assert client.hgetall(place).keys() == {*others, field}
+    spine.learn([event(user, "i1", ts=6) for user in ("u1", "u2")])
+    schema = ItemSchema(sources_of(spine.settings))
+    assert schema.kinds[kind].read(client.hget(place, field))  # begun anew
+    events = schema.kinds["items"].read(client.hget(key("i0", "items"), field))["events"]
+    assert events == (2 if kind == "items" else len(USERS) + 2)
+    caplog.clear()
+    spine.start()
+    scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+    spine.learn([event("u3", "i1", ts=7)])
+    scorer.step(time.monotonic())
+    assert "cannot be read" not in caplog.text
+
+
+def test_rows_of_very_many_items_that_cannot_be_read_are_a_persons_matter(
+    make_spine: Make, clean_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(item_rows, "MOST_DAMAGED", 5)
+    client: Any = clean_redis.client()
+    spine = make_spine(small())
+    spine.learn([event(user, f"i{n}", ts=n) for n in range(9) for user in USERS[:2]], batch=4)
+    rows = client.hgetall(key("i0", "items"))
+    client.hset(key("i0", "items"), mapping={f: b"\x05" + row[1:] for f, row in rows.items()})
+    spine.start()
+    with pytest.raises(UnknownVersion, match=r"rows of \d+ items"):
+        spine.turn()
 
 
 ANSWERS = [

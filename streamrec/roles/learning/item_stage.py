@@ -1,5 +1,6 @@
 """The item stage: update records in; item rows and the feed of changed keys out."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 
@@ -12,7 +13,7 @@ from streamrec.roles.learning.stage import ShardsInDoubt
 from streamrec.roles.reports.learnt_metrics import observe_ages
 from streamrec.settings.sections import Settings
 from streamrec.state import updates
-from streamrec.state.item_rows import BLEND, ITEMS
+from streamrec.state.item_rows import BLEND, ITEMS, sound
 from streamrec.state.item_shard import ItemShard
 from streamrec.text.words import Encoder
 from streamrec.transport.kafka.log import Log, Message, Partition, Unreadable
@@ -20,6 +21,7 @@ from streamrec.transport.redis.keys import Commit, feed_entry
 from streamrec.transport.redis.store import Store
 
 STAGE = "item"
+logger = logging.getLogger(__name__)
 
 
 class ItemLearner:
@@ -50,9 +52,18 @@ class ItemLearner:
         meta = self._commits.restored(name)
         if not meta:
             return ItemShard(partition.number, self._settings, self._log.log_start(partition))
-        kinds = ItemShard(partition.number, self._settings, 0).schema.kinds
-        stored = {kind: self._store.all_rows(name, kind) for kind in (*kinds, BLEND)}
-        return ItemShard.restore(partition.number, self._settings, meta, stored)
+        schema = ItemShard(partition.number, self._settings, 0).schema
+        stored = {kind: self._store.all_rows(name, kind) for kind in (*schema.kinds, BLEND)}
+        try:
+            return ItemShard.restore(partition.number, self._settings, meta, stored)
+        except UnknownVersion as error:
+            readable, wrong = sound(schema, stored)
+            if not wrong:
+                raise
+            cause = {"shard": name, "items": len(wrong), "key": min(wrong).hex()}
+            told = "rows of items cannot be read: what they held is begun anew"
+            logger.error(told, extra=cause | {"cause": str(error)})
+            return ItemShard.restore(partition.number, self._settings, meta, readable)
 
     def learn(self, batches: Batches, shards: Mapping[Partition, ItemShard]) -> None:
         """Fold each partition's records, then store it."""

@@ -12,8 +12,8 @@ CODECS = {1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
 PACKAGES = {"gzip": "zlib", "snappy": "cramjam", "lz4": "lz4", "zstd": "zstandard"}
 """Python package of each; the base install brings them all."""
 MOST_STREAMS = 100
-"""Of gzip in one batch. Producers write one; 8 MiB can be 400,000 empty ones, and of each the rest is
-copied: that took 24 s."""
+"""Of gzip in one batch. Producers write one; 8 MiB can be 400,000 empty ones, and behind each the
+rest is copied: that would take half a minute."""
 _XERIAL = b"\x82SNAPPY\x00"
 _PIECE = 1024 * 1024
 

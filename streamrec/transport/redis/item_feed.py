@@ -1,19 +1,22 @@
 """Keeps a process's item table up to date from the owners' feeds of changed keys."""
 
 import json
+import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from streamrec.errors import StoreError
+from streamrec.errors import StoreError, UnknownVersion
 from streamrec.monitoring.metrics import Metrics
-from streamrec.state.item_rows import BLEND, CATALOGUE, ITEMS
+from streamrec.state.item_rows import BLEND, CATALOGUE, ITEMS, Stored, sound
 from streamrec.state.item_table import ItemTable
 from streamrec.state.schema import check_version
 from streamrec.transport.redis.keys import key
 from streamrec.transport.redis.store import Store
 
+logger = logging.getLogger(__name__)
 MOST_ENTRIES = 1000
 MOST_REMOVED = 100_000
 REST = 4.0  # a refresh takes at most a fifth of the time
@@ -89,13 +92,16 @@ class ItemFeed:
         for shard in failed:
             del heads[shard]  # its entries are read again
         gone = {k for s in heads for _, fields in feeds[s] for k in _keys(fields[b"deleted"])}
+        stored: dict[str, dict[str, dict[bytes, bytes]]] = defaultdict(dict)
         for (shard, kind, names), blobs in zip(wanted, found, strict=True):
             if shard in failed or blobs is None:
                 continue
-            there = [(k, b) for k, b in zip(names, blobs, strict=True) if b is not None]
-            self.table.apply(kind, there)
+            there = {k: b for k, b in zip(names, blobs, strict=True) if b is not None}
+            stored[shard][kind] = there
             if kind == ITEMS:
-                gone -= {k for k, _ in there}
+                gone -= there.keys()
+        for shard, rows in stored.items():
+            self._apply(shard, rows)
         self._removed += self.table.remove(np.frombuffer(b"".join(gone), "<u8"))
         for shard in heads.keys() - set(behind):
             self._positions[shard] = feeds[shard][-1][0]
@@ -110,14 +116,27 @@ class ItemFeed:
             check_version(np.array([int(meta[b"version"])]), f"item shard {shard}")
             self._schema.check(meta[b"schema"].decode())
         stored = {kind: self._store.all_rows(shard, kind) for kind in self._kinds}
-        for kind, rows in stored.items():
-            self.table.apply(kind, list(rows.items()))
+        self._apply(shard, stored)
         mine = self.table.keys % np.uint64(len(self._shards)) == self._shards.index(shard)
         here = np.frombuffer(b"".join(stored[ITEMS]), "<u8")
         self._removed += self.table.remove(np.setdiff1d(self.table.keys[mine], here))
         self._positions[shard] = position
         self._commits[shard] = int(meta.get(b"commits", 0))
         self.marks[shard] = json.loads(meta.get(b"marks", b"{}"))
+
+    def _apply(self, shard: str, stored: Stored) -> None:
+        """Take over rows; what of an item cannot be read stays as it is here."""
+        try:
+            for kind, rows in stored.items():
+                self.table.apply(kind, list(rows.items()))
+        except UnknownVersion as error:
+            readable, wrong = sound(self._schema, stored)
+            if not wrong:
+                raise
+            cause = {"shard": shard, "items": len(wrong), "key": min(wrong).hex()}
+            logger.warning("rows of items cannot be read", extra=cause | {"cause": str(error)})
+            for kind, rows in readable.items():
+                self.table.apply(kind, list(rows.items()))
 
 
 def entries_after(store: Store, positions: Mapping[str, bytes], most: int) -> dict[str, Entries]:
