@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from grafana_foundation_sdk.builders import bargauge, heatmap, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import bargauge, heatmap, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -16,6 +16,11 @@ SOURCE = common.DataSourceRef(type_val="prometheus", uid="${ds}")
 COLUMNS = 24
 FLAT = {"none": 0.1, "short": 0.1, "ops": 0.1, "eps": 0.1, "reqps": 0.1, "percentunit": 0.01}
 """How far an axis goes, by unit, where all is 0: Grafana would draw it up to 100."""
+FORMATS = {"heatmap": PromQueryFormat.HEATMAP, "table": PromQueryFormat.TABLE}
+NAMES = "ABCDEFGH"
+"""What queries of a panel are called."""
+LABELS = {"job": "Job", "instance": "Instance", "version": "Version"}
+"""The first columns of a table of processes."""
 STARTED = 'changes(process_start_time_seconds{job=~"streamrec-.*"}[2m]) > 0'
 NEW_MODEL = (
     "max by (model) (streamrec_model_info) unless max by (model) (streamrec_model_info offset 2m)"
@@ -76,19 +81,20 @@ def _panel(panel: Panel) -> Any:
         "stack": _timeseries,
         "heatmap": _heatmap,
         "bars": _bars,
+        "table": _table,
     }[panel.kind](panel)
     made = made.title(panel.title).description(panel.says).datasource(SOURCE)
-    for (legend, expression), name in zip(panel.queries.items(), "ABCDEFGH", strict=False):
+    for (legend, expression), name in zip(panel.queries.items(), NAMES, strict=False):
         made = made.with_target(_query(expression, legend, panel.kind).ref_id(name))
     return made
 
 
 def _query(expression: str, legend: str, kind: str) -> Any:
-    made = prometheus.Dataquery().expr(expression).legend_format(legend or "__auto")
-    made = made.datasource(SOURCE)
-    if kind == "heatmap":
-        made = made.format(PromQueryFormat.HEATMAP)
-    return made.instant() if kind == "bars" else made.range()
+    named = "__auto" if kind == "table" or not legend else legend
+    made = prometheus.Dataquery().expr(expression).legend_format(named).datasource(SOURCE)
+    if kind in FORMATS:
+        made = made.format(FORMATS[kind])
+    return made.instant() if kind in ("bars", "table") else made.range()
 
 
 def _stat(panel: Panel) -> Any:
@@ -141,6 +147,24 @@ def _bars(panel: Panel) -> Any:
     made = made.orientation(common.VizOrientation.HORIZONTAL)
     made = made.display_mode(common.BarGaugeDisplayMode.BASIC).reduce_options(_last())
     return made if panel.decimals is None else made.decimals(panel.decimals)
+
+
+def _table(panel: Panel) -> Any:
+    """Return a table: one row for each set of labels, one column for each query."""
+    made = table.Panel().unit(panel.unit).thresholds(_steps(panel.steps))
+    columns = {f"Value #{name}": title for title, name in zip(panel.queries, NAMES, strict=False)}
+    titles = {**LABELS, **columns}
+    layout = {
+        "excludeByName": {"Time": True},
+        "indexByName": {name: place for place, name in enumerate(titles)},
+        "renameByName": titles,
+    }
+    for name, options in (("merge", {}), ("organize", layout)):
+        step = dashboard.DataTransformerConfig(id_val=name, options=options)
+        made = made.with_transformation(step)
+    for title, unit in panel.units.items():
+        made = made.override_by_name(title, [dashboard.DynamicConfigValue("unit", unit)])
+    return made.sort_by([common_builders.TableSortByFieldState().display_name("Job")])
 
 
 def _last() -> Any:

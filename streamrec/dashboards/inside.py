@@ -6,10 +6,31 @@ from streamrec.dashboards.panel import (
     above,
     must_be_zero,
 )
-from streamrec.dashboards.promql import increase, median_and_tail, rate
+from streamrec.dashboards.promql import increase, median_and_tail, most_and_median, rate
 
 OURS = '{job=~"streamrec-.*"}'
 """Processes of streamrec, in PromQL."""
+OF_PARTITION = "max by (topic, partition) (streamrec_lag_messages)"
+OF_EVENTS = '{topic="events"}'
+OWNED = f"sum by (job, instance) (streamrec_partitions_assigned{OF_EVENTS})"
+VERSIONS = "max by (job, instance, version) (streamrec_build_info)"
+
+
+def of_each(metric: str, where: str = "") -> str:
+    """Return a metric of each process."""
+    return f"max by (job, instance) ({metric}{where})"
+
+
+PROCESSES = {
+    "Memory": of_each("process_resident_memory_bytes", OURS)
+    + f" * on (job, instance) group_left (version) {VERSIONS}",
+    "CPU": of_each(f"rate(process_cpu_seconds_total{OURS}[$__rate_interval])"),
+    "Loop": of_each("streamrec_turn_age_seconds"),
+    "Owns": OWNED,
+    "Behind": of_each("streamrec_item_table_age_events"),
+    "Running": of_each(f"time() - process_start_time_seconds{OURS}"),
+}
+"""The columns of the table of processes; the first one brings the version along."""
 
 LAG = Row(
     "Lag and partitions",
@@ -26,10 +47,8 @@ LAG = Row(
             "One far above the others: a user floods (events.flood_per_minute), or a poison "
             "message is tried.",
             "short",
-            {
-                "{{topic}} {{partition}}": "topk(5, max by (topic, partition) "
-                "(streamrec_lag_messages))"
-            },
+            {"{{topic}} {{partition}}": f"sort_desc(topk(5, {OF_PARTITION}))"},
+            kind="bars",
         ),
         Panel(
             "Partitions without an owner",
@@ -46,10 +65,10 @@ LAG = Row(
         ),
         Panel(
             "Partitions by owner",
-            "Of events. Even among the learn processes.",
+            "Of events: how many the learn process with most has, and the one with least. At most "
+            "one apart; further: a process is not ready, see Processes.",
             "none",
-            {"{{instance}}": 'sum by (instance) (streamrec_partitions_assigned{topic="events"})'},
-            kind="stack",
+            {"most": f"max({OWNED})", "least": f"min({OWNED})"},
             width=12,
         ),
         Panel(
@@ -77,10 +96,10 @@ WORK = Row(
         ),
         Panel(
             "Since a loop came round",
-            "Under a second. If it grows, the process hangs inside a call: its log, then restart "
-            "it; nothing is lost.",
+            "Of the slowest process, under a second. If it grows, a process hangs inside a call: "
+            "Processes says which; its log, then restart it; nothing is lost.",
             "s",
-            {"{{loop}} {{instance}}": "max by (instance, loop) (streamrec_turn_age_seconds)"},
+            {"{{loop}}": "max by (loop) (streamrec_turn_age_seconds)"},
             above(10, 60),
         ),
         Panel(
@@ -154,27 +173,28 @@ STATE = Row(
             "Updates that learn had not seen. Above some hundred costs quality: more learn "
             "processes.",
             "short",
-            {"{{instance}}": "max by (instance) (streamrec_item_table_age_events)"},
+            most_and_median("streamrec_item_table_age_events"),
             above(500, 2000),
         ),
         Panel(
             "Copy of the items, age",
             "items.refresh_seconds, or a little more. If it grows, Redis is slow or down.",
             "s",
-            {"{{instance}}": "max by (instance) (streamrec_item_table_age_seconds)"},
+            most_and_median("streamrec_item_table_age_seconds"),
             above(10, 30),
         ),
         Panel(
             "Memory",
-            "Level after the caches are full. A line that climbs for days is a leak: report it.",
+            "Of the largest process of a kind. Level after the caches are full; a line that climbs "
+            "for days is a leak: report it.",
             "bytes",
-            {"{{instance}}": f"process_resident_memory_bytes{OURS}"},
+            {"{{job}}": f"max by (job) (process_resident_memory_bytes{OURS})"},
         ),
         Panel(
             "CPU",
-            "Cores in use. At 1 and above a process is busy: add another.",
+            "Cores in use, of the busiest process of a kind. At 1 and above, add another.",
             "none",
-            {"{{instance}}": f"rate(process_cpu_seconds_total{OURS}[$__rate_interval])"},
+            {"{{job}}": f"max by (job) (rate(process_cpu_seconds_total{OURS}[$__rate_interval]))"},
         ),
         Panel(
             "Processes by version",
@@ -191,6 +211,17 @@ STATE = Row(
             {"{{job}}": f"sum by (job) (changes(process_start_time_seconds{OURS}[1h]))"},
             above(1, 3),
             width=12,
+        ),
+        Panel(
+            "Processes",
+            "Which one it is, where a picture shows that something is wrong with one. Loop: since "
+            "it came round, under a second. Owns: partitions of events. Behind: updates that its "
+            "copy of the items lacks.",
+            "none",
+            PROCESSES,
+            kind="table",
+            width=24,
+            units={"Memory": "bytes", "Loop": "s", "Behind": "short", "Running": "s"},
         ),
     ),
 )

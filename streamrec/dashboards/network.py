@@ -84,11 +84,12 @@ TIME = (
     ),
     Panel(
         "Version of each scorer",
-        "All on one line, below the latest stored. A scorer that stays behind has refused a "
-        "version: its log says why.",
+        "Newest and oldest on one line, below the latest stored. A scorer that stays behind has "
+        "refused a version: its log says why.",
         "none",
         {
-            "{{instance}}": "max by (instance) (streamrec_network_version)",
+            "newest": "max(streamrec_network_version)",
+            "oldest": "min(streamrec_network_version)",
             "latest stored": "max(streamrec_train_version)",
         },
         thick="latest stored",

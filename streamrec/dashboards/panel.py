@@ -1,9 +1,11 @@
 """What a panel is: plain values, which `grafana` turns into Grafana's JSON."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 GREEN, ORANGE, RED, BLUE = "green", "orange", "red", "blue"
-Kind = Literal["stat", "timeseries", "stack", "heatmap", "bars"]
+Kind = Literal["stat", "timeseries", "stack", "heatmap", "bars", "table"]
 Steps = tuple[tuple[float | None, str], ...]
 """From which value on which colour; the first has no value."""
 
@@ -17,7 +19,7 @@ class Panel(NamedTuple):
     says: str
     unit: str  # of Grafana's list, which prints an unknown one as it is
     queries: dict[str, str]
-    """Expressions, by what their series are called: `{{label}}` is filled in."""
+    """Expressions, by what their series are called: `{{label}}` is filled in. A table: columns."""
     steps: Steps = NEUTRAL
     kind: Kind = "timeseries"
     width: int = 8
@@ -25,6 +27,7 @@ class Panel(NamedTuple):
     line: bool = False  # draw the last step as a line
     thick: str = ""  # the series that stands out
     decimals: int | None = None
+    units: Mapping[str, str] = MappingProxyType({})  # of a table's columns, where they have another
 
 
 class Row(NamedTuple):

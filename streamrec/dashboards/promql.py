@@ -25,6 +25,11 @@ def median_and_tail(histogram: str, by: str = "") -> dict[str, str]:
     return {f"{of}median": quantile(0.5, histogram, by), f"{of}99 %": quantile(0.99, histogram, by)}
 
 
+def most_and_median(expression: str) -> dict[str, str]:
+    """Return the queries of the largest and the middle value: whether it is one process or all."""
+    return {"most": f"max({expression})", "median": f"quantile(0.5, {expression})"}
+
+
 def ratio(part: str, whole: str, by: str = "") -> str:
     """Return one rate over another, which has no labels where `part` has the labels `by`."""
     return f"{part} / ignoring({by}) group_left {whole}" if by else f"{part} / {whole}"

@@ -164,7 +164,9 @@ def test_a_board_can_be_read(board: Path) -> None:
         assert len(panel["description"]) > 30 and panel["description"].endswith("."), panel["title"]
         settings = panel["fieldConfig"]["defaults"]
         unit = settings.get("unit") or panel["options"]["yAxis"]["unit"]
-        assert unit in UNITS, f"{panel['title']}: {unit}"
+        overrides = panel["fieldConfig"]["overrides"]
+        own = [p["value"] for o in overrides for p in o["properties"] if p["id"] == "unit"]
+        assert {unit, *own} <= UNITS, f"{panel['title']}: {unit}, {own}"
         assert settings["thresholds"]["steps"][0]["value"] is None, panel["title"]
         assert all(target["refId"] for target in panel["targets"])
     for one, other in combinations([panel["gridPos"] for panel in made["panels"]], 2):
@@ -172,6 +174,19 @@ def test_a_board_can_be_read(board: Path) -> None:
         apart = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
         above = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
         assert apart or above
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=name_of)
+def test_no_legend_grows_with_the_installation(board: Path) -> None:
+    """A table, or bars of the worst, have room for them: a legend would be scrolled."""
+    long = [
+        panel["title"]
+        for panel in panels(board)
+        if panel["type"] == "timeseries"
+        for target in targets(panel)
+        if re.search(r"\{\{(instance|partition)\}\}", target["legendFormat"])
+    ]
+    assert not long
 
 
 @pytest.mark.parametrize("page", ["runbooks.md", "operations.md"])

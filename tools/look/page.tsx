@@ -1,8 +1,9 @@
 // One dashboard's JSON, drawn from a real Prometheus: ?file=board.json&prometheus=URL&minutes=5&step=2
 import React, { useEffect, useState } from 'react';
 import { createRoot } from 'react-dom/client';
-import { createTheme, ThemeContext } from '@grafana/data';
+import { createTheme, DataFrame, standardTransformers, standardTransformersRegistry, ThemeContext, transformDataFrame } from '@grafana/data';
 import { GlobalStyles, PanelChrome, PortalContainer } from '@grafana/ui';
+import { firstValueFrom } from 'rxjs';
 import { configure, Drawing } from './panel';
 import { ask, Span } from './queries';
 
@@ -13,12 +14,19 @@ const SPAN: Span = { from: TO - Number(given.get('minutes') ?? 5) * 60_000, to: 
 const THEME = createTheme({ colors: { mode: 'light' } });
 const UNIT = 38, GAP = 8, COLUMNS = 24; // Grafana's grid
 
+standardTransformersRegistry.setInit(() => [standardTransformers.mergeTransformer, standardTransformers.organizeFieldsTransformer].map(
+  (transformation) => ({ id: transformation.id, name: transformation.name, transformation }) as any));
+
+function transformed(panel: any, frames: DataFrame[]): Promise<DataFrame[]> {
+  return panel.transformations ? firstValueFrom(transformDataFrame(panel.transformations, frames)) : Promise.resolve(frames);
+}
+
 function Panel({ panel, variables, column }: any) {
   const [state, setState] = useState<any>(null);
   useEffect(() => {
     const asked = panel.targets.map((target: any) => ask(PROMETHEUS, target, variables, SPAN));
-    Promise.all(asked).then(
-      (found) => setState({ frames: configure(panel, found.flat(), THEME) }),
+    Promise.all(asked).then((found) => transformed(panel, found.flat())).then(
+      (found) => setState({ frames: configure(panel, found, THEME) }),
       (error) => setState({ frames: [], error: String(error.message) }),
     );
   }, []);

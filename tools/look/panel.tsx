@@ -2,6 +2,7 @@
 import React, { useEffect, useRef } from 'react';
 import { DataFrame, dateTime, FieldColorModeId, FieldType, getDisplayProcessor, getFieldDisplayValues, GrafanaTheme2 } from '@grafana/data';
 import { BarGauge, BigValue, TimeSeries } from '@grafana/ui';
+import { TableNG } from '@grafana/ui/unstable'; // what Grafana's own table is
 import { Span } from './queries';
 
 const DRAWN = {
@@ -19,9 +20,9 @@ export function configure(panel: any, frames: DataFrame[], theme: GrafanaTheme2)
       config.custom = { ...DRAWN, ...config.custom };
       const lines = panel.type === 'timeseries';
       config.color ??= { mode: lines ? FieldColorModeId.PaletteClassic : FieldColorModeId.Thresholds };
-      config.displayName = field.name;
+      config.displayName = field.config.displayName ?? field.name; // a transformation may have named it
       for (const override of panel.fieldConfig?.overrides ?? []) {
-        if (override.matcher.options !== field.name) continue;
+        if (override.matcher.options !== config.displayName) continue;
         for (const { id, value } of override.properties) {
           const path = id.split('.');
           const last = path.pop();
@@ -29,7 +30,7 @@ export function configure(panel: any, frames: DataFrame[], theme: GrafanaTheme2)
         }
       }
       field.config = config;
-      field.state = { seriesIndex: index++, displayName: field.name };
+      field.state = { seriesIndex: index++, displayName: config.displayName };
     }
     field.display = getDisplayProcessor({ field, theme, timeZone: 'utc' });
   }
@@ -43,6 +44,10 @@ export function Drawing({ panel, frames, width, height, theme, span }: any) {
     const legend = { ...panel.options.legend, calcs: panel.options.legend.calcs ?? [] };
     return <TimeSeries frames={frames} width={width} height={height} timeRange={{ ...range, raw: range } as any}
       timeZone="utc" options={panel.options} legend={legend} />;
+  }
+  if (panel.type === 'table') {
+    const { sortBy, cellHeight } = panel.options;
+    return <TableNG data={frames[0]} width={width} height={height} sortBy={sortBy} cellHeight={cellHeight} />;
   }
   if (panel.type === 'heatmap') return <Heatmap frames={frames} width={width} height={height} theme={theme} />;
   const shown = getFieldDisplayValues({

@@ -29,7 +29,21 @@ export async function ask(prometheus: string, target: any, variables: any[], spa
     : `${prometheus}/api/v1/query_range?start=${span.from / 1000}&end=${span.to / 1000}&step=${span.step}&query=${query}`;
   const reply = await (await fetch(url)).json();
   if (reply.status !== 'success') throw new Error(reply.error);
+  if (target.format === 'table') return [table(target, reply.data.result)];
   return reply.data.result.map((series: any) => frame(target, series, span));
+}
+
+/** As Grafana's data source does: a column for each label, and one of the values, named after the query. */
+function table(target: any, found: any[]): DataFrame {
+  const labels = Object.keys(Object.assign({}, ...found.map((one) => one.metric)));
+  return createDataFrame({
+    refId: target.refId,
+    fields: [
+      { name: 'Time', type: FieldType.time, values: found.map((one) => one.value[0] * 1000), config: {} },
+      ...labels.map((name) => ({ name, type: FieldType.string, values: found.map((one) => one.metric[name]), config: {} })),
+      { name: `Value #${target.refId}`, type: FieldType.number, values: found.map((one) => Number(one.value[1])), config: {} },
+    ],
+  });
 }
 
 function frame(target: any, series: any, span: Span): DataFrame {
