@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -98,6 +99,14 @@ class _Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Bind, without the reverse name look-up of the base class, which can take seconds."""
         TCPServer.server_bind(self)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log what failed in a line, where the base class prints a traceback.
+
+        A caller who did not wait for the answer is no fault: a process that was frozen finds many.
+        """
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            logger.warning("metrics or health cannot be told", exc_info=True)
 
 
 class _Server6(_Server):

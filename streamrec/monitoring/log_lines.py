@@ -16,10 +16,9 @@ from streamrec.settings.logs import LoggingSettings
 logger = logging.getLogger(__name__)
 
 NOISY = ("kafka", "confluent_kafka", "asyncio", "uvicorn")
-"""Libraries that log what they retry; at level info only their warnings are shown."""
+"""Libraries that log what they retry; of them only warnings are shown."""
 REPEAT_SECONDS = {**dict.fromkeys(NOISY, 60.0), "streamrec.http": 1.0}
-"""Between two warnings of one place in the code: of libraries, also errors; and of what anybody may
-ask for."""
+"""Between two warnings of one place in the code: of libraries; and of what anybody may ask for."""
 
 
 def set_up_logs(
@@ -35,7 +34,7 @@ def set_up_logs(
     level = settings.level.upper()
     # at debug, libraries tell their whole configuration, passwords among it
     others = "INFO" if level == "DEBUG" else level
-    noisy = "WARNING" if level == "INFO" else others
+    noisy = {"INFO": "WARNING", "ERROR": "CRITICAL"}.get(level, others)
     if quiet and level != "DEBUG":
         level, others, noisy = "ERROR", "ERROR", "CRITICAL"
     logging.basicConfig(level=others, handlers=[output], force=True)
@@ -61,9 +60,9 @@ class Seldom(logging.Filter):
     """Lets each warning through once in REPEAT_SECONDS, with `repeated`: how many were not.
 
     What a library warns of in its loop (kafka-python of a step that took 0.1 s) was 9 of 10 lines
-    under load; `serve` without Redis wrote as many lines as there were requests. A library's errors
-    are warnings to us: it tries again, and what ends a role is said by the role. Held is one entry
-    for each place in the code that warns.
+    under load; `serve` without Redis wrote as many lines as there were requests. Held is one entry
+    for each place in the code that warns. What a library calls an error is a warning too: at level
+    error somebody must act, and here its caller tries again, or ends with an error of its own.
     """
 
     def __init__(self) -> None:
@@ -73,9 +72,10 @@ class Seldom(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the line is to be shown."""
         name = record.name.split(".")
+        if record.levelno > logging.WARNING and name[0] in NOISY:
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
         seconds = REPEAT_SECONDS.get(name[0]) or REPEAT_SECONDS.get(".".join(name[:2]))
-        most = logging.ERROR if name[0] in NOISY else logging.WARNING
-        if seconds is None or not logging.WARNING <= record.levelno <= most:
+        if record.levelno != logging.WARNING or seconds is None:
             return True
         place = (record.pathname, record.lineno)
         shown, left_out = self._seen.get(place, (-math.inf, 0))

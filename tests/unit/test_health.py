@@ -2,13 +2,16 @@
 
 import json
 import socket
+import struct
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.registry import Collector
 
 from streamrec.errors import ConfigurationError
 from streamrec.monitoring.health import serve_health
@@ -105,3 +108,47 @@ def test_the_log_says_once_that_it_is_ready(taken: int, caplog: pytest.LogCaptur
     time.sleep(0.3)
     assert [record.getMessage() for record in caplog.records].count("ready") == 1
     port.close()
+
+
+def test_a_caller_who_went_away_is_no_line_and_another_fault_is_one(
+    taken: int, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Prometheus does not wait for a process that was frozen; the base class prints a traceback."""
+    gone = threading.Event()
+    asked: list[str] = []
+
+    def live() -> list[str]:
+        asked.append("live")
+        assert gone.wait(60)
+        return []
+
+    metrics = Metrics(CollectorRegistry())
+    port = serve_health(MetricsSettings(port=taken), metrics, live, lambda: [])
+    caplog.clear()
+    try:
+        with socket.create_connection(("127.0.0.1", port.port)) as caller:
+            caller.sendall(b"GET /health/live HTTP/1.0\r\n\r\n")
+            while not asked:
+                time.sleep(0.01)
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        answering = [one for one in threading.enumerate() if "process_request" in one.name]
+        gone.set()
+        for one in answering:
+            one.join(60)
+        assert answering and not caplog.records and capfd.readouterr().err == ""
+        metrics.registry.register(Broken())
+        with pytest.raises(OSError):
+            get(port.port, "/metrics")
+        while not caplog.records:
+            time.sleep(0.01)
+    finally:
+        port.close()
+    [line] = caplog.records
+    assert line.message == "metrics or health cannot be told" and line.exc_info
+    assert "Traceback" not in capfd.readouterr().err
+
+
+class Broken(Collector):
+    def collect(self) -> Iterator[Metric]:
+        raise RuntimeError("no gauge")
+        yield

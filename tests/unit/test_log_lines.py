@@ -66,16 +66,30 @@ def test_a_warning_that_others_repeat_comes_seldom_and_says_how_often_it_was_lef
     ]  # fmt: skip
     warn(130, "kafka.net.selector", 700)  # another warning
     for _ in range(2):
-        warn(130, "kafka.net.manager", 30, logging.ERROR)  # and another one, twice
+        warn(130, "kafka.net.selector", 657, logging.ERROR)  # an error of a library is no more
+        warn(130, "streamrec.roles.learn", 30, logging.ERROR)
         warn(130, "streamrec.roles.learn", 30)
-        warn(130, "streamrec.roles.learn", 31, logging.ERROR)
-    assert len(stream.getvalue().splitlines()) == 3 + 1 + 1 + 4
+    assert len(stream.getvalue().splitlines()) == 3 + 1 + 4
+    assert [line.split()[1] for line in stream.getvalue().splitlines()[4:]] == [
+        "error", "warning", "error", "warning",
+    ]  # fmt: skip
+    warn(200, "kafka.net.transport", 1, logging.ERROR)
+    assert " warning kafka.net.transport: at 200\n" in stream.getvalue()
     stream.truncate(stream.seek(0))
     for hundredth in range(250):  # as many as there are requests
         warn(hundredth / 100, "streamrec.http.routes", 83)
     assert [line.partition(": ")[2] for line in stream.getvalue().splitlines()] == [
         "at 0.0", "at 1.0 repeated=99", "at 2.0 repeated=99",
     ]  # fmt: skip
+
+
+def test_at_level_error_a_library_tells_nothing() -> None:
+    stream = io.StringIO()
+    set_up_logs(LoggingSettings(level="error"), stream=stream)
+    logging.getLogger("kafka.net.transport").error("no answer")
+    assert stream.getvalue() == ""
+    logging.getLogger("streamrec.roles").error("stage stopped")
+    assert " error streamrec.roles: stage stopped" in stream.getvalue()
 
 
 SECRET = "s3cr3tPW"
