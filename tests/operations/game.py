@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +29,12 @@ FASTER = 30
 """All windows and waits of the rules are shorter by so much, but windows at least 4 s."""
 AGES_FASTER = 6
 """The bounds on ages are lower by so much: 60 s become 10 s."""
+WHOLE = (
+    'sum(up{job=~"streamrec-.*"}) == 4 and sum(streamrec_partitions_assigned) == 12'
+    " and max(streamrec_oldest_unlearnt_seconds) < 2"
+    ' unless on () count(ALERTS{alertstate="pending", severity="page"})'
+)
+"""Each process answers, each partition has an owner, all is learnt, and no page is pending."""
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -138,6 +143,9 @@ class Site:
 
 
 def calm(site: Site, seconds: float = 240.0) -> None:
-    """Wait until nothing fires and everything is learnt."""
-    wait_until(lambda: not site.prometheus.firing(), seconds, lambda: site.prometheus.firing())
-    time.sleep(1.0)
+    """Wait until nothing fires or is about to page, and everything runs and is learnt."""
+
+    def over() -> bool:
+        return not site.prometheus.firing() and bool(site.prometheus.query(WHOLE))
+
+    wait_until(over, seconds, lambda: (site.prometheus.firing(), site.prometheus.query(WHOLE)))

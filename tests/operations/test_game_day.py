@@ -4,6 +4,7 @@ Run by make test-long, with the rules' times shortened (game.FASTER); prints the
 docs/operations.md.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -184,9 +185,10 @@ def test_every_cause_has_its_alert(tmp_path_factory: pytest.TempPathFactory) -> 
     table: list[str] = []
     screens: list[str] = []
     wrong: list[str] = []
+    loads: list[float] = []
     with ExitStack() as stack:
         stack.callback(site.close)
-        stack.callback(lambda: print("\n".join((*table, *screens))))
+        stack.callback(lambda: print("\n".join((*table, *screens)), f"loads: {loads}", sep="\n"))
         site.start()
         calm(site)
         for cause in (*CAUSES, LAST):
@@ -196,6 +198,7 @@ def test_every_cause_has_its_alert(tmp_path_factory: pytest.TempPathFactory) -> 
             table.append(f"| {cause.name} | {runbook} | {waited:.0f} | {also} |")
             screens.append(f"| {cause.name} | {'; '.join(seen)} |")
             print(table[-1], screens[-1], sep="\n", flush=True)
+            loads.append(round(os.getloadavg()[0], 1))
             wrong += [f"{cause.name}: {page}" for page in pages - cause.may - BUSY - {cause.alert}]
             if cause is not LAST:
                 calm(site)
