@@ -74,7 +74,7 @@ LAG = Row(
         Panel(
             "Rebalances and refetches in 5 min",
             "At starts and stops only. Often: processes are killed or time out "
-            "(kafka.session_timeout_seconds). Refetched: Kafka delivered nothing.",
+            "(kafka.session_timeout_seconds). Refetched: nothing came, or a record was left out.",
             "none",
             {
                 "{{kind}}": increase("rebalances_total", "kind"),

@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 
-from streamrec.errors import StoreError, UnknownVersion
+from streamrec.errors import GapError, LogError, StoreError, UnknownVersion
 from streamrec.monitoring.metrics import Metrics
 from streamrec.roles.learning.commits import Commits
 from streamrec.roles.learning.encoding import Encoding
@@ -43,6 +43,7 @@ class ItemLearner:
         self._commits = Commits(STAGE, store, metrics)
         lists = (kind for kind in ItemShard(0, settings, 0).schema.kinds.values() if kind.lists)
         self._widths = {kind.name: kind.lists[0].width for kind in lists}
+        self._gaps: dict[str, str] = {}  # of each shard, the last one that was read again
         self._encoder = encoder
         self._encoding = Encoding(encoder, store, metrics) if encoder else None
 
@@ -67,12 +68,16 @@ class ItemLearner:
 
     def learn(self, batches: Batches, shards: Mapping[Partition, ItemShard]) -> None:
         """Fold each partition's records, then store it."""
-        doubts: dict[Partition, StoreError] = {}
+        doubts: dict[Partition, StoreError | LogError] = {}
         for partition, messages in batches.items():
             shard = shards[partition]
             before = shard.index.size
             fresh = [m for m in messages if m.offset >= shard.offset]
-            times = [t for message in fresh for t in self._fold(shard, message)]
+            try:
+                times = [t for message in fresh for t in self._fold(shard, message)]
+            except GapError as gap:
+                doubts[partition] = self._read_again(shard.name, gap)
+                continue
             if fresh:
                 self._metrics.rows_added.labels("items").inc(shard.index.size - before)
                 try:
@@ -129,6 +134,17 @@ class ItemLearner:
         self._metrics.updates_unknown_item.inc(done.unknown)
         times: list[int] = record["times"][record["items"]["event"]].tolist()
         return [] if done.repeat else times
+
+    def _read_again(self, shard: str, gap: GapError) -> GapError:
+        """Return a gap that is new, as a doubt; raise one that is in the topic.
+
+        A record that the client left out, which cannot be told from here, comes when the shard is
+        read again from its stored offset; one that is missing is missing again.
+        """
+        if self._gaps.get(shard) == str(gap):
+            raise gap
+        self._gaps[shard] = str(gap)
+        return gap
 
     def _store_rows(self, shard: ItemShard) -> None:
         """Commit rows, feed entry and offset together, only from the expected offset."""

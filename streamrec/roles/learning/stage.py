@@ -12,6 +12,7 @@ from streamrec.errors import (
     BrokerUnavailable,
     DeliveryFailed,
     FoldFailed,
+    LogError,
     StoreError,
 )
 from streamrec.monitoring.metrics import Metrics
@@ -32,9 +33,9 @@ BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 class ShardsInDoubt(StoreError):
-    """Some shards could not be read or stored; the batches of the others are done."""
+    """Some shards could not be read or stored, or lack a record; the others' batches are done."""
 
-    def __init__(self, doubts: Mapping[Partition, StoreError]) -> None:
+    def __init__(self, doubts: Mapping[Partition, StoreError | LogError]) -> None:
         self.doubts = doubts
         super().__init__(str(next(iter(doubts.values()))))
 
@@ -172,7 +173,7 @@ class Stage:
         A shard in doubt does not end the rounds of the others: what is left out would be skipped.
         """
         left: set[Partition] = set()
-        doubts: dict[Partition, StoreError] = {}
+        doubts: dict[Partition, StoreError | LogError] = {}
         for whole in rounds(batches):
             batch = {p: messages for p, messages in whole.items() if p in self.shards.keys() - left}
             if batch:

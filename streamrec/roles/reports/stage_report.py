@@ -7,7 +7,13 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 
-from streamrec.errors import BrokerUnavailable, CommitConflict, DeliveryFailed, StoreError
+from streamrec.errors import (
+    BrokerUnavailable,
+    CommitConflict,
+    DeliveryFailed,
+    GapError,
+    StoreError,
+)
 from streamrec.monitoring.metrics import TOPICS, Metrics
 from streamrec.monitoring.stop_reasons import reason_of
 from streamrec.settings.sections import KafkaSettings
@@ -68,6 +74,8 @@ class StageReport:
             self._metrics.kafka_errors.labels(self._stage).inc()
         elif isinstance(error, StoreError) and not isinstance(error, CommitConflict):
             self._metrics.redis_errors.labels(self._stage).inc()
+        elif isinstance(error, GapError):
+            self._metrics.partition_refetches.labels(self._stage).inc()
         for partition in partitions:
             self._oldest.seen(partition, True, time.time())
 
