@@ -19,8 +19,14 @@ FLAT = {"none": 0.1, "short": 0.1, "ops": 0.1, "eps": 0.1, "reqps": 0.1, "percen
 FORMATS = {"heatmap": PromQueryFormat.HEATMAP, "table": PromQueryFormat.TABLE}
 NAMES = "ABCDEFGH"
 """What queries of a panel are called."""
-LABELS = {"job": "Job", "instance": "Instance", "version": "Version"}
-"""The first columns of a table of processes."""
+LABELS = {
+    "alertname": "Alert",
+    "severity": "Severity",
+    "job": "Job",
+    "instance": "Instance",
+    "version": "Version",
+}
+"""The first columns of a table, of those labels that its series have."""
 STARTED = 'changes(process_start_time_seconds{job=~"streamrec-.*"}[2m]) > 0'
 NEW_MODEL = (
     "max by (model) (streamrec_model_info) unless max by (model) (streamrec_model_info offset 2m)"
@@ -152,8 +158,9 @@ def _bars(panel: Panel) -> Any:
 def _table(panel: Panel) -> Any:
     """Return a table: one row for each set of labels, one column for each query."""
     made = table.Panel().unit(panel.unit).thresholds(_steps(panel.steps))
-    columns = {f"Value #{name}": title for title, name in zip(panel.queries, NAMES, strict=False)}
-    titles = {**LABELS, **columns}
+    # where there is one query only, Grafana gives its values no letter
+    values = [f"Value #{name}" for name in NAMES] if len(panel.queries) > 1 else ["Value"]
+    titles = {**LABELS, **dict(zip(values, panel.queries, strict=False))}
     layout = {
         "excludeByName": {"Time": True},
         "indexByName": {name: place for place, name in enumerate(titles)},
@@ -164,7 +171,8 @@ def _table(panel: Panel) -> Any:
         made = made.with_transformation(step)
     for title, unit in panel.units.items():
         made = made.override_by_name(title, [dashboard.DynamicConfigValue("unit", unit)])
-    return made.sort_by([common_builders.TableSortByFieldState().display_name("Job")])
+    sort = common_builders.TableSortByFieldState().display_name(panel.sort)
+    return made.sort_by([sort.desc(panel.sort in panel.queries)])
 
 
 def _last() -> Any:

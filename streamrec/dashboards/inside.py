@@ -220,6 +220,7 @@ STATE = Row(
             "none",
             PROCESSES,
             kind="table",
+            sort="Job",
             width=24,
             units={"Memory": "bytes", "Loop": "s", "Behind": "short", "Running": "s"},
         ),

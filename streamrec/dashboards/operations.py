@@ -60,7 +60,7 @@ NOW = Row(
         ),
         stat(
             "Alerts firing",
-            "Alerts of streamrec that fire now. Each has a page in docs/runbooks.md.",
+            "Alerts of streamrec that fire now. Below is which.",
             "none",
             'count(ALERTS{alertstate="firing", alertname=~"Streamrec.*"}) or vector(0)',
             must_be_zero(),
@@ -118,6 +118,30 @@ NOW = Row(
         ),
     ),
     width=6,
+)
+
+FIRING = (
+    'time() - min by (alertname, severity) (ALERTS_FOR_STATE{alertname=~"Streamrec.*"} '
+    'and on (alertname) ALERTS{alertstate="firing"}) '
+    'or on () label_replace(vector(0), "alertname", "none", "", "")'
+)
+"""For how long each alert that fires has had its cause; a row `none` where none does."""
+
+ALERTS = Row(
+    "What fires",
+    (
+        Panel(
+            "Alerts",
+            "Begin here: each has a page of its name in docs/runbooks.md, with what it means and "
+            "what to do. Of several, the one that began first is nearest to the cause.",
+            "s",
+            {"Since": FIRING},
+            kind="table",
+            sort="Since",
+            width=24,
+            height=6,
+        ),
+    ),
 )
 
 FRESHNESS = Row(
@@ -259,5 +283,5 @@ BOARD = Board(
     "streamrec-operations",
     "streamrec / Operations",
     "For who is on call. Read from the top: what is wrong now, then where.",
-    (NOW, FRESHNESS, TRAFFIC, LAG, WORK, STATE, LISTS, SERVE),
+    (NOW, ALERTS, FRESHNESS, TRAFFIC, LAG, WORK, STATE, LISTS, SERVE),
 )

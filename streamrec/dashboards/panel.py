@@ -27,6 +27,7 @@ class Panel(NamedTuple):
     line: bool = False  # draw the last step as a line
     thick: str = ""  # the series that stands out
     decimals: int | None = None
+    sort: str = ""  # by which column a table is: largest first, a label from A on
     units: Mapping[str, str] = MappingProxyType({})  # of a table's columns, where they have another
 
 

@@ -201,7 +201,7 @@ def test_every_cause_has_its_alert(tmp_path_factory: pytest.TempPathFactory) -> 
             loads.append(round(os.getloadavg()[0], 1))
             wrong += [f"{cause.name}: {page}" for page in pages - cause.may - BUSY - {cause.alert}]
             if cause is not LAST:
-                calm(site)
+                calm(site, cause.alert)
     assert not wrong
 
 

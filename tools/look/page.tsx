@@ -24,7 +24,7 @@ function transformed(panel: any, frames: DataFrame[]): Promise<DataFrame[]> {
 function Panel({ panel, variables, column }: any) {
   const [state, setState] = useState<any>(null);
   useEffect(() => {
-    const asked = panel.targets.map((target: any) => ask(PROMETHEUS, target, variables, SPAN));
+    const asked = panel.targets.map((target: any) => ask(PROMETHEUS, target, variables, SPAN, panel.targets.length === 1));
     Promise.all(asked).then((found) => transformed(panel, found.flat())).then(
       (found) => setState({ frames: configure(panel, found, THEME) }),
       (error) => setState({ frames: [], error: String(error.message) }),

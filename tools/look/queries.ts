@@ -22,26 +22,26 @@ function nameOf(target: any, labels: Record<string, string>): string {
   return shown.map(([key, value]) => `${key}="${value}"`).join(', ') || 'Value';
 }
 
-export async function ask(prometheus: string, target: any, variables: any[], span: Span): Promise<DataFrame[]> {
+export async function ask(prometheus: string, target: any, variables: any[], span: Span, alone: boolean): Promise<DataFrame[]> {
   const query = encodeURIComponent(filled(target.expr, variables, span));
   const url = target.instant
     ? `${prometheus}/api/v1/query?time=${span.to / 1000}&query=${query}`
     : `${prometheus}/api/v1/query_range?start=${span.from / 1000}&end=${span.to / 1000}&step=${span.step}&query=${query}`;
   const reply = await (await fetch(url)).json();
   if (reply.status !== 'success') throw new Error(reply.error);
-  if (target.format === 'table') return [table(target, reply.data.result)];
+  if (target.format === 'table') return [table(target, reply.data.result, alone)];
   return reply.data.result.map((series: any) => frame(target, series, span));
 }
 
 /** As Grafana's data source does: a column for each label, and one of the values, named after the query. */
-function table(target: any, found: any[]): DataFrame {
+function table(target: any, found: any[], alone: boolean): DataFrame {
   const labels = Object.keys(Object.assign({}, ...found.map((one) => one.metric)));
   return createDataFrame({
     refId: target.refId,
     fields: [
       { name: 'Time', type: FieldType.time, values: found.map((one) => one.value[0] * 1000), config: {} },
       ...labels.map((name) => ({ name, type: FieldType.string, values: found.map((one) => one.metric[name]), config: {} })),
-      { name: `Value #${target.refId}`, type: FieldType.number, values: found.map((one) => Number(one.value[1])), config: {} },
+      { name: alone ? 'Value' : `Value #${target.refId}`, type: FieldType.number, values: found.map((one) => Number(one.value[1])), config: {} },
     ],
   });
 }
