@@ -22,6 +22,8 @@ NAMES = "ABCDEFGH"
 LABELS = {
     "alertname": "Alert",
     "severity": "Severity",
+    "topic": "Topic",
+    "partition": "Partition",
     "job": "Job",
     "instance": "Instance",
     "version": "Version",

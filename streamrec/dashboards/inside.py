@@ -21,6 +21,12 @@ def of_each(metric: str, where: str = "") -> str:
     return f"max by (job, instance) ({metric}{where})"
 
 
+def of_role(expression: str) -> str:
+    """Return the largest value of the processes of each role: the job's name, without streamrec-."""
+    named = f'label_replace({expression}, "role", "$1", "job", "streamrec-(.*)")'
+    return f"max by (role) ({named})"
+
+
 PROCESSES = {
     "Memory": of_each("process_resident_memory_bytes", OURS)
     + f" * on (job, instance) group_left (version) {VERSIONS}",
@@ -47,8 +53,9 @@ LAG = Row(
             "One far above the others: a user floods (events.flood_per_minute), or a poison "
             "message is tried.",
             "short",
-            {"{{topic}} {{partition}}": f"sort_desc(topk(5, {OF_PARTITION}))"},
-            kind="bars",
+            {"Messages": f"topk(5, {OF_PARTITION})"},
+            kind="table",
+            sort="Messages",
         ),
         Panel(
             "Partitions without an owner",
@@ -188,13 +195,13 @@ STATE = Row(
             "Of the largest process of a kind. Level after the caches are full; a line that climbs "
             "for days is a leak: report it.",
             "bytes",
-            {"{{job}}": f"max by (job) (process_resident_memory_bytes{OURS})"},
+            {"{{role}}": of_role(f"process_resident_memory_bytes{OURS}")},
         ),
         Panel(
             "CPU",
             "Cores in use, of the busiest process of a kind. At 1 and above, add another.",
             "none",
-            {"{{job}}": f"max by (job) (rate(process_cpu_seconds_total{OURS}[$__rate_interval]))"},
+            {"{{role}}": of_role(f"rate(process_cpu_seconds_total{OURS}[$__rate_interval])")},
         ),
         Panel(
             "Processes by version",

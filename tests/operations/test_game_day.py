@@ -206,7 +206,7 @@ def test_every_cause_has_its_alert(tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def provoke(site: Site, cause: Cause) -> tuple[float, set[str], list[str]]:
-    """Return after how many seconds the alert fired, which pages did until then, what is red."""
+    """Return after how many seconds the alert fired, which pages did until then, what is seen."""
     pages: set[str] = set()
 
     def fired() -> bool:
@@ -217,4 +217,6 @@ def provoke(site: Site, cause: Cause) -> tuple[float, set[str], list[str]]:
     with cause.does(site):
         started = time.monotonic()
         wait_until(fired, cause.seconds, lambda: f"{cause.name}: {site.prometheus.firing()}")
-        return time.monotonic() - started, pages, red(site.prometheus)
+        waited = time.monotonic() - started
+        shown = f"Alerts: {', '.join(sorted(site.prometheus.firing()))}"
+        return waited, pages, [shown, *red(site.prometheus)]

@@ -15,7 +15,7 @@ const THEME = createTheme({ colors: { mode: 'light' } });
 const UNIT = 38, GAP = 8, COLUMNS = 24; // Grafana's grid
 
 standardTransformersRegistry.setInit(() => [standardTransformers.mergeTransformer, standardTransformers.organizeFieldsTransformer].map(
-  (transformation) => ({ id: transformation.id, name: transformation.name, transformation }) as any));
+  (transformation) => ({ id: transformation.id, name: transformation.name, transformation: () => Promise.resolve(transformation) }) as any));
 
 function transformed(panel: any, frames: DataFrame[]): Promise<DataFrame[]> {
   return panel.transformations ? firstValueFrom(transformDataFrame(panel.transformations, frames)) : Promise.resolve(frames);
