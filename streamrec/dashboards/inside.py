@@ -22,7 +22,7 @@ def of_each(metric: str, where: str = "") -> str:
 
 
 def of_role(expression: str) -> str:
-    """Return the largest value of the processes of each role: the job's name, without streamrec-."""
+    """Return the largest value of each role: the job without streamrec-."""
     named = f'label_replace({expression}, "role", "$1", "job", "streamrec-(.*)")'
     return f"max by (role) ({named})"
 
