@@ -29,6 +29,9 @@ LABELS = {
     "version": "Version",
 }
 """The first columns of a table, of those labels that its series have."""
+WIDTHS = {"Job": 112, "Instance": 138}
+NARROWEST = 60
+"""Of a table's columns, in pixels: Grafana's own 150 would need more than a window of 800 has."""
 STARTED = 'changes(process_start_time_seconds{job=~"streamrec-.*"}[2m]) > 0'
 NEW_MODEL = (
     "max by (model) (streamrec_model_info) unless max by (model) (streamrec_model_info offset 2m)"
@@ -159,7 +162,7 @@ def _bars(panel: Panel) -> Any:
 
 def _table(panel: Panel) -> Any:
     """Return a table: one row for each set of labels, one column for each query."""
-    made = table.Panel().unit(panel.unit).thresholds(_steps(panel.steps))
+    made = table.Panel().unit(panel.unit).thresholds(_steps(panel.steps)).min_width(NARROWEST)
     # where there is one query only, Grafana gives its values no letter
     values = [f"Value #{name}" for name in NAMES] if len(panel.queries) > 1 else ["Value"]
     titles = {**LABELS, **dict(zip(values, panel.queries, strict=False))}
@@ -171,6 +174,9 @@ def _table(panel: Panel) -> Any:
     for name, options in (("merge", {}), ("organize", layout)):
         step = dashboard.DataTransformerConfig(id_val=name, options=options)
         made = made.with_transformation(step)
+    for title, wide in WIDTHS.items():
+        of = dashboard.DynamicConfigValue("custom.width", wide)
+        made = made.override_by_name(title, [of])
     for title, unit in panel.units.items():
         made = made.override_by_name(title, [dashboard.DynamicConfigValue("unit", unit)])
     sort = common_builders.TableSortByFieldState().display_name(panel.sort)

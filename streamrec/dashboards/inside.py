@@ -227,6 +227,7 @@ STATE = Row(
             "none",
             PROCESSES,
             kind="table",
+            height=9,
             sort="Job",
             width=24,
             units={"Memory": "bytes", "Loop": "s", "Behind": "short", "Running": "s"},

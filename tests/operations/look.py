@@ -39,8 +39,10 @@ CUT = """() => [...document.querySelectorAll('[data-panel] *')].filter(
 HIDDEN = """() => [...document.querySelectorAll('[data-panel] *')].filter(
   (one) => one.scrollHeight > one.clientHeight + 2
     && ['auto', 'scroll'].includes(getComputedStyle(one).overflowY)
+    || one.scrollWidth > one.clientWidth + 2
+    && ['auto', 'scroll'].includes(getComputedStyle(one).overflowX)
 ).map((one) => one.closest('[data-panel]').dataset.panel)"""
-"""Panels whose legend must be scrolled."""
+"""Panels whose legend or table must be scrolled."""
 
 
 def main() -> None:
@@ -84,7 +86,7 @@ def draw(pages: str, prometheus: str, chromium: str) -> list[str]:
                 page.screenshot(path=picture)
                 found = page.evaluate(FAULTS) + page.evaluate(CUT)
                 hidden = set(page.evaluate(HIDDEN))
-                found += [f"{title}: its legend must be scrolled" for title in sorted(hidden)]
+                found += [f"{title}: must be scrolled" for title in sorted(hidden)]
                 print(picture, *found, sep="\n  ")
                 faults += found
                 page.close()
