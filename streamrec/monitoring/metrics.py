@@ -183,8 +183,7 @@ class Metrics:
         )
         self.partition_refetches = of.counter(
             "partition_refetches",
-            "Times that a partition had messages but delivered none, or left one out, and was "
-            "fetched anew.",
+            "Times that a partition delivered no message, or left one out, and was fetched anew.",
             stage=STAGES,
         )
 
