@@ -114,7 +114,7 @@ def test_what_is_wrong_with_one_item_is_no_other_items_matter(
     others = {f: row for f, row in client.hgetall(place).items() if f != field}
     client.hset(place, field, b"\x63 not a row")
     spine.start()
-    scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+    scorer = spine.scorer()
     spine.learn([event("u1", "i3", ts=5)])
     scorer.step(time.monotonic())
     assert all(spine.store.lists(USERS)) and spine.store.due_count(["u0"]) == 0
@@ -129,7 +129,7 @@ def test_what_is_wrong_with_one_item_is_no_other_items_matter(
     assert events == (2 if kind == "items" else len(USERS) + 2)
     caplog.clear()
     spine.start()
-    scorer = Scorer(spine.settings, spine.store, spine.shards, spine.metrics)
+    scorer = spine.scorer()
     spine.learn([event("u3", "i1", ts=7)])
     scorer.step(time.monotonic())
     assert "cannot be read" not in caplog.text
