@@ -3,7 +3,8 @@
 In ml-1m one person rates fifty films in a minute, and a replay is much faster than life: lists
 would be looked up before they could be made. So the events of each user are spread evenly over the
 stream; the next one comes after the list that the last one made, as it does where people take
-seconds to choose. Both sides get the same stream.
+seconds to choose. Both sides get the same stream; where torch is, both have the network, without
+texts, live trained by a process of its own.
 """
 
 import argparse
@@ -44,14 +45,18 @@ def main() -> int:
     asked = parser.parse_args()
     console = Console()
     table = interleaved(read_events(DATA / "ml-1m" / "events.parquet"), asked.events)
-    flags = {"profile": "catalogue", "blend.sample": "1", "events.weights.rating": "1"}
+    flags = {
+        "profile": "catalogue", "blend.sample": "1", "events.weights.rating": "1",
+        "neural.sample_bytes_per_second": "5e6",  # every click is a sample, as offline
+    }  # fmt: skip
     settings = with_fast_client(load(None, {}, flags))
-    plan = planned(Asked(warm_up=0.0), table, {}, lambda _: settings)
+    plan = planned(Asked(warm_up=0.0, neural=None), table, {}, lambda _: settings)
     offline = evaluate(plan, time.monotonic).figures
     live, ages = run_live(settings, table, asked.speed)
     rows = {
-        name: (live.get(name, 0.0), figures["recall@20"])
+        name: (live[name], figures["recall@20"])
         for name, figures in offline["sources"].items()
+        if name in live  # not the blend without the network: live, that is no list
     }
     for name, (real, simulated) in rows.items():
         ratio = real / simulated if simulated else float("nan")
@@ -84,7 +89,7 @@ def run_live(settings, table: EventTable, speed: float):  # type: ignore[no-unty
     local = Local(settings)
     with closing(local):
         local.start_servers(None, None, 4)
-        local.start_roles(1, 1)
+        local.start_roles(1, 1, train=True)
         learnt = LearntEvents(local.settings.redis)
         log = open_kafka(local.settings.kafka)
         replay = Replay(table, log, local.settings.kafka, SteadyPace(speed), learnt)
