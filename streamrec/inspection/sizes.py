@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamrec.blend.rules import extras_of
+from streamrec.neural.reading import PROJECTED
 from streamrec.settings.place_rules import asks_for_contents, contexts, place_names, place_of
 from streamrec.settings.places import HOME, USER
 from streamrec.settings.sections import Settings
@@ -192,9 +193,11 @@ def score_parts(settings: Settings, amount: Amount) -> list[Part]:
     dense = sum(hasattr(source, "score_all") for source in sources)
     details = METADATA * 3 if asks_for_contents(settings) else 0
     of_title = 4 * settings.variants.items  # at most: where each title is one item's
+    projected = 4 * (1 + PROJECTED) * settings.neural.on
+    row = _of(schema.copied(True)) + _of(OWN) + NAMED + details + of_title + projected
     return [
         Part("the process", 1, PROCESS),
-        Part("item rows", items, _of(schema.copied(True)) + _of(OWN) + NAMED + details + of_title),
+        Part("item rows", items, row),
         Part("work arrays", items, 12 * few + 30),
         max(
             Part("scores of a batch of users", items, 4 * dense * settings.lists.due_batch),

@@ -145,7 +145,10 @@ class Source:
         return None
 
     def vectors(self, settings: Any) -> tuple[str, int]:
-        """Return the column with a vector of each item for the neural ranker, and its length."""
+        """Return the column with a vector of each item for the neural ranker, and its length.
+
+        It may change when the item is described, its text is encoded, or `follow` is called.
+        """
         raise NotImplementedError(self.name)
 
     def pairs(self, arrays: Arrays, past: Array, rows: Array, where: Array) -> Array:
