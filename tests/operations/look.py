@@ -37,12 +37,12 @@ CUT = """() => [...document.querySelectorAll('[data-panel] *')].filter(
 ).map((one) => `${one.closest('[data-panel]').dataset.panel}: cut: ${one.textContent};`)"""
 """What ends in three dots: a title, or a name in a legend."""
 HIDDEN = """() => [...document.querySelectorAll('[data-panel] *')].filter(
-  (one) => one.scrollHeight > one.clientHeight + 2
+  (one) => one.scrollHeight > one.clientHeight + 2 && !/grid/.test(one.getAttribute('role'))
     && ['auto', 'scroll'].includes(getComputedStyle(one).overflowY)
     || one.scrollWidth > one.clientWidth + 2
     && ['auto', 'scroll'].includes(getComputedStyle(one).overflowX)
 ).map((one) => one.closest('[data-panel]').dataset.panel)"""
-"""Panels whose legend or table must be scrolled."""
+"""Panels whose legend must be scrolled, or whose table sideways; down, a table may have to be."""
 
 
 def main() -> None:

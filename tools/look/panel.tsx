@@ -15,7 +15,7 @@ const DRAWN = {
 export function configure(panel: any, frames: DataFrame[], theme: GrafanaTheme2): DataFrame[] {
   let index = 0;
   for (const field of frames.flatMap((one) => one.fields)) {
-    if (field.type === FieldType.number) {
+    if (field.type === FieldType.number || (panel.type === 'table' && field.type === FieldType.string)) {
       const config = structuredClone(panel.fieldConfig?.defaults ?? {});
       config.custom = { ...DRAWN, ...config.custom };
       const lines = panel.type === 'timeseries';
