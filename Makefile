@@ -7,7 +7,7 @@ LIGHT ?=
 COMMA := ,
 NEURAL := $(if $(LIGHT),,$(COMMA)neural)
 
-.PHONY: help install demo test test-long bench quality lint format docs docs-check look clean
+.PHONY: help install demo test test-long bench quality lint format docs docs-check pictures look clean
 
 help:
 	@echo "make demo       a running system on real shopping data   (ARGS=\"--seconds 60 --keep ...\")"
@@ -17,6 +17,7 @@ help:
 	@echo "make quality    how good the lists are on public logs    (ARGS=\"ml-100k --parts main\")"
 	@echo "make lint       ruff and mypy; make format repairs what ruff can"
 	@echo "make docs       write the generated pages anew; make docs-check only compares"
+	@echo "make pictures   pictures of the console in build/pictures/ (needs Chromium)"
 	@echo "make look       pictures of the dashboards in build/look/ (needs npm, Chromium, Prometheus)"
 	@echo "LIGHT=1         with any of these, the first time: without torch and the neural ranker"
 	@echo "make install    .venv with everything; make clean removes it and all that was built"
@@ -70,6 +71,9 @@ docs: install
 
 docs-check: install
 	$(BIN)/python -m tools.reference --check
+
+pictures: install
+	PYTHONPATH=.:tests $(BIN)/python -m tests.end_to_end.console_pictures
 
 # Grafana's own components draw the dashboards: no server of Grafana, nothing under the AGPL
 look: install build/look-page/index.html

@@ -52,6 +52,8 @@ class Filtering:
         passing = self._maker.passing(self._users[0], self._table, self._maker.rules)
         assert passing is not None
         self._pass = passing.size
+        for rules in (self._maker.rules, self._open):  # what is loaded for the first list
+            self._one(self._users[0], rules)
 
     def _describe(self, numbers: range) -> None:
         keys = np.array([key_of(f"i{n}") for n in numbers], np.uint64)

@@ -76,7 +76,7 @@ class FilterEffect(NamedTuple):
     """What filters do to a user's list; items by id, the first first."""
 
     removed: list[str]  # of the list's: for which a filter does not hold
-    added: list[str]  # of a list made now: only there under the filters
+    added: list[str]  # in their places: the first others of a list made now under the filters
     passing: int  # items that may be listed and for which all filters hold
     of: int  # items that may be listed without them
 
@@ -86,22 +86,20 @@ def filter_effect(
 ) -> FilterEffect:
     """Return what filters do to a list that the user has, whose items are `listed`.
 
-    The list may be older than the state; what comes in is told of lists made now.
+    The list may be older than the state: for each item removed one comes in while there are any.
     """
     now = state.now(user, filters)
     lists, table, shopper = now.lists, now.table, now.shopper
     if not lists.ready:
         return FilterEffect([], [], 0, 0)
-    usual = now._replace(rules=lists.rules)
-    before, after = ([item.item for item in list_of(each)[0]] for each in (usual, now))
-    own, more = (lists.passing(shopper, table, each.rules) for each in (usual, now))
+    own, more = (lists.passing(shopper, table, rules) for rules in (lists.rules, now.rules))
     of = lists.servable if own is None else own.size
     if more is None:
         return FilterEffect([], [], of, of)
     known = [name for name in listed if name in table.row_of]
     removed = [name for name in known if not more.allowed[table.row_of[name]]]
-    added = [name for name in after if name not in before and name not in listed]
-    return FilterEffect(removed, added, more.size, of)
+    others = [one.item for one in list_of(now)[0] if one.item not in listed]
+    return FilterEffect(removed, others[: len(removed)], more.size, of)
 
 
 def network_now(settings: Settings, store: Store, lists: ListMaker) -> Served | None:
