@@ -4,19 +4,25 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 
 class Command:
     """A running command; every process that it starts carries a mark in its environment."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        program: Sequence[str] = (sys.executable, "-m", "streamrec.cli"),
+    ) -> None:
         self.output = folder / "output.txt"
         self._mark = f"STREAMREC_TEST_MARK={folder.name}-{os.getpid()}"
         name, _, value = self._mark.partition("=")
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "streamrec.cli", *arguments],
+                [*program, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
