@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from needs import needs, needs_program
+from waiting import wait_until
 
 from streamrec.errors import StoreError
 from streamrec.local.child import free_port
@@ -85,10 +86,8 @@ def shop(site: Site) -> None:
             log.produce(site.kafka.events_topic, json.dumps(event).encode(), key=b"u%d" % user)
         log.flush()
     with closing(Store(site.redis)) as store:
-        deadline = time.monotonic() + 120
-        while None in store.lists([f"u{n}" for n in range(USERS)]) or due(store):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        people = [f"u{n}" for n in range(USERS)]
+        wait_until(lambda: None not in store.lists(people) and not due(store), 120)
 
 
 def due(store: Store) -> int:

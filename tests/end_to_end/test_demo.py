@@ -3,13 +3,13 @@
 import json
 import random
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from needs import needs_program
+from waiting import wait_until
 
 from tests.end_to_end.commands import Command, shell
 
@@ -103,10 +103,7 @@ def test_the_printed_lines_work(demo: Any, log_file: Path) -> None:
     read = next(line for line in lines if "redis-cli" in line)
     before = shell(read)
     shell(produce)
-    deadline = time.monotonic() + STOP_SECONDS
-    while shell(read) == before and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert shell(read) != before
+    wait_until(lambda: shell(read) != before)
     clicked = json.loads(produce.split("|")[1].split("'")[0])["item"]
     assert clicked in [item["item"] for item in json.loads(before)["items"]]
     assert clicked not in [item["item"] for item in json.loads(shell(read))["items"]]

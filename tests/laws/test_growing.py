@@ -18,9 +18,9 @@ from laws.test_first_state import stored
 from logs import Click, clicks
 from make import context
 from recovery.compare import read_topic
-from recovery.drive import wait_until
 from recovery.recount import Raw, Recount
 from servers import KafkaServer, RedisServer
+from waiting import wait_until
 
 from streamrec.commands import grow as command
 from streamrec.commands.audit import audit

@@ -15,6 +15,7 @@ from laws.redis_kinds import Cluster, redis_cluster
 from needs import needs_server
 from redis.crc import key_slot
 from servers import RedisServer
+from waiting import wait_until
 
 from streamrec.http.made_now import MadeNow
 from streamrec.http.readers import Readers, redis_of
@@ -30,9 +31,9 @@ SILENT_SECONDS = 120.0
 
 
 def settings(url: str, *, cluster: bool = False) -> Settings:
-    """Return settings under which a request waits a second at most."""
+    """Return settings under which a request waits 5 s at most."""
     redis = RedisSettings(url=url, cluster=cluster, timeout_seconds=SILENT_SECONDS)
-    return Settings(redis=redis, serve=ServeSettings(read_seconds=1.0))
+    return Settings(redis=redis, serve=ServeSettings(read_seconds=5.0))
 
 
 def fill(client: "redis.Redis | redis.RedisCluster") -> None:
@@ -64,10 +65,7 @@ class Shop:
             return await asyncio.gather(*asked), time.monotonic() - began
 
     def until_all_are_served(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while {answer.status_code for answer in self.ask(USERS)[0]} != {200}:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        wait_until(lambda: {answer.status_code for answer in self.ask(USERS)[0]} == {200}, seconds)
 
     def close(self) -> None:
         self._sender.close()

@@ -19,6 +19,7 @@ from laws.world import event, small
 from needs import needs_server
 from redis.crc import key_slot
 from servers import RedisServer, start_redis
+from waiting import wait_until
 
 from streamrec.errors import StoreError, UnknownVersion
 from streamrec.inspection.findings import findings
@@ -50,14 +51,14 @@ def port_of(server: RedisServer) -> int:
 
 
 def until(happened: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until it happened; errors of the store count as not yet."""
-    deadline = time.monotonic() + seconds
-    while True:
-        with contextlib.suppress(StoreError):
-            if happened():
-                return
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
+    """Wait until it happened; errors of Redis count as not yet."""
+
+    def looked() -> bool:
+        with contextlib.suppress(StoreError, redis.ResponseError):
+            return happened()
+        return False
+
+    wait_until(looked, seconds)
 
 
 def _of_another_type(client: Any) -> None:
@@ -377,22 +378,10 @@ def _replica_of(cluster: Cluster, number: int) -> Iterator[Any]:
         client.execute_command("CLUSTER", "MEET", "127.0.0.1", cluster.ports[number], bus_of)
         until(lambda: len(client.execute_command("CLUSTER NODES")) == 4)
         name = primary.execute_command("CLUSTER", "MYID")
-        _try(lambda: client.execute_command("CLUSTER", "REPLICATE", name))
+        until(lambda: bool(client.execute_command("CLUSTER", "REPLICATE", name)))
         until(lambda: client.info()["master_link_status"] == "up")
         until(lambda: primary.info()["connected_slaves"] == 1)
         yield client
     finally:
         node.kill()
         Path(f"/tmp/nodes-{port}.conf").unlink(missing_ok=True)
-
-
-def _try(call: Callable[[], object]) -> None:
-    """Call until it does not raise: the node must have heard of the other."""
-    deadline = time.monotonic() + 60.0
-    while True:
-        try:
-            call()
-            return
-        except redis.ResponseError:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)

@@ -15,8 +15,9 @@ from clicks import Clicks
 from kafka import KafkaProducer
 from needs import needs_server
 from prometheus import Prometheus
-from recovery.drive import Child, wait_until
+from recovery.drive import Child
 from servers import RedisServer, start_kafka
+from waiting import wait_until
 
 from streamrec.local.child import free_port
 from streamrec.settings.ports import setting_for

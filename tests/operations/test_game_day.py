@@ -14,9 +14,9 @@ from typing import NamedTuple
 import clicks
 import pytest
 from game import Site, calm
-from recovery.drive import wait_until
 from screen import red
 from test_alerts import ALERTS
+from waiting import wait_until
 
 SECONDS = 60.0
 STANDS = {"StreamrecLearningStands", "StreamrecListsStand", "StreamrecFreshnessBurn"}

@@ -1,7 +1,6 @@
 """`streamrec up --learn 2 --score 2` under load, with a real Prometheus that watches it."""
 
 import re
-import time
 from pathlib import Path
 
 from asks import Asks
@@ -10,6 +9,7 @@ from end_to_end.commands import Command
 from needs import needs_server
 from prometheus import Prometheus
 from servers import RedisServer
+from waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 400.0
@@ -63,10 +63,7 @@ class Watched:
 
     def wait(self, expression: str, seconds: float = 60.0) -> None:
         """Wait until a query has a result."""
-        deadline = time.monotonic() + seconds
-        while not self.prometheus.query(expression):
-            assert time.monotonic() < deadline, f"not within {seconds} s: {expression}"
-            time.sleep(0.2)
+        wait_until(lambda: bool(self.prometheus.query(expression)), seconds, expression)
 
     def _stop(self) -> None:
         if self.asks:

@@ -14,6 +14,7 @@ from typing import Any
 import redis
 from kafka import KafkaProducer
 from recovery.events import Sent
+from waiting import wait_until
 
 from streamrec.local.child import ChildProcess
 
@@ -215,15 +216,3 @@ def kill_at_random(
         victim = rng.choice(list(victims))
         victim.kill()
         victim.start()
-
-
-def wait_until(
-    happened: Callable[[], bool], seconds: float, what: str | Callable[[], object]
-) -> None:
-    """Wait until `happened()`; raises TimeoutError that says what did not happen."""
-    deadline = time.monotonic() + seconds
-    while not happened():
-        if time.monotonic() > deadline:
-            text = what if isinstance(what, str) else what()
-            raise TimeoutError(f"not within {seconds:g} s: {text}")
-        time.sleep(0.05)

@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 import redis
-from recovery.drive import kill_at_random, wait_until
+from recovery.drive import kill_at_random
 from recovery.installation import Site
+from waiting import wait_until
 
 from streamrec.local.child import ChildProcess, accepts, free_port
 from streamrec.local.servers import _redis_binary

@@ -14,11 +14,11 @@ import redis
 from kafka import KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
 from recovery.compare import read_topic
-from recovery.drive import wait_until
 from recovery.installation import PARTITIONS, Site
 from recovery.mutant_grow import ACTS
 from recovery.recount import Raw, Recount
 from servers import KafkaServer
+from waiting import wait_until
 
 from streamrec.inspection.growth_checks import living
 from streamrec.settings.sections import RedisSettings

@@ -13,9 +13,10 @@ from threading import Thread
 
 import pytest
 from needs import needs
-from recovery.drive import Child, wait_until
+from recovery.drive import Child
 from recovery.installation import PARTITIONS, Site
 from servers import KafkaServer, RedisServer
+from waiting import wait_until
 
 from streamrec.local.child import free_port
 from streamrec.roles.learning import oversee

@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from recovery.drive import Child, wait_until
+from recovery.drive import Child
 from recovery.installation import Site
+from waiting import wait_until
 
 MUTANT = Path(__file__).with_name("mutant_learn.py")
 

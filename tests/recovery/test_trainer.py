@@ -9,8 +9,8 @@ import pytest
 import redis
 from kafka import KafkaProducer
 from needs import needs
-from recovery.drive import wait_until
 from recovery.installation import PARTITIONS, Site
+from waiting import wait_until
 
 from streamrec.neural.reading import Reader, Shape
 from streamrec.neural.sample import FACT_STEP, PAIR_STEP, Sample

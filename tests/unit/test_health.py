@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.registry import Collector
+from waiting import wait_until
 
 from streamrec.errors import ConfigurationError
 from streamrec.monitoring.health import serve_health
@@ -102,9 +103,7 @@ def test_the_log_says_once_that_it_is_ready(taken: int, caplog: pytest.LogCaptur
     )
     assert "ready" not in [record.getMessage() for record in caplog.records]
     reasons.clear()
-    deadline = time.monotonic() + 10.0
-    while "ready" not in [r.getMessage() for r in caplog.records] and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: "ready" in [record.getMessage() for record in caplog.records])
     time.sleep(0.3)
     assert [record.getMessage() for record in caplog.records].count("ready") == 1
     port.close()
