@@ -7,8 +7,9 @@ import numpy as np
 
 from streamrec.evaluation.report import charts
 from streamrec.evaluation.report.charts import Bar, Figure, Series, Windows
-from streamrec.evaluation.report.findings import BLEND, MAIN, Findings, Row, named_rows, row, rows
+from streamrec.evaluation.report.findings import Findings, Row, named_rows, row, rows
 from streamrec.evaluation.report.words import PEER, Value, finite, label, number, plain, signed
+from streamrec.evaluation.tally import BLEND, MAIN
 
 LINES = 6
 """More lines are hard to tell apart."""

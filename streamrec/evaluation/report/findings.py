@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from streamrec.evaluation.report.words import PEER, Value, cut, finite, label, number, plain, signed
+from streamrec.evaluation.tally import BLEND, MAIN
 
 Row = Mapping[str, Any]
 Span = tuple[str, float, float, float]
 """Another list, how far the blend is ahead of it, and the 95% interval of that."""
-BLEND, MAIN = "blend", "recall@20"
 SHADES = 8
 SIZES = {
     "events": "events",

@@ -13,8 +13,9 @@ from markupsafe import Markup
 
 from streamrec.evaluation.report import figures
 from streamrec.evaluation.report.charts import WIDTHS, Figure, draw
-from streamrec.evaluation.report.findings import BLEND, MAIN, Findings, Row, rows
+from streamrec.evaluation.report.findings import Findings, Row, rows
 from streamrec.evaluation.report.words import clean, cut, label, number, plain
+from streamrec.evaluation.tally import BLEND, MAIN
 
 METRICS = (
     MAIN, "recall@10", "ndcg@10", "ndcg@20", "mrr@20",

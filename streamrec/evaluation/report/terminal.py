@@ -6,18 +6,19 @@ from typing import Any
 
 from rich.table import Table
 
+from streamrec.evaluation.evaluate import INTERRUPTED, ONLINE
 from streamrec.evaluation.report.findings import Findings
+from streamrec.evaluation.tally import BLEND, MAIN
 
 COLUMNS = ("recall@10", "recall@20", "ndcg@10", "mrr@20", "coverage@10", "diversity@10")
 SLICES = ("new_user", "new_item", "history_1", "history_2_4", "history_5_plus")
-MAIN, ONLINE = "recall@20", "blend:online"
 
 
 def in_words(result: Mapping[str, Any]) -> Iterator[str | Table]:
     """Yield the figures of one evaluation, for people."""
     protocol = result["protocol"]
-    if "interrupted" in protocol:
-        yield f"Ended by Ctrl-C {protocol['interrupted']}: the figures are of what was done."
+    if INTERRUPTED in protocol:
+        yield f"Ended by Ctrl-C {protocol[INTERRUPTED]}: the figures are of what was done."
     if "shelf" in result:
         yield (
             f"{protocol['file']}: items with few events, ranked among themselves; recall@20 after "
@@ -34,7 +35,7 @@ def in_words(result: Mapping[str, Any]) -> Iterator[str | Table]:
         f"{protocol['workers']} worker(s). New items (a miss for all): "
         f"{result['new_item_share']:.1%}. {result['events_per_second']:,.0f} scored events/s."
     )
-    if not result["scored"] and "interrupted" in protocol:
+    if not result["scored"] and INTERRUPTED in protocol:
         yield "No event had been scored: the first are only learnt from (--warm-up)."
         return
     if not result["scored"]:
@@ -61,7 +62,7 @@ def _sources(sources: Mapping[str, Mapping[str, float]]) -> Table:
     order = sorted(sources, key=lambda name: -sources[name][MAIN])
     for name in order:
         cells = [f"{sources[name][m]:.4f}" if m in sources[name] else "" for m in COLUMNS]
-        table.add_row(name, *cells, style="bold" if name == "blend" else "")
+        table.add_row(name, *cells, style="bold" if name == BLEND else "")
     return table
 
 
@@ -77,10 +78,10 @@ def _slices(slices: Mapping[str, Any]) -> Table:
     for name in SLICES:
         if name in slices:
             sources = slices[name]["sources"]
-            others = {n: s[MAIN] for n, s in sources.items() if n != "blend"}
+            others = {n: s[MAIN] for n, s in sources.items() if n != BLEND}
             best = max(others, key=lambda n: others[n]) if others else ""
             table.add_row(
-                name, f"{slices[name]['scored']:,}", f"{sources['blend'][MAIN]:.4f}",
+                name, f"{slices[name]['scored']:,}", f"{sources[BLEND][MAIN]:.4f}",
                 f"{others[best]:.4f}" if others else "", best,
             )  # fmt: skip
     return table
