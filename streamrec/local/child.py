@@ -134,8 +134,13 @@ def free_port() -> int:
     """
     while True:
         port = secrets.choice(SERVER_PORTS)
-        if is_free(port) and _keep(port):
+        if is_for_us(port):
             return port
+
+
+def is_for_us(port: int) -> bool:
+    """Return whether nothing listens on the port and no other process was just told it."""
+    return is_free(port) and _keep(port)
 
 
 def _keep(port: int) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from streamrec.errors import ChildFailed, StreamrecError
-from streamrec.local.child import free_port, is_free
+from streamrec.local.child import free_port, is_for_us
 from streamrec.local.children import Children, last_lines
 from streamrec.local.servers import EmbeddedBroker, EmbeddedRedis
 from streamrec.settings.load import all_settings, variable_of
@@ -202,7 +202,7 @@ class Local:
         """Return a free port: the next of the role's own where `usual_ports` asks for those."""
         usual = ports_of(self.settings.metrics, role) if self._usual_ports else ()
         mine = self.ports.values()
-        return next((p for p in usual if p not in mine and is_free(p)), 0) or free_port()
+        return next((p for p in usual if p not in mine and is_for_us(p)), 0) or free_port()
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -248,7 +248,7 @@ def not_ready(host: str, port: int) -> str:
 
 def _port(usual: int, wanted: bool) -> int:
     """Return the usual port where it is wanted and free, else any free one."""
-    return usual if wanted and is_free(usual) else free_port()
+    return usual if wanted and is_for_us(usual) else free_port()
 
 
 @contextmanager

@@ -26,7 +26,7 @@ PICTURE = ROOT / "build" / "pictures" / "stranger.png"
 MOST_SECONDS = 600.0
 DEMO_SECONDS = 20
 KINDS = ("Green tea", "Rye bread", "Goat cheese", "Plum jam")
-PRODUCTS, CUSTOMERS, EVENTS = 200, 300, 20_000
+PRODUCTS, CUSTOMERS, EVENTS = 200, 100, 4_000
 
 
 def main() -> None:

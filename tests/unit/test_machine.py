@@ -7,6 +7,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from streamrec.local import machine
+from streamrec.local.child import free_port
 from streamrec.local.machine import COMPILING, WARM, Local
 from streamrec.local.shell_lines import where_to_look
 from streamrec.settings.sections import Settings
@@ -51,6 +53,14 @@ def test_a_port_tells_the_role_whatever_is_taken() -> None:
         ports = [first, local._metrics_port("score"), local._metrics_port("learn")]
         assert [port % 10 for port in ports] == [5, 5, 4]
         assert first < ports[1] and local.ports["learn"] < ports[2]
+
+
+def test_a_usual_port_that_another_was_just_told_is_not_told_again() -> None:
+    """Two that start at once: the other does not listen on it yet, and is to be the only one."""
+    usual = free_port()
+    assert machine._port(usual, wanted=True) != usual, "free_port told it, and keeps its mark"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", usual))
 
 
 def test_where_to_look() -> None:
