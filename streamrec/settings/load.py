@@ -24,7 +24,10 @@ from streamrec.settings.types import Section
 
 PREFIX = "STREAMREC_"
 SHORT_NAMES = {"STREAMREC_KAFKA": "kafka.brokers", "STREAMREC_REDIS": "redis.url"}
-SECRET = ("redis.url", "kafka.client_settings")
+SECRET = (
+    "redis.url", "kafka.client_settings",
+    *(f"serve.{who}_tokens" for who in ("read", "write", "events", "admin")),
+)  # fmt: skip
 """Settings that may hold a password; no message quotes them."""
 PROFILE = "the profile"
 DEFAULT_FILE = Path("streamrec.toml")

@@ -6,7 +6,8 @@ import pytest
 
 from streamrec.errors import ConfigurationError
 from streamrec.settings.load import all_settings, default_of, load, variable_of
-from streamrec.settings.sections import Settings
+from streamrec.settings.sections import RedisSettings, Settings
+from streamrec.transport.redis.store import Store
 
 pytestmark = pytest.mark.usefixtures("nothing_configured")
 
@@ -178,3 +179,13 @@ def test_problem_between_settings_names_the_place_that_was_given() -> None:
 def test_the_password_is_in_no_message() -> None:
     assert "secret" not in error(environ={"STREAMREC_REDIS": "http://u:secret@h"})
     assert "secret" not in error("[kafka]\nclient_settings = ['secret']\n")
+    for name in (name for name in all_settings(Settings) if name.endswith("_tokens")):
+        if name != "serve.without_tokens":
+            assert "secret" not in error(f"{name} = 'secret'\n")
+            assert "secret" not in error(f"{name} = ['secret', 7]\n")
+            assert name in error(flags={name: "['secret', 7]"})
+
+
+def test_a_key_without_its_certificate_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="ssl_keyfile needs ssl_certfile"):
+        Store(RedisSettings(url="rediss://:secret@h:1/0?ssl_keyfile=key.pem"))

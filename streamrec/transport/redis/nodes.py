@@ -222,6 +222,8 @@ def _refuse_options(client: Any) -> None:
     kwargs = dict(pool.connection_kwargs if pool else client.nodes_manager.connection_kwargs)
     if kwargs.get("decode_responses") or kwargs.get("encoding", "utf-8") != "utf-8":
         raise ConfigurationError("redis.url: without decode_responses and encoding, please")
+    if kwargs.get("ssl_keyfile") and not kwargs.get("ssl_certfile"):
+        raise ConfigurationError("redis.url: ssl_keyfile needs ssl_certfile beside it")
     if pool is not None:
         pool.make_connection()
 
