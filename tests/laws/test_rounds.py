@@ -124,3 +124,12 @@ def test_two_installations_of_one_group_repeat_updates_and_leave_none_out(
         spine.turn()
         assert spine.store.meta("i0")[b"marks"] == b'{"u0": 480}'
     other.close()
+
+
+def test_the_copy_of_the_items_is_fresh_where_no_events_come(
+    make_spine: Callable[[Settings, int], Spine],
+) -> None:
+    spine = make_spine(small(), 2)
+    spine.users.step()
+    assert spine.feed.refreshed > 0
+    assert spine.value("item_table_age_seconds") < 60

@@ -143,7 +143,8 @@ class UserLearner:
         return looked
 
     def between(self, shards: Mapping[Partition, AnyShard]) -> None:
-        """Delete what other slots hold of users who were forgotten."""
+        """Follow the items where no events come; delete what other slots hold of the forgotten."""
+        self._feed.refresh(time.monotonic(), self._metrics)
         owned = {shard.name for shard in shards.values()}
         self._forgetting.step(time.monotonic(), owned, self._user_shards)
 
