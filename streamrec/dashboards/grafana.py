@@ -29,7 +29,7 @@ LABELS = {
     "version": "Version",
 }
 """The first columns of a table, of those labels that its series have."""
-WIDTHS = {"Job": 112, "Instance": 138}
+WIDTHS = {"Job": 128, "Instance": 138}
 NARROWEST = 60
 """Of a table's columns, in pixels: Grafana's own 150 would need more than a window of 800 has."""
 STARTED = 'changes(process_start_time_seconds{job=~"streamrec-.*"}[2m]) > 0'
