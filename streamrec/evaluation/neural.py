@@ -131,8 +131,9 @@ class NeuralRanker:
 
         def learn() -> tuple[dict[str, Any], float]:
             began = self._clock()
-            told = {"clicks": clicks, **_told(refresher.learn(judged, *known))}
-            return told, self._clock() - began
+            period = refresher.learn(judged, *known)
+            told = {"refresh": period.number, **period.decision.told(), "losses": [*period.losses]}
+            return {"clicks": clicks, **told}, self._clock() - began
 
         self._running = self._thread.submit(learn)
 
@@ -146,10 +147,3 @@ class NeuralRanker:
         waiting, self._running, self._waiting = self._waiting, None, []
         for sample in waiting:
             self._add(sample)
-
-
-def _told(period: Any) -> dict[str, Any]:
-    decision = period.decision._asdict()
-    for name in ("against_blend", "against_serving"):
-        decision[name] = decision[name] and decision[name]._asdict()
-    return {"refresh": period.number, **decision, "losses": list(period.losses)}

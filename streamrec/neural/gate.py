@@ -35,6 +35,13 @@ class Decision(NamedTuple):
     promoted: bool
     open: bool
 
+    def told(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        out = self._asdict()
+        for name in ("against_blend", "against_serving"):
+            out[name] = out[name] and out[name]._asdict()
+        return out
+
 
 class Gate:
     """Decides period by period; it remembers the last four."""

@@ -29,7 +29,7 @@ JUDGED = 512
 """Samples scored at once."""
 
 
-class Judged(NamedTuple):
+class Verdict(NamedTuple):
     """What the new samples said of what was trained before them."""
 
     decision: Decision
@@ -41,7 +41,7 @@ class Period(NamedTuple):
 
     number: int
     decision: Decision
-    weights: Weights | None  # as in Judged
+    weights: Weights | None  # as in Verdict
     losses: tuple[float, ...]  # mean, by task
     trained: int  # samples learnt from, with repetition
 
@@ -95,7 +95,7 @@ class Refresher:
         """
         return self.learn(self.judge(keys, vectors), keys, vectors)
 
-    def judge(self, keys: Array, vectors: Array) -> Judged:
+    def judge(self, keys: Array, vectors: Array) -> Verdict:
         """Decide by the new samples what serves from now on; see refresh."""
         fresh = self._fresh()
         live = self.replay.live(fresh)
@@ -109,9 +109,9 @@ class Refresher:
             theirs = self._gains(self._rival.mean_weights(), fresh, keys, vectors)
             if theirs is not None and theirs.sum() > mine.sum():
                 self._trained = self._rival
-        return Judged(decision, changed)
+        return Verdict(decision, changed)
 
-    def learn(self, judged: Judged, keys: Array, vectors: Array) -> Period:
+    def learn(self, judged: Verdict, keys: Array, vectors: Array) -> Period:
         """Learn from the new samples, and old ones: the next refresh judges it; see refresh.
 
         What serves stays as it is; until it returns, nothing else may be asked of this object.

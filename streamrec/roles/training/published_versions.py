@@ -2,7 +2,6 @@
 
 import logging
 import time
-from typing import Any
 
 import msgspec
 
@@ -69,7 +68,7 @@ class PublishedVersions:
     def _decide(self, decision: Decision) -> None:
         now, before = int(time.time() * 1000), decoded(self._pointer)
         if self._latest and decision.candidate is not None:
-            self._versions.decide(self._latest, msgspec.json.encode(told(decision)))
+            self._versions.decide(self._latest, msgspec.json.encode(decision.told()))
         version = self._latest if decision.promoted else before.version
         to = before.moved(version, open=version > 0 and decision.open, held=False, at=now)
         same = (to.version, to.open) == (before.version, before.open)
@@ -119,14 +118,6 @@ class PublishedVersions:
         for of, gain in figures(period.decision).items():
             self._metrics.neural.gain.labels(of).set(gain)
         self._metrics.neural.gate_open.set(period.decision.open)
-
-
-def told(decision: Decision) -> dict[str, Any]:
-    """Return a decision as plain values."""
-    out = decision._asdict()
-    for name in ("against_blend", "against_serving"):
-        out[name] = out[name] and out[name]._asdict()
-    return out
 
 
 def figures(decision: Decision) -> dict[str, float]:
