@@ -60,9 +60,9 @@ def _message(settings: "Settings", user: str) -> bytes:
 
 def _send(kafka: "KafkaSettings", user: str, message: bytes, partitions: int) -> None:
     """Send it to all partitions: a producer may have sent some events of the user elsewhere."""
-    from streamrec.transport.kafka.open_log import open_kafka
+    from streamrec.transport.kafka.open_log import open_for_command
 
-    with closing(open_kafka(kafka)) as log:
+    with closing(open_for_command(kafka)) as log:
         for number in range(partitions):
             log.produce(kafka.events_topic, message, key=user.encode(), partition=number)
         log.flush()

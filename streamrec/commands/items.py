@@ -124,10 +124,10 @@ def _wait(kafka: "KafkaSettings", stored: "Stored", timeout: float) -> None:
 def _send(kafka: "KafkaSettings", items: "Sequence[Item]") -> None:
     import msgspec
 
-    from streamrec.transport.kafka.open_log import open_kafka
+    from streamrec.transport.kafka.open_log import open_for_command
 
     topic = kafka.items_topic
-    with closing(open_kafka(kafka)) as log:
+    with closing(open_for_command(kafka)) as log:
         log.partitions(topic)  # raises where there is no such topic
         for n, item in enumerate(with_progress(items, len(items), "items")):
             log.produce(topic, msgspec.json.encode(item), key=item.item.encode())

@@ -39,7 +39,7 @@ def replay(
     from streamrec.replay.progress import LearntEvents
     from streamrec.replay.replay import Replay
     from streamrec.replay.screen import show_progress
-    from streamrec.transport.kafka.open_log import open_kafka
+    from streamrec.transport.kafka.open_log import open_for_command
 
     table = read_events(file, reading, say)
     if not len(table):
@@ -47,7 +47,7 @@ def replay(
     pace = _pace(table, speed, time_factor)
     with (
         closing(LearntEvents(settings.redis)) as learnt,
-        closing(open_kafka(settings.kafka)) as log,
+        closing(open_for_command(settings.kafka)) as log,
     ):
         sending = Replay(table, log, settings.kafka, pace, learnt, ids)
         show_progress(sending, wait=isinstance(pace, KeepUpPace))

@@ -56,12 +56,12 @@ def _send(settings: "Settings", lines: Iterable[bytes]) -> int:
     """Send events, one JSON object a line; returns 65 when some were refused and not sent."""
     from streamrec.events.event import EventDecoder, Rejected
     from streamrec.events.merging import Merge
-    from streamrec.transport.kafka.open_log import open_kafka
+    from streamrec.transport.kafka.open_log import open_for_command
 
     decoder = EventDecoder(settings.events)
     topic = settings.kafka.events_topic
     sent = refused = 0
-    with closing(open_kafka(settings.kafka)) as log:
+    with closing(open_for_command(settings.kafka)) as log:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue

@@ -101,36 +101,6 @@ def test_send_needs_an_event(arguments: list[str]) -> None:
     assert run("send", *arguments).exit_code == 2
 
 
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        (["", "i1"], "bad_id"),
-        (["u1", "a{b}"], "bad_id"),
-        (["u1", "i1", "--type", "nonsense"], "unknown_type"),
-        (["u1", "i1", "--ts", "yesterday"], "schema"),
-        (["u1", "i1", "--ts", "99999999999999"], "future"),
-        (["u1", "i1", "--value", "1e9"], "bad_number"),
-    ],
-)
-def test_send_refuses_what_the_learners_would(arguments: list[str], reason: str) -> None:
-    result = run("send", *arguments)
-    assert result.exit_code == 65
-    assert result.stderr.startswith(f"line 1: {reason}: ")
-    assert "sent 0" in result.stdout
-
-
-def test_send_lines() -> None:
-    result = run("send", "--stdin", stdin='{"user": 1}\n\nnot json\n')
-    assert result.exit_code == 65
-    assert "line 1: schema" in result.stderr and "line 3: malformed" in result.stderr
-    assert "refused 2" in result.stdout
-
-
-def test_send_one_event_of_a_mapped_shape() -> None:
-    result = run("--set", "events.mapping.user=actor.id", "send", "u1", "i1")
-    assert result.exit_code == 78 and "--stdin" in result.stderr
-
-
 class Sent:
     """Stands for Kafka: keeps what is produced."""
 
@@ -148,8 +118,40 @@ class Sent:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
     log = Sent()
-    monkeypatch.setattr("streamrec.transport.kafka.open_log.open_kafka", lambda settings: log)
+    monkeypatch.setattr("streamrec.transport.kafka.open_log.open_for_command", lambda settings: log)
     return log
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["", "i1"], "bad_id"),
+        (["u1", "a{b}"], "bad_id"),
+        (["u1", "i1", "--type", "nonsense"], "unknown_type"),
+        (["u1", "i1", "--ts", "yesterday"], "schema"),
+        (["u1", "i1", "--ts", "99999999999999"], "future"),
+        (["u1", "i1", "--value", "1e9"], "bad_number"),
+    ],
+)
+def test_send_refuses_what_the_learners_would(
+    sent: Sent, arguments: list[str], reason: str
+) -> None:
+    result = run("send", *arguments)
+    assert result.exit_code == 65
+    assert result.stderr.startswith(f"line 1: {reason}: ")
+    assert "sent 0" in result.stdout
+
+
+def test_send_lines(sent: Sent) -> None:
+    result = run("send", "--stdin", stdin='{"user": 1}\n\nnot json\n')
+    assert result.exit_code == 65
+    assert "line 1: schema" in result.stderr and "line 3: malformed" in result.stderr
+    assert "refused 2" in result.stdout
+
+
+def test_send_one_event_of_a_mapped_shape() -> None:
+    result = run("--set", "events.mapping.user=actor.id", "send", "u1", "i1")
+    assert result.exit_code == 78 and "--stdin" in result.stderr
 
 
 def test_send_one(sent: Sent) -> None:

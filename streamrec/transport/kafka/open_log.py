@@ -37,6 +37,15 @@ def open_kafka(settings: KafkaSettings, group: str | None = None) -> Log:
     )
 
 
+def open_for_command(settings: KafkaSettings) -> Log:
+    """Return a Log that produces; raises BrokerUnavailable within 2 s where nobody listens.
+
+    A role waits for its broker; who typed a command wants to know.
+    """
+    check_listening(settings)
+    return open_kafka(settings)
+
+
 def check_listening(settings: KafkaSettings) -> None:
     """Raise BrokerUnavailable where none of the addresses takes a connection within 2 s."""
     addresses = bootstrap_servers(settings)
