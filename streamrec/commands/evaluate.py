@@ -92,11 +92,13 @@ def evaluate(
     settings, given = options.load()
     known = names_of(settings)
     named = _names("--sources", sources, known)
+    chosen_peers = ",".join(PEERS) if peers.strip() == "all" else peers
     asked = Asked(
-        limit, warm_up, _names("--types", types), lag, workers,
-        _names("--peers", ",".join(PEERS) if peers.strip() == "all" else peers, PEERS),
-        _names("--compare", compare, OTHER_BLENDS), staleness, ablation, shelf,
-        neural_asked(neural), place=place, choose=not profile and "profile" not in given,
+        limit=limit, warm_up=warm_up, types=_names("--types", types), lag=lag, workers=workers,
+        peers=_names("--peers", chosen_peers, PEERS),
+        blends=_names("--compare", compare, OTHER_BLENDS), staleness=staleness,
+        ablation=ablation, shelf=shelf, neural=neural_asked(neural), place=place,
+        choose=not profile and "profile" not in given,
     )  # fmt: skip
 
     def under(chosen: str) -> "Settings":

@@ -141,17 +141,20 @@ def reading_of(
     of_events = isinstance(mapping, FieldMapping)
     fields: Fields = reading.EVENT_FIELDS if of_events else reading.ITEM_FIELDS
     paths = {ours: getattr(mapping, ours, ours) for ours in fields}
+    given = reading.parse_columns(columns, fields, "--columns" if of_events else "--item-columns")
+    most, share = reading.parse_refused(max_refused)
     return reading.Reading(
-        reading.parse_columns(columns, fields, "--columns" if of_events else "--item-columns"),
-        {ours: path for ours, path in paths.items() if path != ours},
-        default_type or "click",
-        {"tab": "\t", "\\t": "\t"}.get(separator, separator),
-        not no_header,
-        reading.parse_time(time_format, time_zone),
-        reading.parse_pairs(types_map, "--types-map", "OLD=NEW, e.g. 0=impression"),
-        min_value,
-        *reading.parse_refused(max_refused),
-        skip_refused,
+        columns=given,
+        mapping={ours: path for ours, path in paths.items() if path != ours},
+        default_type=default_type or "click",
+        separator={"tab": "\t", "\\t": "\t"}.get(separator, separator),
+        header=not no_header,
+        time=reading.parse_time(time_format, time_zone),
+        types=reading.parse_pairs(types_map, "--types-map", "OLD=NEW, e.g. 0=impression"),
+        min_value=min_value,
+        max_refused=most,
+        max_refused_share=share,
+        skip_refused=skip_refused,
     )
 
 

@@ -58,7 +58,7 @@ def read_delimited(
     columns = {name: table[place] for name, place in places.items()}
     rows, left_out = len(table), continued | broken.keys()
     numbers = partial(lines_but, left_out)
-    return Table(file, names, columns, rows, "line", numbers, broken, True, spaced)
+    return Table(file, names, columns, rows, "line", numbers, broken, untyped=True, spaced=spaced)
 
 
 def _decodable(body: bytes, first: int) -> tuple[bytes, list[int]]:

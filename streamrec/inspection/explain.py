@@ -43,8 +43,7 @@ def answer_for(
     [ranked] = lists.rank([shopper], table, rows[:1], rules)
     if rows[1] < 0 or not page:
         return answer(lists, table, ranked, rows[0], rules)
-    found = Answer(user, item, False, None, "it is the item of the page", None, {}, {}, {})
-    found.place = place.name
+    found = _told(user, item, place.name, "it is the item of the page")
     if rows[0] == rows[1]:
         return found
     if item in left_out(lists, table, ranked.shopper):
@@ -89,7 +88,16 @@ def _shared(parts: dict[str, float]) -> dict[str, float]:
 def unknown(user: str, item: str, place: str = HOME) -> Answer:
     """Return the answer for an item that is not there."""
     why = "no event or metadata names this item"
-    return Answer(user, item, False, None, why, None, {}, {}, {}, place=place)
+    return _told(user, item, place, why)
+
+
+def _told(
+    user: str, item: str, place: str, why_not: str = "", ranks: dict[str, float] | None = None
+) -> Answer:
+    """Return the answer for an item in no list; the rest may still be filled in."""
+    return Answer(
+        user, item, False, None, why_not, None, parts={}, past={}, ranks=ranks or {}, place=place
+    )
 
 
 def answer(
@@ -100,8 +108,7 @@ def answer(
     place = rules.place
     ranks = zip(lists.names, ranked.full_ranks.tolist(), strict=True)
     named = {name: rank + 1.0 for name, rank in ranks if rank == rank}
-    found = Answer(shopper.name, table.ids[row] or "", False, None, "", None, {}, {}, named)
-    found.place = place.name
+    found = _told(shopper.name, table.ids[row] or "", place.name, ranks=named)
     at = np.flatnonzero(ranked.candidates == row)
     if not len(at):
         found.why_not = why_not(lists, shopper, table, row, rules)

@@ -80,9 +80,9 @@ def evaluate(
     catalogue, of_items = items_given(items, item_columns)
     of_items.warn("items", 2)
     asked = Asked(
-        limit, warm_up, tuple(types), str(lag), 1, names, tuple(compare), staleness, ablation,
-        neural=neural, guests=guests, place=place,
-        choose=not profile and "profile" not in (settings or {}),
+        limit=limit, warm_up=warm_up, types=tuple(types), lag=str(lag), peers=names,
+        blends=tuple(compare), staleness=staleness, ablation=ablation, neural=neural,
+        guests=guests, place=place, choose=not profile and "profile" not in (settings or {}),
     )  # fmt: skip
     plan = planned(
         asked, table, catalogue, lambda chosen: configured(chosen or profile, settings, seed)

@@ -68,19 +68,19 @@ def write(file: Path, learnt: Learnt) -> Path:
         _put(arrays, "neural", {b"%d" % (n + (not serves)): v for n, v in enumerate(versions)})
     own: dict[str, Any] = msgspec.to_builtins(learnt.settings)
     told = Told(
-        VERSION,
-        __version__,
-        {name: value for name, value in own.items() if name not in SHELL},
-        of_users,
-        of_items,
-        live.flow.metadata.changes()[1],
-        table.ids,
-        sorted(live.known),
-        live.times,
-        live.count,
-        learnt.refusals,
-        learnt.refused,
-        live.neural is not None,
+        version=VERSION,
+        release=__version__,
+        settings={name: value for name, value in own.items() if name not in SHELL},
+        users=of_users,
+        items=of_items,
+        metadata=live.flow.metadata.changes()[1],
+        ids=table.ids,
+        known=sorted(live.known),
+        times=live.times,
+        count=live.count,
+        refusals=learnt.refusals,
+        refused=learnt.refused,
+        neural=live.neural is not None,
     )
     container.write(file, told, arrays)
     return file

@@ -69,7 +69,10 @@ class Sample(NamedTuple):
         keys, past_keys, blend, ages, facts_, pairs = arrays
         if n < 1 or not all(np.isfinite(one).all() for one in (blend, ages, weight)):
             return None
-        return cls(keys, past_keys, blend, ages, facts_, pairs, kind, weight, made, clicked)
+        return cls(
+            keys, past_keys, blend, ages, facts_, pairs,
+            type=kind, weight=weight, made_at=made, clicked_at=clicked,
+        )  # fmt: skip
 
 
 def kept(reading: Reading, keys: Array, at: int) -> Sample:
@@ -118,5 +121,5 @@ def click(listed: Sample, key: int, kind: str, weight: float, at: int, seed: int
     keys, past, blend, ages, facts, pairs = listed[:6]
     return Sample(
         keys[rows], past, blend[rows], ages, facts[rows], pairs[rows],
-        kind, weight, listed.made_at, at,
+        type=kind, weight=weight, made_at=listed.made_at, clicked_at=at,
     )  # fmt: skip

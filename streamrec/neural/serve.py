@@ -44,11 +44,12 @@ class Served(NamedTuple):
         if "project.weight" in weights:
             project = turned("whiten") @ turned("project.weight")  # of texts as they are stored
         return cls(
-            float(weights["alpha"]), turned("pair.weight"), turned("past.weight"),
-            weights["pair.bias"], turned("unit.weight"), weights["unit.bias"],
-            turned("inward.weight"), weights["inward.bias"],
-            turned("again.weight"), weights["again.bias"], weights["heads.weight"][0].copy(),
-            np.ascontiguousarray(project), weights["mean"] @ project,
+            alpha=float(weights["alpha"]), pair=turned("pair.weight"), past=turned("past.weight"),
+            pair_bias=weights["pair.bias"], unit=turned("unit.weight"),
+            unit_bias=weights["unit.bias"], inward=turned("inward.weight"),
+            inward_bias=weights["inward.bias"], again=turned("again.weight"),
+            again_bias=weights["again.bias"], head=weights["heads.weight"][0].copy(),
+            project=np.ascontiguousarray(project), middle=weights["mean"] @ project,
         )  # fmt: skip
 
     def units(self, reading: Reading, texts: Array) -> Array:

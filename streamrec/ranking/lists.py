@@ -128,7 +128,7 @@ class ListMaker:
         self.seen.refresh(self._keys)
         self._catalogue = Catalogue(
             self._popular.order, heats, totals, servable, int(np.count_nonzero(servable)),
-            np.arange(n, dtype=np.int32), arrays.born[:n], table.now(), rows_of(arrays, n),
+            np.arange(n, dtype=np.int32), arrays.born[:n], table.now(), repeats=rows_of(arrays, n),
         )  # fmt: skip
         self._passing.refresh(table, self._catalogue, self.seen, changed)
         if len(self.scratch.marks) < n:
@@ -228,7 +228,7 @@ class ListMaker:
             scratch.found[k], scratch.totals[k], scratch.rest[k] = said
         candidates, values, ranks, extras, alone, full_ranks = gather(
             shopper.past, self.left_out(shopper), dense, target, tuple(catalogue), tuple(filtered),
-            tuple(mixture.roster), tuple(scratch), self.settings.blend.candidates,
+            tuple(mixture.roster), tuple(scratch), most=self.settings.blend.candidates,
         )  # fmt: skip
         features = Features(values, ranks, extras, len(shopper.history), self._silence)
         filled = features.filled()
@@ -241,8 +241,8 @@ class ListMaker:
                 moves = moved(blended, reading, self.network.moves(reading, units))
         order, scores = rules.order(candidates, blended + moves, shopper, table)
         return Ranked(
-            shopper, mixture, candidates, features, filled, blended, moves, reading, units, scores,
-            order, alone[:, : rules.place.length], full_ranks,
+            shopper, mixture, candidates, features, filled, blended, moves, reading, units=units,
+            scores=scores, order=order, alone=alone[:, : rules.place.length], full_ranks=full_ranks,
         )  # fmt: skip
 
     def units_of(self, reading: Reading, network: Served, table: ItemTable) -> Array:

@@ -46,8 +46,8 @@ def shopper_of(
         listed = index.rows(np.fromiter(shown, np.uint64, len(shown)))
         times = dict(zip(listed.tolist(), shown.values(), strict=True))
     return Shopper(
-        history, takes, in_session, excluded, row.seen, segment, taken_at, gaps, name, row,
-        times, types or tuple(settings.events.weights),
+        history, takes, in_session, excluded, row.seen, segment, taken_at, gaps,
+        name=name, row=row, shown=times, types=types or tuple(settings.events.weights),
     )  # fmt: skip
 
 

@@ -49,21 +49,25 @@ def place_of(settings: Settings, name: str = HOME) -> Place:
     mine: PlaceSettings = settings.places.get(name, PlaceSettings())
     ages = mine.exclude
     return Place(
-        name,
-        mine.length or lists.length,
-        (*lists.filters, *mine.filters),
-        {**lists.boosts, **mine.boosts},
-        None if ages is None else {kind: age_of(text) or 0.0 for kind, text in ages.items()},
-        mine.pins,
-        mine.caps,
-        lists.diversity if mine.diversity is None else mine.diversity,
-        lists.diversity_budget if mine.diversity_budget is None else mine.diversity_budget,
-        lists.rotation if name == HOME else 0.0,  # it is known what home showed
-        mine.reasons,
-        mine.sources or None,
-        (mine.blend or "weighted") if mine.sources else "",
-        mine.off,
-        mine.context,
+        name=name,
+        length=mine.length or lists.length,
+        filters=(*lists.filters, *mine.filters),
+        boosts={**lists.boosts, **mine.boosts},
+        exclude=None
+        if ages is None
+        else {kind: age_of(text) or 0.0 for kind, text in ages.items()},
+        pins=mine.pins,
+        caps=mine.caps,
+        diversity=lists.diversity if mine.diversity is None else mine.diversity,
+        diversity_budget=lists.diversity_budget
+        if mine.diversity_budget is None
+        else mine.diversity_budget,
+        rotation=lists.rotation if name == HOME else 0.0,  # it is known what home showed
+        reasons=mine.reasons,
+        sources=mine.sources or None,
+        blend=(mine.blend or "weighted") if mine.sources else "",
+        off=mine.off,
+        context=mine.context,
     )
 
 

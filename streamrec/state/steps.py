@@ -39,22 +39,22 @@ class Steps(NamedTuple):
         """Return room for the steps of n events."""
         factors = settings.factors
         return cls(
-            np.empty((n, 2, max(factors.context, window)), np.int32),
-            np.zeros((n, 2, factors.context), np.float32),
-            np.empty((n, 2, 1 + factors.negatives), np.int32),
-            np.zeros((n, 2, 1 + factors.negatives), np.float32),
-            np.zeros((n, 2, 1 + factors.negatives), np.float32),
-            np.zeros((n, 2, factors.size), np.float32),
-            np.zeros((n, 2, factors.size), np.float32),
-            np.zeros((n, 2), np.float32),
-            np.zeros((n, 2), np.int64),
-            np.zeros(n, np.uint8),
-            np.zeros(n, np.bool_),
-            np.zeros(n, np.bool_),
-            np.zeros(n, np.bool_),
-            np.zeros(n, np.bool_),
-            np.empty(n, np.int32),
-            window,
+            history=np.empty((n, 2, max(factors.context, window)), np.int32),
+            context_weights=np.zeros((n, 2, factors.context), np.float32),
+            scored=np.empty((n, 2, 1 + factors.negatives), np.int32),
+            log_q=np.zeros((n, 2, 1 + factors.negatives), np.float32),
+            rest=np.zeros((n, 2, 1 + factors.negatives), np.float32),
+            z=np.zeros((n, 2, factors.size), np.float32),
+            g=np.zeros((n, 2, factors.size), np.float32),
+            gains=np.zeros((n, 2), np.float32),
+            gain_ts=np.zeros((n, 2), np.int64),
+            gaps=np.zeros(n, np.uint8),
+            scorable=np.zeros(n, np.bool_),
+            noted=np.zeros(n, np.bool_),
+            new=np.zeros(n, np.bool_),
+            held=np.zeros(n, np.bool_),
+            released=np.empty(n, np.int32),
+            window=window,
         )
 
     def part(self, first: int, end: int) -> tuple[Any, ...]:

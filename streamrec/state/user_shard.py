@@ -52,17 +52,17 @@ class UserShard:
         self.stored_users = 0
         self.evicted: list[bytes] = []  # users to delete with the next commit
         self.rules = UserRules(
-            settings.factors.seed + STRIDE * (number + 1),
-            settings.factors.context,
-            settings.factors.context_decay,
-            settings.factors.context_norm,
-            settings.factors.prior,
-            settings.factors.uniform_share,
-            EXCLUDE[settings.lists.exclude],
-            int(settings.lists.session_seconds * 1000),
-            gap_ms(settings),
-            settings.users.newcomer_items,
-            settings.users.newcomer_ratio,
+            seed=settings.factors.seed + STRIDE * (number + 1),
+            context=settings.factors.context,
+            decay=settings.factors.context_decay,
+            norm=settings.factors.context_norm,
+            prior=settings.factors.prior,
+            uniform_share=settings.factors.uniform_share,
+            exclude=EXCLUDE[settings.lists.exclude],
+            session_ms=int(settings.lists.session_seconds * 1000),
+            gap_ms=gap_ms(settings),
+            newcomer_items=settings.users.newcomer_items,
+            newcomer_ratio=settings.users.newcomer_ratio,
         )
         self.window_pairs = longest_window(settings)
         self.users = UserRows(settings.users)
@@ -97,8 +97,9 @@ class UserShard:
         merged = {one.what.user: one.time for one in reversed(came)}
         scorable, held = steps.scorable.tolist(), steps.held.tolist()
         return UserFold(
-            records, taken.rejected, times, scorable, held, kept, told_by, counts, merged,
-            taken.moves, len(arrivals),
+            records, taken.rejected, accepted=times, scorable=scorable, held=held, kept=kept,
+            forgotten=told_by, counts=counts, merged=merged, moves=taken.moves,
+            arrived=len(arrivals),
         )  # fmt: skip
 
     def _keep(self, rings: dict[str, Ring]) -> None:

@@ -51,13 +51,13 @@ def sample(shape: Shape, rng: np.random.Generator) -> bytes:
     pairs[0, :, 0] += rng.random(h)
     made = int(time.time() * 1000)
     return Sample(
-        rng.integers(1, 2**60, n).astype("<u8"),
-        rng.integers(1, 2**60, h).astype("<u8"),
-        np.full(n, -np.log(n), "<f2"),
-        np.sort(rng.random(h)).astype("<f2"),
-        np.rint(rng.normal(0.0, 1.0, (n, shape.facts)).clip(-2, 2) * FACT_STEP).astype("i1"),
-        np.rint(pairs.clip(0, 2) * PAIR_STEP).astype("i1"),
-        "click", 1.0, made, made,
+        keys=rng.integers(1, 2**60, n).astype("<u8"),
+        past_keys=rng.integers(1, 2**60, h).astype("<u8"),
+        blend=np.full(n, -np.log(n), "<f2"),
+        ages=np.sort(rng.random(h)).astype("<f2"),
+        facts=np.rint(rng.normal(0.0, 1.0, (n, shape.facts)).clip(-2, 2) * FACT_STEP).astype("i1"),
+        pairs=np.rint(pairs.clip(0, 2) * PAIR_STEP).astype("i1"),
+        type="click", weight=1.0, made_at=made, clicked_at=made,
     ).to_bytes()  # fmt: skip
 
 

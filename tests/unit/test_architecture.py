@@ -13,6 +13,8 @@ ROOT = REPOSITORY / "streamrec"
 FILES = sorted(ROOT.rglob("*.py"))
 MAX_LINES = 300
 MAX_TOP_FILES = 6  # __init__.py among them
+MAX_POSITIONAL = 8
+"""Arguments of a call that have no name: more are told apart by counting them."""
 LEAVES = {"settings.types", "state.keys", "state.schema", "files.event_table"}
 """Files that every room may import; of ours they import errors alone."""
 
@@ -138,6 +140,14 @@ def test_core_does_no_io_and_has_no_clock_and_no_chance(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_no_file_is_long(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_no_call_has_many_arguments_without_a_name(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            call = f"line {node.lineno}: {ast.unparse(node.func)}"
+            assert len(node.args) <= MAX_POSITIONAL, call
 
 
 @pytest.mark.parametrize("path", [f for f in FILES if f.name != "cli.py"], ids=name_of)

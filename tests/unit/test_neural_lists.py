@@ -29,9 +29,10 @@ def any_network(shape: Shape, seed: int = 1, size: float = 0.5) -> Served:
         return (size * rng.standard_normal(sizes)).astype(np.float32)
 
     return Served(
-        1.3, some(len(shape.channels) + 1, u), some(PAST, u), some(u), some(u, u), some(u),
-        some(shape.facts + 2 * u, d), some(d), some(d, d), some(d), some(d),
-        some(shape.text, t), some(t),
+        alpha=1.3, pair=some(len(shape.channels) + 1, u), past=some(PAST, u), pair_bias=some(u),
+        unit=some(u, u), unit_bias=some(u), inward=some(shape.facts + 2 * u, d),
+        inward_bias=some(d), again=some(d, d), again_bias=some(d), head=some(d),
+        project=some(shape.text, t), middle=some(t),
     )  # fmt: skip
 
 
