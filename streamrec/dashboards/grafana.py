@@ -178,7 +178,9 @@ def _table(panel: Panel) -> Any:
         of = dashboard.DynamicConfigValue("custom.width", wide)
         made = made.override_by_name(title, [of])
     for title, unit in panel.units.items():
-        made = made.override_by_name(title, [dashboard.DynamicConfigValue("unit", unit)])
+        own = {"unit": unit} | ({"decimals": 0} if unit == "s" else {})  # "3.22 mins" is cut off
+        looks = [dashboard.DynamicConfigValue(name, value) for name, value in own.items()]
+        made = made.override_by_name(title, looks)
     sort = common_builders.TableSortByFieldState().display_name(panel.sort)
     return made.sort_by([sort.desc(panel.sort in panel.queries)])
 
