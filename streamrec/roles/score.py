@@ -199,8 +199,9 @@ class Scorer:
                 continue
             if ok:
                 self._metrics.lists_published.inc()
-                fresh = max(0.0, done - user.since) / 1000.0
-                self._metrics.click_to_list_seconds.observe(fresh)
+                if user.since >= 0.0:
+                    fresh = max(0.0, done - user.since) / 1000.0
+                    self._metrics.click_to_list_seconds.observe(fresh)
             else:
                 self._metrics.lists_stale_refused.inc()
         return failed

@@ -44,6 +44,11 @@ def test_a_scorer_serves_the_due_and_the_strangers(make: Make) -> None:
     assert len(spine.served(POPULAR)["items"]) == 5
     assert spine.value("lists_published_total") == 4
     assert spine.value("click_to_list_seconds_count") == 4
+    client = spine.store.client("sr:{u0}:due")
+    client.zadd("sr:{u0}:later", {"u0": 1.0})  # as of a history that was learnt
+    assert mine.step(30.0) is False and client.zcard("sr:{u0}:later") == 0
+    assert spine.value("lists_published_total") == 5
+    assert spine.value("click_to_list_seconds_count") == 4  # nobody clicked
 
 
 def test_the_first_lists_are_not_empty_for_good(make: Make) -> None:

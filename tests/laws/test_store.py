@@ -206,13 +206,13 @@ def test_who_comes_later_gets_what_room_clicks_leave(store: Store, plain: Any) -
     first = store.take_due(["u0"], NOW + 9, NOW + 1000, 1)
     assert first == {"u0": [("ann", NOW + 2)]}  # clicked last of all who may have a list now
     second = store.take_due(["u0"], NOW + 9, NOW + 1000, 2)
-    assert second == {"u0": [("both", NOW + 3), ("old", NOW - 9)]}
-    assert store.take_due(["u0"], NOW + 9, NOW + 1000, 9) == {"u0": [("soon", NOW - 7)]}
+    assert second == {"u0": [("both", NOW + 3), ("old", -1.0)]}  # no click is waited for
+    assert store.take_due(["u0"], NOW + 9, NOW + 1000, 9) == {"u0": [("soon", -1.0)]}
     assert store.take_due(["u0"], NOW + 9, NOW + 1000, 9) == {}
     assert plain.zrange("sr:{u0}:later", 0, -1) == [b"not yet"]
     store.done({"u0": ["ann", "both", "old"]}, NOW + 1000)
     # its scorer is gone, and its lease over
-    left = [("soon", NOW + 1000), ("not yet", NOW + 99)]
+    left = [("soon", NOW + 1000), ("not yet", -1.0)]
     assert store.take_due(["u0"], NOW + 1001, NOW + 2000, 9) == {"u0": left}
 
 

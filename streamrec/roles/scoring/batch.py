@@ -20,7 +20,7 @@ class DueUser(NamedTuple):
     """A user who is due a new list, as read from Redis; one who was evicted is not."""
 
     name: str
-    since: float  # epoch ms
+    since: float  # epoch ms of the click; -1: the list waits for none
     row: UserRow
     before: Mapping[int, int]  # of the last list, by item key how often in a row; where it is asked
     types: Sequence[str]  # names of the event types in the row, where rules ask

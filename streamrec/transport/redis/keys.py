@@ -35,12 +35,12 @@ local now, lease, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, most)
 if #due < 2 * most then
   local room = most - #due / 2
-  local later = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'WITHSCORES', 'LIMIT', 0, room)
-  for i = 1, #later, 2 do
+  local later = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, room)
+  for i = 1, #later do
     if redis.call('ZSCORE', KEYS[1], later[i]) then
       redis.call('ZREM', KEYS[2], later[i])
     else
-      due[#due + 1], due[#due + 2] = later[i], later[i + 1]
+      due[#due + 1], due[#due + 2] = later[i], '-1'
     end
   end
 end

@@ -193,7 +193,7 @@ class Store(Nodes):
     ) -> dict[str, list[tuple[str, float]]]:
         """Lease due users until `lease` (epoch ms): {shard: [(user, due since)]}.
 
-        Where fewer than `most` are due, of those who come later.
+        Where fewer than `most` are due, of those who come later, since -1: they wait for no click.
         """
         names = list(shards)
         asked = [now, repr(lease), most]
