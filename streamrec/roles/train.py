@@ -53,7 +53,8 @@ class Trainer:
         metrics.begin(settings, names_of(settings))
         for task, weight in rules.tasks.items():
             metrics.neural.weight.labels(task).set(weight)
-        logger.info("training", extra={"device": device, "topic": settings.kafka.samples_topic})
+        fields = {"device": device, "topic": settings.kafka.samples_topic, "tasks": rules.tasks}
+        logger.info("training", extra=fields)
 
     @property
     def ready(self) -> bool:

@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import redis
 from kafka import KafkaProducer
 from needs import needs
 from recovery.installation import PARTITIONS, Site
+from servers import KafkaServer, RedisServer
 from waiting import wait_until
 
 from streamrec.neural.reading import Reader, Shape
@@ -20,7 +23,7 @@ from streamrec.settings.sections import Settings
 from streamrec.settings.text import resolved
 from streamrec.sources.registry import sources_of
 from streamrec.transport.redis.store import Store
-from streamrec.transport.redis.versions import Serving, Versions, decoded
+from streamrec.transport.redis.versions import Versions
 
 NEURAL = """
 [neural]
@@ -61,51 +64,97 @@ def sample(shape: Shape, rng: np.random.Generator) -> bytes:
     ).to_bytes()  # fmt: skip
 
 
+class Clicks:
+    """Samples sent to a site, and the versions that its trainer makes of them."""
+
+    def __init__(self, site: Site, producer: KafkaProducer, store: Store, shape: Shape) -> None:
+        self.ends: dict[str, int] = {}
+        self.versions, self.shape = Versions(store), shape
+        self._site, self._producer = site, producer
+        self._rng = np.random.default_rng(3)
+
+    def send(self, count: int) -> None:
+        topic = self._site.kafka.samples_topic
+        waiting = [
+            self._producer.send(topic, sample(self.shape, self._rng), partition=n % PARTITIONS)
+            for n in range(count)
+        ]
+        for future in waiting:
+            done = future.get(timeout=60)
+            self.ends[f"{done.topic}/{done.partition}"] = done.offset + 1
+
+    def refreshed(self, count: int) -> None:
+        """Send so many, and wait for a version that is made after that."""
+        before = max(self.versions.numbers(), default=0)
+        self.send(count)
+        self._site.fleet.wait_until(
+            lambda: max(self.versions.numbers(), default=0) > before, 90, "a version"
+        )
+
+    def each_once(self) -> None:
+        """Learn what is left; all versions are whole, and each sample counts once."""
+        self.send(50)
+        done = self._site.fleet.run("train", "--once")
+        assert done.returncode == 0, done.stderr
+        manifests = whole(self.versions, self.shape)
+        assert manifests[-1].offsets == self.ends
+        assert manifests[-1].samples == sum(self.ends.values()), "each sample counts once"
+        assert [m.samples for m in manifests] == sorted(m.samples for m in manifests)
+
+
+@contextmanager
+def clicks(site: Site) -> Iterator[Clicks]:
+    settings = configured(site)
+    store = Store(settings.redis)
+    store.declare(PARTITIONS, PARTITIONS, PARTITIONS, settings.factors.size)
+    producer = KafkaProducer(bootstrap_servers=site.kafka.brokers, acks="all", linger_ms=20)
+    try:
+        yield Clicks(site, producer, store, shape_of(settings))
+    finally:
+        producer.close()
+        store.close()
+
+
 @pytest.mark.parametrize(
     "kills", [3, pytest.param(10, marks=[pytest.mark.long, pytest.mark.timeout(600)])]
 )
 def test_a_killed_trainer_learns_each_sample_once(site: Site, kills: int) -> None:
     needs("torch")
-    settings = configured(site)
-    store = Store(settings.redis)
-    store.declare(PARTITIONS, PARTITIONS, PARTITIONS, settings.factors.size)
-    shape, rng, versions = shape_of(settings), np.random.default_rng(3), Versions(store)
-    producer = KafkaProducer(bootstrap_servers=site.kafka.brokers, acks="all", linger_ms=20)
-    ends: dict[str, int] = {}
-
-    def send(count: int) -> None:
-        waiting = [
-            producer.send(site.kafka.samples_topic, sample(shape, rng), partition=n % PARTITIONS)
-            for n in range(count)
-        ]
-        for future in waiting:
-            done = future.get(timeout=60)
-            ends[f"{done.topic}/{done.partition}"] = done.offset + 1
-
-    def numbers() -> list[int]:
-        return versions.numbers()
-
-    trainer = site.fleet.add("train")
-    for _ in range(kills):
-        before = max(numbers(), default=0)
-        send(site.random.randrange(600, 1500))
-        site.fleet.wait_until(lambda b=before: max(numbers(), default=0) > b, 90, "a version")  # type: ignore[misc]
-        send(500)  # a refresh may be under way when it dies
-        time.sleep(site.random.uniform(0.0, 1.5))
+    with clicks(site) as made:
+        trainer = site.fleet.add("train")
+        for _ in range(kills):
+            made.refreshed(site.random.randrange(600, 1500))
+            made.send(500)  # a refresh may be under way when it dies
+            time.sleep(site.random.uniform(0.0, 1.5))
+            trainer.kill()
+            whole(made.versions, made.shape)
+            trainer.start()
+        site.fleet.wait_until(
+            lambda: trainer.output().count("read again") > kills, 60, "it is back"
+        )
         trainer.kill()
-        whole(versions, shape)
-        trainer.start()
-    site.fleet.wait_until(lambda: trainer.output().count("read again") > kills, 60, "it is back")
-    trainer.kill()
-    send(50)
-    done = site.fleet.run("train", "--once")
-    assert done.returncode == 0, done.stderr
-    manifests = whole(versions, shape)
-    assert manifests[-1].offsets == ends
-    assert manifests[-1].samples == sum(ends.values()), "each sample counts once"
-    assert [m.samples for m in manifests] == sorted(m.samples for m in manifests)
-    store.close()
-    producer.close()
+        made.each_once()
+
+
+def test_redis_and_the_broker_restart_under_training(
+    site: Site, kafka: KafkaServer, clean_redis: RedisServer
+) -> None:
+    """The trainer lives, goes on by itself, and learns each sample once."""
+    needs("torch")
+    if not (kafka.can_restart and kafka.keeps_topics):
+        pytest.skip(f"the {kafka.kind} broker cannot be restarted with its topics")
+    with clicks(site) as made:
+        trainer = site.fleet.add("train")
+        for server in (clean_redis, kafka, clean_redis):
+            made.refreshed(site.random.randrange(600, 1500))
+            made.send(500)  # a refresh may be under way when the server goes
+            time.sleep(site.random.uniform(0.0, 0.5))
+            server.kill()
+            time.sleep(site.random.uniform(0.5, 2.0))
+            server.start()
+        made.refreshed(1000)
+        trainer.kill()
+        made.each_once()
 
 
 def whole(versions: Versions, shape: Shape) -> list[Manifest]:
@@ -121,8 +170,8 @@ def test_versions_are_swapped_under_load(site: Site) -> None:
     settings = configured(site)
     shape = shape_of(settings)
     site.fleet.add("learn")
-    scorer = site.fleet.add("score")
-    feeder = site.feed(20_000, 300)
+    scorers = [site.fleet.add("score") for _ in range(2)]
+    feeder = site.feed(30_000, 500)
     site.warm()
     store = Store(settings.redis)
     versions, client = Versions(store), redis.Redis.from_url(site.redis_url)
@@ -143,10 +192,11 @@ def test_versions_are_swapped_under_load(site: Site) -> None:
 
     had: set[bytes] = set()
     wait_until(lambda: len(lists()) > 50, 60, "lists")
-    for wanted in (1, 2, 0, 1):  # 0: the blend alone
-        pointer = versions.pointer()
-        to = Serving(wanted or 1, open=bool(wanted), held=True, at=1)
-        assert versions.move(pointer, to) and decoded(versions.pointer()) == to
+    commands = ("promote", "1"), ("promote", "2"), ("rollback",), ("off",), ("promote", "2")
+    for command, wanted in zip(commands, (1, 2, 1, 0, 2), strict=True):  # 0: the blend alone
+        done = site.fleet.run("model", *command)
+        assert done.returncode == 0, done.stderr
+        assert versions.serving().number == wanted
         moved = int(time.time() * 1000)
         ending = f"n{wanted}" if wanted else ""
 
@@ -162,7 +212,9 @@ def test_versions_are_swapped_under_load(site: Site) -> None:
         site.fleet.wait_until(swapped, 60, f"lists of version {wanted}")
     feeder.hurry()
     site.drain(feeder.finish())
-    assert "could not be made" not in scorer.output()
+    for scorer in scorers:
+        assert "could not be made" not in scorer.output()
+        assert "lists are ordered by another version" in scorer.output()
     audit = site.fleet.run("audit", "--wait", "30", seconds=90)
     assert audit.returncode == 0, audit.stdout + audit.stderr
     store.close()

@@ -116,6 +116,20 @@ def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
     assert not wrong
 
 
+TRAINS = {
+    "evaluation/peers/transformer.py",
+    "neural/network.py",
+    "neural/refresh.py",
+    "neural/replay.py",
+    "roles/train.py",
+}
+
+
+def test_only_what_trains_imports_torch() -> None:
+    found = {name_of(f) for f in FILES if "torch" in {n.split(".")[0] for n in imports(f)}}
+    assert found == TRAINS
+
+
 def test_no_files_import_each_other_in_a_circle() -> None:
     graph = {".".join(f.relative_to(ROOT).with_suffix("").parts): ours(f) for f in FILES}
     list(TopologicalSorter(graph).static_order())

@@ -53,6 +53,11 @@ def test_nothing_is_loaded_before_it_is_named() -> None:
         _ = streamrec.nothing
 
 
+def test_what_serves_loads_no_torch() -> None:
+    serves = "streamrec.roles.learn, streamrec.roles.score, streamrec.flow, streamrec.neural.serve"
+    assert "torch" not in loaded(f"import {serves}")
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_examples_in_docstrings_run(path: Path) -> None:
     name = "" if path.stem == "__init__" else f".{path.stem}"

@@ -154,10 +154,10 @@ def served(count=1200):
     return taught(count).serving
 
 
-def taught(count, rules=RULES):
+def taught(count, rules=RULES, kind="click"):
     refresher = Refresher(rules, SHAPE)
-    for sample in clicks(count):
-        assert refresher.add(sample)
+    for n, sample in enumerate(clicks(count)):
+        assert refresher.add(sample._replace(type=kind) if n % 3 == 0 else sample)
         if refresher.due:
             refresher.refresh(*known())
     return refresher
@@ -189,6 +189,29 @@ def test_a_task_that_is_off_leaves_the_others_as_they_are():
     off = taught(1200, msgspec.structs.replace(RULES, tasks={"any": 1.0, "purchase": 0.0}))
     on = served()  # there are no purchases
     np.testing.assert_array_equal(off.serving["pair.weight"], on["pair.weight"])
+
+
+def test_samples_of_a_task_that_is_off_teach_the_others_as_before():
+    """A task of weight 0 loses nothing: the same weights as where it has no sample at all."""
+    off = msgspec.structs.replace(RULES, tasks={"any": 1.0, "purchase": 0.0})
+    bought, clicked = taught(1200, off, "purchase"), taught(1200, off)
+    for name, weights in clicked.serving.items():
+        np.testing.assert_array_equal(bought.serving[name], weights)
+    both = taught(1200, kind="purchase")  # and it would have changed them
+    assert (both.serving["pair.weight"] != clicked.serving["pair.weight"]).any()
+
+
+def test_another_task_costs_the_first_one_nothing():
+    def gain(tasks):
+        refresher = taught(2500, msgspec.structs.replace(RULES, tasks=tasks), "purchase")
+        for sample in clicks(500, seed=2):
+            refresher.add(sample)
+        decision = refresher.judge(*known()).decision
+        return decision.candidate / decision.blend
+
+    alone = gain({"any": 1.0, "purchase": 0.0})
+    assert alone > 1.5
+    assert gain({"any": 1.0, "purchase": 0.5}) > 0.95 * alone
 
 
 def test_a_network_from_nothing_takes_the_place_of_none_that_is_better():
