@@ -2,7 +2,7 @@
 
 Of each period's samples the blend alone, the serving network and the newly trained one are scored
 before they are trained on. The new one takes over unless it is worse; the one that serves does so
-while the last four periods say that lists are better for it.
+while the last periods say that lists are better for it.
 """
 
 import math
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-PERIODS = 4
 LISTED = 20
 
 
@@ -44,10 +43,11 @@ class Decision(NamedTuple):
 
 
 class Gate:
-    """Decides period by period; it remembers the last four."""
+    """Decides period by period; it remembers the last `periods`."""
 
-    def __init__(self, recent: tuple[float, ...] = ()) -> None:
-        self.recent = list(recent[-PERIODS:])
+    def __init__(self, periods: int, recent: tuple[float, ...] = ()) -> None:
+        self._periods = periods
+        self.recent = list(recent[-periods:])
 
     def judge(self, blend: Array, serving: Array | None, candidate: Array | None) -> Decision:
         """Decide from the gains float64[samples] of each; None: there is no such network."""
@@ -59,7 +59,7 @@ class Gate:
         best = candidate if promoted else serving
         of_blend = None if best is None else _judged(best, blend)
         if of_blend is not None:
-            self.recent = [*self.recent[1 - PERIODS :], of_blend.gain * len(blend)]
+            self.recent = [*self.recent, of_blend.gain * len(blend)][-self._periods :]
         return Decision(
             len(blend), float(blend.mean()), _mean(serving), _mean(candidate), of_blend, against,
             promoted, sum(self.recent) > 0.0,

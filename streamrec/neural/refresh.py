@@ -54,7 +54,7 @@ class Refresher:
         torch.set_num_threads(rules.threads)
         self.rules, self.shape, self._device = rules, shape, device
         self.replay = Replay(shape, rules.tasks, rules.replay_samples, rules.seed)
-        self.gate = Gate()
+        self.gate = Gate(rules.gate_periods)
         self.number = 0
         self._seen = 0
         self._trained: _Trained | None = None
@@ -65,7 +65,8 @@ class Refresher:
         """Go on from the weights that refresh `number` made, after `seen` samples."""
         self._trained = _Trained(self.rules, self.shape, self.rules.seed + number, self._device)
         self._trained.start(weights)
-        self.number, self._seen, self.gate = number, seen, Gate(recent)
+        self.number, self._seen = number, seen
+        self.gate = Gate(self.rules.gate_periods, recent)
 
     def add(self, sample: Sample, fresh: bool = True) -> bool:
         """Take a sample in; say whether it can be learnt from. fresh: nothing learnt from it."""

@@ -37,6 +37,8 @@ class NeuralSettings(Section, frozen=True, kw_only=True):
     """Samples kept for training: half of each refresh is drawn from them. 6 kB each."""
     scratch_every: Count = 20
     """Refreshes between two networks trained from nothing, as a check; 0: none."""
+    gate_periods: Annotated[int, Meta(ge=1, le=100)] = 4
+    """The network serves while it gains over the blend, summed over so many periods."""
     threads: Size = 1
     """Threads of a training step on a CPU; more than one may round differently."""
     seed: Count = 1

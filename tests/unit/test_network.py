@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from needs import needs
 
+from streamrec.neural.gate import Gate
 from streamrec.neural.projected import project
 from streamrec.neural.reading import PAIR, Reading, Shape
 from streamrec.neural.sample import Sample, click, kept
@@ -236,6 +237,17 @@ def test_a_network_from_nothing_takes_the_place_of_one_that_went_astray():
         return decision.candidate / decision.blend
 
     assert gain(every=1) > 1.1 > 0.9 > gain(every=0)
+
+
+@pytest.mark.parametrize("periods", [1, 2, 4])
+def test_the_gate_closes_once_the_last_periods_lost(periods):
+    gate, blend = Gate(periods), np.full(100, 0.5)
+    for _ in range(6):
+        assert gate.judge(blend, None, blend + 0.1).open
+    closed = [not gate.judge(blend, blend - 0.11, None).open for _ in range(periods)]
+    assert closed.index(True) == (periods - 1) // 2  # where what was lost outweighs what was gained
+    assert len(gate.recent) == periods
+    assert Gate(periods, tuple(gate.recent) * 2).recent == gate.recent
 
 
 def test_clicks_of_another_type_are_no_samples_of_a_task():
