@@ -56,7 +56,10 @@ def network_scores(hidden, shift, outward):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, fastmath=SUMS)
 def add_linear(values, extras, weights, scores):  # type: ignore[no-untyped-def]
-    """Add sum_m w_m l_m to each score."""
+    """Add sum_m w_m l_m to each score.
+
+    values: float32[C, M]; extras: float32[C, E]; weights: float32[M + E]; scores: float[C].
+    """
     m = values.shape[1]
     for c in range(len(values)):
         total = np.float32(0.0)
@@ -134,7 +137,10 @@ def backward(d, hidden, outward):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def step(weights, gradient, squares, rate, decay, unbias):  # type: ignore[no-untyped-def]
-    """Move flat weights one RMS-normalised step; squares: their decayed mean squares."""
+    """Move flat weights one RMS-normalised step; squares: their decayed mean squares.
+
+    weights, gradient, squares: float32[n].
+    """
     for n in range(len(weights)):
         squares[n] = decay * squares[n] + (1.0 - decay) * gradient[n] ** 2
         weights[n] -= rate * gradient[n] / np.sqrt(squares[n] / unbias + 1e-8)
@@ -142,7 +148,10 @@ def step(weights, gradient, squares, rate, decay, unbias):  # type: ignore[no-un
 
 @njit(cache=True, nogil=True)
 def standardise(values, extras, rate, mean, square):  # type: ignore[no-untyped-def]
-    """Move the running means and mean squares of the values and extras."""
+    """Move the running means and mean squares of the values and extras.
+
+    values: float[C, M]; extras: float[C, E]; mean, square: float[M + E].
+    """
     count, m = values.shape
     for k in range(len(mean)):
         total = squares = 0.0

@@ -73,7 +73,10 @@ def _repeats(
 
 @njit(cache=True, nogil=True)
 def _hits(items, ts, half_life_ms):  # type: ignore[no-untyped-def]
-    """Return how often the next item is among the ten of the highest decayed popularity."""
+    """Return how often the next item is among the ten of the highest decayed popularity.
+
+    items: int[n], numbers from 0; ts: int64[n], ms.
+    """
     heat = np.full(items.max() + 1 if len(items) else 1, -np.inf)
     hits = 0
     for n in range(len(items)):

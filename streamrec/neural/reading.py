@@ -154,6 +154,7 @@ def past_facts(ages):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _log_softmax(scores):  # type: ignore[no-untyped-def]
+    """Return float32[k]: log softmax of scores float[k], at least LEAST_LOG."""
     top = scores.max()
     total = np.log(np.exp(scores - top).sum())
     return np.maximum(scores - top - total, LEAST_LOG).astype(np.float32)
@@ -161,6 +162,7 @@ def _log_softmax(scores):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _facts(inputs, sources, log_p):  # type: ignore[no-untyped-def]
+    """Return float32[k, X], as facts_of; inputs: float[k, width]; log_p: float32[k]."""
     k, width = inputs.shape
     out = np.empty((k, width + sources + 2), np.float32)
     out[:, :width] = inputs
@@ -187,7 +189,10 @@ def _log_shares(shares, pairs, c):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _bounded(values, pairs, c):  # type: ignore[no-untyped-def]
-    """Set pairs[:, :, c] to values float[k, h] within -2..2."""
+    """Set pairs[:, :, c] to values float[k, h] within -2..2.
+
+    pairs: float32[k, h, C].
+    """
     for n in range(values.shape[0]):
         for b in range(values.shape[1]):
             pairs[n, b, c] = min(PAIR, max(-PAIR, values[n, b]))

@@ -68,7 +68,7 @@ def gather(past, left_out, dense, target, catalogue, filtered, roster, scratch, 
 def _join(rows, candidates, n, most, catalogue, scratch):  # type: ignore[no-untyped-def]
     """Add those of rows that may be and are not yet to the first n candidates; return how many.
 
-    There are `most` of them then, or fewer.
+    There are `most` of them then, or fewer. rows: int32[...]; candidates: int32[room].
     """
     for j in rows:
         if n >= most:
@@ -83,13 +83,19 @@ def _join(rows, candidates, n, most, catalogue, scratch):  # type: ignore[no-unt
 
 @njit(cache=True, nogil=True)
 def popular_share(j, catalogue):  # type: ignore[no-untyped-def]
-    """Return an item's share of the week's popularity."""
+    """Return an item's share of the week's popularity.
+
+    j: a row, int; catalogue: a Catalogue, of which heats is float64[items, 3].
+    """
     return math.exp(log_share(catalogue.heats[j, LONG], catalogue.log2_totals[LONG]))
 
 
 @njit(cache=True, nogil=True)
 def _smooth(catalogue, scratch):  # type: ignore[no-untyped-def]
-    """Add to what sources say of few items what they say of all (Said.rest)."""
+    """Add to what sources say of few items what they say of all (Said.rest).
+
+    catalogue: a Catalogue; scratch: a Scratch, of which scores is float64[FEW sources, items].
+    """
     scores, touched, found, rest = scratch.scores, scratch.touched, scratch.found, scratch.rest
     for s in range(len(scores)):
         if rest[s] > 0.0:

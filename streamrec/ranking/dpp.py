@@ -25,6 +25,7 @@ def dpp(r, cosines, dial, length, window=WINDOW):  # type: ignore[no-untyped-def
     what of S_jj the items of W do not explain. The d_j^2 are kept by an incremental Cholesky
     factor, from which the oldest item is rotated out. S, and not the cosine, so that opposite
     items are unlike. O(n length window).
+    Shapes: float64[n], float64[n, n] and int64[length], as there.
     """
     n = len(r)
     strength = dial / max(1.0 - dial, ALL_BUT_ONE)
@@ -66,6 +67,7 @@ def _forget_oldest(c, d2, chosen, left):  # type: ignore[no-untyped-def]
     """Take chosen[0] out of the factor: column 0 is rotated into the others, then dropped.
 
     A rotation keeps the length of each row, so what is left of column 0 goes back to d2.
+    c: float64[n, window]; d2: float64[n]; chosen: rows of c; left: bool[n].
     """
     size = len(chosen)
     for m in range(1, size):

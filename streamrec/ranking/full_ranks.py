@@ -22,7 +22,10 @@ def _above(values, target, servable, marks):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _above_few(scores, rows, target, servable, marks, allowed):  # type: ignore[no-untyped-def]
-    """Return the same of a source that says something of `rows` only; `allowed`: of all items."""
+    """Return the same of a source that says something of `rows` only; `allowed`: of all items.
+
+    scores: float64[items]; rows: int32[...]; servable: bool[items]; marks: uint8[items].
+    """
     mine, above, level = scores[target], 0, 0
     for j in rows:
         if servable[j] and marks[j] == 0 and j != target:

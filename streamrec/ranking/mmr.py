@@ -11,6 +11,7 @@ def mmr(r, cosines, dial, length):  # type: ignore[no-untyped-def]
     """Return a way's order (variety.py).
 
     Each next item is argmax_j dial r_j - (1 - dial) max_{i chosen} cos(i, j). O(n length).
+    Shapes: float64[n], float64[n, n] and int64[length], as there.
     """
     n = len(r)
     order = np.empty(length, np.int64)

@@ -12,6 +12,7 @@ FACTOR = np.uint32(2_654_435_761)
 
 @njit(cache=True, nogil=True)
 def _insert(shorts, rows, keys, first):  # type: ignore[no-untyped-def]
+    """Put keys uint64[n] of rows first, first + 1, ... into slots uint32 and int32, -1 free."""
     mask = len(rows) - 1
     for n in range(len(keys)):
         short = np.uint32(keys[n] & np.uint64(0xFFFFFFFF))
@@ -23,7 +24,10 @@ def _insert(shorts, rows, keys, first):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _rows_of(seen, shorts, rows, out):  # type: ignore[no-untyped-def]
-    """Write the rows of all items whose hash is in `seen` to out, and return how many."""
+    """Write the rows of all items whose hash is in `seen` to out, and return how many.
+
+    seen: uint32[n]; shorts: uint32[slots]; rows: int32[slots], -1 free; out: int32[...].
+    """
     mask, n = len(rows) - 1, 0
     for short in seen:
         slot = np.int64(np.uint32(short * FACTOR)) & mask

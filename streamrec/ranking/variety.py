@@ -79,6 +79,7 @@ def cosines_of(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 
 @njit(cache=True, nogil=True)
 def _dcg(chances, order):  # type: ignore[no-untyped-def]
+    """Return the expected DCG of order int64[...] under chances float64[n]."""
     total = 0.0
     for k in range(len(order)):
         total += chances[order[k]] / math.log2(k + 2.0)

@@ -103,7 +103,10 @@ def _scales(events, past, alone):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _normalise(scores, rows, events):  # type: ignore[no-untyped-def]
-    """Divide the scores of rows by sqrt(n); return their sum."""
+    """Divide the scores of rows by sqrt(n); return their sum.
+
+    scores: float64[items]; rows: int32[...]; events: uint32[items], the n of each.
+    """
     total = 0.0
     for j in rows:
         scores[j] /= math.sqrt(max(1.0, events[j]))

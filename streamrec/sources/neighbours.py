@@ -49,13 +49,19 @@ class Neighbours(Source):
 
 @njit(cache=True, nogil=True)
 def used(lists, row):  # type: ignore[no-untyped-def]
-    """Return how many entries of a row's list are in use."""
+    """Return how many entries of a row's list are in use.
+
+    lists: a plain tuple as Lists; row: an int.
+    """
     return min(np.int64(lists[2][row]), lists[0].shape[1])
 
 
 @njit(cache=True, nogil=True)
 def scaled(lists, past, scales):  # type: ignore[no-untyped-def]
-    """Return what is said where each weight in the list of past item b counts scales[b] times."""
+    """Return what is said where each weight in the list of past item b counts scales[b] times.
+
+    lists: as Lists; past: int32[n]; scales: float64[n]; returns float64[n, W].
+    """
     weights = lists[1]
     said = np.empty((len(past), weights.shape[1]))
     for b in range(len(past)):

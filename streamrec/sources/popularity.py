@@ -139,7 +139,10 @@ def refresh_heats(rows, of_items, half_lives_ms, sums, base):  # type: ignore[no
 
 @njit(cache=True, nogil=True)
 def log_share(heat, log2_total):  # type: ignore[no-untyped-def]
-    """Return the natural log of an item's share, at least LOG_FLOOR."""
+    """Return the natural log of an item's share, at least LOG_FLOOR.
+
+    heat: float64, log2 of its popularity; log2_total: float64, the same of all.
+    """
     return max(LOG_FLOOR, math.log(2.0) * (heat - log2_total))
 
 
@@ -199,7 +202,10 @@ def _drop(order, used, rows):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _first(heat, row, other_heat, other):  # type: ignore[no-untyped-def]
-    """Tell whether a row comes before another one."""
+    """Tell whether a row comes before another one.
+
+    By heat, a float64, then by row, an int.
+    """
     return heat > other_heat or (heat == other_heat and row < other)
 
 

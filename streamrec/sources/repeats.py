@@ -111,7 +111,7 @@ def rows_of(arrays: Any, items: int) -> tuple[Array, Array, Array]:
 def gap_code(elapsed, least):  # type: ignore[no-untyped-def]
     """Return a gap of so many ms as 1 + STEPS log(1 + hours), at most 255.
 
-    0: there is none: it is no longer than `least` ms, or that is 0.
+    0: there is none: it is no longer than `least` ms, or that is 0. elapsed, least: int64.
     """
     if least <= 0 or elapsed <= least:
         return 0
@@ -120,13 +120,19 @@ def gap_code(elapsed, least):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def log_gap(code):  # type: ignore[no-untyped-def]
-    """Return log(1 + hours) of a code above 0."""
+    """Return log(1 + hours) of a code above 0.
+
+    code: uint8.
+    """
     return (code - 1.0) / STEPS
 
 
 @njit(cache=True, nogil=True)
 def usual_gap(usual, code):  # type: ignore[no-untyped-def]
-    """Return the code of a user's usual gap after one more; either may be 0 for none."""
+    """Return the code of a user's usual gap after one more; either may be 0 for none.
+
+    usual, code: uint8.
+    """
     if code == 0:
         return np.int64(usual)
     if usual == 0:
@@ -162,7 +168,10 @@ def again(j, rows):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def since_and_due(elapsed, own, j, rows):  # type: ignore[no-untyped-def]
-    """Return the two facts of an item that was taken so many ms ago; own: code of the usual gap."""
+    """Return the two facts of an item that was taken so many ms ago; own: code of the usual gap.
+
+    elapsed: int64; own: uint8.
+    """
     usual = (rows[2][j] + PRIOR * PRIOR_GAP) / (rows[1][j] + PRIOR)
     if own > 0:
         usual = (usual + 2.0 * log_gap(own)) / 3.0

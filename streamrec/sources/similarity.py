@@ -141,6 +141,7 @@ def learn_pairs(lists, pairs, events, by):  # type: ignore[no-untyped-def]
     """Add the fresh pairs of ranks below the window to lists, a plain tuple as PairLists.
 
     pairs: updates.PAIR[...]; events: updates.Learnt.events; by: (gains, half-life ms, 0: no decay).
+    gains: two float32[window].
     """
     known, fresh, weights, ts = events
     changed, learnt, row_changed = lists[5], lists[6], lists[7]
@@ -165,6 +166,7 @@ def add_pair(lists, row, pair, half_life_ms):  # type: ignore[no-untyped-def]
 
     The whole list decays to the newest event time of the row; a late event arrives decayed.
     Returns the only entry that changed, -1: all.
+    lists: PairLists; row: int32; key: uint64; event time: int64.
     """
     keys, weights, counts, sizes, clocks = lists[:5]
     other, weight, count, ts = pair
@@ -209,7 +211,10 @@ def _index_of(keys, size, other):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _prune(keys, weights, counts, row):  # type: ignore[no-untyped-def]
-    """Keep the better half of a full list [rows, 2K], in its order; return how many."""
+    """Keep the better half of a full list [rows, 2K], in its order; return how many.
+
+    keys: uint64[rows, 2K]; weights: float32[rows, 2K]; counts: uint32[rows, 2K], or no columns.
+    """
     keep = keys.shape[1] // 2
     order = np.sort(np.argsort(weights[row])[keep:])
     for n in range(len(order)):

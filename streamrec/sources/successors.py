@@ -88,7 +88,10 @@ class Successors(Neighbours):
 
 @njit(cache=True, nogil=True)
 def _learn(rings, changed, pairs, events, window):  # type: ignore[no-untyped-def]
-    """Put the fresh pairs (updates.PAIR) of ranks below the window into the rings."""
+    """Put the fresh pairs (updates.PAIR) of ranks below the window into the rings.
+
+    rings: as `push`; changed: int32[items], see schema.note; pairs: PAIR[...].
+    """
     known, fresh, _, _ = events
     for pair in pairs:
         row = known[pair.key]

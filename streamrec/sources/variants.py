@@ -116,7 +116,10 @@ class Variants(Source):
 
 @njit(cache=True, nogil=True)
 def _refresh(groups, rows, now, heats, servable):  # type: ignore[no-untyped-def]
-    """Take rows out of their groups, and put those that may be shown into the groups `now`."""
+    """Take rows out of their groups, and put those that may be shown into the groups `now`.
+
+    groups: (rows int32[groups, W], sizes int32[groups], group int32[items]); rows, now: int32[n].
+    """
     lists, sizes, numbers = groups
     for n in range(len(rows)):
         row, old, new = rows[n], numbers[rows[n]], now[n]
@@ -155,7 +158,10 @@ def _with(order, size, row, heats):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, fastmath=FAST)
 def _suits(factors, j):  # type: ignore[no-untyped-def]
-    """Return exp(z.t_j + b_j)."""
+    """Return exp(z.t_j + b_j).
+
+    factors: (z float32[K], t float32[items, K], b float32[items]).
+    """
     z, targets, bias = factors
     t, s = targets[j], np.float32(0.0)
     for k in range(len(z)):

@@ -10,7 +10,10 @@ EXCLUDE = {"user": 0, "session": 1, "none": 2}
 
 @njit(cache=True, nogil=True)
 def position(ts, size, event_ts):  # type: ignore[no-untyped-def]
-    """Return where an event at `event_ts` belongs among the first `size` entries of ts."""
+    """Return where an event at `event_ts` belongs among the first `size` entries of ts.
+
+    ts: int64[H], ms, ascending.
+    """
     at = size
     while at > 0 and ts[at - 1] > event_ts:
         at -= 1
@@ -19,7 +22,10 @@ def position(ts, size, event_ts):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def excluded_from(ts, size, event_ts, exclude, session_ms):  # type: ignore[no-untyped-def]
-    """Return the index from which on the history may not be recommended (EXCLUDE codes)."""
+    """Return the index from which on the history may not be recommended (EXCLUDE codes).
+
+    ts: int64[H], ms, ascending.
+    """
     if exclude == 0:
         return 0
     if exclude == 2:
@@ -34,7 +40,10 @@ def excluded_from(ts, size, event_ts, exclude, session_ms):  # type: ignore[no-u
 
 @njit(cache=True, nogil=True)
 def index_of(keys, size, key):  # type: ignore[no-untyped-def]
-    """Return the index of `key` among the first `size` keys, or -1."""
+    """Return the index of `key` among the first `size` keys, or -1.
+
+    keys: uint64[H].
+    """
     for n in range(size - 1, -1, -1):
         if keys[n] == key:
             return n
@@ -88,7 +97,10 @@ def take(entries, size, key, event_ts, kind, held, gap_ms):  # type: ignore[no-u
 
 @njit(cache=True, nogil=True)
 def drop(entries, size, at):  # type: ignore[no-untyped-def]
-    """Take entry `at` out of the first `size`; return the new size."""
+    """Take entry `at` out of the first `size`; return the new size.
+
+    entries: keys uint64[H], ts int64[H], and types, takes, helds, gaps of the same length.
+    """
     keys, ts, types, takes, helds, gaps = entries
     for n in range(at, size - 1):
         keys[n] = keys[n + 1]
@@ -137,7 +149,10 @@ def note_earlier(earlier, size, event, latest):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def drop_earlier(earlier, size, key):  # type: ignore[no-untyped-def]
-    """Take all entries of an item out of the first `size`; return the new size."""
+    """Take all entries of an item out of the first `size`; return the new size.
+
+    earlier: as note_earlier, keys uint64[H] first.
+    """
     keys, ts, types = earlier
     kept = 0
     for n in range(size):
@@ -149,7 +164,10 @@ def drop_earlier(earlier, size, key):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def is_seen(seen, size, key):  # type: ignore[no-untyped-def]
-    """Return whether the key's 32-bit hash is among the seen ones."""
+    """Return whether the key's 32-bit hash is among the seen ones.
+
+    seen: uint32[S]; key: uint64.
+    """
     short = np.uint32(key & np.uint64(0xFFFFFFFF))
     for n in range(size):
         if seen[n] == short:
@@ -159,7 +177,10 @@ def is_seen(seen, size, key):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def mark_seen(seen, size, next_, key):  # type: ignore[no-untyped-def]
-    """Remember a key as seen, over the oldest when full; return (size, next)."""
+    """Remember a key as seen, over the oldest when full; return (size, next).
+
+    seen: uint32[S]; key: uint64.
+    """
     if len(seen) == 0 or is_seen(seen, size, key):
         return size, next_
     short = np.uint32(key & np.uint64(0xFFFFFFFF))
@@ -172,7 +193,10 @@ def mark_seen(seen, size, next_, key):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def forget_seen(seen, size, next_, key):  # type: ignore[no-untyped-def]
-    """Take a key out of the seen ones, the others in their order; return (size, next)."""
+    """Take a key out of the seen ones, the others in their order; return (size, next).
+
+    seen: uint32[S]; key: uint64.
+    """
     short = np.uint32(key & np.uint64(0xFFFFFFFF))
     first = next_ if size == len(seen) else 0
     order = np.empty(size, np.uint32)

@@ -32,7 +32,10 @@ def owner_of(field: bytes, shards: int) -> int:
 
 @njit(cache=True, nogil=True)
 def mix(x):  # type: ignore[no-untyped-def]
-    """Scramble a 64-bit number (the finaliser of splitmix64, Steele et al. 2014)."""
+    """Scramble a 64-bit number (the finaliser of splitmix64, Steele et al. 2014).
+
+    x: uint64.
+    """
     x = np.uint64(x)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -41,7 +44,10 @@ def mix(x):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def uniform(x):  # type: ignore[no-untyped-def]
-    """Map a scrambled 64-bit number to [0, 1)."""
+    """Map a scrambled 64-bit number to [0, 1).
+
+    x: uint64.
+    """
     return np.float64(x >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
@@ -57,7 +63,10 @@ def start_vectors(vectors, keys, first, seed, scale):  # type: ignore[no-untyped
 
 @njit(cache=True, nogil=True)
 def find(slot_keys, slot_rows, key):  # type: ignore[no-untyped-def]
-    """Return the row of `key`, or -1: open addressing on the key's upper bits."""
+    """Return the row of `key`, or -1: open addressing on the key's upper bits.
+
+    slot_keys: uint64[slots]; slot_rows: int32[slots]; key: uint64.
+    """
     mask = len(slot_rows) - 1
     slot = np.int64(key >> np.uint64(24)) & mask
     while slot_rows[slot] != EMPTY:
@@ -69,7 +78,10 @@ def find(slot_keys, slot_rows, key):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def find_many(slot_keys, slot_rows, keys):  # type: ignore[no-untyped-def]
-    """Return the rows of many keys, -1 where unknown."""
+    """Return the rows of many keys, -1 where unknown.
+
+    slot_keys: uint64[slots]; slot_rows: int32[slots]; keys: uint64[n]; returns int32[n].
+    """
     out = np.empty(len(keys), np.int32)
     for n in range(len(keys)):
         out[n] = find(slot_keys, slot_rows, keys[n])
@@ -101,6 +113,7 @@ def take(flags, count):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _insert(slot_keys, slot_rows, keys, first_row):  # type: ignore[no-untyped-def]
+    """Put keys uint64[n] of rows first_row, first_row + 1, ... into slots uint64 and int32."""
     mask = len(slot_rows) - 1
     for n in range(len(keys)):
         slot = np.int64(keys[n] >> np.uint64(24)) & mask

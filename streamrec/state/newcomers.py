@@ -46,13 +46,19 @@ class CrowdArrays(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def row_in(crowd, key):  # type: ignore[no-untyped-def]
-    """Return an item's row of the counts, -1 if it is in none of the latest events."""
+    """Return an item's row of the counts, -1 if it is in none of the latest events.
+
+    crowd: CrowdArrays; key: uint64.
+    """
     return find(crowd.slot_keys, crowd.slot_rows, key | NEW)
 
 
 @njit(cache=True, nogil=True)
 def lives_of_newcomers(crowd, key, ratio):  # type: ignore[no-untyped-def]
-    """Say whether an item has more events of newcomers than it is allowed."""
+    """Say whether an item has more events of newcomers than it is allowed.
+
+    crowd: CrowdArrays; key: uint64; ratio: float64.
+    """
     items, shares = crowd.state[2], crowd.state[3]
     usual = 2 * (shares // items) if items > 0 else np.int64(ONE)  # 2 s
     row = row_in(crowd, key)
@@ -66,12 +72,16 @@ def lives_of_newcomers(crowd, key, ratio):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _too_many(new, others, allowed, usual):  # type: ignore[no-untyped-def]
+    """Say whether `new` are too many beside others; all int64, `usual` a share times ONE."""
     return new * THIN > allowed * others and new * (ONE - usual) > usual * (others + 1)
 
 
 @njit(cache=True, nogil=True)
 def _share(crowd, row, by):  # type: ignore[no-untyped-def]
-    """Add an item's share to their sum `by` times, and the item to those in the ring."""
+    """Add an item's share to their sum `by` times, and the item to those in the ring.
+
+    crowd: CrowdArrays; row, by: int64.
+    """
     others, new, _ = crowd.counts[row]
     if others + new > 0:
         crowd.state[2] += by
@@ -80,7 +90,10 @@ def _share(crowd, row, by):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _count(crowd, row, by, new):  # type: ignore[no-untyped-def]
-    """Count one event more of an item, or with `by` -1 its oldest no more."""
+    """Count one event more of an item, or with `by` -1 its oldest no more.
+
+    crowd: CrowdArrays; row, by: int64; new: bool.
+    """
     counts = crowd.counts[row]
     _share(crowd, row, -1)
     if not new:
@@ -96,7 +109,10 @@ def _count(crowd, row, by, new):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def note(crowd, row, new):  # type: ignore[no-untyped-def]
-    """Take in one event on the item of a row, in place of the oldest."""
+    """Take in one event on the item of a row, in place of the oldest.
+
+    crowd: CrowdArrays; row: int32; new: bool.
+    """
     size, at = crowd.state[0], crowd.state[1]
     if size == len(crowd.rows):
         _count(crowd, crowd.rows[at], -1, crowd.new[at])
@@ -128,6 +144,7 @@ def judge(crowd, key, past, by):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _recount(crowd, rows, new):  # type: ignore[no-untyped-def]
+    """Take in events in their order; rows: int32[n]; new: bool[n]."""
     for n in range(len(rows)):
         note(crowd, rows[n], new[n])
 

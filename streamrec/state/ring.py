@@ -11,6 +11,7 @@ CHUNK = 512
 
 @njit(cache=True, nogil=True)
 def _push(ring, total, keys):  # type: ignore[no-untyped-def]
+    """Put keys uint64[n] into ring uint64[R], which has taken `total` before; the last R stay."""
     for n in range(max(0, len(keys) - len(ring)), len(keys)):
         ring[(total + n) % len(ring)] = keys[n]
 

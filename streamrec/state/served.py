@@ -162,7 +162,10 @@ def ranks_in(
 
 @njit(cache=True, nogil=True)
 def _numbered(first, listed):  # type: ignore[no-untyped-def]
-    """Return (keys: `first`, then what else is listed; the place of each listed key but 0)."""
+    """Return (keys: `first`, then what else is listed; the place of each listed key but 0).
+
+    first, listed: uint64[...]; returns (uint64[...], int64[...]).
+    """
     keys = np.empty(len(first) + len(listed), np.uint64)
     places = np.empty(len(listed), np.int64)
     keys[: len(first)] = first

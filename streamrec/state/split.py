@@ -29,7 +29,10 @@ def columns_for(
 
 @njit(cache=True, nogil=True)
 def owned(key, part):  # type: ignore[no-untyped-def]
-    """Say whether an item is a part's: key % parts, unsigned, which numba does not do by itself."""
+    """Say whether an item is a part's: key % parts, unsigned, which numba does not do by itself.
+
+    key: uint64; part: (number, of how many).
+    """
     return key % np.uint64(part[1]) == np.uint64(part[0])
 
 
@@ -48,7 +51,10 @@ def _local(row, local, keys, item_keys, n_keys):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _pair(pairs, count, new):  # type: ignore[no-untyped-def]
-    """Append (event, index in keys, key of the other item, rank); return how many there are now."""
+    """Append (event, index in keys, key of the other item, rank); return how many there are now.
+
+    pairs: updates.PAIR[...]; key: uint64 of the other item, all else int64.
+    """
     pair = pairs[count]
     pair.event, pair.key, pair.other, pair.rank = new
     return count + 1

@@ -75,7 +75,7 @@ def kind_of(type_: str, weight: float) -> int:
 
 @njit(cache=True, nogil=True)
 def push(ring, row):  # type: ignore[no-untyped-def]
-    """Put an item's row into the ring over the oldest."""
+    """Put an item's row, int32, into the ring (RingArrays) over the oldest."""
     size, at = ring.state[0], ring.state[1]
     if len(ring.rows) == 0:
         return
@@ -90,7 +90,7 @@ def push(ring, row):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _earlier(users, user, at, key, index, out):  # type: ignore[no-untyped-def]
-    """Fill out with the table rows of the entries before `at`, newest first, without `key`."""
+    """Fill out int32[...] with the rows of the entries before `at`, newest first, without `key`."""
     found = 0
     n = at - 1
     while n >= 0 and found < len(out):
@@ -124,7 +124,7 @@ def _apply(users, user, event, type_weights, rules, held):  # type: ignore[no-un
 
     The gap: code of the time since the user took the item (repeats.gap_code). event: (kind, key,
     event time ms, type). What is marked as seen is never listed: disliked items and, by the rule
-    `user`, older ones.
+    `user`, older ones. key: uint64.
     """
     kind, key, event_ts, type_ = event
     back, back_ts, gap = np.float32(0.0), event_ts, 0
@@ -223,7 +223,7 @@ def fold(users, batch, ring, crowd, type_weights, table, rules, steps):  # type:
 def _release(n, users, user, key, by, steps):  # type: ignore[no-untyped-def]
     """Let the user's oldest entry that is held, but for event n's own, be taught with event n.
 
-    Return its place in the history.
+    Return its place in the history. key: uint64.
     """
     index, type_weights = by
     for at in range(np.int64(users.recent[user])):
@@ -241,7 +241,7 @@ def _draw(place, found, event, ring, table, rules, steps):  # type: ignore[no-un
     """Fill an event's steps of factors: its user's vector, negatives, gradient (factors.py).
 
     place: its number, and 1 for what it releases; found: earlier items in its history, without any
-    nothing is done; event: (the item's row, kind, offset).
+    nothing is done; event: (the item's row, kind, offset). found: int64.
     """
     in_context = min(found, rules.context)
     if in_context == 0:

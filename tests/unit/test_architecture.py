@@ -164,6 +164,19 @@ def test_no_call_has_many_arguments_without_a_name(path: Path) -> None:
             assert len(node.args) <= MAX_POSITIONAL, call
 
 
+SHAPES = re.compile(r"\b(u?int|float)\d*\b|\bbool\b|\b(as|of|a|:) [A-Z]\w+|\([A-Z]\w+\)")
+"""A type, or the name of what holds arrays, where their shapes are written."""
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_compiled_function_says_what_it_takes(path: Path) -> None:
+    """mypy sees nothing of it: the docstring is the only type that it can have."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            if any("njit" in ast.unparse(decorator) for decorator in node.decorator_list):
+                assert SHAPES.search(ast.get_docstring(node) or ""), node.name
+
+
 @pytest.mark.parametrize("path", [f for f in FILES if f.name != "cli.py"], ids=name_of)
 def test_nothing_runs_at_import(path: Path) -> None:
     """Only definitions and constants stand at the top of a module; cli.py registers commands."""

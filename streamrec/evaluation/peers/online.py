@@ -65,6 +65,7 @@ class Isgd:
 
 @njit(cache=True, nogil=True)
 def _isgd(p, q, rate, penalty, steps):  # type: ignore[no-untyped-def]
+    """Step both vectors, float[K], so that their product comes nearer to 1."""
     for _ in range(steps):
         dot = 0.0
         for k in range(len(p)):
@@ -176,7 +177,10 @@ def _vote(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _cut(values, keep):  # type: ignore[no-untyped-def]
-    """Return the value that the `keep` largest reach, the values being distinct."""
+    """Return the value that the `keep` largest reach, the values being distinct.
+
+    values: int64[n].
+    """
     if len(values) <= keep:
         return 0
     at = len(values) - keep
