@@ -15,6 +15,7 @@ from streamrec.errors import ConfigurationError
 from streamrec.inspection.explain import explained
 from streamrec.settings.load import load
 from streamrec.settings.sections import Settings, settings_type
+from streamrec.sources.registry import names_of
 from tools import reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,19 @@ def test_its_settings_are_a_section_as_any_other() -> None:
         load(None, {}, {**FLAGS, "first_letter.items": "0"})
     with pytest.raises(ConfigurationError, match="did you mean first_letter.items"):
         load(None, {}, {**FLAGS, "first_letter.itemz": "2"})
+
+
+def test_the_name_of_an_entry_point_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "alphabet-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: alphabet\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text(f"[streamrec.sources]\nalphabet = {EXTRA}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = load(None, {}, {"extra_sources": '["alphabet"]', "first_letter.items": "2"})
+    assert settings.first_letter.items == 2
+    assert names_of(settings)[-1] == "first_letter"
 
 
 @pytest.mark.parametrize(

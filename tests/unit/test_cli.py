@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -13,6 +15,7 @@ from streamrec import cli
 from streamrec.cli import app
 
 COMMANDS = [*(command.__name__ for command in cli.COMMANDS), "topics", "items", "lists"]
+NOW = 1_700_000_000_000
 NO_REDIS = ("--redis", "redis://127.0.0.1:1/0")
 
 
@@ -169,3 +172,38 @@ def test_send_lines_as_they_are(sent: Sent) -> None:
     result = run("send", "--stdin", stdin=f"{line}\nbad\n{line}\n")
     assert result.exit_code == 65
     assert sent.messages == [("streamrec.events", b"7", line.encode())] * 2
+
+
+class Mapped(Exception):
+    """Ends a command where it has read its file."""
+
+
+@pytest.mark.parametrize(
+    ("command", "reader"),
+    [
+        ("evaluate", "files.events.read_events"),
+        ("replay", "files.events.read_events"),
+        ("bootstrap", "files.events.read_events"),
+        ("demo --events", "demo.demo.read_events"),
+        ("items load", "files.items.read_counted"),
+    ],
+)
+def test_one_mapping_serves_every_command_that_reads_a_file(
+    command: str, reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, _, name = f"streamrec.{reader}".rpartition(".")
+    read = getattr(import_module(module), name)
+
+    def stop(*given: Any) -> None:
+        found = read(*given)
+        raise Mapped(len(found[0] if isinstance(found, tuple) else found))
+
+    monkeypatch.setattr(f"{module}.{name}", stop)
+    config, log = tmp_path / "s.toml", tmp_path / "log.csv"
+    mapping = '[events.mapping]\nuser = "who"\nitem = "what"\nts = "on"\n'
+    config.write_text(f'{mapping}[items.mapping]\nitem = "what"\ntitle = "who"\n')
+    log.write_text("who;what;on\n" + "".join(f"u{n};i{n};{NOW + n}\n" for n in range(3)))
+    result = run("--config", str(config), *command.split(), str(log))
+    assert isinstance(result.exception, Mapped), result.output
+    assert result.exception.args == (3,)
+    assert not isinstance(run(*command.split(), str(log)).exception, Mapped), "none is found"
