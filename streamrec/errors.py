@@ -67,6 +67,12 @@ class GapError(LogError):
     exit_code = 65
 
 
+class RankGone(StreamrecError):
+    """Of several processes that train one network another has ended, or does not answer."""
+
+    exit_code = 69
+
+
 class StoreError(StreamrecError):
     """Redis cannot be used as asked."""
 

@@ -84,11 +84,13 @@ class PairNetwork(nn.Module):
         there: Tensor = texts.any(-1, keepdim=True)
         return functional.normalize(self.project(texts), dim=-1) * there
 
-    def loss(self, batch: dict[str, Tensor], weights: Tensor, candidates: int) -> Tensor:
+    def loss(
+        self, batch: dict[str, Tensor], weights: Tensor, totals: Tensor, candidates: int
+    ) -> Tensor:
         """Return the mean losses [tasks] of samples whose first candidate was clicked.
 
-        weights: [B, tasks], 0 where a sample is none of a task; candidates: K, of which the others
-        are a part.
+        weights: [B, tasks], 0 where a sample is none of a task; totals: [tasks], their sums over
+        all samples of which these are a part or all; candidates: K, of which the others are a part.
         """
         scores = self.forward(batch)
         others = batch["live"].sum(1) - 1
@@ -97,7 +99,7 @@ class PairNetwork(nn.Module):
         shifts = shift.repeat(1, 1, scores.shape[2])
         shifts[..., 0] = 0.0
         each = -functional.log_softmax(scores + shifts, 2)[..., 0]
-        return (each * weights).sum(0) / weights.sum(0).clamp(min=1e-6)
+        return (each * weights).sum(0) / totals.clamp(min=1e-6)
 
     def set_texts(self, vectors: np.ndarray[Any, Any]) -> None:
         """Whiten texts, half, by the statistics of float32[n, D], those that are known now."""

@@ -16,13 +16,11 @@ from streamrec.neural.network import PairNetwork, Weights
 from streamrec.neural.reading import Shape
 from streamrec.neural.replay import Replay, Texts
 from streamrec.neural.sample import Sample
+from streamrec.neural.together import Ranks
+from streamrec.neural.trained import BATCH, Trained, mark_of
 from streamrec.settings.neural import NeuralSettings
 
 Array = NDArray[Any]
-BATCH = 64
-BETAS, DECAY, CLIP = (0.9, 0.99), 1e-5, 5.0
-MEAN, EARLY, EARLY_STEPS = 0.99, 0.5, 20
-"""Memory of the running mean, a step; that of the first steps."""
 FIRST, SHARE = 1500, 0.25
 """Samples of the first refresh; share of all samples that make a later one, up to the setting."""
 JUDGED = 512
@@ -49,21 +47,31 @@ class Period(NamedTuple):
 class Refresher:
     """The trainer's state: samples, the network, its running mean, what serves."""
 
-    def __init__(self, rules: NeuralSettings, shape: Shape, device: str = "cpu") -> None:
-        """Start without a network; device: "cpu", or "cuda": there with bfloat16 products."""
+    def __init__(
+        self,
+        rules: NeuralSettings,
+        shape: Shape,
+        device: str = "cpu",
+        ranks: Ranks | None = None,
+    ) -> None:
+        """Start without a network; device: "cpu", or "cuda": there with bfloat16 products.
+
+        ranks: this one, rank 0, and the others that learn with it; None: it learns alone.
+        """
         torch.set_num_threads(rules.threads)
         self.rules, self.shape, self._device = rules, shape, device
+        self._ranks = ranks
         self.replay = Replay(shape, rules.tasks, rules.replay_samples, rules.seed)
         self.gate = Gate(rules.gate_periods)
         self.number = 0
         self._seen = 0
-        self._trained: _Trained | None = None
-        self._rival: _Trained | None = None  # from nothing, as a check
+        self._trained: Trained | None = None
+        self._rival: Trained | None = None  # from nothing, as a check
         self.serving: Weights | None = None
 
     def resume(self, weights: Weights, number: int, seen: int, recent: tuple[float, ...]) -> None:
         """Go on from the weights that refresh `number` made, after `seen` samples."""
-        self._trained = _Trained(self.rules, self.shape, self.rules.seed + number, self._device)
+        self._trained = Trained(self.rules, self.shape, self.rules.seed + number, self._device)
         self._trained.start(weights)
         self.number, self._seen = number, seen
         self.gate = Gate(self.rules.gate_periods, recent)
@@ -133,9 +141,9 @@ class Refresher:
     def _fresh(self) -> Array:
         return np.array(self.replay.fresh, np.int64)
 
-    def _new(self, vectors: Array) -> "_Trained":
+    def _new(self, vectors: Array) -> Trained:
         """Return a network that has learnt nothing; vectors: the texts known now."""
-        made = _Trained(self.rules, self.shape, self.rules.seed + self.number, self._device)
+        made = Trained(self.rules, self.shape, self.rules.seed + self.number, self._device)
         made.network.set_texts(vectors)
         return made
 
@@ -162,15 +170,19 @@ class Refresher:
         return self.replay.shuffled(np.concatenate([newer, older]))
 
     def _learn(
-        self, trained: "_Trained", which: Array, keys: Array, vectors: Array
+        self, trained: Trained, which: Array, keys: Array, vectors: Array
     ) -> tuple[float, ...]:
         """Let a network learn from samples by number; return the mean losses, by task."""
         texts = texts_of(trained.network, keys, vectors)
         lambdas = torch.tensor(list(self.rules.tasks.values()))
         sums, counts = torch.zeros(len(lambdas)), 0
+        ranks = self._ranks
+        if ranks is not None:
+            ranks.begin(-(-len(which) // BATCH), mark_of(self.rules, self.shape))
+            trained.alike(ranks)
         for x in range(0, len(which), BATCH):
             batch = self.replay.batch(np.sort(which[x : x + BATCH]), texts)
-            sums += trained.step(batch, lambdas, self.shape.candidates)
+            sums += trained.step(batch, lambdas, self.shape.candidates, ranks)
             counts += 1
         return tuple((sums / max(1, counts)).tolist())
 
@@ -191,45 +203,3 @@ def texts_of(network: PairNetwork, keys: Array, vectors: Array) -> Texts:
         return out
 
     return texts
-
-
-class _Trained:
-    """A network in training, its optimiser and the running mean of its weights."""
-
-    def __init__(self, rules: NeuralSettings, shape: Shape, seed: int, device: str) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.network = PairNetwork(shape, rules).to(device)
-        self._device = device
-        self._parameters = list(self.network.parameters())
-        self._mean = [p.detach().clone() for p in self._parameters]
-        self._steps = 0
-        self._optimizer = torch.optim.AdamW(
-            self._parameters, lr=rules.rate, betas=BETAS, weight_decay=DECAY
-        )
-
-    def step(self, batch: dict[str, Any], lambdas: Any, candidates: int) -> Any:
-        """Take one step; return the losses [tasks]."""
-        batch = {name: tensor.to(self._device) for name, tensor in batch.items()}
-        with torch.autocast(self._device, torch.bfloat16, enabled=self._device != "cpu"):
-            losses = self.network.loss(batch, batch["weights"], candidates)
-        self._optimizer.zero_grad()
-        (losses * lambdas.to(self._device)).sum().backward()
-        torch.nn.utils.clip_grad_norm_(self._parameters, CLIP)
-        self._optimizer.step()
-        keep = EARLY if self._steps < EARLY_STEPS else MEAN
-        torch._foreach_lerp_(self._mean, [p.data for p in self._parameters], 1.0 - keep)
-        self._steps += 1
-        return losses.detach().float().cpu()
-
-    def start(self, weights: Weights) -> None:
-        """Begin with weights, and with them as the running mean."""
-        self.network.load(weights)
-        self._mean = [p.detach().clone() for p in self._parameters]
-        self._steps = EARLY_STEPS
-
-    def mean_weights(self) -> Weights:
-        """Return the running mean of the weights."""
-        names = [name for name, _ in self.network.named_parameters()]
-        means = {n: m.cpu().numpy().copy() for n, m in zip(names, self._mean, strict=True)}
-        return {**self.network.weights(), **means}

@@ -1,25 +1,31 @@
-"""The role `train`: samples in, versions of the neural ranker out. One process; needs torch.
+"""The role `train`: samples in, versions of the neural ranker out; needs torch.
+
+One process, or several under torchrun: then all but rank 0 only take their part of each step.
 
 It keeps nothing that a restart loses: the samples stay in Kafka, the latest version in Redis says
 up to where it has learnt, and the pointer to what serves moves only to a version that is stored.
 """
 
 import logging
+import os
+import signal
 import threading
 import time
-
-import torch
 
 from streamrec.errors import LogError, StoreError, WrongTopic
 from streamrec.monitoring.health import serve_health
 from streamrec.monitoring.metrics import Metrics
 from streamrec.monitoring.starting import starting
+from streamrec.neural.reading import Reader
 from streamrec.neural.refresh import Refresher
+from streamrec.neural.together import Ranks
+from streamrec.neural.trained import follow
 from streamrec.roles.leave import stop_on_signals
 from streamrec.roles.training.published_versions import PublishedVersions
+from streamrec.roles.training.ranks import device, joined
 from streamrec.roles.training.training_input import TrainingSamples, TrainingTexts
 from streamrec.settings.sections import Settings
-from streamrec.sources.registry import names_of
+from streamrec.sources.registry import names_of, sources_of
 from streamrec.transport.kafka.log import Log
 from streamrec.transport.kafka.open_log import open_kafka
 from streamrec.transport.redis.declared import Unchanged, wait_for_shards
@@ -40,12 +46,17 @@ class Trainer:
     """One loop: poll, take in, refresh when it is time, publish."""
 
     def __init__(
-        self, settings: Settings, log: Log, store: Store, shards: Shards, metrics: Metrics
+        self,
+        settings: Settings,
+        log: Log,
+        store: Store,
+        shards: Shards,
+        metrics: Metrics,
+        ranks: Ranks | None = None,
     ) -> None:
         self._texts = TrainingTexts(settings, store, shards, metrics)
         rules, shape = settings.neural, self._texts.shape
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.refresher = Refresher(rules, shape, device)
+        self.refresher = Refresher(rules, shape, device(), ranks)
         self._versions = PublishedVersions(settings, shape, Versions(store), metrics)
         self._samples = TrainingSamples(settings, log, self.refresher, metrics)
         self._metrics = metrics
@@ -53,7 +64,9 @@ class Trainer:
         metrics.begin(settings, names_of(settings))
         for task, weight in rules.tasks.items():
             metrics.neural.weight.labels(task).set(weight)
-        fields = {"device": device, "topic": settings.kafka.samples_topic, "tasks": rules.tasks}
+        fields = {"device": device(), "topic": settings.kafka.samples_topic, "tasks": rules.tasks}
+        if ranks is not None:
+            fields |= {"ranks": str(ranks.size)}
         logger.info("training", extra=fields)
 
     @property
@@ -99,6 +112,9 @@ class Trainer:
 def run(settings: Settings, once: bool = False, stop: threading.Event | None = None) -> int:
     """Train until SIGTERM or `stop`, or once; return the exit code."""
     starting(settings, "train")
+    ranks = joined(os.environ)
+    if ranks is not None and ranks.rank > 0:
+        return _follow(settings, ranks)
     stop = stop or stop_on_signals()
     metrics = Metrics(role="train")
     store = Store(settings.redis)
@@ -112,15 +128,29 @@ def run(settings: Settings, once: bool = False, stop: threading.Event | None = N
     done = False
     while not stop.is_set() and not done:
         try:
-            done = _run_one(settings, store, metrics, ready, once, stop)
+            done = _run_one(settings, store, metrics, ranks, ready, once, stop)
         except (StoreError, LogError) as error:  # nothing in memory is worth more than a restart
             if once or isinstance(error, WrongTopic):
                 raise
             metrics.redis_errors.labels("train").inc(isinstance(error, StoreError))
             logger.warning("the trainer starts over", extra={"cause": str(error)})
             stop.wait(REST)
+    if ranks is not None:
+        ranks.end()
+        ranks.leave()
     health.close()
     store.close()
+    return 0
+
+
+def _follow(settings: Settings, ranks: Ranks) -> int:
+    """Take this rank's part of each step until rank 0 ends; return the exit code."""
+    for number in signal.SIGTERM, signal.SIGINT:  # torchrun tells all: rank 0 finishes its refresh
+        signal.signal(number, signal.SIG_IGN)
+    logger.info("training with rank 0", extra={"rank": ranks.rank, "device": device()})
+    follow(ranks, settings.neural, Reader(settings, sources_of(settings)).shape, device())
+    logger.info("rank 0 has ended the training", extra={"rank": ranks.rank})
+    ranks.leave()
     return 0
 
 
@@ -128,6 +158,7 @@ def _run_one(
     settings: Settings,
     store: Store,
     metrics: Metrics,
+    ranks: Ranks | None,
     ready: list[Trainer],
     once: bool,
     stop: threading.Event,
@@ -138,7 +169,7 @@ def _run_one(
         return True
     log = open_kafka(settings.kafka, f"{settings.kafka.group}-train")
     try:
-        trainer = Trainer(settings, log, store, shards, metrics)
+        trainer = Trainer(settings, log, store, shards, metrics, ranks)
         trainer.start()
         ready[:] = [trainer]
         if once:

@@ -1,6 +1,9 @@
 """The trainer is killed at random and learns nothing twice; versions are swapped under load."""
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,6 +136,31 @@ def test_a_killed_trainer_learns_each_sample_once(site: Site, kills: int) -> Non
             lambda: trainer.output().count("read again") > kills, 60, "it is back"
         )
         trainer.kill()
+        made.each_once()
+
+
+def test_two_ranks_train_under_torchrun(site: Site) -> None:
+    """They store versions of all samples, one process goes on from them; SIGTERM ends both."""
+    needs("torch")
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "-m", "streamrec.cli", "--config", str(site.directory / "streamrec.toml"), "train",
+    ]  # fmt: skip
+    with clicks(site) as made:
+        made.send(700)
+        once = subprocess.run([*command, "--once"], capture_output=True, text=True, timeout=150)
+        assert once.returncode == 0, once.stderr
+        manifests = whole(made.versions, made.shape)
+        assert manifests and manifests[-1].offsets == made.ends and manifests[-1].samples == 700
+        made.each_once()
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as ranks:
+            try:
+                made.refreshed(1500)
+            finally:
+                ranks.send_signal(signal.SIGTERM)  # torchrun tells both
+                _, printed = ranks.communicate(timeout=60)
+        assert printed.count("training with rank 0") == 1
+        assert printed.count("rank 0 has ended the training") == 1, printed
         made.each_once()
 
 

@@ -121,7 +121,9 @@ TRAINS = {
     "neural/network.py",
     "neural/refresh.py",
     "neural/replay.py",
-    "roles/train.py",
+    "neural/together.py",
+    "neural/trained.py",
+    "roles/training/ranks.py",
 }
 
 
