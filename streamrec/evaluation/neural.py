@@ -37,7 +37,7 @@ class NeuralRanker:
     """
 
     def __init__(self, flow: Flow, clock: Callable[[], float]) -> None:
-        from streamrec.neural.refresh import FIRST, Refresher
+        from streamrec.neural.refresh import Refresher
 
         self._flow, self._clock, self._seconds = flow, clock, 0.0
         self._rules = flow.settings.neural
@@ -45,7 +45,7 @@ class NeuralRanker:
         self._thread = ThreadPoolExecutor(1, "training")
         self._running: Future[tuple[Any, float]] | None = None
         self._waiting: list[Sample] = []  # that came since it runs
-        self._most_waiting = min(self._rules.refresh_samples, FIRST)  # fewer make no refresh due
+        self._most_waiting = 0  # fewer make no refresh due
         self._clicks = 0
         self._periods: list[dict[str, Any]] = []
 
@@ -127,7 +127,7 @@ class NeuralRanker:
         if wanted is None or judged.weights is not None or lists.network is None:
             lists.network = None if wanted is None else Served.of(wanted)
         self._seconds += self._clock() - began
-        clicks = self._clicks
+        clicks, self._most_waiting = self._clicks, refresher.wanted
 
         def learn() -> tuple[dict[str, Any], float]:
             began = self._clock()

@@ -94,8 +94,12 @@ class Refresher:
     @property
     def due(self) -> bool:
         """Whether enough samples are new."""
-        wanted = min(self.rules.refresh_samples, max(FIRST, int(SHARE * self._seen)))
-        return len(self.replay.fresh) >= wanted
+        return len(self.replay.fresh) >= self.wanted
+
+    @property
+    def wanted(self) -> int:
+        """Return how many new samples make the next refresh; never fewer as more were seen."""
+        return min(self.rules.refresh_samples, max(FIRST, int(SHARE * self._seen)))
 
     def refresh(self, keys: Array, vectors: Array) -> Period:
         """Judge by the new samples, then learn from them.

@@ -49,6 +49,7 @@ def environment(address: str, redis: RedisServer, **more: str) -> dict[str, str]
     return own | {"STREAMREC_KAFKA": address, "STREAMREC_REDIS": redis.url, **more}
 
 
+@pytest.mark.timeout(600)  # it may be the first to compile
 @pytest.mark.parametrize("client", ["kafka-python", "confluent"])
 def test_only_our_own_sentence_says_that_there_is_no_broker(
     client: str, clean_redis: RedisServer, tmp_path: Path

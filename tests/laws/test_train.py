@@ -394,11 +394,11 @@ def test_two_that_move_the_pointer_do_not_undo_each_other(live: Live) -> None:
 def test_without_torch_train_says_what_to_install(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from streamrec.commands import train
+    from streamrec.commands import roles
 
-    monkeypatch.setattr(train, "find_spec", lambda name: None)
+    monkeypatch.setattr(roles, "find_spec", lambda name: None)
     with pytest.raises((ConfigurationError, typer.Exit), match=r"pip install 'streamrec\[neural\]"):
-        train.train(context(live.spine.settings))
+        roles.train(context(live.spine.settings))
 
 
 def test_a_samples_topic_made_anew_is_learnt_from_its_start(live: Live) -> None:
