@@ -31,7 +31,7 @@ def train(
         bool, typer.Option("--once", help="Learn what the samples topic holds now, and end.")
     ] = False,
 ) -> None:
-    """Train the neural ranker until SIGTERM. One process, or torchrun and some; needs torch."""
+    """Train the neural ranker until SIGTERM. One process, or several by torchrun; needs torch."""
     settings = settings_of(ctx, logs=True)
     if find_spec("torch") is None:
         raise ConfigurationError(

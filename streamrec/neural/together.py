@@ -112,8 +112,8 @@ def gone() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # all that torch.distributed raises
-        cause = str(error).strip().splitlines() or ["no answer"]
+        cause = (str(error).strip() or "no answer").splitlines()[0].partition(". ")[0]
         raise RankGone(
-            f"another rank has ended or does not answer ({cause[0][:200]}): start all of them "
+            f"another rank has ended or does not answer ({cause[:200]}): start all of them "
             "again; training goes on from the last version"
         ) from error

@@ -49,12 +49,15 @@ def joined(
             )
         torch.cuda.set_device(local)
         backend = "cpu:gloo,cuda:nccl"
+    timeout = timedelta(seconds=seconds)
     with gone():
         distributed.init_process_group(
             backend,
             init_method=meet,
             rank=rank,
             world_size=size,
-            timeout=timedelta(seconds=seconds),
+            timeout=timeout,
         )
-        return Ranks(rank, size, distributed.new_group(backend="gloo", timeout=IDLE))
+        # of each rank its own: rank 0 only tells, the others only wait to be told
+        idle = distributed.new_group(backend="gloo", timeout=IDLE if rank else timeout)
+        return Ranks(rank, size, idle)
