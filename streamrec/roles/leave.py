@@ -15,10 +15,11 @@ def stop_on_signals() -> threading.Event:
 
     Nothing is logged in the handler: it may run amid a line, and nobody may be reading it.
     """
-    stop = threading.Event()
+    stop, came = threading.Event(), list[int]()
 
     def on_signal(number: int, _: object) -> None:
-        if not stop.is_set():
+        came.append(number)
+        if len(came) == 1:  # not by stop: a second signal may come before it is set
             threading.Thread(target=_tell, args=(number,), name="stopping").start()
             for seconds, act in ((LEAVE_SECONDS, _leave), (LEAVE_SECONDS + 1.0, _end)):
                 last = threading.Timer(seconds, act)
