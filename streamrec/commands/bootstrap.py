@@ -68,6 +68,7 @@ def bootstrap(
     from streamrec.evaluation.prequential import Parts
     from streamrec.evaluation.walk import Walk
     from streamrec.files.events import read_events
+    from streamrec.monitoring.starting import calm_collector
     from streamrec.transport.kafka.log import partition_of
     from streamrec.transport.kafka.log_identity import log_identity
     from streamrec.transport.redis.store import Store
@@ -91,6 +92,7 @@ def bootstrap(
             def shown(log: "Iterator[Event]", count: int) -> "Iterator[Event]":
                 return with_progress(log, count, "events")
 
+            calm_collector()
             cut = Parts(users, parts, lambda user: partition_of(user.encode(), users))
             figures, _, live = evaluate(plan, time.monotonic, shown, cut)
             Walk(live, table, catalogue).end()

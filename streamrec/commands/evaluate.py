@@ -80,6 +80,7 @@ def evaluate(
     from streamrec.evaluation.plan import Asked, parse_lag, planned
     from streamrec.files.events import read_events
     from streamrec.library.result import renderer
+    from streamrec.monitoring.starting import calm_collector
     from streamrec.sources.registry import names_of
 
     if shelf and (items is None or report is not None):
@@ -113,7 +114,9 @@ def evaluate(
     if len(table) < 2:
         raise ConfigurationError(f"{events} has {len(table)} events: nothing to evaluate.")
     catalogue = items_of(settings, items, item_columns, reading)
-    result = _evaluated(planned(asked, table, catalogue, under, texts_encoded, say))
+    plan = planned(asked, table, catalogue, under, texts_encoded, say)
+    calm_collector()
+    result = _evaluated(plan)
     print_figures(result)
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=1) + "\n")
