@@ -133,3 +133,15 @@ def test_the_copy_of_the_items_is_fresh_where_no_events_come(
     spine.users.step()
     assert spine.feed.refreshed > 0
     assert spine.value("item_table_age_seconds") < 60
+
+
+def test_records_that_come_again_take_no_offset_back(
+    make_spine: Callable[[Settings, int], Spine],
+) -> None:
+    """Where they are too few to reach the end again: it would be stored as not learnt."""
+    spine = three_updates(make_spine)
+    spine.items.step()
+    stored = spine.store.meta("i0")
+    again = {UPDATES: spine.broker.messages[UPDATES][:1]}
+    spine.items._learner.learn(again, spine.items.shards)
+    assert spine.store.meta("i0") == stored
