@@ -18,7 +18,7 @@ EVERY = 20
 """Novelty and diversity are taken from every 20th list."""
 NEW = 5
 """A user or an item is new before its fifth event."""
-MISS = np.inf
+BEYOND_ALL = np.inf
 MAIN = "recall@20"
 METRICS = ("recall@10", "recall@20", "precision@10", "ndcg@10", "ndcg@20", "mrr@20")
 
@@ -99,7 +99,7 @@ class Tally:
     def columns(self) -> dict[str, Array]:
         """Return float32[scored] places by list; those that never found an item are left out."""
         places: Array = np.array(self._places, np.float32).reshape(len(self), len(self.names))
-        places[np.isnan(places)] = MISS
+        places[np.isnan(places)] = BEYOND_ALL
         some: Array = np.asarray(np.isfinite(places).any(axis=0))
         some[0] = True  # the blend is always there, even if it never found the item
         return {name: places[:, k] for k, name in enumerate(self.names) if some[k]}

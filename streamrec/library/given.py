@@ -35,7 +35,7 @@ class Refused(NamedTuple):
     detail: str
 
 
-class Told(NamedTuple):
+class Account(NamedTuple):
     """Of one call: how many rows there were, how many are refused, and the first 1,000 of them."""
 
     rows: int
@@ -56,10 +56,10 @@ class Told(NamedTuple):
         warnings.warn(text, UserWarning, stacklevel=level + 1)
 
 
-def told_of(rows: int, wrong: Mapping[int, Rejected]) -> Told:
+def account_of(rows: int, wrong: Mapping[int, Rejected]) -> Account:
     """Return the account of rows of which some, by number from 0, are refused."""
     some = [Refused(row + 1, wrong[row].reason, wrong[row].detail) for row in sorted(wrong)]
-    return Told(rows, len(some), tuple(some[:MOST_KEPT]))
+    return Account(rows, len(some), tuple(some[:MOST_KEPT]))
 
 
 def is_one(given: Any) -> bool:
@@ -81,7 +81,7 @@ def as_event(decoder: EventDecoder, given: Any) -> Event | Forget | Merge | Reje
 
 def events_given(
     given: Any, settings: Settings, columns: Columns = None
-) -> tuple[EventTable, Told]:
+) -> tuple[EventTable, Account]:
     """Return many events as a log in time order: of a frame, a file, or an iterable of dicts.
 
     Raises ConfigurationError where a column is missing or nothing can be read.
@@ -96,7 +96,7 @@ def events_given(
         )
         found = _table(given, reading, EVENT_FIELDS)
         table, wrong, _ = events_in(found, reading, EVENT_OPTION)
-        return table, told_of(found.rows, wrong)
+        return table, account_of(found.rows, wrong)
     _no_columns(columns, "columns")
     decoder, refused, count = EventDecoder(settings.events), Reasons(), 0
     events, rows, asked = list[Event](), list[int](), list[tuple[int, str, str | None]]()
@@ -114,8 +114,8 @@ def events_given(
     if asked:
         from streamrec.files.events import controlled
 
-        return controlled(table, np.array(rows, np.int64), asked), told_of(count, refused)
-    return table.sorted(), told_of(count, refused)
+        return controlled(table, np.array(rows, np.int64), asked), account_of(count, refused)
+    return table.sorted(), account_of(count, refused)
 
 
 def table_of_events(events: list[Event], name: str = "events") -> EventTable:
@@ -142,21 +142,21 @@ def table_of_events(events: list[Event], name: str = "events") -> EventTable:
     )
 
 
-def items_given(given: Any, columns: Columns = None) -> tuple[dict[str, Item], Told]:
+def items_given(given: Any, columns: Columns = None) -> tuple[dict[str, Item], Account]:
     """Return items by id: of a frame, a file, an iterable of dicts, or one dict.
 
     Dicts are as docs/events.md has them; every further column of a frame is an attribute. Raises
     ConfigurationError.
     """
     if given is None:
-        return {}, told_of(0, {})
+        return {}, account_of(0, {})
     if is_table(given):
         from streamrec.files.items import items_in
 
         reading = Reading(columns=_known(columns, ITEM_FIELDS, "item_columns"))
         table = _table(given, reading, None)
         items, wrong = items_in(table, reading, ITEM_OPTION)
-        return items, told_of(table.rows, wrong)
+        return items, account_of(table.rows, wrong)
     _no_columns(columns, "item_columns")
     found, refused, count = dict[str, Item](), Reasons(), 0
     for row, one in enumerate([given] if is_one(given) else _many(given, "items")):
@@ -168,7 +168,7 @@ def items_given(given: Any, columns: Columns = None) -> tuple[dict[str, Item], T
         else:
             found[item.item] = item
         count = row + 1
-    return found, told_of(count, refused)
+    return found, account_of(count, refused)
 
 
 def _table(given: Any, reading: Reading, fields: Any) -> Any:

@@ -17,7 +17,7 @@ from streamrec.events.merging import Merge
 from streamrec.expressions.syntax import ExpressionError
 from streamrec.files.event_table import FORGOTTEN, EventTable
 from streamrec.library.encoders import LateEncoder
-from streamrec.library.given import MOST_KEPT, Refused, Told, as_event, is_one, told_of
+from streamrec.library.given import MOST_KEPT, Account, Refused, account_of, as_event, is_one
 from streamrec.library.tables import is_table
 from streamrec.ranking.rerank import Reranker
 from streamrec.settings.place_rules import known_place, place_of
@@ -57,7 +57,7 @@ class Learnt:
             for _, user, visitor in table.controls:
                 self._drop(table.user_names[user if visitor == FORGOTTEN else visitor])
 
-    def learn_each(self, events: Iterable[Any], items: Mapping[str, Item]) -> Told:
+    def learn_each(self, events: Iterable[Any], items: Mapping[str, Item]) -> Account:
         """Take in dicts in their order, and items as in a log; return what became of them."""
         waiting, wrong, count = dict(items), dict[int, Rejected](), 0
         with self._changing():
@@ -74,7 +74,7 @@ class Learnt:
                     self._learn_one(found, waiting)
             for item in waiting.values():
                 self.live.announce(item)
-        return told_of(count, wrong)
+        return account_of(count, wrong)
 
     def _learn_one(self, event: Event, waiting: dict[str, Item]) -> None:
         if event.item in waiting:
@@ -106,7 +106,7 @@ class Learnt:
         if user in users.row_of and not users.arrays.events[users.row_of[user]]:
             users.drop(user)
 
-    def note(self, *told: Told) -> None:
+    def note(self, *told: Account) -> None:
         """Keep what was refused."""
         for one in told:
             self.refusals += one.refused

@@ -27,7 +27,7 @@ SHELL = ("kafka", "redis", "serve", "security", "metrics", "logging")
 Meta = dict[str, str | int]
 
 
-class Told(msgspec.Struct):
+class Header(msgspec.Struct):
     """The header: what is no array."""
 
     version: int
@@ -67,7 +67,7 @@ def write(file: Path, learnt: Learnt) -> Path:
         versions, serves = live.neural.versions(0)
         _put(arrays, "neural", {b"%d" % (n + (not serves)): v for n, v in enumerate(versions)})
     own: dict[str, Any] = msgspec.to_builtins(learnt.settings)
-    told = Told(
+    header = Header(
         version=VERSION,
         release=__version__,
         settings={name: value for name, value in own.items() if name not in SHELL},
@@ -82,7 +82,7 @@ def write(file: Path, learnt: Learnt) -> Path:
         refused=learnt.refused,
         neural=live.neural is not None,
     )
-    container.write(file, told, arrays)
+    container.write(file, header, arrays)
     return file
 
 
@@ -91,53 +91,53 @@ def read(file: Path, extra_sources: Sequence[str]) -> Learnt:
 
     Raises DamagedState, UnknownVersion or ConfigurationError.
     """
-    told, arrays = container.read(file, Told)
-    if told.version != VERSION:
+    header, arrays = container.read(file, Header)
+    if header.version != VERSION:
         raise UnknownVersion(
-            f"{file} is of version {told.version}, this release reads {VERSION}: load it with "
-            f"streamrec {told.release}"
+            f"{file} is of version {header.version}, this release reads {VERSION}: load it with "
+            f"streamrec {header.release}"
         )
-    wanted = tuple(told.settings.get("extra_sources", ()))
+    wanted = tuple(header.settings.get("extra_sources", ()))
     if wanted != tuple(extra_sources):
         raise ConfigurationError(
             f"{file} was saved with extra_sources {list(wanted)}: give load() these, as they are "
             "code that is imported."
         )
     try:
-        settings: Settings = msgspec.convert(told.settings, settings_type(wanted))
+        settings: Settings = msgspec.convert(header.settings, settings_type(wanted))
     except msgspec.ValidationError as error:
         raise UnknownVersion(
-            f"{file} was saved by streamrec {told.release}, whose settings were others: {error}"
+            f"{file} was saved by streamrec {header.release}, whose settings were others: {error}"
         ) from None
-    learnt = Learnt(settings, told.neural)
+    learnt = Learnt(settings, header.neural)
     try:
-        _resume(learnt.live, told, arrays)
+        _resume(learnt.live, header, arrays)
     except UnknownVersion as error:
         raise UnknownVersion(
-            f"{file} was saved by streamrec {told.release}, whose rows were others: load it with "
+            f"{file} was saved by streamrec {header.release}, whose rows were others: load it with "
             f"that release, or learn again ({error})"
         ) from None
-    learnt.refusals, learnt.refused = told.refusals, told.refused
+    learnt.refusals, learnt.refused = header.refusals, header.refused
     return learnt
 
 
-def _resume(live: Prequential, told: Told, arrays: Mapping[str, Array]) -> None:
+def _resume(live: Prequential, header: Header, arrays: Mapping[str, Array]) -> None:
     flow, settings, own = live.flow, live.settings, _under("table/", arrays)
-    of_users = {k.encode(): str(v).encode() for k, v in told.users.items()}
+    of_users = {k.encode(): str(v).encode() for k, v in header.users.items()}
     users = UserShard.restore(0, settings, 1, of_users, _get(arrays, "u/rings"))
     rows = _get(arrays, "u/users")
     users.users.load([name.decode() for name in rows], list(rows.values()))
-    of_items = {k.encode(): str(v).encode() for k, v in told.items.items()}
+    of_items = {k.encode(): str(v).encode() for k, v in header.items.items()}
     stored = {kind: _get(arrays, f"i/{kind}") for kind in (*flow.items[0].schema.kinds, BLEND)}
     items = ItemShard.restore(0, settings, of_items, stored)
-    of_metadata = {k.encode(): str(v).encode() for k, v in told.metadata.items()}
+    of_metadata = {k.encode(): str(v).encode() for k, v in header.metadata.items()}
     flow.users[:], flow.items[:] = [users], [items]
     flow.metadata = MetadataShard.restore(0, settings.factors.size, 1, of_metadata)
     table = flow.table
     table.rows(own["keys"])
     described = {int(row): entry for row, entry in _get(arrays, "details").items()}
     table.describe(own["keys"][list(described)], list(described.values()))
-    for row, name in enumerate(told.ids):
+    for row, name in enumerate(header.ids):
         if name is not None and table.ids[row] is None:
             table.ids[row], table.row_of[name] = name, row
     items.untold()
@@ -145,7 +145,7 @@ def _resume(live: Prequential, told: Told, arrays: Mapping[str, Array]) -> None:
     table.resume(own)
     for source, memory in zip(table.sources, table.memories, strict=True):
         source.resume(memory, _under(f"source/{source.name}/", arrays))
-    live.known, live.times, live.count = set(told.known), told.times, told.count
+    live.known, live.times, live.count = set(header.known), header.times, header.count
     if live.neural is not None:
         versions = _get(arrays, "neural")
         live.neural.resume(versions.get(b"0"), versions.get(b"1"))

@@ -19,7 +19,7 @@ from streamrec.ranking.published import PublishedList
 from streamrec.roles.leave import stop_on_signals
 from streamrec.roles.reports.list_metrics import ListMetrics
 from streamrec.roles.reports.state_report import StateReport
-from streamrec.roles.scoring.batch import Due, DueUser, Made, read_due
+from streamrec.roles.scoring.batch import BatchLists, Due, DueUser, read_due
 from streamrec.roles.scoring.hidden_items import HiddenItems
 from streamrec.roles.scoring.item_lists import ItemLists
 from streamrec.roles.scoring.kept_readings import KeptReadings
@@ -170,11 +170,11 @@ class Scorer:
             self._trace.due(one.name, one.row.offset, one.since)
         return waiting, failed
 
-    def _rank(self, waiting: Sequence[DueUser]) -> Made:
+    def _rank(self, waiting: Sequence[DueUser]) -> BatchLists:
         table, shopper = self._feed.table, self._lists.shopper
         people = [shopper(w.row, table, w.name, w.before, w.types) for w in waiting]
         home = self._lists.make(people, table)
-        return Made(home, self._places.make(people, table, home))
+        return BatchLists(home, self._places.make(people, table, home))
 
     def _encode(self, waiting: Sequence[DueUser], made: Sequence[UserList]) -> list[Encoded]:
         at = int(time.time() * 1000)
@@ -182,7 +182,7 @@ class Scorer:
         return [self._encoded(w.name, w.row.offset, at, one, w.before) for w, one in each]
 
     def _publish(
-        self, waiting: Sequence[DueUser], lists: Sequence[Encoded], made: Made
+        self, waiting: Sequence[DueUser], lists: Sequence[Encoded], made: BatchLists
     ) -> set[str]:
         """Publish each user's lists; return the users whose list Redis refused."""
         ttl = self._settings.lists.ttl_seconds

@@ -12,7 +12,7 @@ from streamrec.evaluation.ranks import rank_of
 from streamrec.events.event import Event
 from streamrec.settings.sections import Settings
 
-MISS = float("nan")
+NOT_LISTED = float("nan")
 LISTED = 20
 """A guest's list is read so far."""
 
@@ -51,7 +51,7 @@ class Rivals:
         known = len(self._items)
         target, number = self._items.get(event.item), self._users.get(event.user)
         if target is None or number is None:
-            return [MISS] * len(self.names)
+            return [NOT_LISTED] * len(self.names)
         out = self._disliked[number] | (self._taken[number] if self._rule != "none" else set())
         allowed = np.ones(known, np.bool_)
         allowed[list(out)] = False
@@ -72,7 +72,7 @@ class Rivals:
             left = [item for item in listed if self._items.get(item) not in out][:LISTED]
             if len(left) == LISTED or len(listed) < most:
                 break
-        return float(left.index(event.item)) if event.item in left else MISS
+        return float(left.index(event.item)) if event.item in left else NOT_LISTED
 
     def forget(self, user: str) -> None:
         """Take who comes back under this name for somebody new."""

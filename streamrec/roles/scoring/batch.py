@@ -26,7 +26,7 @@ class DueUser(NamedTuple):
     types: Sequence[str]  # names of the event types in the row, where rules ask
 
 
-class Made(NamedTuple):
+class BatchLists(NamedTuple):
     """The lists of a batch of users, in their order: of home, and of the other places by name."""
 
     home: list[UserList]

@@ -20,7 +20,7 @@ from streamrec.transport.redis.store import Store
 
 TYPES_SECONDS = 10.0
 """How long the names of a shard's event types are taken to be what they were."""
-Made = Mapping[str, Sequence[UserList]]
+ByPlace = Mapping[str, Sequence[UserList]]
 """Lists by place, in the order of their users."""
 
 
@@ -58,7 +58,9 @@ class PlaceLists:
             self._types[shard] = names, now
         return names
 
-    def make(self, people: Sequence[Shopper], table: ItemTable, home: Sequence[UserList]) -> Made:
+    def make(
+        self, people: Sequence[Shopper], table: ItemTable, home: Sequence[UserList]
+    ) -> ByPlace:
         """Return the lists of these users at all places but home, whose lists are made already.
 
         Places of which the candidates are the same are ranked once. Raises StoreError.
@@ -80,7 +82,7 @@ class PlaceLists:
         users: Sequence[tuple[str, int]],
         at: int,
         model: str,
-        made: Made,
+        made: ByPlace,
         table: ItemTable,
     ) -> dict[str, dict[str, bytes]]:
         """Return by user and place what is stored; users: with the offset that their lists know."""
