@@ -17,8 +17,10 @@ logger = logging.getLogger(__name__)
 
 NOISY = ("kafka", "confluent_kafka", "asyncio", "uvicorn")
 """Libraries that log what they retry; of them only warnings are shown."""
-REPEAT_SECONDS = {**dict.fromkeys(NOISY, 60.0), "streamrec.http": 1.0}
-"""Between two warnings of one place in the code: of libraries; and of what anybody may ask for."""
+REPEAT_SECONDS = {**dict.fromkeys(NOISY, 60.0), "streamrec.http": 1.0, "streamrec.roles": 10.0}
+"""Between two warnings of one place in the code: of libraries, of what anybody may ask for, and of
+what a role tries again, there only if all their fields are the same."""
+MOST_HELD = 1000
 
 
 def set_up_logs(
@@ -60,14 +62,15 @@ class Seldom(logging.Filter):
     """Lets each warning through once in REPEAT_SECONDS, with `repeated`: how many were not.
 
     What a library warns of in its loop (kafka-python of a step that took 0.1 s) was 9 of 10 lines
-    under load; `serve` without Redis wrote as many lines as there were requests. Held is one entry
-    for each place in the code that warns. What a library calls an error is a warning too: at level
-    error somebody must act, and here its caller tries again, or ends with an error of its own.
+    under load; `serve` without Redis wrote as many lines as there were requests, `learn` and
+    `score` one at each try. Held are at most MOST_HELD entries. What a library calls an error is a
+    warning too: at level error somebody must act, and here its caller tries again, or ends with an
+    error of its own.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._seen: dict[tuple[str, int], tuple[float, int]] = {}  # shown when, left out since
+        self._seen: dict[tuple[str, int, str], tuple[float, int]] = {}  # shown when, left out since
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the line is to be shown."""
@@ -77,8 +80,11 @@ class Seldom(logging.Filter):
         seconds = REPEAT_SECONDS.get(name[0]) or REPEAT_SECONDS.get(".".join(name[:2]))
         if record.levelno != logging.WARNING or seconds is None:
             return True
-        place = (record.pathname, record.lineno)
+        fields = str(_fields(record)) if name[:2] == ["streamrec", "roles"] else ""
+        place = (record.pathname, record.lineno, fields)
         shown, left_out = self._seen.get(place, (-math.inf, 0))
+        if len(self._seen) >= MOST_HELD:
+            self._seen.clear()
         if record.created - shown < seconds:
             self._seen[place] = (shown, left_out + 1)
             return False

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from streamrec.monitoring.log_lines import set_up_logs, without_password
+from streamrec.monitoring.log_lines import MOST_HELD, Seldom, set_up_logs, without_password
 from streamrec.settings.logs import LoggingSettings
 
 
@@ -69,9 +69,9 @@ def test_a_warning_that_others_repeat_comes_seldom_and_says_how_often_it_was_lef
         warn(130, "kafka.net.selector", 657, logging.ERROR)  # an error of a library is no more
         warn(130, "streamrec.roles.learn", 30, logging.ERROR)
         warn(130, "streamrec.roles.learn", 30)
-    assert len(stream.getvalue().splitlines()) == 3 + 1 + 4
+    assert len(stream.getvalue().splitlines()) == 3 + 1 + 3
     assert [line.split()[1] for line in stream.getvalue().splitlines()[4:]] == [
-        "error", "warning", "error", "warning",
+        "error", "warning", "error",
     ]  # fmt: skip
     warn(200, "kafka.net.transport", 1, logging.ERROR)
     assert " warning kafka.net.transport: at 200\n" in stream.getvalue()
@@ -81,6 +81,31 @@ def test_a_warning_that_others_repeat_comes_seldom_and_says_how_often_it_was_lef
     assert [line.partition(": ")[2] for line in stream.getvalue().splitlines()] == [
         "at 0.0", "at 1.0 repeated=99", "at 2.0 repeated=99",
     ]  # fmt: skip
+
+
+def test_what_a_role_tries_again_is_said_seldom_but_nothing_else_is_left_out() -> None:
+    stream, root = io.StringIO(), logging.getLogger()
+    set_up_logs(LoggingSettings(), stream=stream)
+
+    def warn(second: float, partition: int) -> None:
+        record = logging.LogRecord(
+            "streamrec.roles.learning.stage", logging.WARNING, "stage.py", 252, "again", (), None
+        )
+        record.created, record.partition = second, partition
+        root.handle(record)
+
+    for second in range(21):
+        for partition in (1, 2):
+            warn(second, partition)
+    of_one = ["again partition=1", *["again partition=1 repeated=9"] * 2]
+    lines = [line.partition(": ")[2] for line in stream.getvalue().splitlines()]
+    assert [line for line in lines if "partition=1" in line] == of_one
+    assert len(lines) == 2 * len(of_one)
+    for partition in range(3 * MOST_HELD):  # each another one
+        warn(22, partition)
+    assert len(stream.getvalue().splitlines()) == len(lines) + 3 * MOST_HELD - 2
+    [held] = [len(f._seen) for h in root.handlers for f in h.filters if isinstance(f, Seldom)]
+    assert held <= MOST_HELD
 
 
 def test_at_level_error_a_library_tells_nothing() -> None:
