@@ -18,6 +18,8 @@ LONG = b"\x1f"
 """Stands for a separator of several bytes."""
 TYPED = re.compile(r"(.+):(token|float)(_seq)?")
 """A column's name and type as RecBole writes them."""
+NAMED = re.compile(rb"sep=([\t -~])\n")
+"""Excel may write the separator into a line of its own before the header."""
 BLOCK_BYTES = 1 << 24
 """Longer rows cannot be read."""
 
@@ -26,14 +28,17 @@ def read_delimited(
     file: Path, text: bytes, reading: Reading, wanted: Collection[str] | None
 ) -> Table:
     """Return the rows as columns of text; lines end with a line feed."""
-    separator = (reading.separator or _separator(text[:BLOCK_BYTES].split(b"\n")[:20])).encode()
+    if named := NAMED.match(text):
+        text = text[named.end() :]
+    said = reading.separator or (named[1].decode() if named else "")
+    separator = (said or _separator(text[:BLOCK_BYTES].split(b"\n")[:20])).encode()
     if len(separator) > 1:
         text, separator = text.replace(separator, LONG), LONG
     head, _, body = text.partition(b"\n")
     names = next(csv.reader([head.decode()], delimiter=separator.decode()), [])
-    first = 2
+    first = 3 if named else 2
     if not reading.header:
-        names, body, first = [str(n + 1) for n in range(len(names))], text, 1
+        names, body, first = [str(n + 1) for n in range(len(names))], text, first - 1
     spaced = set[str]()
     if names and all(map(TYPED.fullmatch, names)):
         spaced = {name.rpartition(":")[0] for name in names if name.endswith("_seq")}
@@ -54,7 +59,9 @@ def read_delimited(
     if broken:
         records = lines_but(continued)
         broken = {records[record - 1]: why for record, why in broken.items()}
-    broken |= dict.fromkeys(not_text, Rejected("malformed", "it is not UTF-8 text"))
+    broken |= dict.fromkeys(
+        not_text, Rejected("malformed", "it is not UTF-8 text: save it as that")
+    )
     columns = {name: table[place] for name, place in places.items()}
     rows, left_out = len(table), continued | broken.keys()
     numbers = partial(lines_but, left_out)

@@ -85,6 +85,11 @@ def test_text_of_any_form(tmp_path: Path, separator: str, encoding: str) -> None
 
 def test_a_separator_that_is_named_and_recbole(tmp_path: Path) -> None:
     assert events(tmp_path, CSV.replace(",", "~"), "log", separator="~") == SORTED
+    for named in (";", "~", "\t"):  # as Excel does
+        assert events(tmp_path, f"sep={named}\n{CSV.replace(',', named)}") == SORTED
+    wrong = f"sep=;\n{CSV.replace(',', ';')}u;i\n"
+    last = wrong.count("\n")
+    assert f"line {last}: 2 fields where there should be" in reason(tmp_path, wrong)
     text = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n196\t242\t3\t881250949\n"
     expected = {"user": "196", "item": "242", "type": "click", "ts": 881250949000, "value": 3.0}
     assert events(tmp_path, text, "ml.inter") == [expected]
