@@ -69,6 +69,7 @@ def bootstrap(
     from streamrec.evaluation.walk import Walk
     from streamrec.files.events import read_events
     from streamrec.monitoring.starting import calm_collector
+    from streamrec.settings.types import changed
     from streamrec.transport.kafka.log import partition_of
     from streamrec.transport.kafka.log_identity import log_identity
     from streamrec.transport.redis.store import Store
@@ -87,13 +88,16 @@ def bootstrap(
     with closing(Store(settings.redis)) as store:
         first = _begin(store, settings, log, again)
         try:
-            plan = planned(asked, table, catalogue, lambda _: settings, texts_encoded, say)
+            room = {"max_items": parts * settings.items.max_items}
+            whole = changed(settings, items=room)
+            plan = planned(asked, table, catalogue, lambda _: whole, texts_encoded, say)
 
             def shown(log: "Iterator[Event]", count: int) -> "Iterator[Event]":
                 return with_progress(log, count, "events")
 
             calm_collector()
-            cut = Parts(users, parts, lambda user: partition_of(user.encode(), users))
+            # one owner of all items: how they are dealt out changes no row of theirs
+            cut = Parts(users, 1, lambda user: partition_of(user.encode(), users))
             figures, _, live = evaluate(plan, time.monotonic, shown, cut)
             Walk(live, table, catalogue).end()
         except BaseException:
@@ -154,7 +158,7 @@ def _store(
     log: "LogIdentity",
 ) -> None:
     """Write the state: of each shard its rows, then how it goes on."""
-    from streamrec.state.first_state import by_activity, catalogue_of, of_items, of_users
+    from streamrec.state.first_state import by_activity, catalogue_of, dealt, of_items, of_users
     from streamrec.state.metadata_shard import MetadataShard
 
     flow, size = live.flow, live.settings.factors.size
@@ -165,9 +169,11 @@ def _store(
     marks = {shard.name: starts[shard.name] for shard in flow.users}
     entries = catalogue_of(flow.table, catalogue)
     metas: dict[str, Mapping[str, str | int]] = {}
+    offsets = [starts[f"i{n}"] for n in range(sum(name.startswith("i") for name in starts))]
+    [items] = flow.items
     states: Iterator[First] = chain(  # one at a time: packed rows are as large as all else
         (of_users(shard, starts[shard.name]) for shard in flow.users),
-        (of_items(shard, starts[shard.name], marks, entries) for shard in flow.items),
+        dealt(of_items(items, 0, marks, entries), offsets),
     )
     for state in states:
         metas[state.shard] = state.meta
@@ -176,7 +182,7 @@ def _store(
         first.later(state.shard, later.get(state.shard, {}))
     for name, start in starts.items():
         if name.startswith("m"):
-            metas[name] = MetadataShard(int(name[1:]), size, len(flow.items), start).changes()[1]
+            metas[name] = MetadataShard(int(name[1:]), size, len(offsets), start).changes()[1]
     if live.neural is not None:
         first.versions(*live.neural.versions(now), now)
     first.end(metas, log, size)

@@ -163,10 +163,11 @@ class _Run:
                 self._user_events[who] += self._user_events[visitor]
                 self._user_events[visitor] = 0
         user, item = self._users[n], self._items[n]
-        found = self._walk.step(n, event)
+        counted = scored and event.type in self._types
+        found = self._walk.step(n, event, counted=counted)
         if found is not None:
             others = _by_other_blends(self._blends, found)
-            if scored and event.type in self._types:
+            if counted:
                 others = self._rivals.places(event) + others
                 others += [found.blend_rank] * self._online
                 had = self._user_events[user], self.item_events[item]

@@ -108,12 +108,14 @@ class Prequential:
         self.flow.announce(item)
         self._stale = True
 
-    def step(self, event: Event, in_session: bool | None = None) -> Scored | None:
+    def step(
+        self, event: Event, in_session: bool | None = None, *, counted: bool = True
+    ) -> Scored | None:
         """Score one event if it can be, then learn it.
 
         in_session: where the log names sessions and lists leave out a session's items, whether
         the user has an earlier event in this one, and none on the item; without it a gap in time
-        ends a session.
+        ends a session. counted: find the ranks too; without, only what is learnt from.
         """
         shard = self.arrived(event)
         if not event.personal:
@@ -122,7 +124,7 @@ class Prequential:
             scorable = shard.scorable(event, event.ts)
         else:  # lists go by the gap: what they leave out is what lies near the newest event
             scorable = in_session and shard.scorable(event, shard.newest(event.user))
-        scored = self._score(shard, event) if scorable else None
+        scored = self._score(shard, event, counted) if scorable else None
         self.learn(shard, event, scored)
         return scored
 
@@ -182,7 +184,7 @@ class Prequential:
     def _shard(self, user: str) -> UserShard:
         return self.flow.users[self._parts.of(user)]
 
-    def _score(self, shard: UserShard, event: Event) -> Scored | None:
+    def _score(self, shard: UserShard, event: Event, counted: bool) -> Scored | None:
         row = shard.users.row(event.user)
         history = len(row.ts)
         if not history or self.settings.events.weights.get(event.type, 0.0) <= 0.0:
@@ -196,10 +198,13 @@ class Prequential:
         if lists.rules.rules.filters and target >= 0:
             if lists.removed(shopper, self.table, target):
                 return None
-        ranked = self._rank(shopper, target)
+        counted = counted or self.settings.lists.rotation > 0.0  # which goes by what was listed
+        ranked = self._rank(shopper, target if counted else -1, counted)
         at = np.flatnonzero(ranked.candidates == target)
         clicked = int(at[0]) if len(at) and target >= 0 else None
         rank = by_blend = NAN
+        if not counted:
+            return Scored(False, NAN, NAN, ranked.full_ranks, history, ranked, clicked)
         if clicked is not None:
             rank = by_blend = self._rank_of(ranked, clicked)
             if self.flow.lists.network is not None:
@@ -229,8 +234,9 @@ class Prequential:
             return float(listed[0]) if len(listed) else NAN
         return float(rank_of(ranked.scores, at))
 
-    def _rank(self, shopper: Shopper, target: int) -> Ranked:
-        [ranked] = self.flow.lists.rank([shopper], self.table, [target])
+    def _rank(self, shopper: Shopper, target: int, with_network: bool) -> Ranked:
+        lists, table = self.flow.lists, self.table
+        [ranked] = lists.rank([shopper], table, [target], with_network=with_network)
         if self.settings.lists.rotation:
             last = self.times.get(shopper.name, {})
             keys = self.table.keys[ranked.candidates[ranked.order]].tolist()

@@ -19,8 +19,11 @@ class Walk:
         self.controls = table.controls_at()
         self._met = bytearray(len(table.item_names))
 
-    def step(self, n: int, event: Event) -> Scored | None:
-        """Forget and merge who is to be before event number `n`, look it up, then learn it."""
+    def step(self, n: int, event: Event, *, counted: bool = True) -> Scored | None:
+        """Forget and merge who is to be before event number `n`, look it up, then learn it.
+
+        counted: as in Prequential.step.
+        """
         self._control(n, event.ts)
         item, in_session = self._codes[n], None
         if not self._met[item]:
@@ -30,7 +33,7 @@ class Walk:
         if self._sessions is not None and event.personal:
             weight = self._weights.get(event.type, 0.0)
             in_session = self._named.continues(self._users[n], item, self._sessions[n], weight)
-        return self._live.step(event, in_session)
+        return self._live.step(event, in_session, counted=counted)
 
     def end(self) -> None:
         """Tell of the items that the log does not name; the lists then know all there is."""

@@ -51,7 +51,7 @@ class Learnt:
         walk = Walk(self.live, table, items)
         with self._changing():
             for n, event in enumerate(events_of(table)):
-                walk.step(n, event)
+                walk.step(n, event, counted=False)
                 self._keep_within_bound()
             walk.end()
             for _, user, visitor in table.controls:
@@ -79,7 +79,7 @@ class Learnt:
     def _learn_one(self, event: Event, waiting: dict[str, Item]) -> None:
         if event.item in waiting:
             self.live.announce(waiting.pop(event.item))
-        self.live.step(event)
+        self.live.step(event, counted=False)
         self._keep_within_bound()
 
     def describe(self, items: Iterable[Item]) -> None:

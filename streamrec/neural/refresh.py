@@ -23,8 +23,8 @@ from streamrec.settings.neural import NeuralSettings
 Array = NDArray[Any]
 FIRST, SHARE = 1500, 0.25
 """Samples of the first refresh; share of all samples that make a later one, up to the setting."""
-JUDGED = 512
-"""Samples scored at once."""
+JUDGED = 128
+"""Samples scored at once: with more the arrays leave the cache, at three times the time for each."""
 
 
 class Verdict(NamedTuple):

@@ -168,15 +168,12 @@ class ListMaker:
         return found
 
     def rank(
-        self,
-        shoppers: Sequence[Shopper],
-        table: ItemTable,
-        targets: Sequence[int] = (),
-        rules: Reranker | None = None,
-    ) -> list[Ranked]:
+        self, shoppers: Sequence[Shopper], table: ItemTable, targets: Sequence[int] = (),
+        rules: Reranker | None = None, *, with_network: bool = True,
+    ) -> list[Ranked]:  # fmt: skip
         """Rank the candidates of each user; with `targets` (rows) also find their full ranks.
 
-        rules: those of the lists; without, those of home.
+        rules: without, those of home. with_network: the neural ranker has its say, if there is one.
         """
         assert self._catalogue is not None, "prepare the table first"
         rules, n = rules or self.rules, len(self._catalogue.servable)
@@ -189,9 +186,9 @@ class ListMaker:
         passing = [self.passing(shopper, table, rules) for shopper in shoppers]
         said = said_of_all(self.mixture_at(rules).dense, table.arrays, n, shoppers, passing)
         each = zip(shoppers, said, passing, wanted, strict=True)
+        by = table, rules, self.network if with_network else None
         return [
-            self._rank_one(shopper, (dense, of), (table, rules), target)
-            for shopper, dense, of, target in each
+            self._rank_one(shopper, (dense, of), by, target) for shopper, dense, of, target in each
         ]
 
     def passing(self, shopper: Shopper, table: ItemTable, rules: Reranker) -> Passing | None:
@@ -207,10 +204,10 @@ class ListMaker:
         self,
         shopper: Shopper,
         given: tuple[Dense, Passing | None],
-        by: tuple[ItemTable, Reranker],
+        by: tuple[ItemTable, Reranker, Served | None],
         target: int,
     ) -> Ranked:
-        (dense, passing), (table, rules) = given, by
+        (dense, passing), (table, rules, network) = given, by
         assert self._catalogue is not None
         scratch, catalogue = self.scratch, self._catalogue
         filtered = Filtered(False, False, catalogue.rows, NO_ROWS)
@@ -234,11 +231,11 @@ class ListMaker:
         filled = features.filled()
         blended = mixture.blend.scores(filled, table.blend)
         reading, units, moves = None, None, np.zeros(len(candidates))
-        if self.network is not None and mixture.blend.kind == "learned":
+        if network is not None and mixture.blend.kind == "learned":
             reading = self.reader.read(table, shopper, (candidates, blended, filled), scratch.where)
             if reading is not None:
-                units = self.units_of(reading, self.network, table)
-                moves = moved(blended, reading, self.network.moves(reading, units))
+                units = self.units_of(reading, network, table)
+                moves = moved(blended, reading, network.moves(reading, units))
         order, scores = rules.order(candidates, blended + moves, shopper, table)
         return Ranked(
             shopper, mixture, candidates, features, filled, blended, moves, reading, units=units,

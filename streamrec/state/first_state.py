@@ -1,6 +1,6 @@
 """What was learnt from a file of history, as the state from which a log is learnt on."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from streamrec.sources.segment import SEGMENT_PREFIX
 from streamrec.state.item_rows import ITEMS
 from streamrec.state.item_shard import ItemShard
 from streamrec.state.item_table import ItemTable
+from streamrec.state.keys import owner_of
 from streamrec.state.metadata_shard import catalogue_entry
 from streamrec.state.moves import Marks
 from streamrec.state.user_fold import Counters
@@ -62,6 +63,21 @@ def of_items(
             [nothing] = kind.pack(new, np.zeros(1, np.int64))
             rows[name] = {field: blob for field, blob in rows[name].items() if blob != nothing}
     return First(shard.name, rows, meta)
+
+
+def dealt(state: First, offsets: Sequence[int]) -> Iterator[First]:
+    """Yield the state of the only item shard as that of several, each row with its owner.
+
+    offsets: where each of them goes on in its partition of the updates.
+    """
+    count = len(offsets)
+    for number, offset in enumerate(offsets):
+        rows = {
+            kind: {f: blob for f, blob in each.items() if owner_of(f, count) == number}
+            for kind, each in state.rows.items()
+        }
+        meta = {**state.meta, "offset": offset, "items": len(rows[ITEMS])}
+        yield First(f"i{number}", rows, meta)
 
 
 def catalogue_of(table: ItemTable, items: Mapping[str, Item]) -> dict[int, bytes]:
