@@ -24,7 +24,7 @@ Array = NDArray[Any]
 FIRST, SHARE = 1500, 0.25
 """Samples of the first refresh; share of all samples that make a later one, up to the setting."""
 JUDGED = 128
-"""Samples scored at once: with more the arrays leave the cache, at three times the time for each."""
+"""Samples scored at once; with more the arrays leave the cache, and each takes thrice as long."""
 
 
 class Verdict(NamedTuple):
