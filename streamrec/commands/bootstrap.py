@@ -171,7 +171,7 @@ def _store(
     metas: dict[str, Mapping[str, str | int]] = {}
     offsets = [starts[f"i{n}"] for n in range(sum(name.startswith("i") for name in starts))]
     [items] = flow.items
-    states: Iterator[First] = chain(  # one at a time: packed rows are as large as all else
+    states: Iterator[First] = chain(  # one user shard at a time: packed rows are large
         (of_users(shard, starts[shard.name]) for shard in flow.users),
         dealt(of_items(items, 0, marks, entries), offsets),
     )
