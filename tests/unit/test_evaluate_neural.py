@@ -50,14 +50,13 @@ def test_without_it_the_online_blend_is_the_same() -> None:
     assert "neural" not in off and ONLINE not in off["sources"]
 
 
-@pytest.mark.parametrize("rotation", ["0", "0.5"])
-def test_what_is_not_counted_teaches_the_network_all_the_same(rotation: str) -> None:
+def test_what_is_not_counted_teaches_the_network_all_the_same() -> None:
     """The warm-up asks no network for an order, and learns and judges as if it did."""
     needs("torch")
-    log, before = paired(2600), (*SOON, "--set", f"lists.rotation={rotation}")
+    log = paired(2600)
     options = ("--neural", "on", "--profile", "shop")
     whole, last = (
-        figures(log, *options, "--warm-up", share, before=before) for share in ("0", "0.9")
+        figures(log, *options, "--warm-up", share, before=SOON) for share in ("0", "0.9")
     )
     assert whole["neural"]["periods"] == last["neural"]["periods"]
     assert any(p["open"] for p in whole["neural"]["periods"])

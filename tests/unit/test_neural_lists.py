@@ -63,6 +63,30 @@ def ranked_by(flow: Flow, network: Served | None, user: str = "u1") -> tuple[Lis
     return maker, maker.rank([shopper], flow.table)[0]
 
 
+def times_shown(network: bool, counted: bool) -> dict[str, dict[int, int]]:
+    """Return how often in a row each item was in the lists of each user, under rotation."""
+    config = small(
+        lists={"exclude": "none", "length": 3, "rotation": 5.0},
+        users={"recent_items": 6},
+        neural={"candidates": 8, "history": 4},
+    )
+    rng, live = np.random.default_rng(3), Prequential(config)
+    lists = live.flow.lists
+    lists.network = any_network(lists.reader.shape) if network else None
+    for n in range(150):
+        if live.table.blend is not None:
+            live.table.blend.losses[0] = 0.0  # no source leads
+        who, what = f"u{rng.integers(5)}", f"i{min(11, int(rng.geometric(0.2)))}"
+        live.step(Event(who, what, "click", 1_700_000_000_000 + 60_000 * n), counted=counted)
+    return live.times
+
+
+def test_what_a_warm_up_would_have_listed_is_rotated() -> None:
+    counted = times_shown(network=True, counted=True)
+    assert times_shown(network=True, counted=False) == counted
+    assert times_shown(network=False, counted=True) != counted
+
+
 def test_without_a_network_lists_are_the_blends() -> None:
     flow = learnt()
     _, ranked = ranked_by(flow, None)
