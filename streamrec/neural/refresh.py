@@ -1,8 +1,9 @@
 """The refresh: samples come in; every so many of them are judged, then learnt.
 
 The same in `train` and in `evaluate`. AdamW (Loshchilov and Hutter 2019) with warm start; half of
-a refresh is new samples, half older ones; what serves is the weights' running mean. Every so often
-a network starts from nothing beside it, and is gone on with if the next samples find it better.
+a refresh is new samples, half older ones; what serves is the weights' running mean. Every so many
+refreshes a network starts from nothing beside it, learns a part of what is kept at each of them,
+and is gone on with if the samples after the last one find it better.
 """
 
 from typing import Any, NamedTuple
@@ -118,7 +119,7 @@ class Refresher:
         changed = None
         if decision.promoted:
             changed = self.serving = self.candidate()
-        if mine is not None and self._rival is not None:
+        if mine is not None and self._rival is not None and self._of_scratch(self.number + 1) == 0:
             theirs = self._gains(self._rival.mean_weights(), fresh, keys, vectors)
             if theirs is not None and theirs.sum() > mine.sum():
                 self._trained = self._rival
@@ -130,17 +131,31 @@ class Refresher:
         What serves stays as it is; until it returns, nothing else may be asked of this object.
         """
         self.number += 1
-        trained = self._trained or self._new(vectors)
-        which, every = self._drawn(self._fresh()), self.rules.scratch_every
-        losses, count = self._learn(trained, which, keys, vectors), len(which)
-        self._trained, self._rival = trained, None
-        if every and self.number % every == 0:
-            self._rival = self._new(vectors)
-            which = self.replay.shuffled(np.arange(len(self.replay)))  # one pass over what is kept
-            self._learn(self._rival, which, keys, vectors)
-            count += len(which)
+        self._trained = self._trained or self._new(vectors)
+        count = self._learn_rival(keys, vectors)
+        which = self._drawn(self._fresh())
+        losses = self._learn(self._trained, which, keys, vectors)
         self.replay.aged()
-        return Period(self.number, *judged, losses, count)
+        return Period(self.number, *judged, losses, count + len(which))
+
+    def _learn_rival(self, keys: Array, vectors: Array) -> int:
+        """Let the network from nothing learn its part of what is kept; return the samples.
+
+        Draws of its own: one that is never gone on with changes nothing else.
+        """
+        at = self._of_scratch(self.number)
+        if at == 0:
+            self._rival = self._new(vectors)
+        if self._rival is None:
+            return 0
+        part = np.arange(at or 0, len(self.replay), self.rules.scratch_every)
+        rng = np.random.default_rng((self.rules.seed, self.number))
+        self._learn(self._rival, rng.permutation(part), keys, vectors)
+        return len(part)
+
+    def _of_scratch(self, number: int) -> int | None:
+        """Return how many refreshes after a network from nothing began; None: there are none."""
+        return number % self.rules.scratch_every if self.rules.scratch_every else None
 
     def _fresh(self) -> Array:
         return np.array(self.replay.fresh, np.int64)

@@ -218,8 +218,8 @@ def test_another_task_costs_the_first_one_nothing():
 def test_a_network_from_nothing_takes_the_place_of_none_that_is_better():
     every = msgspec.structs.replace(RULES, scratch_every=2)
     never = msgspec.structs.replace(RULES, scratch_every=0)
-    checked, unchecked = taught(1000, every), taught(1000, never)  # the check begins here
-    assert checked.number == unchecked.number == 2
+    checked, unchecked = taught(1500, every), taught(1500, never)  # the check is not over
+    assert checked.number == unchecked.number == 3
     for name, weights in unchecked.candidate().items():
         np.testing.assert_array_equal(checked.candidate()[name], weights)
 
@@ -237,6 +237,43 @@ def test_a_network_from_nothing_takes_the_place_of_one_that_went_astray():
         return decision.candidate / decision.blend
 
     assert gain(every=1) > 1.1 > 0.9 > gain(every=0)
+
+
+@pytest.mark.parametrize("every", [1, 3, 4])
+def test_a_network_from_nothing_learns_once_from_each_sample_and_is_judged_once(every, monkeypatch):
+    """A part at each refresh: none takes much longer than the others."""
+    refresher = taught(500, msgspec.structs.replace(RULES, scratch_every=every))
+    learnt, judged = [], []
+    learn, gains_of = Refresher._learn, Refresher._gains
+
+    def learns(self, trained, which, *known):
+        if trained is not self._trained and trained is self._rival:
+            learnt.append((trained, which))
+        return learn(self, trained, which, *known)
+
+    def judges(self, weights, *rest):
+        rival = self._rival and self._rival.mean_weights()["pair.weight"]
+        if weights is not None and np.array_equal(weights["pair.weight"], rival):
+            judged.append(self._rival)
+        return gains_of(self, weights, *rest)
+
+    monkeypatch.setattr(Refresher, "_learn", learns)
+    monkeypatch.setattr(Refresher, "_gains", judges)
+    refresher.number = every - 1  # the next refresh begins one
+
+    def refresh():
+        refresher.replay.fresh = list(range(0, 500, 5))
+        refresher.refresh(*known())
+
+    for _ in range(every):
+        refresh()
+    kept, first = len(refresher.replay), learnt[0][0]
+    parts = [which for trained, which in learnt if trained is first]
+    assert len(parts) == every and first not in judged
+    assert sorted(np.concatenate(parts)) == list(range(kept))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    refresh()
+    assert judged[-1] is first and judged.count(first) == 1 and learnt[-1][0] is not first
 
 
 @pytest.mark.parametrize("periods", [1, 2, 4])
