@@ -6,15 +6,15 @@ from importlib.util import find_spec
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from streamrec.events.event import Event
 from streamrec.flow import Flow
-from streamrec.neural.sample import Sample, click, kept
+from streamrec.neural.sample import Sample, kept, picked, room
 from streamrec.neural.serve import Served
 from streamrec.neural.version import Manifest, pack, unpack
 from streamrec.ranking.lists import Ranked
 from streamrec.settings.sections import Settings
-from streamrec.state.keys import key_of
 
 
 def why_off(settings: Settings) -> str:
@@ -53,18 +53,19 @@ class NeuralRanker:
         """Take in a click on candidate `clicked` of a list."""
         blend, lists = self._flow.settings.blend, self._flow.lists
         weight = blend.event_weights.get(event.type, 1.0)
-        above = int((ranked.blended > ranked.blended[clicked]).sum())
-        if weight <= 0.0 or above >= self._rules.candidates:
+        read = lists.reader.best(ranked.blended)
+        [found] = np.nonzero(read == clicked)
+        if weight <= 0.0 or not len(found) or len(read) < 2:
             return
-        reading = lists.reading_of(ranked, self._flow.table)
-        if reading is None:
-            return
-        self._clicks += 1
-        listed = kept(reading, self._flow.table.keys, event.ts)
-        key, seed = key_of(event.item), self._rules.seed + self._clicks
-        sample = click(listed, key, event.type, weight, event.ts, seed)
-        if sample is not None:
-            self._add(sample)
+        shape = lists.reader.shape
+        past = min(len(ranked.shopper.history), shape.history)
+        most = room(shape.facts, past, len(shape.channels), event.type)
+        only = picked(len(read), int(found[0]), most, self._rules.seed + self._clicks)
+        reading = lists.reading_of(ranked, self._flow.table, only.rows)
+        if reading is not None:
+            self._clicks += 1
+            listed = kept(reading, self._flow.table.keys, event.ts)
+            self._add(listed.clicked(only, event.type, weight, event.ts))
 
     def figures(self) -> dict[str, Any]:
         """Return what came of it: refreshes, the share of them that served, each one's figures."""

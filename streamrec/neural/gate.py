@@ -66,16 +66,15 @@ class Gate:
         )  # fmt: skip
 
 
-def gains(scores: Array, live: Array, candidates: int) -> Array:
+def gains(scores: Array, stands: Array) -> Array:
     """Return float64[samples]: the discounted gain of the clicked candidate, number 0.
 
-    scores: float[samples, n]; live: bool[samples, n]; the others stand for candidates - 1, so r of
-    n - 1 above it mean r (candidates - 1) / (n - 1); ties half. Beyond the list of 20 it is 0.
+    scores: float[samples, n]; stands: float[samples, n], how many candidates each stands for, 0
+    where there is none. Its rank is the sum over those above it; ties half. Beyond the list of 20
+    the gain is 0.
     """
-    mine, others = scores[:, :1], live[:, 1:]
-    above = ((scores[:, 1:] > mine) & others).sum(1)
-    above = above + 0.5 * ((scores[:, 1:] == mine) & others).sum(1)
-    rank = above * (candidates - 1) / np.maximum(others.sum(1), 1)
+    mine, others = scores[:, :1], scores[:, 1:]
+    rank = (stands[:, 1:] * ((others > mine) + 0.5 * (others == mine))).sum(1)
     out: Array = np.where(rank < LISTED, 1.0 / np.log2(rank + 2.0), 0.0)
     return out
 

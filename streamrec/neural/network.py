@@ -10,9 +10,10 @@ text of unit length (e: whitened, of unit length), and q_b the facts of the past
 
 phi is leaky (.1), x_j are the facts of the candidate, p_j is the blend's softmax. One head v_k a
 task k; alpha starts at 1 and v at 0, so it starts as the blend and can only move away by learning.
-Loss: L = sum_k lambda_k L_k, L_k = -log softmax(s_k)_clicked over the clicked candidate and 31
-random others of the 80. The others stand for all 79, so each adds log(79 / 31) to its score: with
-that the loss is, in the mean, of the softmax over all (Jean et al. 2015, uniform proposals).
+P starts as the identity, so z_j.z_b starts as the cosine of the whitened texts.
+Loss: L = sum_k lambda_k L_k, L_k = -log softmax(s_k)_clicked over the clicked candidate and 31 of
+the other 79: the blend's best and some that are drawn. Each of these stands for c candidates, and
+adds log c to its score: so the loss is, in the mean, of the softmax over all (Jean et al. 2015).
 
 DIN (Zhou et al. 2018) reads pairs of candidate and past item by embeddings of its own; here what
 is read is live, and no embedding is trained, which is what overfits (Zhang et al. 2022).
@@ -55,6 +56,8 @@ class PairNetwork(nn.Module):
         nn.init.zeros_(self.heads.weight)
         whitened = min(WHITENED, shape.text)
         self.project = nn.Linear(whitened, PROJECTED, bias=False) if with_text else None
+        if self.project is not None:
+            nn.init.eye_(self.project.weight)
         self.register_buffer("whiten", torch.zeros(whitened, shape.text))
         self.register_buffer("mean", torch.zeros(shape.text))
 
@@ -69,13 +72,13 @@ class PairNetwork(nn.Module):
         there = batch["there"]  # [B, h]: past items that are
         count = there.sum(1).clamp(min=1).sqrt()[:, None, None]
         units = units * there[:, None, :, None]
-        most = units.masked_fill(~there.bool()[:, None, :, None], NOWHERE).amax(2)
-        most = most * (there.sum(1) > 0)[:, None, None]
+        away = NOWHERE * (1.0 - there)[:, None, :, None]
+        most = (units + away).max(2).values * (there.sum(1) > 0)[:, None, None]
         facts = torch.cat([batch["facts"], units.sum(2) / count, most], 2)
         y = functional.leaky_relu(self.inward(facts), LEAK)
         y = y + functional.leaky_relu(self.again(y), LEAK)
         scores: Tensor = self.alpha * batch["blend"][:, None] + self.heads(y).transpose(1, 2)
-        out: Tensor = scores.masked_fill(~batch["live"][:, None], NOWHERE)
+        out: Tensor = scores.masked_fill(batch["stands"][:, None] == 0.0, NOWHERE)
         return out
 
     def _projected(self, texts: Tensor) -> Tensor:
@@ -84,21 +87,14 @@ class PairNetwork(nn.Module):
         there: Tensor = texts.any(-1, keepdim=True)
         return functional.normalize(self.project(texts), dim=-1) * there
 
-    def loss(
-        self, batch: dict[str, Tensor], weights: Tensor, totals: Tensor, candidates: int
-    ) -> Tensor:
+    def loss(self, batch: dict[str, Tensor], weights: Tensor, totals: Tensor) -> Tensor:
         """Return the mean losses [tasks] of samples whose first candidate was clicked.
 
         weights: [B, tasks], 0 where a sample is none of a task; totals: [tasks], their sums over
-        all samples of which these are a part or all; candidates: K, of which the others are a part.
+        all samples of which these are a part or all.
         """
-        scores = self.forward(batch)
-        others = batch["live"].sum(1) - 1
-        missing = (candidates - 1) / others.clamp(min=1)
-        shift = torch.log(missing.clamp(min=1.0))[:, None, None].expand(-1, scores.shape[1], 1)
-        shifts = shift.repeat(1, 1, scores.shape[2])
-        shifts[..., 0] = 0.0
-        each = -functional.log_softmax(scores + shifts, 2)[..., 0]
+        shifts = torch.log(batch["stands"].clamp(min=1.0))[:, None]
+        each = -functional.log_softmax(self.forward(batch) + shifts, 2)[..., 0]
         return (each * weights).sum(0) / totals.clamp(min=1e-6)
 
     def set_texts(self, vectors: np.ndarray[Any, Any]) -> None:

@@ -60,6 +60,11 @@ class Reading(NamedTuple):
     pairs: Array  # float32[k, h, C]
     ages: Array  # float32[h]: log(1 + minutes) before the user's newest event
 
+    def some(self, only: Array) -> "Reading":
+        """Return what was read of some of the candidates, by number."""
+        at, rows, past, blend, facts, pairs, ages = self
+        return Reading(at[only], rows[only], past, blend[only], facts[only], pairs[only], ages)
+
 
 class Reader:
     """Reads lists for a network of one shape."""
@@ -80,34 +85,38 @@ class Reader:
 
     def read(
         self, table: ItemTable, shopper: Shopper, of_list: tuple[Array, Array, Features],
-        where: Array,
+        where: Array, only: Array | None = None,
     ) -> Reading | None:  # fmt: skip
         """Return what is to be read of a list; None where the learned blend has no say.
 
         of_list: its candidates int32[C], the blend's scores float64[C], features, filled; where:
-        int32[items] to work in.
+        int32[items] to work in; only: numbers among the best, of those that are read; None: all.
         """
         candidates, scores, features = of_list
         blend = table.blend
         if blend is None or blend.leader() >= 0 or not len(candidates):
             return None
-        at = np.argsort(-scores, kind="stable")[: self.shape.candidates]
-        rows = candidates[at]
+        at = self.best(scores)
+        log_p: Array = _log_softmax(scores[at])
+        best = Features(
+            features.values[at], features.ranks[at], features.extras[at], features.history,
+            features.silence,
+        )  # fmt: skip
+        rows, facts = candidates[at], facts_of(blend, best, log_p)
+        if only is not None:
+            at, rows, log_p, facts = at[only], rows[only], log_p[only], facts[only]
         past = shopper.history[: self.shape.history]
         arrays = table.arrays
         pairs = np.zeros((len(rows), len(past), len(self._pairing)), np.float32)
         for c, source in enumerate(self._pairing):
             said = source.pairs(arrays, past, rows, where)
             (_log_shares if source.in_pairs == "share" else _bounded)(said, pairs, c)
-        log_p: Array = _log_softmax(scores[at])
-        best = Features(
-            features.values[at], features.ranks[at], features.extras[at], features.history,
-            features.silence,
-        )  # fmt: skip
-        return Reading(
-            at, rows, past, log_p, facts_of(blend, best, log_p), pairs,
-            ages_of(shopper, len(past)),
-        )  # fmt: skip
+        return Reading(at, rows, past, log_p, facts, pairs, ages_of(shopper, len(past)))
+
+    def best(self, scores: Array) -> Array:
+        """Return int64[k]: numbers of the K best candidates by the blend, of all: float64[C]."""
+        best: Array = np.argsort(-scores, kind="stable")[: self.shape.candidates]
+        return best
 
     def known(self, table: ItemTable) -> tuple[Array, Array]:
         """Return keys uint64[n] and unit vectors float32[n, D] of items whose texts are known."""

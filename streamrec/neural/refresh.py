@@ -6,6 +6,7 @@ refreshes a network starts from nothing beside it, learns a part of what is kept
 and is gone on with if the samples after the last one find it better.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,6 +70,7 @@ class Refresher:
         self._trained: Trained | None = None
         self._rival: Trained | None = None  # from nothing, as a check
         self.serving: Weights | None = None
+        self._beside = ThreadPoolExecutor(1, "judging")
 
     def resume(self, weights: Weights, number: int, seen: int, recent: tuple[float, ...]) -> None:
         """Go on from the weights that refresh `number` made, after `seen` samples."""
@@ -112,10 +114,10 @@ class Refresher:
     def judge(self, keys: Array, vectors: Array) -> Verdict:
         """Decide by the new samples what serves from now on; see refresh."""
         fresh = self._fresh()
-        live = self.replay.live(fresh)
-        by_blend = gains(self.replay.blend(fresh), live, self.shape.candidates)
+        by_blend = gains(self.replay.blend(fresh), self.replay.stands(fresh))
+        served = self._beside.submit(self._gains, self.serving, fresh, keys, vectors)
         mine = self._gains(self.candidate(), fresh, keys, vectors)
-        decision = self.gate.judge(by_blend, self._gains(self.serving, fresh, keys, vectors), mine)
+        decision = self.gate.judge(by_blend, served.result(), mine)
         changed = None
         if decision.promoted:
             changed = self.serving = self.candidate()
@@ -179,7 +181,7 @@ class Refresher:
             for x in range(0, len(fresh), JUDGED):
                 batch = self.replay.batch(fresh[x : x + JUDGED], texts)
                 scores.append(network(batch)[:, 0].numpy())
-        return gains(np.concatenate(scores), self.replay.live(fresh), self.shape.candidates)
+        return gains(np.concatenate(scores), self.replay.stands(fresh))
 
     def _drawn(self, fresh: Array) -> Array:
         """Return int64 numbers of the samples to learn from, in their order."""
@@ -201,7 +203,7 @@ class Refresher:
             trained.alike(ranks)
         for x in range(0, len(which), BATCH):
             batch = self.replay.batch(np.sort(which[x : x + BATCH]), texts)
-            sums += trained.step(batch, lambdas, self.shape.candidates, ranks)
+            sums += trained.step(batch, lambdas, ranks)
             counts += 1
         return tuple((sums / max(1, counts)).tolist())
 

@@ -46,12 +46,12 @@ class Replay:
             return False
         at = self._room()
         a = self._arrays
-        a["live"][at], a["there"][at], a["pairs"][at] = False, False, 0
+        a["stands"][at], a["there"][at], a["pairs"][at] = 0.0, False, 0
         a["keys"][at], a["past_keys"][at] = 0, 0
         a["keys"][at, :n], a["past_keys"][at, :h] = sample.keys, sample.past_keys
         a["blend"][at, :n], a["ages"][at, :h] = sample.blend, sample.ages
         a["facts"][at, :n], a["pairs"][at, :n, :h] = sample.facts, sample.pairs
-        a["live"][at, :n], a["there"][at, :h] = True, True
+        a["stands"][at, :n], a["there"][at, :h] = sample.stands(), True
         a["weights"][at] = np.array(tasks) * sample.weight
         if fresh:
             self.fresh.append(at)
@@ -70,9 +70,9 @@ class Replay:
         """Return numbers in a random order."""
         return self._rng.permutation(which)
 
-    def live(self, which: Array) -> Array:
-        """Return bool[len(which), n]: which candidates there are."""
-        out: Array = self._arrays["live"][which]
+    def stands(self, which: Array) -> Array:
+        """Return float32[len(which), n]: how many candidates each stands for; 0: there is none."""
+        out: Array = self._arrays["stands"][which]
         return out
 
     def blend(self, which: Array) -> Array:
@@ -89,7 +89,7 @@ class Replay:
             "blend": a["blend"].astype(np.float32),
             "past": _past(a["ages"].astype(np.float32), a["there"]),
             "there": a["there"].astype(np.float32),
-            "live": a["live"],
+            "stands": a["stands"],
             "weights": a["weights"],
         }
         if self.shape.text:
@@ -102,7 +102,7 @@ class Replay:
             while (at := int(self._rng.integers(self._most))) in held and len(held) < self._most:
                 pass
             return at
-        if self._size == len(self._arrays["live"]):
+        if self._size == len(self._arrays["stands"]):
             self._grow(min(self._most, 2 * self._size))
         self._size += 1
         return self._size - 1
@@ -112,7 +112,7 @@ class Replay:
         columns: dict[str, tuple[tuple[int, ...], str]] = {
             "keys": ((n,), "u8"), "past_keys": ((h,), "u8"), "blend": ((n,), "f2"),
             "ages": ((h,), "f2"), "facts": ((n, self.shape.facts), "i1"),
-            "pairs": ((n, h, c), "i1"), "live": ((n,), "?"), "there": ((h,), "?"),
+            "pairs": ((n, h, c), "i1"), "stands": ((n,), "f4"), "there": ((h,), "?"),
             "weights": ((len(self._tasks),), "f4"),
         }  # fmt: skip
         for name, (shape, dtype) in columns.items():

@@ -1,9 +1,12 @@
 """What is kept of a list for training: the bytes of a reading, and of a click on it.
 
-A list keeps all K candidates, for which one is clicked is not known yet; a click keeps the clicked
-one, first, and a few others. Items are named by keys; nobody is. Pairs and facts are bytes.
+A list keeps all K candidates, for which one is clicked is not known yet. A click keeps the clicked
+one, first; of the others the blend's best, for among these the order matters and the softmax has
+most of its mass; and a few that are drawn, which stand for all the rest (stratified sampling,
+Cochran 1977, chapter 5). Items are named by keys; nobody is. Pairs and facts are bytes.
 
-    header   version, facts, past items, channels, candidates u16; weight f4; made at, clicked at i8
+    header   version, facts, past items, channels, candidates, the best u16; stand for, weight f4;
+             made at, clicked at i8
     arrays   keys u8[n], past keys u8[h], log p f2[n], ages f2[h], facts i1[n, X], pairs i1[n, h, C]
     type     of the event that clicked it, utf-8
 """
@@ -13,18 +16,28 @@ import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.neural.reading import FACT, PAIR, Reading
+from streamrec.state.keys import GOLDEN, mix
 
 Array = NDArray[Any]
-VERSION = 1
-HEAD = struct.Struct("<5Hfqq")
+VERSION = 2
+HEAD = struct.Struct("<6Hffqq")
 MOST_BYTES = 8192
 """Bytes of a click at most; one of more keeps fewer others."""
-OTHERS = 31
-"""Candidates that stand for all that were not clicked."""
+OTHERS, BEST = 31, 20
+"""Candidates kept that were not clicked; the blend's best among them, the others are drawn."""
 FACT_STEP, PAIR_STEP = 127.0 / FACT, 127.0 / PAIR
+
+
+class Picked(NamedTuple):
+    """Which candidates of a list a click keeps, and what they stand for; see Sample."""
+
+    rows: Array  # int64[n] numbers, the clicked one first
+    best: int
+    stand_for: float
 
 
 class Sample(NamedTuple):
@@ -40,12 +53,26 @@ class Sample(NamedTuple):
     weight: float = 0.0
     made_at: int = 0  # ms, of the list
     clicked_at: int = 0  # ms, by the log
+    best: int = 0  # after the first: each stands for itself alone
+    stand_for: float = 1.0  # candidates, by each of those after them
+
+    def clicked(self, only: Picked, kind: str, weight: float, at: int) -> "Sample":
+        """Return the sample of a click, of a list's candidates that were picked; at: epoch ms."""
+        return self._replace(
+            type=kind, weight=weight, clicked_at=at, best=only.best, stand_for=only.stand_for
+        )
+
+    def stands(self) -> Array:
+        """Return float32[n]: how many candidates of the list each one stands for."""
+        out = np.ones(len(self.keys), np.float32)
+        out[1 + self.best :] = self.stand_for
+        return out
 
     def to_bytes(self) -> bytes:
         """Return the bytes."""
         n, h, channels = self.pairs.shape
-        shape = (VERSION, self.facts.shape[1], h, channels, n)
-        head = HEAD.pack(*shape, self.weight, self.made_at, self.clicked_at)
+        shape = (VERSION, self.facts.shape[1], h, channels, n, self.best)
+        head = HEAD.pack(*shape, self.stand_for, self.weight, self.made_at, self.clicked_at)
         return head + b"".join(a.tobytes() for a in self[:6]) + self.type.encode()
 
     @classmethod
@@ -53,7 +80,8 @@ class Sample(NamedTuple):
         """Return the sample; None for another version, or bytes that are damaged."""
         if len(blob) < HEAD.size:
             return None
-        version, facts, h, channels, n, weight, made, clicked = HEAD.unpack_from(blob)
+        version, facts, h, channels, n, best, *head = HEAD.unpack_from(blob)
+        stand_for, weight, made, clicked = head
         if version != VERSION:
             return None
         dtypes = "<u8", "<u8", "<f2", "<f2", "i1", "i1"
@@ -67,11 +95,14 @@ class Sample(NamedTuple):
         except ValueError:  # it is cut off, or the type is no text
             return None
         keys, past_keys, blend, ages, facts_, pairs = arrays
-        if n < 1 or not all(np.isfinite(one).all() for one in (blend, ages, weight)):
+        if not best < n or not stand_for >= 1.0:
+            return None
+        if not all(np.isfinite(one).all() for one in (blend, ages, weight, stand_for)):
             return None
         return cls(
             keys, past_keys, blend, ages, facts_, pairs,
-            type=kind, weight=weight, made_at=made, clicked_at=clicked,
+            type=kind, weight=weight, made_at=made, clicked_at=clicked, best=best,
+            stand_for=stand_for,
         )  # fmt: skip
 
 
@@ -109,17 +140,43 @@ def click(listed: Sample, key: int, kind: str, weight: float, at: int, seed: int
     [found] = np.nonzero(listed.keys == np.uint64(key))
     if not len(found) or len(listed.keys) < 2:
         return None
-    n, (h, channels) = len(listed.keys), listed.pairs.shape[1:]
-    each = 8 + 2 + listed.facts.shape[1] + h * channels
-    room = MOST_BYTES - HEAD.size - len(kind.encode()) - 10 * h - each
-    others = np.delete(np.arange(n), found[0])
-    most = max(1, min(OTHERS, room // each))
-    if len(others) > most:
-        rng = np.random.default_rng(seed)
-        others = rng.choice(others, most, replace=False, shuffle=False)
-    rows = np.concatenate([found[:1], others])
-    keys, past, blend, ages, facts, pairs = listed[:6]
-    return Sample(
-        keys[rows], past, blend[rows], ages, facts[rows], pairs[rows],
-        type=kind, weight=weight, made_at=listed.made_at, clicked_at=at,
+    (count, past, channels), facts = listed.pairs.shape, listed.facts.shape[1]
+    only = picked(count, int(found[0]), room(facts, past, channels, kind), seed)
+    some = listed._replace(
+        keys=listed.keys[only.rows], blend=listed.blend[only.rows], facts=listed.facts[only.rows],
+        pairs=listed.pairs[only.rows],
     )  # fmt: skip
+    return some.clicked(only, kind, weight, at)
+
+
+def room(facts: int, past: int, channels: int, kind: str) -> int:
+    """Return how many candidates that were not clicked a sample of these sizes has room for."""
+    each = 8 + 2 + facts + past * channels
+    fits = (MOST_BYTES - HEAD.size - len(kind.encode()) - 10 * past) // each - 1
+    return max(1, min(OTHERS, fits))
+
+
+def picked(count: int, clicked: int, most: int, seed: int) -> Picked:
+    """Return which of `count` candidates a click on one of them keeps; most: others at most."""
+    best = min(BEST * most // OTHERS, count - 1)
+    rows = chosen(count, clicked, best, most - best, np.uint64(seed))
+    return Picked(rows, best, max(1.0, (count - 1 - best) / (most - best)))
+
+
+@njit(cache=True, nogil=True)
+def chosen(count, clicked, best, draws, seed):  # type: ignore[no-untyped-def]
+    """Return int64[...]: the clicked one, the first `best` others, and `draws` of the rest.
+
+    Of count candidates by number, the best first; all of the rest where there are no more. Drawn
+    without repetition (Fisher and Yates); seed: uint64.
+    """
+    out = np.arange(count)
+    out[1 : clicked + 1] = np.arange(clicked)
+    out[0] = clicked
+    size = min(count, 1 + best + draws)
+    state = mix(seed)
+    for n in range(1 + best, size):
+        state += GOLDEN
+        other = n + np.int64(mix(state) % np.uint64(count - n))
+        out[n], out[other] = out[other], out[n]
+    return out[:size]

@@ -38,7 +38,6 @@ class Trained:
         self,
         batch: dict[str, Tensor],
         lambdas: Tensor,
-        candidates: int,
         ranks: Ranks | None = None,
     ) -> Tensor:
         """Take one step; return the losses [tasks].
@@ -52,7 +51,7 @@ class Trained:
         if ranks is not None:
             ranks.add([totals])
         with torch.autocast(self._device, torch.bfloat16, enabled=self._device != "cpu"):
-            losses = self.network.loss(batch, batch["weights"], totals, candidates)
+            losses = self.network.loss(batch, batch["weights"], totals)
         self._optimizer.zero_grad()
         torch.autograd.backward((losses * lambdas.to(self._device)).sum())
         losses = losses.detach()
@@ -111,5 +110,5 @@ def follow(ranks: Ranks, rules: NeuralSettings, shape: Shape, device: str = "cpu
     while (steps := ranks.told(mark)) is not None:
         trained.alike(ranks)
         for _ in range(steps):
-            trained.step(nothing, lambdas, shape.candidates, ranks)
+            trained.step(nothing, lambdas, ranks)
     return trained.mean_weights()

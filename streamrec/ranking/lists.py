@@ -246,12 +246,14 @@ class ListMaker:
         """Return what a network makes of a list, Served.units."""
         return network.units(reading, self._texts.of(network, table, reading))
 
-    def reading_of(self, ranked: Ranked, table: ItemTable) -> Reading | None:
-        """Return what the neural ranker reads of a list; None where the blend has not learnt."""
+    def reading_of(
+        self, ranked: Ranked, table: ItemTable, only: Array | None = None
+    ) -> Reading | None:
+        """Return what the neural ranker reads of a list, or as in Reader.read of some of it."""
         if ranked.reading is not None:
-            return ranked.reading
+            return ranked.reading if only is None else ranked.reading.some(only)
         of_list = ranked.candidates, ranked.blended, ranked.filled
-        return self.reader.read(table, ranked.shopper, of_list, self.scratch.where)
+        return self.reader.read(table, ranked.shopper, of_list, self.scratch.where, only)
 
     def named(self, ranked: Ranked, table: ItemTable, place: Place) -> UserList:
         """Name the items and the reasons of one list."""

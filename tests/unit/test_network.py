@@ -107,6 +107,14 @@ def test_it_starts_as_the_blend():
     np.testing.assert_array_equal(moves(served, reading), np.zeros(20, np.float32))
 
 
+def test_what_it_reads_of_texts_is_their_cosine_at_first():
+    net = network(0)
+    with torch.no_grad():
+        white = net.whitened(torch.from_numpy(TEXTS))
+        mine = net._projected(white)
+    np.testing.assert_allclose(mine @ mine.T, white @ white.T, atol=1e-5)  # 8 directions, all kept
+
+
 def test_shares_of_past_items_sum_to_what_the_past_adds():
     served = Served.of(network(trained=True).weights())
     for seed in range(10):

