@@ -88,7 +88,7 @@ def test_two_ranks_learn_what_one_process_does(tmp_path: Path) -> None:
     for name, weights in alone.items():
         np.testing.assert_array_equal(first[name], second[name])
         off = np.abs(first[name] - weights)  # AdamW's step is 2e-3 however small a gradient is
-        assert off.max() < 1e-3 and off.mean() < 2e-5, name
+        assert off.max() < 1e-3 and off.mean() < 1e-4, name
     assert np.abs(alone["heads.weight"]).max() > 0.01, "it has learnt"
 
 
