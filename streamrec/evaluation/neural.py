@@ -53,9 +53,11 @@ class NeuralRanker:
         """Take in a click on candidate `clicked` of a list."""
         blend, lists = self._flow.settings.blend, self._flow.lists
         weight = blend.event_weights.get(event.type, 1.0)
+        if weight <= 0.0:
+            return
         read = lists.reader.best(ranked.blended)
         [found] = np.nonzero(read == clicked)
-        if weight <= 0.0 or not len(found) or len(read) < 2:
+        if not len(found) or len(read) < 2:
             return
         shape = lists.reader.shape
         past = min(len(ranked.shopper.history), shape.history)

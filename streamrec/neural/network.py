@@ -55,8 +55,9 @@ class PairNetwork(nn.Module):
         self.heads = nn.Linear(hidden, len(rules.tasks), bias=False)
         nn.init.zeros_(self.heads.weight)
         whitened = min(WHITENED, shape.text)
-        self.project = nn.Linear(whitened, PROJECTED, bias=False) if with_text else None
-        if self.project is not None:
+        self.project: nn.Linear | None = None
+        if with_text:
+            self.project = nn.Linear(whitened, PROJECTED, bias=False)
             nn.init.eye_(self.project.weight)
         self.register_buffer("whiten", torch.zeros(whitened, shape.text))
         self.register_buffer("mean", torch.zeros(shape.text))

@@ -249,7 +249,7 @@ class ListMaker:
     def reading_of(
         self, ranked: Ranked, table: ItemTable, only: Array | None = None
     ) -> Reading | None:
-        """Return what the neural ranker reads of a list, or as in Reader.read of some of it."""
+        """Return what the neural ranker reads of a list, see Reader.read for `only` and None."""
         if ranked.reading is not None:
             return ranked.reading if only is None else ranked.reading.some(only)
         of_list = ranked.candidates, ranked.blended, ranked.filled
