@@ -223,8 +223,18 @@ def test_nothing_is_kept_where_nothing_is_wanted(make_spine: Make, neural: Any) 
     assert live.spine.samples() == []
 
 
-def test_scorers_share_the_budget_of_readings(make_spine: Make) -> None:
+def test_what_is_kept_is_spent(make_spine: Make) -> None:
+    """The first list takes more than the 20 bytes that may be spent at once: no other is kept."""
+    live = Live(make_spine(settings(sample_bytes_per_second=1.0), 2))
+    assert live.spine.value("sample_share") == 0.0
+    assert live.listed("u1") and live.spine.store.values([reading_key("u1")]) == [None]
+
+
+def test_scorers_share_the_budget_of_readings(
+    make_spine: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What one of them has spent the other does not spend again; one that comes late neither."""
+    monkeypatch.setattr("random.random", lambda: 1.0)  # no list is chosen: only told ones spend
     spine = make_spine(settings(sample_bytes_per_second=300.0), 2)  # at most 6 kB at once
     live = Live(spine)
 
@@ -234,7 +244,7 @@ def test_scorers_share_the_budget_of_readings(make_spine: Make) -> None:
         scorer.step(live.now)
         return spine.value("sample_share")
 
-    assert share(live.scorer) > 0.3
+    assert share(live.scorer) == 1.0
     assert settle_readings(spine.store, 300.0, 6000.0, 5500) < 3000.0
     late = spine.scorer()
     assert max(share(live.scorer), share(late)) < 0.5
