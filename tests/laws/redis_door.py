@@ -94,6 +94,8 @@ class BrokenLine(Proxy):
                     return
                 if lost == "reply":
                     mute.set()
+                    back.join()  # it may not take the reply from under us
+                    server.settimeout(10.0)
                     server.sendall(request)
                     server.recv(1)  # until it is done there
                     return
