@@ -27,7 +27,7 @@ VERSION = 2
 HEAD = struct.Struct("<6Hffqq")
 MOST_BYTES = 8192
 """Bytes of a click at most; one of more keeps fewer others."""
-OTHERS, BEST = 31, 20
+OTHERS, BEST = 31, 10
 """Candidates kept that were not clicked; the blend's best among them, the others are drawn."""
 FACT_STEP, PAIR_STEP = 127.0 / FACT, 127.0 / PAIR
 

@@ -62,13 +62,15 @@ def test_a_rank_among_the_best_is_exact_and_others_are_so_in_the_mean():
         scores = np.array([sample.blend for sample in samples], np.float32)
         return gains(scores, np.array([sample.stands() for sample in samples]))
 
-    for rank in (0, 3, 19):
+    for rank in (0, 3, BEST - 1, BEST):
         np.testing.assert_allclose(gain_of(rank), 1.0 / np.log2(rank + 2.0))
-    assert (gain_of(20) == 0.0).all() and (gain_of(LIST - 1) == 0.0).all()
+    for rank in (BEST + 1, BEST + 4):
+        assert gain_of(rank).mean() == pytest.approx(1.0 / np.log2(rank + 2.0), rel=0.02)
+    assert (gain_of(LIST - 1) == 0.0).all()
 
 
 def test_the_softmax_over_what_is_kept_is_in_the_mean_that_over_all():
-    """The same number of others drawn from all of them would be more than twice as far off."""
+    """The same number of others drawn from all of them would be further off."""
     p = np.exp(listed().blend.astype(float))
     kept, even, rng = [], [], np.random.default_rng(1)
     for seed in range(400):
@@ -78,7 +80,7 @@ def test_the_softmax_over_what_is_kept_is_in_the_mean_that_over_all():
         even.append(p[others].sum() * (LIST - 1) / OTHERS)
     wanted = p.sum() - p[30]
     assert np.mean(kept) == pytest.approx(wanted, abs=4 * np.std(kept) / 20)
-    assert np.std(kept) < np.std(even) / 2
+    assert np.std(kept) < 0.8 * np.std(even)
 
 
 @pytest.mark.parametrize(
