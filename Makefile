@@ -26,7 +26,7 @@ install: .venv/installed
 
 # a stamp for each set of extras: the demonstration needs no test tools
 .venv/installed-demo: EXTRAS = local,fast,demo$(NEURAL)
-.venv/installed: EXTRAS = dev-light$(NEURAL)
+.venv/installed: EXTRAS = $(if $(LIGHT),dev-light,dev)
 .venv/installed-demo .venv/installed: pyproject.toml | .venv/made
 	@echo "Installing streamrec[$(EXTRAS)] into .venv, the first time only"
 	@echo "$(if $(LIGHT),Without torch: no neural ranker$(COMMA) its tests are skipped,With torch: LIGHT=1 leaves it out; README.md says how to get 0.2 GB instead of 4.7)"

