@@ -26,6 +26,7 @@ from streamrec.commands.roles import learn, score, serve, train
 from streamrec.commands.send import send
 from streamrec.commands.similar import similar
 from streamrec.commands.size import size
+from streamrec.commands.tune import tune
 from streamrec.commands.up import up
 from streamrec.commands.version import version
 from streamrec.commands.weights import weights
@@ -55,6 +56,7 @@ group.command()(topics.check)
 app.add_typer(group, name="topics")
 group = typer.Typer(help="Tell the system of items.", no_args_is_help=True)
 group.command()(items.load)
+group.command()(tune)
 app.add_typer(group, name="items")
 group = typer.Typer(help="All users' lists.", no_args_is_help=True)
 group.command()(lists.export)

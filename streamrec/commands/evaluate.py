@@ -1,7 +1,6 @@
 """`streamrec evaluate`: how good the lists would have been on a log of events."""
 
 import json
-import os
 import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from streamrec.commands.options import (
     ItemsFile,
     Neural,
     Options,
+    check_writable,
     end,
     items_of,
     reads_events,
@@ -86,7 +86,7 @@ def evaluate(
     if shelf and (items is None or report is not None):
         raise ConfigurationError("--shelf needs --items, and has no --report.")
     for written in filter(None, (json_file, report)):
-        _check_writable(written)  # else hours of work could not be written
+        check_writable(written)  # else hours of work could not be written
     render = renderer("--report") if report is not None else None
     parse_lag(lag)
     options: Options = ctx.obj
@@ -153,15 +153,6 @@ def _names(option: str, text: str, known: Collection[str] | None = None) -> tupl
 
     names = tuple(filter(None, (part.strip() for part in text.split(","))))
     return names if known is None else known_names(option, names, known)
-
-
-def _check_writable(file: Path) -> None:
-    if not file.parent.is_dir():
-        raise ConfigurationError(f"Cannot write {file}: there is no folder {file.parent}.")
-    if file.is_dir():
-        raise ConfigurationError(f"Cannot write {file}: it is a folder.")
-    if not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise ConfigurationError(f"Cannot write {file}: permission denied.")
 
 
 def print_figures(result: Mapping[str, Any]) -> None:

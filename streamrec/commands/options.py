@@ -189,6 +189,16 @@ def reads_events(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def check_writable(file: Path) -> None:
+    """Raise ConfigurationError where a file cannot be written, before there is work to lose."""
+    if not file.parent.is_dir():
+        raise ConfigurationError(f"Cannot write {file}: there is no folder {file.parent}.")
+    if file.is_dir():
+        raise ConfigurationError(f"Cannot write {file}: it is a folder.")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise ConfigurationError(f"Cannot write {file}: permission denied.")
+
+
 def say(words: str) -> None:
     """Print beside the result, on standard error."""
     typer.echo(words, err=True)

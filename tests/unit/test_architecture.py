@@ -124,6 +124,7 @@ TRAINS = {
     "neural/together.py",
     "neural/trained.py",
     "roles/training/ranks.py",
+    "text/tuning.py",
 }
 
 

@@ -34,7 +34,8 @@ def test_help_lists_every_command_and_the_exit_codes() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [*COMMANDS, "topics create", "topics check", "items load", "lists export"]
+    "command",
+    [*COMMANDS, "topics create", "topics check", "items load", "items tune", "lists export"],
 )
 def test_help_of_every_command(command: str) -> None:
     result = run(*command.split(), "--help")
@@ -46,7 +47,7 @@ def test_help_is_fast() -> None:
     command = [sys.executable, "-X", "importtime", "-m", "streamrec.cli", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0 and time.perf_counter() - start < 5
-    for slow in ("numpy", "numba", "kafka", "redis", "prometheus_client"):
+    for slow in ("numpy", "numba", "kafka", "redis", "prometheus_client", "torch"):
         assert f" {slow}\n" not in done.stderr
 
 
