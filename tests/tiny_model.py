@@ -8,7 +8,9 @@ from needs import needs
 HIDDEN, LAYERS = 32, 3
 
 
-def tiny_model(folder: Path, texts: Sequence[str], seed: int = 1, dropout: float = 0.0) -> str:
+def tiny_model(
+    folder: Path, texts: Sequence[str], seed: int = 1, dropout: float = 0.0, dtype: str = "float32"
+) -> str:
     """Save a model of LAYERS layers that knows the words of the texts; return its folder."""
     torch, transformers, _ = needs("torch", "transformers", "sentence_transformers")
     from sentence_transformers import SentenceTransformer
@@ -29,5 +31,6 @@ def tiny_model(folder: Path, texts: Sequence[str], seed: int = 1, dropout: float
     transformers.BertModel(config).save_pretrained(parts)
     transformers.BertTokenizerFast.from_pretrained(parts).save_pretrained(parts)
     modules = [Transformer(str(parts), max_seq_length=32), Pooling(HIDDEN, "mean")]
-    SentenceTransformer(modules=modules, device="cpu").save(str(folder), create_model_card=False)
+    made = SentenceTransformer(modules=modules, device="cpu").to(getattr(torch, dtype))
+    made.save(str(folder), create_model_card=False)
     return str(folder)

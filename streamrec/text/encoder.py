@@ -158,7 +158,8 @@ class SentenceEncoder:
         self.name = name
         weights = sha256(name.encode())
         for key, value in sorted(self._model.state_dict().items()):
-            weights.update(key.encode() + value.cpu().numpy().tobytes())
+            known = value.float() if str(value.dtype) == "torch.bfloat16" else value  # to numpy
+            weights.update(key.encode() + known.cpu().numpy().tobytes())
         self.number = _number(weights.digest())
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.int8]:

@@ -74,9 +74,10 @@ def test_a_text_alone_and_in_any_batch_is_the_same_bytes(minilm: Encoder) -> Non
     assert again.encode(TEXTS).tobytes() == together.tobytes()
 
 
-def test_so_it_is_with_a_model_of_sentence_transformers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_so_it_is_with_a_model_of_sentence_transformers(tmp_path: Path, dtype: str) -> None:
     needs("torch", "sentence_transformers")
-    folder = tiny_model(tmp_path / "tiny", TEXTS)
+    folder = tiny_model(tmp_path / "tiny", TEXTS, dtype=dtype)
     found, again = open_encoder(folder), open_encoder(folder)
     assert found is not None and again is not None and found.number == again.number
     together = found.encode(TEXTS)
