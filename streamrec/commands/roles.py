@@ -39,7 +39,9 @@ def train(
             "pip install 'streamrec[neural]' (README.md says how to get the smaller CPU wheels)"
         )
     from streamrec.roles.train import run
+    from streamrec.roles.training.priority import stand_back
 
+    stand_back()
     end(run(settings, once))
 
 

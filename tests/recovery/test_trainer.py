@@ -1,6 +1,7 @@
 """The trainer is killed at random and learns nothing twice; versions are swapped under load."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -127,6 +128,7 @@ def test_a_killed_trainer_learns_each_sample_once(site: Site, kills: int) -> Non
         trainer = site.fleet.add("train")
         for _ in range(kills):
             made.refreshed(site.random.randrange(600, 1500))
+            assert trainer.pid and os.getpriority(os.PRIO_PROCESS, trainer.pid) == 19
             made.send(500)  # a refresh may be under way when it dies
             time.sleep(site.random.uniform(0.0, 1.5))
             trainer.kill()
