@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from streamrec.files.reading import Reading
 
 
+QUICKER = {"neural.sample_bytes_per_second": "50000"}
+"""A replay is so much faster than life that the first network would come too late to be seen."""
+
+
 @reads_events
 def demo(
     ctx: typer.Context,
@@ -30,8 +34,9 @@ def demo(
     """Replay real shopping and watch the lists change; Kafka and Redis are always embedded ones."""
     options: Options = ctx.obj
     settings, given = options.load()
-    if events is None and "profile" not in given:
-        settings, _ = options.load(flags={"profile": "shop"})
+    own = {"profile": "shop"} if events is None else {}
+    own |= QUICKER
+    settings, _ = options.load(flags={name: own[name] for name in own.keys() - given})
     from streamrec.demo.demo import run
 
     shown = {} if seconds is None else {"seconds": seconds or math.inf}

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamrec.blend.rules import extras_of
+from streamrec.neural.budget import budget_of
 from streamrec.neural.reading import PROJECTED
 from streamrec.settings.place_rules import asks_for_contents, contexts, place_names, place_of
 from streamrec.settings.places import HOME, USER
@@ -84,7 +85,6 @@ class Amount(NamedTuple):
 def redis_parts(settings: Settings, amount: Amount) -> list[Part]:
     """Return what Redis holds."""
     users, items, partitions, fill, item_fill, rate = amount
-    neural = settings.neural
     lengths = {name: place_of(settings, name).length for name in place_names(settings)}
     home = _list(settings, lengths.pop(HOME))
     others = [
@@ -95,8 +95,8 @@ def redis_parts(settings: Settings, amount: Amount) -> list[Part]:
         KEY + len(f"sim:{{}}:{place.name}") + 2 * ITEM + PLACED + (AT_PLACE + ITEM) * place.length
         for place in contexts(settings)
     ]
-    kept = min(1.0, neural.sample_bytes_per_second / READING / max(rate, 1e-9))
-    lately = min(users, rate * neural.task_seconds)
+    kept = min(1.0, budget_of(settings) / READING / max(rate, 1e-9))
+    lately = min(users, rate * settings.neural.task_seconds)
     length = settings.items.similar_length
     follow = min(length, item_fill * 2 * settings.similarity.neighbours)
     similar = ITEM_LIST + ITEM + (NEIGHBOUR + ITEM) * (length + follow)

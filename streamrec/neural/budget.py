@@ -1,7 +1,15 @@
 """Which lists keep what a sample would need: a random share that keeps to a budget of bytes."""
 
+from streamrec.settings.sections import Settings
+
 HELD_SECONDS = 20.0
 """The budget of so many seconds may be spent at once."""
+
+
+def budget_of(settings: Settings) -> float:
+    """Return how many bytes/s of readings are kept; none where nothing would learn from them."""
+    wanted = settings.neural.on and settings.blend.kind == "learned"
+    return settings.neural.sample_bytes_per_second if wanted else 0.0
 
 
 class SampleBudget:

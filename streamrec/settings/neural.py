@@ -17,7 +17,7 @@ class NeuralSettings(Section, frozen=True, kw_only=True):
     """Weight of each task in the loss: `any` event, or a type; the first one orders the lists."""
     task_seconds: Positive = 86_400.0
     """An event teaches a task if the list that held its item is no older than this."""
-    sample_bytes_per_second: NonNegative = 50_000.0
+    sample_bytes_per_second: NonNegative = 10_000.0
     """Of lists whose reading all scorers keep for `train`, 6 kB each, for task_seconds; 0: none."""
     candidates: Annotated[int, Meta(ge=2, le=255)] = 80
     """The blend's best, which the network orders anew."""

@@ -179,6 +179,16 @@ def test_the_command_prints_the_sums(nothing_configured: None) -> None:
         assert f"{total(redis_parts(settings, wanted)) / 1e6:,.1f}  Redis" in less.stdout
 
 
+@pytest.mark.parametrize("rate", [1.0, 2.0, 5.0, 20.0, 300.0])
+def test_what_training_needs_takes_a_tenth_of_all_else_at_most(rate: float) -> None:
+    def takes(**flags: str) -> float:
+        settings = load(None, {}, {f"neural.{name}": value for name, value in flags.items()})
+        return total(redis_parts(settings, Amount(1_000_000, 20_000, 4, rate=rate)))
+
+    assert takes(on="false") == takes(sample_bytes_per_second="0")
+    assert takes(on="false") < takes() <= 1.1 * takes(on="false")
+
+
 def test_an_encoder_and_rules_take_more() -> None:
     hashed = load(None, {}, {"text.model": "hashed"})
     texts = load(None, {}, {"text.model": "minilm"})

@@ -7,7 +7,7 @@ import time
 
 from streamrec.errors import StoreError
 from streamrec.monitoring.metrics import Metrics
-from streamrec.neural.budget import SampleBudget
+from streamrec.neural.budget import SampleBudget, budget_of
 from streamrec.neural.sample import kept, packed
 from streamrec.ranking.lists import ListMaker, UserList
 from streamrec.settings.sections import Settings
@@ -30,9 +30,8 @@ class KeptReadings:
     def __init__(
         self, settings: Settings, store: Store, lists: ListMaker, metrics: Metrics
     ) -> None:
-        neural, learned = settings.neural, settings.blend.kind == "learned"
-        budget = neural.sample_bytes_per_second * (neural.on and learned)
-        self.ttl_seconds = math.ceil(neural.task_seconds) if budget else 0
+        budget = budget_of(settings)
+        self.ttl_seconds = math.ceil(settings.neural.task_seconds) if budget else 0
         self._budget = SampleBudget(budget)
         self._store = store
         self._lists = lists
