@@ -140,7 +140,8 @@ def peak(role: str, url: str) -> int:
 
 
 def test_the_formula_is_within_15_percent_of_the_truth(clean_redis: RedisServer) -> None:
-    settings = load(None, {}, {"redis.url": clean_redis.url, "text.model": "hashed"})
+    flags = {"text.model": "hashed", "neural.sample_bytes_per_second": "50000"}
+    settings = load(None, {}, {"redis.url": clean_redis.url, **flags})
     before = emptied(clean_redis.client())
     store = Store(settings.redis)
     fill(settings, store)
