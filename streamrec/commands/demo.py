@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from streamrec.files.reading import Reading
 
 
-QUICKER = {"neural.sample_bytes_per_second": "50000"}
+QUICKER = {"neural.sample_bytes_per_second": "250000"}
 """A replay is so much faster than life that the first network would come too late to be seen."""
 
 
