@@ -33,11 +33,14 @@ def train(
 ) -> None:
     """Train the neural ranker until SIGTERM. One process, or several by torchrun; needs torch."""
     settings = settings_of(ctx, logs=True)
-    if find_spec("torch") is None:
-        raise ConfigurationError(
-            "`streamrec train` needs torch, which is not installed: "
-            "pip install 'streamrec[neural]' (README.md says how to get the smaller CPU wheels)"
-        )
+    from streamrec.settings.neural import TRAINS_WITH
+
+    for library in TRAINS_WITH:
+        if find_spec(library) is None:
+            raise ConfigurationError(
+                f"`streamrec train` needs {library}, which is not installed: "
+                "pip install 'streamrec[neural]' (README.md says how to get the smaller CPU wheels)"
+            )
     from streamrec.roles.train import run
     from streamrec.roles.training.priority import stand_back
 

@@ -23,6 +23,7 @@ from streamrec.local.child import free_port, is_for_us
 from streamrec.local.children import Children, last_lines
 from streamrec.local.servers import EmbeddedBroker, EmbeddedRedis
 from streamrec.settings.load import all_settings, variable_of
+from streamrec.settings.neural import TRAINS_WITH
 from streamrec.settings.ports import ports_of, reachable, setting_for
 from streamrec.settings.sections import Settings
 from streamrec.settings.serve import has_console
@@ -134,7 +135,7 @@ class Local:
             for n in range(1, count + 1):
                 self._start_role(role, f"{role}-{n}" if count > 1 else role)
         self._wait_until_ready()
-        if train and find_spec("torch") is not None:
+        if train and all(find_spec(name) for name in TRAINS_WITH):
             self._start_role("train", "train")
 
     def start_console(self) -> None:

@@ -1,27 +1,22 @@
 """Notices that the lists have become worse, before the next refresh is due."""
 
+from typing import Any
+
+from river.drift import ADWIN
+
 
 class Drift:
-    """The Page-Hinkley test for a fall of a mean (Page 1954, Hinkley 1971).
+    """ADWIN (Bifet and Gavaldà 2007), as river has it, over the gains of lists; of it the falls.
 
-    With m the mean of the gains so far, S = sum (m - gain - SLACK) and its least value, a fall is
-    seen when S - min S > THRESHOLD. Gains lie in 0..1 and spread by .3 or so: a fall by .1 takes
-    some 400 samples, and chance alone passes the threshold once in e^13 samples.
+    It keeps a window that it cuts where two parts of it have means that chance alone would part so
+    far once in 500 windows; what is left are the newer ones. Bound: some 60 buckets.
     """
 
-    SLACK, THRESHOLD = 0.02, 30.0
-
     def __init__(self) -> None:
-        self._count = 0
-        self._mean = self._sum = self._least = 0.0
+        self._window: Any = ADWIN()  # type: ignore[no-untyped-call]
 
     def seen(self, gain: float) -> bool:
-        """Take in one gain; say whether their mean has fallen. It then starts anew."""
-        self._count += 1
-        self._mean += (gain - self._mean) / self._count
-        self._sum += self._mean - gain - self.SLACK
-        self._least = min(self._least, self._sum)
-        fallen = self._sum - self._least > self.THRESHOLD
-        if fallen:
-            self.__init__()  # type: ignore[misc]
-        return fallen
+        """Take in one gain, 0..1; say whether their mean has fallen. It then goes by the newer."""
+        before = self._window.estimation
+        self._window.update(gain)
+        return bool(self._window.drift_detected and self._window.estimation < before)

@@ -7,6 +7,9 @@ from msgspec import Meta
 
 from streamrec.settings.types import Count, NonNegative, Positive, Section, Size
 
+TRAINS_WITH = ("torch", "river")
+"""What `train` needs of the extra `neural`; all else runs without."""
+
 
 class NeuralSettings(Section, frozen=True, kw_only=True):
     """The neural ranker: trained by `train`, served by `score`; needs the learned blend."""

@@ -23,6 +23,7 @@ from streamrec.inspection.lists_now import StateReader, list_of
 from streamrec.neural.sample import Sample, click, kept, unpacked
 from streamrec.neural.version import Manifest, arrays_of, pack, unpack
 from streamrec.roles.score import Scorer
+from streamrec.settings.neural import TRAINS_WITH
 from streamrec.settings.sections import Settings
 from streamrec.state.keys import key_of
 from streamrec.transport.redis.keys import reading_key
@@ -401,13 +402,15 @@ def test_two_that_move_the_pointer_do_not_undo_each_other(live: Live) -> None:
     assert live.versions.serving().version == 1
 
 
-def test_without_torch_train_says_what_to_install(
-    live: Live, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("lacking", TRAINS_WITH)
+def test_train_says_which_library_to_install(
+    live: Live, monkeypatch: pytest.MonkeyPatch, lacking: str
 ) -> None:
     from streamrec.commands import roles
 
-    monkeypatch.setattr(roles, "find_spec", lambda name: None)
-    with pytest.raises((ConfigurationError, typer.Exit), match=r"pip install 'streamrec\[neural\]"):
+    monkeypatch.setattr(roles, "find_spec", lambda name: None if name == lacking else name)
+    said = rf"{lacking}, .*pip install 'streamrec\[neural\]"
+    with pytest.raises((ConfigurationError, typer.Exit), match=said):
         roles.train(context(live.spine.settings))
 
 

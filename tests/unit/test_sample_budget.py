@@ -63,6 +63,15 @@ def test_a_fall_of_the_gain_is_noticed_and_chance_is_not() -> None:
     before = [drift.seen(g) for g in np.clip(rng.normal(0.3, 0.3, 20_000), 0, 1)]
     assert not any(before)
     after = [drift.seen(g) for g in np.clip(rng.normal(0.12, 0.3, 2000), 0, 1)]
-    assert 50 < after.index(True) < 1000
+    assert 50 < after.index(True) < 400
     rise = [drift.seen(g) for g in np.clip(rng.normal(0.5, 0.3, 5000), 0, 1)]
     assert not any(rise)
+
+
+def test_a_fall_by_a_fifth_is_noticed() -> None:
+    rng, drift = np.random.default_rng(2), Drift()
+    gains = np.where(rng.random(40_000) < 0.6, 1 / np.log2(1 + rng.integers(1, 32, 40_000)), 0.0)
+    gains[20_000:] *= rng.random(20_000) < 0.8
+    seen = [drift.seen(g) for g in gains.tolist()]
+    assert not any(seen[:20_000])
+    assert any(seen[20_000:22_000])
