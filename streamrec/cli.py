@@ -4,8 +4,10 @@ A command imports what it needs when it runs, so that --help answers at once.
 """
 
 import os
+import signal
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -33,7 +35,7 @@ from streamrec.commands.weights import weights
 
 EXIT_CODES = """Exit codes: 0 done; 1 failed; 2 wrong usage; 65 stored or sent data is wrong;
 69 Kafka or Redis is not there; 70 a child process died; 75 not forgotten yet; 78 wrong
-configuration; 130 Ctrl-C.
+configuration; 130 Ctrl-C; 143 SIGTERM.
 For audit: 0 all accounted for, 2 work is left, 3 the counts do not agree."""
 
 COMMANDS = (learn, score, train, serve, up, demo, bootstrap, replay, send, recommend, similar,
@@ -90,7 +92,14 @@ def main() -> None:
     # threads of the library spin, which doubled the time from click to list
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    signal.signal(signal.SIGTERM, _terminated)  # roles, up and demo have a way of their own
     app(prog_name="streamrec")
+
+
+def _terminated(number: int, _: object) -> NoReturn:
+    """End as Ctrl-C does, so that no half-written file stays; a second SIGTERM ends at once."""
+    signal.signal(number, signal.SIG_DFL)
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -226,12 +226,11 @@ def _known(name: str, types: Mapping[str, Any], origin: str) -> str:
 
 
 def _nearest(name: str, names: Mapping[str, Any]) -> str:
-    """Return the likeliest meant name: by the whole, by the last part, or whatever is nearest."""
-    by_last: dict[str, str] = {}
-    for known in names:
-        by_last.setdefault(known.rpartition(".")[2], known)
-    if whole := difflib.get_close_matches(name, list(names), 1, 0.8):
-        return whole[0]
+    """Return the likeliest meant name: by the whole, its beginning or its last part, or any."""
+    by_last = {known.rpartition(".")[2]: known for known in reversed(list(names))}
+    whole = difflib.get_close_matches(name, list(names), 1, 0.8)
+    if near := whole or [known for known in names if known.startswith(name)]:
+        return near[0]
     if last := difflib.get_close_matches(name.rpartition(".")[2], list(by_last), 1, 0.7):
         return by_last[last[0]]
     return difflib.get_close_matches(name, list(names), 1, 0.0)[0]

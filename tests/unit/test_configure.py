@@ -102,6 +102,8 @@ def test_unknown_key_names_the_nearest_and_its_place() -> None:
     assert "STREAMREC_LISTS_LENGHT" in text and "did you mean STREAMREC_LISTS_LENGTH?" in text
     text = error(flags={"lists.lenght": "3"})
     assert "--set lists.lenght" in text and "did you mean lists.length?" in text
+    text = error(flags={"neural.sample_byte": "3"})
+    assert "did you mean neural.sample_bytes_per_second?" in text
 
 
 @pytest.mark.parametrize("name", ["STREAMREC_TEST_KAFKA", "STREAMREC_SERVICE_HOST", "STREAMREC_X"])

@@ -1,6 +1,9 @@
 """Tuning an encoder of texts for real: a small model, ten steps, what is kept and what is not."""
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import util
 from pathlib import Path
@@ -12,6 +15,7 @@ from logs import Click, written
 from needs import needs
 from tiny_model import tiny_model
 from typer.testing import CliRunner, Result
+from waiting import wait_until
 
 from streamrec.cli import app
 from streamrec.errors import ConfigurationError
@@ -193,6 +197,18 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work() -> None:
     for out, said in (("no/tuned", "there is no folder no"), (".", "is there already")):
         result = tune("some/model", "no such file", "--out", out)
         assert result.exit_code == 78 and said in result.stderr
+
+
+def test_sigterm_leaves_no_half_model_behind(model: str) -> None:
+    needs("torch", "sentence_transformers")
+    asked = ["items", "tune", log(), "--items", titles(), "--out", "tuned", "--steps", "1000000"]
+    given = [sys.executable, "-m", "streamrec.cli", "--set", f"text.model={model}", *asked]
+    with subprocess.Popen(given, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        wait_until(lambda: any(Path().glob(".tuned-*")), 120.0)
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, said.decode()[-500:]
+    assert not any(Path().glob("*tuned*"))
 
 
 def test_logs_that_teach_nothing(model: str) -> None:
