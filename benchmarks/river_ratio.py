@@ -15,8 +15,8 @@ from streamrec.sources.factors import (
     gradient,
     step_context,
     step_target,
-    user_vector,
 )
+from streamrec.sources.user_vector import user_vector
 from streamrec.state.keys import mix, start_vectors
 from streamrec.state.user_kernel import draw
 

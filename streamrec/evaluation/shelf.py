@@ -2,13 +2,13 @@
 
 In full lists popular items take the first places, so what texts are worth for new items hardly
 shows there. Here all items of the file are announced first; each event on an item that has had
-fewer than FEW is then ranked among all such items, and learnt.
+fewer than FEW is then ranked among all such items, and learnt. The blend ranks them as in a list
+that may hold no others.
 """
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streamrec.evaluation.evaluate import INTERRUPTED, Shown, after
 from streamrec.evaluation.plan import Plan
@@ -17,9 +17,12 @@ from streamrec.evaluation.ranks import rank_of
 from streamrec.evaluation.walk import events_of
 from streamrec.events.event import Event
 from streamrec.files.event_table import FORGOTTEN
+from streamrec.ranking.passing import passing
+from streamrec.settings.types import changed
 from streamrec.sources.content import Words
-from streamrec.sources.factors import mean_of
-from streamrec.sources.source import Shopper
+from streamrec.sources.factors import Factors
+from streamrec.sources.source import Shopper, Source
+from streamrec.sources.user_vector import mean_of
 from streamrec.text.words import Array
 
 FEW = 5
@@ -29,8 +32,7 @@ LEAST = 2 * TOP
 HASHED = 64
 """Length of the vectors of hashed words."""
 GROUPS = ("never clicked", "1 to 4 events")
-TEXT_WEIGHTS = (0.5, 1.0)
-"""Of the text's z-score, added to that of the factors."""
+WITHOUT = "factors without text"
 
 
 def evaluate_shelf(plan: Plan, shown: Shown) -> dict[str, Any]:
@@ -59,6 +61,7 @@ class _Shelf:
 
     def __init__(self, plan: Plan) -> None:
         self._settings, self._encoder = plan.settings, plan.encoder
+        self._bare = Factors(changed(plan.settings, factors={"text_weight": 0.0}))
         self.live = Prequential(plan.settings, encoder=plan.encoder)
         self._flow = self.live.flow
         self._found: dict[str, dict[str, list[float]]] = {group: {} for group in GROUPS}
@@ -82,7 +85,7 @@ class _Shelf:
         target = table.row_of.get(event.item, -1)
         if scored and event.personal and target >= 0 and table.arrays.events[target] < FEW:
             self._rank(shard.users.row(event.user), event.user, target)
-        self.live.learn(shard, event)
+        self.live.step(event, counted=False)
 
     def _rank(self, row: Any, name: str, target: int) -> None:
         lists, table = self._flow.prepared(), self._flow.table
@@ -100,19 +103,22 @@ class _Shelf:
 
     def _scores(self, shopper: Shopper, on: Array) -> dict[str, Array]:
         """Return float[len(on)] by each method."""
-        arrays, n = self._flow.table.arrays, len(self._flow.table)
-        said = {}
-        for source in self._flow.lists.sources:
-            if source.name in ("factors", "content"):
-                out = np.full((1, n), np.nan, np.float32)
-                source.score_all(arrays, [shopper], out)
-                said[source.name] = out[0, on]
-        factors, content = said["factors"], said["content"]
-        hashed = self._by_hashed_words(shopper, on)
-        if self._encoder is None:
-            return {"hashed words": hashed, "factors": factors} | both(factors, hashed)
-        of_texts = {"hashed words": hashed, self._encoder.name: content}
-        return of_texts | {"factors": factors} | both(factors, content)
+        arrays, lists, n = self._flow.table.arrays, self._flow.lists, len(self._flow.table)
+        said = {"hashed words": self._by_hashed_words(shopper, on)}
+        of_source = {source.name: source for source in lists.sources}
+        asked: dict[str, Source] = {"factors": of_source["factors"]}
+        if self._encoder is not None and self._settings.content.size:
+            asked = {self._encoder.name: of_source["content"], WITHOUT: self._bare, **asked}
+        for method, source in asked.items():
+            out = np.full((1, len(on)), np.nan, np.float32)
+            source.score_rows(arrays, [shopper], on, out)
+            said[method] = out[0]
+        allowed = np.zeros(n, np.bool_)
+        allowed[on] = arrays.available[on]
+        [ranked] = lists.rank([shopper], self._flow.table, among=passing(allowed))
+        blended = np.full(n, -np.inf)
+        blended[ranked.candidates] = ranked.scores
+        return said | {"blend": blended[on]}
 
     def _by_hashed_words(self, shopper: Shopper, on: Array) -> Array:
         of, profile = self._settings.factors, np.zeros(HASHED, np.float32)
@@ -131,19 +137,3 @@ class _Shelf:
             "items": group, "events": len(sizes), "on_shelf": round(items),
             f"recall@{TOP}": {"chance": chance, **recall},
         }  # fmt: skip
-
-
-def both(factors: Array, text: Array) -> dict[str, Array]:
-    """Return the factors' z-score plus the text's, at each weight."""
-    z, t = z_score(factors), z_score(text)
-    return {f"factors + {weight:g} text": z + weight * t for weight in TEXT_WEIGHTS}
-
-
-def z_score(scores: Array) -> NDArray[np.float64]:
-    """Return scores less their mean, over their deviation; 0 where there is none."""
-    known = ~np.isnan(scores)
-    out = np.zeros(len(scores))
-    if known.any():
-        said = scores[known].astype(np.float64)
-        out[known] = (said - said.mean()) / max(1e-9, float(said.std()))
-    return out

@@ -169,11 +169,12 @@ class ListMaker:
 
     def rank(
         self, shoppers: Sequence[Shopper], table: ItemTable, targets: Sequence[int] = (),
-        rules: Reranker | None = None, *, with_network: bool = True,
+        rules: Reranker | None = None, *, with_network: bool = True, among: Passing | None = None,
     ) -> list[Ranked]:  # fmt: skip
         """Rank the candidates of each user; with `targets` (rows) also find their full ranks.
 
         rules: without, those of home. with_network: the neural ranker has its say, if there is one.
+        among: the items that lists may hold, whatever the rules' filters say.
         """
         assert self._catalogue is not None, "prepare the table first"
         rules, n = rules or self.rules, len(self._catalogue.servable)
@@ -183,7 +184,7 @@ class ListMaker:
                 for one in shoppers
             ]
         wanted = [t if t < n else -1 for t in targets] or [-1] * len(shoppers)
-        passing = [self.passing(shopper, table, rules) for shopper in shoppers]
+        passing = [among or self.passing(shopper, table, rules) for shopper in shoppers]
         said = said_of_all(self.mixture_at(rules).dense, table.arrays, n, shoppers, passing)
         each = zip(shoppers, said, passing, wanted, strict=True)
         by = table, rules, self.network if with_network else None

@@ -22,8 +22,8 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from streamrec.settings.types import Section
-from streamrec.sources.factors import mean_of
 from streamrec.sources.source import Shopper, Source
+from streamrec.sources.user_vector import mean_of
 from streamrec.state.schema import Column
 from streamrec.text.whiten import Whitening
 from streamrec.text.words import WIDTH
@@ -62,6 +62,11 @@ class Content(Source):
     def active(self) -> bool:
         """Say whether vectors are made."""
         return bool(self._size > 0)
+
+    @property
+    def encoded(self) -> bool:
+        """Whether the vectors are an encoder's."""
+        return self.active() and not self._hashed
 
     def columns(self) -> Sequence[Column]:
         """Return, for readers alone, the vector: of unit length, or zero."""

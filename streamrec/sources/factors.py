@@ -8,7 +8,8 @@ User stage, from a slightly old copy of the table: draws N, z, p = softmax(a), t
 g = (1 - p_i) t_i - sum_N p_j t_j, and R_j = log sum over the others of exp a.
 Owner of j, with fresh t_j, b_j: p = sigmoid(z.t_j + b_j - log q_j - R_j), t_j += (y_j - p) z;
 owner of h_b: t and e both += w_b g. Steps are row-wise Adagrad: lr / sqrt(sum of mean squares).
-Score of j: z.t_j + b_j, and a multiple of log share_j where `factors.prior` says so.
+Score of j: z.t_j + b_j, and a multiple of log share_j where `factors.prior` says so. With few
+events t_j knows little: then a multiple of the cosine of j's text is added too (content.py).
 """
 
 import math
@@ -21,13 +22,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.settings.types import Count, NonNegative, Positive, Section, Share, Size
+from streamrec.sources.content import Content
 from streamrec.sources.popularity import HALF_LIVES, LOG_FLOOR
 from streamrec.sources.source import Shopper, Source
+from streamrec.sources.user_vector import FAST, mean_of
 from streamrec.state.keys import start_vectors
 from streamrec.state.schema import Column
 
 Array = NDArray[Any]
-FAST = {"reassoc", "contract", "nsz", "arcp"}  # sums in any order; NaN and infinity stay
 INIT_SCALE = 0.1  # of the start vectors: their products stay far below the first steps
 PAIR_SCALE = 2.0  # twice the usual spread of c_b.t_j
 SKIP = 1e-4  # a target whose error is smaller is not stepped: its row need not be stored again
@@ -50,6 +52,10 @@ class FactorSettings(Section, frozen=True, kw_only=True):
     """Weight of an item's log popularity in its score, in learning and in lists; 1 suits news."""
     prior_half_life: Literal["short", "medium", "long"] = "short"
     """Which half-life that popularity has."""
+    text_weight: NonNegative = 3.0
+    """Of the cosine of texts in the score of an item with few events; needs an encoder. 0: none."""
+    text_events: Count = 5
+    """An item has few events while it has had fewer than these."""
     learning_rate: Positive = 0.1
     """Row-wise Adagrad step."""
     uniform_share: Share = 0.25
@@ -85,6 +91,9 @@ class Factors(Source):
         self._by = self._mine.context_decay, self._mine.context_norm
         self._decays = self._mine.context_decay ** np.arange(self._mine.context)
         self._prior: Array | None = None
+        self._content = Content(settings)
+        self._texts = self._mine.text_weight > 0.0 and self._content.encoded
+        self._few: Array = np.zeros(0, np.bool_)  # of each row, whether its text is added
 
     def columns(self) -> Sequence[Column]:
         """Return t, e, b, their sums of squares, and, for readers, c = t + e."""
@@ -117,11 +126,14 @@ class Factors(Source):
         _add_rows(theirs.targets, theirs.deltas, source, rows, arrays.contexts)
 
     def prepare(self, table: Any) -> None:
-        """Compute what popularity adds to the scores."""
+        """Compute what popularity adds to the scores, and find the items with few events."""
         if self._mine.prior:
             life = HALF_LIVES[self._mine.prior_half_life]
             shares = np.log(2.0) * (table.heats[:, life] - table.log2_totals[life])
             self._prior = (self._mine.prior * np.maximum(shares, LOG_FLOOR)).astype(np.float32)
+        if self._texts:
+            arrays, n = table.table.arrays, len(table.table)
+            self._few = (arrays.events[:n] < self._mine.text_events) & (arrays.text_by[:n] != 0)
 
     def score_all(self, arrays: Any, users: Sequence[Shopper], out: Array) -> None:
         """Fill out with z.t_j + b_j (+ prior); without a history nothing is said."""
@@ -136,18 +148,34 @@ class Factors(Source):
         out += arrays.bias[rows]
         if self._prior is not None:
             out += self._prior[rows]
+        self._add_texts(arrays, users, rows, out)
         for k, user in enumerate(users):
             if not len(user.history):
                 out[k] = np.nan
 
+    def _add_texts(self, arrays: Any, users: Sequence[Shopper], rows: Any, out: Array) -> None:
+        """Add what texts say to the columns of out whose rows have few events."""
+        at = self._with_text(rows)
+        if len(at):
+            cosines = np.empty((len(users), len(at)), np.float32)
+            few = at if isinstance(rows, slice) else rows[at]
+            self._content.score_rows(arrays, users, few, cosines)
+            out[:, at] += np.float32(self._mine.text_weight) * np.nan_to_num(cosines, copy=False)
+
     def support(self, arrays: Any, user: Shopper, rows: Array, where: Array) -> Array:
-        """Return w_b c_{h_b}.t_j of each past item; bias and prior are the item's own."""
+        """Return w_b c_{h_b}.t_j of each past item, and its text's; the rest is the item's own."""
         out = np.zeros((len(rows), len(user.history)))
         context = user.history[: self._mine.context]
         weights = self._decays[: len(context)]
         products = arrays.targets.take(rows, 0) @ arrays.contexts.take(context, 0).T
         out[:, : len(context)] = products * (weights / weights.sum() ** self._by[1])
+        at = self._with_text(rows)
+        out[at] += self._mine.text_weight * self._content.support(arrays, user, rows[at], where)
         return out
+
+    def _with_text(self, rows: Any) -> Array:
+        """Return which of rows have few events, and a text."""
+        return np.flatnonzero(self._few[rows]) if len(self._few) else np.zeros(0, np.int64)
 
     def pairs(self, arrays: Any, past: Array, rows: Array, where: Array) -> Array:
         """Return c_b.t_j of each pair, in units of PAIR_SCALE."""
@@ -161,36 +189,6 @@ def _add_rows(a, b, source, rows, out):  # type: ignore[no-untyped-def]
     """Set rows of out float32[items, K] to the sums of rows `source` of a and b."""
     for n in range(len(rows)):
         out[rows[n]] = a[source[n]] + b[source[n]]
-
-
-def mean_of(vectors: Array, history: Array, by: tuple[float, float], out: Array) -> Array:
-    """Fill out with the weighted sum of the history's vectors; return the weights float32[n]."""
-    weights = np.empty(len(history), np.float32)
-    if len(history):
-        user_vector((vectors, history), by, weights, out)
-    return weights
-
-
-@njit(cache=True, nogil=True, fastmath=FAST)
-def user_vector(past, by, weights, z):  # type: ignore[no-untyped-def]
-    """Fill z float32[K] and weights float32[n] from the history.
-
-    past: (contexts float32[items, K], rows int32[n], newest first); by: (decay, norm).
-    """
-    contexts, rows = past
-    decay, norm = by
-    total, step = 0.0, 1.0
-    for b in range(len(rows)):
-        weights[b] = step
-        total += step
-        step *= decay
-    z[:] = 0.0
-    for b in range(len(rows)):
-        weights[b] /= np.float32(total**norm)
-        c = contexts[rows[b]]
-        w = weights[b]
-        for k in range(len(z)):
-            z[k] += w * c[k]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)

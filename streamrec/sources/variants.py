@@ -18,9 +18,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.settings.types import Section
-from streamrec.sources.factors import FAST, mean_of
 from streamrec.sources.popularity import LONG
 from streamrec.sources.source import Said, Shopper, Source
+from streamrec.sources.user_vector import FAST, mean_of
 from streamrec.state.keys import KeyIndex, grow, key_of
 from streamrec.state.schema import Column
 

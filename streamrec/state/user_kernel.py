@@ -7,9 +7,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streamrec.sources.factors import gradient, user_vector
+from streamrec.sources.factors import gradient
 from streamrec.sources.popularity import log_share
 from streamrec.sources.repeats import gap_code
+from streamrec.sources.user_vector import user_vector
 from streamrec.state import history
 from streamrec.state.keys import GOLDEN, find, mix, uniform
 from streamrec.state.newcomers import CrowdArrays, judge

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from streamrec.sources import factors
 from streamrec.sources.factors import Vectors
+from streamrec.sources.user_vector import user_vector
 from streamrec.state import user_kernel
 from streamrec.state.keys import start_vectors
 
@@ -181,7 +182,7 @@ def test_the_user_vector_is_the_weighted_sum_over_its_weight_to_a_power(
 ) -> None:
     example = Example(4)
     z, weights = np.full(K, 9, np.float32), np.zeros(len(history), np.float32)
-    factors.user_vector((example.contexts, np.array(history)), (decay, norm), weights, z)
+    user_vector((example.contexts, np.array(history)), (decay, norm), weights, z)
     expected = decay ** np.arange(len(history))
     expected /= expected.sum() ** norm
     assert weights == pytest.approx(expected, rel=1e-5)
