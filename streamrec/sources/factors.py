@@ -52,7 +52,7 @@ class FactorSettings(Section, frozen=True, kw_only=True):
     """Weight of an item's log popularity in its score, in learning and in lists; 1 suits news."""
     prior_half_life: Literal["short", "medium", "long"] = "short"
     """Which half-life that popularity has."""
-    text_weight: NonNegative = 3.0
+    text_weight: NonNegative = 4.0
     """Of the cosine of texts in the score of an item with few events; needs an encoder. 0: none."""
     text_events: Count = 5
     """An item has few events while it has had fewer than these."""
