@@ -32,6 +32,7 @@ class Scale(NamedTuple):
     served: int = 1_000
     served_seconds: int = 10
     exported: int = 50_000
+    trained: int = 2_500
     client: str = "confluent" if importlib.util.find_spec("confluent_kafka") else "kafka-python"
     broker: str | None = None  # None: the first of container, jars, embedded that works
 
@@ -109,10 +110,17 @@ def _export(scale: Scale) -> Bench:
     return Exporting(scale.exported, scale.rounds)
 
 
+def _training(scale: Scale) -> Bench:
+    from benchmarks.training import Training
+
+    return Training(scale.trained, scale.repeats)
+
+
 BENCHES = {
     "decode": Named(_decode, 1),
     "folds": Named(_folds, 1),
     "lists": Named(_lists, 1),
+    "training": Named(_training, 1),
     "evaluation": Named(_evaluation, 1),
     "river": Named(_river, 1),
     "memory": Named(_memory, None),

@@ -30,11 +30,13 @@ TINY = Scale(
     served_seconds=1,
     rounds=1,
     exported=50,
+    trained=100,
 )
 GIVES = {
     "decode": {"decode_events_per_second"},
     "folds": {"user_fold_events_per_second", "item_fold_events_per_second"},
     "lists": {"lists_per_second", "network_lists_per_second"},
+    "training": {"lists_trained_per_second_cpu"},
     "evaluation": {"evaluation_events_per_second"},
     "river": {"river_ratio"},
     "memory": {"redis_bytes_per_user", "redis_bytes_per_item"},
@@ -51,6 +53,8 @@ def test_a_benchmark_gives_its_figures(name: str) -> None:
         needs_program("wrk", "wrk")
     if name == "export":
         needs("pyarrow")
+    if name == "training":
+        needs("torch")
     outcome = measure(name, TINY, lambda text: None)
     assert GIVES[name] <= set(outcome.spreads)
     for key, spread in outcome.spreads.items():
