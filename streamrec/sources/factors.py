@@ -9,7 +9,7 @@ g = (1 - p_i) t_i - sum_N p_j t_j, and R_j = log sum over the others of exp a.
 Owner of j, with fresh t_j, b_j: p = sigmoid(z.t_j + b_j - log q_j - R_j), t_j += (y_j - p) z;
 owner of h_b: t and e both += w_b g. Steps are row-wise Adagrad: lr / sqrt(sum of mean squares).
 Score of j: z.t_j + b_j, and a multiple of log share_j where `factors.prior` says so. With few
-events t_j knows little: then a multiple of the cosine of j's text is added too (content.py).
+events t_j knows little: then a multiple of the cosine of j's text is added too (few_events.py).
 """
 
 import math
@@ -22,7 +22,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamrec.settings.types import Count, NonNegative, Positive, Section, Share, Size
-from streamrec.sources.content import Content
+from streamrec.sources.few_events import TextOfFew
 from streamrec.sources.popularity import HALF_LIVES, LOG_FLOOR
 from streamrec.sources.source import Shopper, Source
 from streamrec.sources.user_vector import FAST, mean_of
@@ -91,9 +91,7 @@ class Factors(Source):
         self._by = self._mine.context_decay, self._mine.context_norm
         self._decays = self._mine.context_decay ** np.arange(self._mine.context)
         self._prior: Array | None = None
-        self._content = Content(settings)
-        self._texts = self._mine.text_weight > 0.0 and self._content.encoded
-        self._few: Array = np.zeros(0, np.bool_)  # of each row, whether its text is added
+        self._texts = TextOfFew(settings, self._mine.text_weight, self._mine.text_events)
 
     def columns(self) -> Sequence[Column]:
         """Return t, e, b, their sums of squares, and, for readers, c = t + e."""
@@ -131,9 +129,7 @@ class Factors(Source):
             life = HALF_LIVES[self._mine.prior_half_life]
             shares = np.log(2.0) * (table.heats[:, life] - table.log2_totals[life])
             self._prior = (self._mine.prior * np.maximum(shares, LOG_FLOOR)).astype(np.float32)
-        if self._texts:
-            arrays, n = table.table.arrays, len(table.table)
-            self._few = (arrays.events[:n] < self._mine.text_events) & (arrays.text_by[:n] != 0)
+        self._texts.prepare(table)
 
     def score_all(self, arrays: Any, users: Sequence[Shopper], out: Array) -> None:
         """Fill out with z.t_j + b_j (+ prior); without a history nothing is said."""
@@ -148,19 +144,10 @@ class Factors(Source):
         out += arrays.bias[rows]
         if self._prior is not None:
             out += self._prior[rows]
-        self._add_texts(arrays, users, rows, out)
+        self._texts.add(arrays, users, rows, out)
         for k, user in enumerate(users):
             if not len(user.history):
                 out[k] = np.nan
-
-    def _add_texts(self, arrays: Any, users: Sequence[Shopper], rows: Any, out: Array) -> None:
-        """Add what texts say to the columns of out whose rows have few events."""
-        at = self._with_text(rows)
-        if len(at):
-            cosines = np.empty((len(users), len(at)), np.float32)
-            few = at if isinstance(rows, slice) else rows[at]
-            self._content.score_rows(arrays, users, few, cosines)
-            out[:, at] += np.float32(self._mine.text_weight) * np.nan_to_num(cosines, copy=False)
 
     def support(self, arrays: Any, user: Shopper, rows: Array, where: Array) -> Array:
         """Return w_b c_{h_b}.t_j of each past item, and its text's; the rest is the item's own."""
@@ -169,13 +156,8 @@ class Factors(Source):
         weights = self._decays[: len(context)]
         products = arrays.targets.take(rows, 0) @ arrays.contexts.take(context, 0).T
         out[:, : len(context)] = products * (weights / weights.sum() ** self._by[1])
-        at = self._with_text(rows)
-        out[at] += self._mine.text_weight * self._content.support(arrays, user, rows[at], where)
+        self._texts.support(arrays, user, rows, where, out)
         return out
-
-    def _with_text(self, rows: Any) -> Array:
-        """Return which of rows have few events, and a text."""
-        return np.flatnonzero(self._few[rows]) if len(self._few) else np.zeros(0, np.int64)
 
     def pairs(self, arrays: Any, past: Array, rows: Array, where: Array) -> Array:
         """Return c_b.t_j of each pair, in units of PAIR_SCALE."""
