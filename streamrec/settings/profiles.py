@@ -43,6 +43,7 @@ PROFILES: dict[Profile, dict[str, Any]] = {
         "similarity.half_life_seconds": 2_592_000.0,
         "successors.entries": 256,
         "variants.items": 32,
+        "factors.text_weight": 2.0,
         "neural.passes": 7.0,
     },
     # articles: born today, gone tomorrow
