@@ -1,11 +1,15 @@
 """Topics are made with the right settings; existing wrong ones are refused by name."""
 
+from typing import Any
+
 import msgspec
 import pytest
+from kafka.errors import InvalidReplicationFactorError
 from servers import KafkaServer
 
-from streamrec.errors import BrokerUnavailable, WrongTopic
+from streamrec.errors import BrokerUnavailable, LogError, WrongTopic
 from streamrec.settings.sections import KafkaSettings
+from streamrec.transport.kafka import topics
 from streamrec.transport.kafka.client_settings import MAX_MESSAGE_BYTES
 from streamrec.transport.kafka.topics import (
     admin_client,
@@ -100,6 +104,29 @@ def test_too_many_replicas_are_refused(kafka: KafkaServer, kafka_settings: Kafka
     settings = msgspec.structs.replace(kafka_settings, replication_factor=7)
     with pytest.raises(WrongTopic, match=f"{settings.events_topic}.* would not create it"):
         create_topics(settings, 4)
+
+
+class Fenced:
+    """An admin client of brokers that have come back just now, and are fenced so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.left, self.made = times, list[str]()
+
+    def create_topics(self, wanted: dict[str, Any]) -> None:
+        self.left -= 1
+        if self.left >= 0:
+            raise InvalidReplicationFactorError("Unable: All brokers are currently fenced")
+        self.made += wanted
+
+
+def test_brokers_that_come_back_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics, "REST_SECONDS", 0.0)
+    admin: Any = Fenced(3)
+    topics._create(admin, "events", 4, 1, {})
+    assert admin.made == ["events"]
+    monkeypatch.setattr(topics, "FENCED_SECONDS", 0.0)
+    with pytest.raises(LogError, match="events: Kafka would not create it.* fenced"):
+        topics._create(Fenced(10**9), "events", 4, 1, {})  # type: ignore[arg-type]
 
 
 def test_no_broker_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

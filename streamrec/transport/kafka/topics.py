@@ -1,11 +1,13 @@
 """The topics: created with the right settings, refused with the wrong ones."""
 
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
 from kafka.errors import (
+    InvalidReplicationFactorError,
     KafkaError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
@@ -23,6 +25,8 @@ CREATE_TIME = (
     "CreateTime: messages carry their sender's time, and are kept by it: a replay of old events is "
     "deleted as it arrives. LogAppendTime is safer"
 )
+FENCED_SECONDS, REST_SECONDS = 30.0, 0.5
+"""How long a broker that has just (re)started may have no partitions yet; how often it is asked."""
 RETENTION_MS = 7 * 24 * 3600 * 1000
 SAMPLES_BYTES = 512 * 1024 * 1024
 """Of samples that a partition keeps: some 80,000."""
@@ -128,12 +132,20 @@ def _create(
     admin: KafkaAdminClient, topic: str, partitions: int, replicas: int, configs: dict[str, str]
 ) -> None:
     wanted = {"num_partitions": partitions, "replication_factor": replicas, "configs": configs}
-    try:
-        admin.create_topics({topic: wanted})
-    except TopicAlreadyExistsError:
-        return  # another process was a moment faster, with the same settings
-    except KafkaError as error:
-        raise WrongTopic(f"Topic {topic}: Kafka would not create it: {error}") from None
+    deadline = time.monotonic() + FENCED_SECONDS
+    while True:
+        try:
+            admin.create_topics({topic: wanted})
+            return
+        except TopicAlreadyExistsError:
+            return  # another process was a moment faster, with the same settings
+        except KafkaError as error:
+            # the same error says that brokers are too few: that is for a person
+            fenced = isinstance(error, InvalidReplicationFactorError) and "fenced" in str(error)
+            if not fenced or time.monotonic() > deadline:
+                kind = LogError if fenced else WrongTopic
+                raise kind(f"Topic {topic}: Kafka would not create it: {error}") from None
+        time.sleep(REST_SECONDS)
 
 
 def _refuse_wrong_configs(admin: KafkaAdminClient, wanted: Mapping[str, Mapping[str, str]]) -> None:
