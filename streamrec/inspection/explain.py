@@ -118,7 +118,7 @@ def answer(
     listed = np.flatnonzero(ranked.order == at[0])
     by_score = np.argsort(-ranked.scores, kind="stable")
     found.listed = bool(len(listed))
-    found.score = round(float(ranked.scores[at[0]]) - ranked.level, 6)
+    found.score = float(ranked.scores[at[0]]) - ranked.level
     found.rank = int((listed if len(listed) else np.flatnonzero(by_score == at[0]))[0]) + 1
     if not len(listed):
         found.why_not = why_not_listed(rules, ranked, table, int(at[0]))
