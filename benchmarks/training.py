@@ -62,7 +62,7 @@ class Training:
         return found
 
     def _refresh(self, device: str) -> tuple[float, np.ndarray]:
-        """Return seconds of the second refresh, judgement included, and its losses by task."""
+        """Return seconds, of CPU there, of the second refresh, judgement included; losses by task."""
         from streamrec.neural.refresh import Refresher
 
         refresher, half = Refresher(self._rules, self._shape, device), len(self._clicks) // 2
@@ -71,9 +71,10 @@ class Training:
         refresher.refresh(self._keys, self._vectors)
         for click in self._clicks[half:]:
             refresher.add(click)
-        began = time.monotonic()
+        clock = time.process_time if device == "cpu" else time.monotonic
+        began = clock()
         period = refresher.refresh(self._keys, self._vectors)
-        return time.monotonic() - began, np.array(period.losses)
+        return clock() - began, np.array(period.losses)
 
     def notes(self) -> dict[str, object]:
         """Return on what, and how large a network."""

@@ -18,6 +18,7 @@ from streamrec.evaluation.walk import events_of
 from streamrec.events.event import Event
 from streamrec.files.event_table import FORGOTTEN
 from streamrec.ranking.passing import passing
+from streamrec.ranking.views import Prepared
 from streamrec.settings.types import changed
 from streamrec.sources.content import Words
 from streamrec.sources.factors import Factors
@@ -108,6 +109,9 @@ class _Shelf:
         of_source = {source.name: source for source in lists.sources}
         asked: dict[str, Source] = {"factors": of_source["factors"]}
         if self._encoder is not None and self._settings.content.size:
+            servable = arrays.stored[:n] & arrays.available[:n]
+            heats, totals = arrays.heats[:n], self._flow.table.log2_totals()
+            self._bare.prepare(Prepared(self._flow.table, heats, totals, servable, on[:0]))
             asked = {self._encoder.name: of_source["content"], WITHOUT: self._bare, **asked}
         for method, source in asked.items():
             out = np.full((1, len(on)), np.nan, np.float32)

