@@ -62,7 +62,7 @@ class Training:
         return found
 
     def _refresh(self, device: str) -> tuple[float, np.ndarray]:
-        """Return seconds, of CPU there, of the second refresh, judgement included; losses by task."""
+        """Return CPU seconds (on a GPU, seconds) of the second refresh, and its losses by task."""
         from streamrec.neural.refresh import Refresher
 
         refresher, half = Refresher(self._rules, self._shape, device), len(self._clicks) // 2

@@ -116,3 +116,17 @@ def test_a_profile_that_does_not_fit_what_is_set_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"--set similarity.window"):
         load(None, {}, {"profile": "news", "similarity.window": "60"})
     assert load(None, {}, {"profile": "shop", "similarity.window": "60"})
+
+
+def test_the_table_of_docs_learners_has_every_setting_of_every_profile() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "learners.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    table = {row[0].strip("`"): row[1:] for row in rows if len(row) == 1 + len(PROFILES)}
+    assert table["setting"] == [f"`{name}`" for name in PROFILES]
+    words = {"a week": 604_800.0, "30 days": 2_592_000.0, "an hour": 3600.0, "none": 0.0}
+    for setting in {name for profile in PROFILES.values() for name in profile} - {"places"}:
+        assert setting in table, setting
+        for name, cell in zip(PROFILES, table[setting], strict=True):
+            found = value_of(load(None, {}, {"profile": name}), setting)
+            said = cell if isinstance(found, str) else words.get(cell, cell.replace(",", ""))
+            assert found == type(found)(said), (setting, name)
