@@ -14,6 +14,7 @@ from streamrec.neural.sample import Sample, kept, picked, room
 from streamrec.neural.serve import Served
 from streamrec.neural.version import Manifest, pack, unpack
 from streamrec.ranking.lists import Ranked
+from streamrec.settings.neural import TRAINS_WITH
 from streamrec.settings.sections import Settings
 
 
@@ -23,8 +24,9 @@ def why_off(settings: Settings) -> str:
         return "neural.on is false"
     if settings.blend.kind != "learned":
         return f"it orders what the learned blend proposes; blend.kind is {settings.blend.kind}"
-    if find_spec("torch") is None:
-        return "torch is not installed: pip install 'streamrec[neural]'"
+    for package in TRAINS_WITH:
+        if find_spec(package) is None:
+            return f"{package} is not installed: pip install 'streamrec[neural]'"
     return ""
 
 
@@ -32,8 +34,8 @@ class NeuralRanker:
     """Every click on a list is a sample; each refresh may change what serves. Needs torch.
 
     What serves is decided in the loop. What is learnt then is judged no sooner than the next time,
-    so it is learnt in a thread beside the loop, and samples that come meanwhile wait for it: every
-    figure is the one of learning at once.
+    so it is learnt in a thread beside the loop, and samples wait until then: every figure is the
+    one of learning at once.
     """
 
     def __init__(self, flow: Flow, clock: Callable[[], float]) -> None:
@@ -44,8 +46,7 @@ class NeuralRanker:
         self._refresher = Refresher(self._rules, flow.lists.reader.shape)
         self._thread = ThreadPoolExecutor(1, "training")
         self._running: Future[tuple[Any, float]] | None = None
-        self._waiting: list[Sample] = []  # that came since it runs
-        self._most_waiting = 0  # fewer make no refresh due
+        self._waiting: list[Sample] = []  # that came since
         self._clicks = 0
         self._periods: list[dict[str, Any]] = []
 
@@ -114,39 +115,40 @@ class NeuralRanker:
             self._flow.lists.network = Served.of(self._refresher.serving)
 
     def _add(self, sample: Sample) -> None:
-        if self._running is not None:
+        if self._refresher.notice(sample):
             self._waiting.append(sample)
-            if len(self._waiting) >= self._most_waiting:
+            if why := self._refresher.due(len(self._waiting)):
                 self._finish()
-        elif self._refresher.add(sample) and self._refresher.due:
-            self._refresh()
+                self._refresh(why)
 
-    def _refresh(self) -> None:
+    def _refresh(self, why: str) -> None:
         """Let serve what the samples say is best, and begin to learn from them."""
         began, refresher, lists = self._clock(), self._refresher, self._flow.lists
+        for sample in self._waiting:
+            refresher.replay.add(sample)
+        self._waiting = []
         known = lists.reader.known(self._flow.table)
         judged = refresher.judge(*known)
         wanted = refresher.serving if judged.decision.open else None
         if wanted is None or judged.weights is not None or lists.network is None:
             lists.network = None if wanted is None else Served.of(wanted)
         self._seconds += self._clock() - began
-        clicks, self._most_waiting = self._clicks, refresher.wanted
+        clicks = self._clicks
 
         def learn() -> tuple[dict[str, Any], float]:
             began = self._clock()
             period = refresher.learn(judged, *known)
-            told = {"refresh": period.number, **period.decision.told(), "losses": [*period.losses]}
-            return {"clicks": clicks, **told}, self._clock() - began
+            told = {**period.decision.told(), "losses": [*period.losses]}
+            which = {"clicks": clicks, "refresh": period.number, "why": why}
+            return {**which, **told}, self._clock() - began
 
         self._running = self._thread.submit(learn)
 
     def _finish(self) -> None:
-        """Wait until the samples are learnt, if they still are."""
+        """Wait until the samples of the last refresh are learnt, if they still are."""
         if self._running is None:
             return
         told, seconds = self._running.result()
         self._periods.append(told)
         self._seconds += seconds
-        waiting, self._running, self._waiting = self._waiting, None, []
-        for sample in waiting:
-            self._add(sample)
+        self._running = None

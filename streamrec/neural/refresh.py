@@ -1,4 +1,4 @@
-"""The refresh: samples come in; every so many of them are judged, then learnt.
+"""The refresh: samples come in; every so many of them are judged, then learnt; on drift sooner.
 
 The same in `train` and in `evaluate`. AdamW (Loshchilov and Hutter 2019) with warm start; half of
 a refresh is new samples, half older ones; what serves is the weights' running mean. Every so many
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from streamrec.neural.drift import Drift
 from streamrec.neural.gate import Decision, Gate, gains
 from streamrec.neural.network import PairNetwork, Weights
 from streamrec.neural.reading import Shape
@@ -25,6 +26,8 @@ from streamrec.settings.neural import NeuralSettings
 Array = NDArray[Any]
 FIRST, SHARE = 1500, 0.25
 """Samples of the first refresh; share of all samples that make a later one, up to the setting."""
+LEAST = 100
+"""New samples that a refresh before its time needs."""
 JUDGED = 128
 """Samples scored at once; with more the arrays leave the cache, and each takes thrice as long."""
 
@@ -67,6 +70,7 @@ class Refresher:
         self.gate = Gate(rules.gate_periods)
         self.number = 0
         self._seen = 0
+        self._drift, self._drifted = Drift(), False
         self._trained: Trained | None = None
         self._rival: Trained | None = None  # from nothing, as a check
         self.serving: Weights | None = None
@@ -81,8 +85,21 @@ class Refresher:
 
     def add(self, sample: Sample, fresh: bool = True) -> bool:
         """Take a sample in; say whether it can be learnt from. fresh: nothing learnt from it."""
-        fits = self.replay.add(sample, fresh)
-        self._seen += fits and fresh
+        fits = self.notice(sample) if fresh else self.replay.fits(sample)
+        if fits:
+            self.replay.add(sample, fresh)
+        return fits
+
+    def notice(self, sample: Sample) -> bool:
+        """Count a new sample, and see whether lists drift; say whether it can be learnt from.
+
+        The first half of add: it may be called while `learn` runs.
+        """
+        fits = self.replay.fits(sample)
+        if fits:
+            self._seen += 1
+            by_blend = gains(sample.blend[None].astype(np.float32), sample.stands()[None])
+            self._drifted |= self._drift.seen(float(by_blend[0]))
         return fits
 
     @property
@@ -94,15 +111,11 @@ class Refresher:
         """Return the weights that the next refresh judges."""
         return self._trained.mean_weights() if self._trained is not None else None
 
-    @property
-    def due(self) -> bool:
-        """Whether enough samples are new."""
-        return len(self.replay.fresh) >= self.wanted
-
-    @property
-    def wanted(self) -> int:
-        """Return how many new samples make the next refresh; never fewer as more were seen."""
-        return min(self.rules.refresh_samples, max(FIRST, int(SHARE * self._seen)))
+    def due(self, waiting: int) -> str:
+        """Return why that many new samples make a refresh: due or drift; "" if they do not."""
+        if waiting >= min(self.rules.refresh_samples, max(FIRST, int(SHARE * self._seen))):
+            return "due"
+        return "drift" if self._drifted and waiting >= LEAST else ""
 
     def refresh(self, keys: Array, vectors: Array) -> Period:
         """Judge by the new samples, then learn from them.
@@ -118,7 +131,7 @@ class Refresher:
         served = self._beside.submit(self._gains, self.serving, fresh, keys, vectors)
         mine = self._gains(self.candidate(), fresh, keys, vectors)
         decision = self.gate.judge(by_blend, served.result(), mine)
-        changed = None
+        self._drifted, changed = False, None
         if decision.promoted:
             changed = self.serving = self.candidate()
         if mine is not None and self._rival is not None and self._of_scratch(self.number + 1) == 0:
@@ -130,7 +143,8 @@ class Refresher:
     def learn(self, judged: Verdict, keys: Array, vectors: Array) -> Period:
         """Learn from the new samples, and old ones: the next refresh judges it; see refresh.
 
-        What serves stays as it is; until it returns, nothing else may be asked of this object.
+        What serves stays as it is; until it returns, this object may be asked nothing but whether a
+        refresh is due, and told what is to be noticed.
         """
         self.number += 1
         self._trained = self._trained or self._new(vectors)

@@ -36,14 +36,16 @@ class Replay:
     def __len__(self) -> int:
         return self._size
 
-    def add(self, sample: Sample, fresh: bool = True) -> bool:
-        """Keep a sample; say whether it has the shape that is read, and a task."""
+    def fits(self, sample: Sample) -> bool:
+        """Say whether a sample has the shape that is read, and a task."""
         n, h, channels = sample.pairs.shape
         shape = self.shape
         fits = channels == len(shape.channels) and sample.facts.shape[1] == shape.facts
-        tasks = [t in (ANY, sample.type) for t in self._tasks]
-        if not fits or not 2 <= n <= 1 + OTHERS or h > shape.history or not any(tasks):
-            return False
+        return fits and 2 <= n <= 1 + OTHERS and h <= shape.history and any(self._of_task(sample))
+
+    def add(self, sample: Sample, fresh: bool = True) -> None:
+        """Keep a sample that fits."""
+        n, h, _ = sample.pairs.shape
         at = self._room()
         a = self._arrays
         a["stands"][at], a["there"][at], a["pairs"][at] = 0.0, False, 0
@@ -52,10 +54,9 @@ class Replay:
         a["blend"][at, :n], a["ages"][at, :h] = sample.blend, sample.ages
         a["facts"][at, :n], a["pairs"][at, :n, :h] = sample.facts, sample.pairs
         a["stands"][at, :n], a["there"][at, :h] = sample.stands(), True
-        a["weights"][at] = np.array(tasks) * sample.weight
+        a["weights"][at] = np.array(self._of_task(sample)) * sample.weight
         if fresh:
             self.fresh.append(at)
-        return True
 
     def aged(self) -> None:
         """Count all as old."""
@@ -95,6 +96,9 @@ class Replay:
         if self.shape.text:
             out["texts"], out["past_texts"] = texts(a["keys"]), texts(a["past_keys"])
         return {name: torch.from_numpy(array) for name, array in out.items()}
+
+    def _of_task(self, sample: Sample) -> list[bool]:
+        return [task in (ANY, sample.type) for task in self._tasks]
 
     def _room(self) -> int:
         if self._size == self._most:

@@ -1,6 +1,9 @@
 """A network in training: AdamW, the running mean of its weights, one step at a time."""
 
+import os
+from collections.abc import Callable
 from itertools import chain
+from shutil import which
 from zlib import crc32
 
 import numpy as np
@@ -13,6 +16,8 @@ from streamrec.neural.replay import Replay
 from streamrec.neural.together import Ranks
 from streamrec.settings.neural import NeuralSettings
 
+Loss = Callable[[dict[str, Tensor], Tensor, Tensor], Tensor]
+"""PairNetwork.loss of a network."""
 BATCH = 64
 BETAS, DECAY, CLIP = (0.9, 0.99), 1e-5, 5.0
 MEAN, EARLY, EARLY_STEPS = 0.99, 0.5, 20
@@ -26,6 +31,7 @@ class Trained:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = PairNetwork(shape, rules).to(device)
+        self._loss = compiled(self.network.loss, device)
         self._device = device
         self._parameters = list(self.network.parameters())
         self._mean = [p.detach().clone() for p in self._parameters]
@@ -51,7 +57,7 @@ class Trained:
         if ranks is not None:
             ranks.add([totals])
         with torch.autocast(self._device, torch.bfloat16, enabled=self._device != "cpu"):
-            losses = self.network.loss(batch, batch["weights"], totals)
+            losses = self._loss(batch, batch["weights"], totals)
         self._optimizer.zero_grad()
         torch.autograd.backward((losses * lambdas.to(self._device)).sum())
         losses = losses.detach()
@@ -91,6 +97,21 @@ class Trained:
         names = [name for name, _ in self.network.named_parameters()]
         means = {n: m.cpu().numpy().copy() for n, m in zip(names, self._mean, strict=True)}
         return {**self.network.weights(), **means}
+
+
+def compiled(loss: Loss, device: str, backend: str = "inductor") -> Loss:
+    """Return a loss as torch.compile makes it: on a GPU, where there is the C compiler it wants.
+
+    Else, and where torch cannot compile it, it runs as it is. One compilation does for all networks
+    of a shape. On a CPU it would be slower than it is.
+    """
+    names = os.environ.get("CC", ""), "cc", "gcc", "clang"
+    if device == "cpu" or not any(map(which, names)):
+        return loss
+    from torch._dynamo import config  # some seconds
+
+    config.suppress_errors = True
+    return torch.compile(loss, backend=backend)
 
 
 def mark_of(rules: NeuralSettings, shape: Shape) -> int:

@@ -36,8 +36,6 @@ from streamrec.transport.redis.versions import Versions
 logger = logging.getLogger(__name__)
 AT_ONCE = 256
 POLL_SECONDS = 0.5
-LEAST = 100
-"""New samples that a refresh before its time needs."""
 REST = 2.0
 """A trainer that cannot reach Kafka or Redis tries again after so many seconds."""
 
@@ -85,10 +83,8 @@ class Trainer:
         came = self._samples.take(POLL_SECONDS, AT_ONCE)
         waiting = len(self.refresher.replay.fresh)
         self._metrics.neural.waiting.set(waiting)
-        if self.refresher.due:
-            self.refresh("due")
-        elif self._samples.drifted and waiting >= LEAST:
-            self.refresh("drift")
+        if why := self.refresher.due(waiting):
+            self.refresh(why)
         return came
 
     def refresh(self, why: str) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from logs import figures, paired, refused, run, written
 from needs import needs
@@ -85,3 +86,15 @@ def test_why_it_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pip install 'streamrec[neural]'" in refused(file, "--neural", "on")
     result = run(file, "--neural", "")
     assert result.exit_code == 0 and "Without the neural ranker: torch" in result.output
+
+
+def test_it_is_refreshed_where_the_lists_get_worse_all_at_once() -> None:
+    needs("torch")
+    rng, log = np.random.default_rng(6), paired(3000)
+    log[2000:] = [c._replace(item=f"i{rng.integers(60)}") for c in log[2000:]]
+    found = figures(log, "--neural", "on", "--profile", "shop", "--warm-up", "0", before=SOON)
+    periods = found["neural"]["periods"]
+    whys = [p["why"] for p in periods]
+    assert whys == ["due", "due", "due", "drift", "due"]
+    noticed = periods[3]
+    assert 100 <= noticed["samples"] < 500 and 1900 < noticed["clicks"] < 2200

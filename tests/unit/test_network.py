@@ -19,6 +19,7 @@ torch = needs("torch")
 from streamrec.neural.network import PairNetwork  # noqa: E402
 from streamrec.neural.refresh import Refresher, texts_of  # noqa: E402
 from streamrec.neural.replay import Replay  # noqa: E402
+from streamrec.neural.trained import Trained, compiled  # noqa: E402
 
 RULES = NeuralSettings(candidates=20, history=6, refresh_samples=500)
 SHAPE = Shape(20, 6, ("a", "b", "c"), ("a", "b"), 8)
@@ -75,7 +76,7 @@ def network(seed=3, *, trained=False):
 def as_batch(net, reading):
     """Return the batch of one list as it is, without the rounding of what is kept."""
     replay = Replay(SHAPE, RULES.tasks, 1000, 1)
-    assert replay.add(kept(reading, KEYS, 0)._replace(type="click", weight=1.0))
+    replay.add(kept(reading, KEYS, 0)._replace(type="click", weight=1.0))
     batch = replay.batch(np.array([0]), texts_of(net, *known()))
     k, h = len(reading.rows), len(reading.past_rows)
     batch["facts"][0, :k] = torch.from_numpy(reading.facts)
@@ -167,7 +168,7 @@ def taught(count, rules=RULES, kind="click"):
     refresher = Refresher(rules, SHAPE)
     for n, sample in enumerate(clicks(count)):
         assert refresher.add(sample._replace(type=kind) if n % 3 == 0 else sample)
-        if refresher.due:
+        if refresher.due(len(refresher.replay.fresh)):
             refresher.refresh(*known())
     return refresher
 
@@ -177,7 +178,7 @@ def test_it_learns_a_pattern_of_pairs_and_the_gate_opens():
     periods = []
     for sample in clicks(3000):
         refresher.add(sample)
-        if refresher.due:
+        if refresher.due(len(refresher.replay.fresh)):
             periods.append(refresher.refresh(*known()))
     first, last = periods[0], periods[-1]
     assert first.weights is None and first.decision.candidate is None and not first.decision.open
@@ -187,11 +188,66 @@ def test_it_learns_a_pattern_of_pairs_and_the_gate_opens():
     assert last.losses[1] == 0.0  # no purchases
 
 
+def test_drift_makes_a_refresh_due_once_there_is_enough_to_learn():
+    refresher = Refresher(RULES, SHAPE)
+    samples = [sample._replace(blend=np.sort(sample.blend)[::-1]) for sample in clicks(400)]
+    for sample in samples:  # the clicked one comes first
+        assert refresher.add(sample)
+        assert not refresher.due(len(refresher.replay.fresh))
+    refresher.refresh(*known())
+    whys = []
+    for sample in samples[:200]:  # it comes last
+        assert refresher.notice(sample._replace(blend=np.sort(sample.blend)))
+        whys.append(refresher.due(len(whys) + 1))
+    assert whys.index("drift") == 99 and set(whys) == {"", "drift"}
+    for sample in samples[:200]:
+        refresher.replay.add(sample)
+    refresher.judge(*known())
+    assert not refresher.due(499)  # judged and learnt, it is over
+    assert refresher.due(500) == "due"
+
+
 def test_the_same_samples_give_the_same_weights():
     one, two = served(), taught(1200).serving
     assert one.keys() == two.keys()
     for name in one:
         np.testing.assert_array_equal(one[name], two[name])
+
+
+def test_a_compiled_loss_teaches_the_same_and_is_compiled_once_for_all_networks(monkeypatch):
+    from torch._dynamo import config
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    counter = CompileCounterWithBackend("aot_eager")
+    monkeypatch.setattr("streamrec.neural.trained.which", lambda name: name == "clang")
+    monkeypatch.setattr(config, "suppress_errors", False)  # put back after the test
+    replay, lambdas = Replay(SHAPE, RULES.tasks, 1000, 1), torch.tensor([1.0, 0.5])
+    for sample in clicks(150):
+        replay.add(sample)
+
+    def taught(seed, by):
+        with monkeypatch.context() as patched:
+            patched.setattr("streamrec.neural.trained.compiled", by)
+            trained = Trained(RULES, SHAPE, seed, "cpu")
+        trained.network.set_texts(known()[1])
+        texts = texts_of(trained.network, *known())
+        for of in np.arange(64), np.arange(64, 128), np.arange(128, 150):
+            trained.step(replay.batch(of, texts), lambdas)
+        return trained.mean_weights()
+
+    for seed in range(3):
+        plain = taught(seed, compiled)
+        fast = taught(seed, lambda loss, device: compiled(loss, "cuda", counter))
+        for name, weights in plain.items():
+            np.testing.assert_array_equal(fast[name], weights)
+    assert counter.frame_count == 2  # of full batches, and of others
+    assert config.suppress_errors
+
+
+def test_where_there_is_no_c_compiler_nothing_is_compiled(monkeypatch):
+    loss = network().loss
+    monkeypatch.setattr("streamrec.neural.trained.which", lambda name: None)
+    assert compiled(loss, "cuda") is loss
 
 
 def test_a_task_that_is_off_leaves_the_others_as_they_are():
@@ -240,7 +296,7 @@ def test_a_network_from_nothing_takes_the_place_of_one_that_went_astray():
         refresher.resume(astray, 1, 500, ())
         for sample in list(clicks(1500))[500:]:
             refresher.add(sample)
-            if refresher.due:
+            if refresher.due(len(refresher.replay.fresh)):
                 decision = refresher.refresh(*known()).decision
         return decision.candidate / decision.blend
 
@@ -298,14 +354,14 @@ def test_the_gate_closes_once_the_last_periods_lost(periods):
 def test_clicks_of_another_type_are_no_samples_of_a_task():
     replay = Replay(SHAPE, {"purchase": 1.0}, 1000, 1)
     [sample] = clicks(1)
-    assert not replay.add(sample)
-    assert replay.add(sample._replace(type="purchase"))
+    assert not replay.fits(sample)
+    assert replay.fits(sample._replace(type="purchase"))
 
 
 def test_a_full_replay_keeps_the_new_ones():
     replay = Replay(SHAPE, RULES.tasks, 100, 1)
     for sample in clicks(150):
-        assert replay.add(sample)
+        replay.add(sample)
         if len(replay.fresh) == 50:
             replay.aged()
     assert len(replay) == 100
@@ -318,7 +374,11 @@ def test_a_full_replay_keeps_the_new_ones():
 def test_samples_of_another_shape_are_refused():
     replay = Replay(SHAPE._replace(channels=("a",)), RULES.tasks, 100, 1)
     [sample] = clicks(1)
-    assert not replay.add(sample)
+    assert not replay.fits(sample)
+    refresher = Refresher(RULES, replay.shape)
+    for fresh in True, False:
+        assert not refresher.add(sample, fresh)
+    assert refresher.seen == len(refresher.replay) == 0
 
 
 def test_a_sample_survives_its_bytes():

@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.monitoring.metrics import Metrics
-from streamrec.neural.drift import Drift
-from streamrec.neural.gate import gains
 from streamrec.neural.reading import Reader
 from streamrec.neural.refresh import Refresher
 from streamrec.neural.sample import Sample
@@ -49,11 +47,9 @@ class TrainingSamples:
         self._log = log
         self._refresher = refresher
         self._metrics = metrics
-        self._drift = Drift()
         self._known: Mapping[str, int] = {}  # offsets learnt before, by partition
         self._next: dict[Partition, int] = {}
         self._times: list[int] = []
-        self.drifted = False
         self.assigned = False
 
     def subscribe(self, known: Mapping[str, int]) -> None:
@@ -81,7 +77,7 @@ class TrainingSamples:
         names = self._known.keys() | reached.keys()
         offsets = {n: max(self._known.get(n, 0), reached.get(n, 0)) for n in sorted(names)}
         out = Learnt(offsets, min(self._times, default=0), max(self._times, default=0))
-        self._times, self.drifted, self._known = [], False, offsets
+        self._times, self._known = [], offsets
         return out
 
     def at_end(self) -> bool:
@@ -98,11 +94,6 @@ class TrainingSamples:
         self._metrics.neural.samples.labels(kind).inc()
         if sample is not None and fits and new:
             self._times.append(sample.clicked_at)
-            self.drifted |= self._drift.seen(self._gain(sample))
-
-    def _gain(self, sample: Sample) -> float:
-        """Return the discounted gain of the blend's order."""
-        return float(gains(sample.blend[None].astype(np.float32), sample.stands()[None])[0])
 
     def _release(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
