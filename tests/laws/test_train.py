@@ -311,6 +311,21 @@ def test_a_trainer_goes_on_where_the_last_one_was(live: Live) -> None:
     assert second.refresher.seen == len(live.samples())
 
 
+def test_a_trainer_refreshes_early_where_lists_get_worse(make_spine: Make) -> None:
+    live = Live(make_spine(settings(refresh_samples=5000), 2))
+    trainer, sample = live.trainer(), live.samples()[0]
+    better = sample._replace(blend=np.sort(sample.blend)[::-1]).to_bytes()  # what is clicked first
+    worse = sample._replace(blend=np.sort(sample.blend)).to_bytes()
+    for blob in [better] * 500 + [worse] * 200:
+        live.spine.broker.append(SAMPLES, blob)
+    while trainer.step():
+        pass
+    value = live.spine.value
+    assert value("train_refreshes_total", why="drift") == 1
+    assert value("train_refreshes_total", why="due") == 0
+    assert live.versions.numbers() == [1]
+
+
 def test_damaged_samples_are_counted(live: Live) -> None:
     trainer = live.trainer()
     for blob in (b"", b"no sample", live.spine.samples()[0][:50]):
