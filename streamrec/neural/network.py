@@ -10,6 +10,7 @@ text of unit length (e: whitened, of unit length), and q_b the facts of the past
 
 phi is leaky (.1), x_j are the facts of the candidate, p_j is the blend's softmax. One head v_k a
 task k; alpha starts at 1 and v at 0, so it starts as the blend and can only move away by learning.
+What serves is a part of the move, s_j - log p_j (serve.py).
 P starts as the identity, so z_j.z_b starts as the cosine of the whitened texts.
 Loss: L = sum_k lambda_k L_k, L_k = -log softmax(s_k)_clicked over the clicked candidate and 31 of
 the other 79: the blend's best and some that are drawn. Each of these stands for c candidates, and

@@ -19,6 +19,7 @@ from streamrec.neural.network import PairNetwork, Weights
 from streamrec.neural.reading import Shape
 from streamrec.neural.replay import Replay, Texts
 from streamrec.neural.sample import Sample
+from streamrec.neural.serve import SHRINKAGE
 from streamrec.neural.together import Ranks
 from streamrec.neural.trained import BATCH, Trained, mark_of
 from streamrec.settings.neural import NeuralSettings
@@ -185,7 +186,7 @@ class Refresher:
     def _gains(
         self, weights: Weights | None, fresh: Array, keys: Array, vectors: Array
     ) -> Array | None:
-        """Return the discounted gains float64[samples] of weights, as the gate asks for them."""
+        """Return the discounted gains float64[samples] of weights, as they would serve."""
         if weights is None:
             return None
         network = PairNetwork(self.shape, self.rules)
@@ -194,7 +195,8 @@ class Refresher:
         with torch.no_grad():
             for x in range(0, len(fresh), JUDGED):
                 batch = self.replay.batch(fresh[x : x + JUDGED], texts)
-                scores.append(network(batch)[:, 0].numpy())
+                moves = network(batch)[:, 0] - batch["blend"]
+                scores.append((batch["blend"] + SHRINKAGE * moves).numpy())
         return gains(np.concatenate(scores), self.replay.stands(fresh))
 
     def _drawn(self, fresh: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The network without torch: the same scores as network.py, in numba and numpy."""
+"""The network without torch: as network.py but for the shrinkage, in numba and numpy."""
 
 import math
 from typing import Any, NamedTuple
@@ -12,6 +12,8 @@ from streamrec.neural.reading import Reading, past_facts
 Array = NDArray[Any]
 LEAK = np.float32(0.1)
 NOWHERE = np.float32(-1e30)
+SHRINKAGE = np.float32(0.75)
+"""Part of a network's move of the blend's scores that serves: some of what it learnt is noise."""
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
@@ -34,7 +36,7 @@ class Served(NamedTuple):
 
     @classmethod
     def of(cls, weights: Any) -> "Served":
-        """Return the network of arrays as in PairNetwork.weights."""
+        """Return what serves of a network: arrays as in PairNetwork.weights; see SHRINKAGE."""
 
         def turned(name: str) -> Array:
             out: Array = np.ascontiguousarray(weights[name].T)
@@ -43,12 +45,13 @@ class Served(NamedTuple):
         project: Array = np.zeros((len(weights["mean"]), 0), np.float32)
         if "project.weight" in weights:
             project = turned("whiten") @ turned("project.weight")  # of texts as they are stored
+        alpha = 1.0 + float(SHRINKAGE * (weights["alpha"] - 1.0))
         return cls(
-            alpha=float(weights["alpha"]), pair=turned("pair.weight"), past=turned("past.weight"),
+            alpha=alpha, pair=turned("pair.weight"), past=turned("past.weight"),
             pair_bias=weights["pair.bias"], unit=turned("unit.weight"),
             unit_bias=weights["unit.bias"], inward=turned("inward.weight"),
             inward_bias=weights["inward.bias"], again=turned("again.weight"),
-            again_bias=weights["again.bias"], head=weights["heads.weight"][0].copy(),
+            again_bias=weights["again.bias"], head=SHRINKAGE * weights["heads.weight"][0],
             project=np.ascontiguousarray(project), middle=weights["mean"] @ project,
         )  # fmt: skip
 
@@ -70,7 +73,7 @@ class Served(NamedTuple):
     def moves(self, reading: Reading, units: Array) -> NDArray[np.float32]:
         """Return float32[k]: by how much the network moves the blend's scores; units: as above.
 
-        (alpha - 1) log p_j + v.y_j, of the first task.
+        (alpha - 1) log p_j + v.y_j, of the first task, alpha and v as they serve.
         """
         said = self._outward(reading.facts, _pool(units)[:, None])[:, 0]
         return np.float32(self.alpha - 1.0) * reading.blend + said

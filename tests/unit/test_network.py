@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from needs import needs
 
-from streamrec.neural.gate import Gate
+from streamrec.neural.gate import Gate, gains
 from streamrec.neural.projected import project
 from streamrec.neural.reading import PAIR, Reading, Shape
-from streamrec.neural.sample import Sample, click, kept
-from streamrec.neural.serve import Served
+from streamrec.neural.sample import FACT_STEP, PAIR_STEP, Sample, click, kept
+from streamrec.neural.serve import SHRINKAGE, Served
 from streamrec.settings.neural import NeuralSettings
 from streamrec.text.words import unit
 
@@ -97,9 +97,9 @@ def test_torch_and_numba_say_the_same(trained, candidates, past):
     for seed in range(5):
         reading = random_reading(np.random.default_rng(seed), candidates, past)
         with torch.no_grad():
-            theirs = net(as_batch(net, reading))[0, 0, :candidates].numpy()
-        mine = reading.blend + moves(served, reading)
-        np.testing.assert_allclose(mine, theirs, atol=1e-4, rtol=1e-4)
+            theirs = net(as_batch(net, reading))[0, 0, :candidates].numpy() - reading.blend
+        mine = moves(served, reading)
+        np.testing.assert_allclose(mine, SHRINKAGE * theirs, atol=1e-4, rtol=1e-4)
 
 
 def test_it_starts_as_the_blend():
@@ -205,6 +205,26 @@ def test_drift_makes_a_refresh_due_once_there_is_enough_to_learn():
     refresher.judge(*known())
     assert not refresher.due(499)  # judged and learnt, it is over
     assert refresher.due(500) == "due"
+
+
+def test_the_gate_judges_what_serves():
+    refresher, judged = taught(1500), list(clicks(200, seed=2))
+    for sample in judged:
+        refresher.add(sample)
+    network = Served.of(refresher.serving)
+    found = []
+    for sample in judged:
+        rows, past = (keys.astype(np.int64) - 1000 for keys in (sample.keys, sample.past_keys))
+        reading = Reading(
+            np.arange(len(rows)), rows, past, sample.blend.astype(np.float32),
+            (sample.facts / FACT_STEP).astype(np.float32),
+            (sample.pairs / PAIR_STEP).astype(np.float32), sample.ages.astype(np.float32),
+        )  # fmt: skip
+        scores = reading.blend + moves(network, reading)
+        found.append(gains(scores[None], sample.stands()[None])[0])
+    decision = refresher.judge(*known()).decision
+    assert decision.serving == pytest.approx(np.mean(found), abs=1e-3)
+    assert decision.serving > 1.1 * decision.blend
 
 
 def test_the_same_samples_give_the_same_weights():
