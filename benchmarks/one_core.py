@@ -151,7 +151,8 @@ class Lists:
         dice = np.random.default_rng(2)  # what it says costs the same as what a trained one says
         wanted = arrays_of(Manifest.of(self._maker.reader.shape, settings.neural))
         weights = {name: dice.normal(0.0, 0.1, size) for name, size in wanted.items()}
-        self._network = Served.of({name: w.astype(np.float32) for name, w in weights.items()})
+        arrays = {name: w.astype(np.float32) for name, w in weights.items()}
+        self._network = Served.of(arrays, settings.neural.shrinkage)
         rows = list(pipeline.user_rows.items())
         self._rows = [(user.decode(), blob) for user, blob in (rows * (lists // len(rows) + 1))]
         self._rows = self._rows[:lists]

@@ -112,7 +112,7 @@ class NeuralRanker:
             self._refresher.resume(weights, *done)
         if serving is not None:
             self._refresher.serving = unpack(serving, shape).arrays
-            self._flow.lists.network = Served.of(self._refresher.serving)
+            self._flow.lists.network = self._served(self._refresher.serving)
 
     def _add(self, sample: Sample) -> None:
         if self._refresher.notice(sample):
@@ -131,7 +131,7 @@ class NeuralRanker:
         judged = refresher.judge(*known)
         wanted = refresher.serving if judged.decision.open else None
         if wanted is None or judged.weights is not None or lists.network is None:
-            lists.network = None if wanted is None else Served.of(wanted)
+            lists.network = None if wanted is None else self._served(wanted)
         self._seconds += self._clock() - began
         clicks = self._clicks
 
@@ -143,6 +143,9 @@ class NeuralRanker:
             return {**which, **told}, self._clock() - began
 
         self._running = self._thread.submit(learn)
+
+    def _served(self, weights: Any) -> Served:
+        return Served.of(weights, self._rules.shrinkage)
 
     def _finish(self) -> None:
         """Wait until the samples of the last refresh are learnt, if they still are."""

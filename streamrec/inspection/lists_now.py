@@ -107,7 +107,9 @@ def network_now(settings: Settings, store: Store, lists: ListMaker) -> Served | 
     versions, shape = Versions(store), lists.reader.shape
     try:
         number = versions.serving().number if settings.neural.on else 0
-        return Served.of(unpack(versions.get(number), shape).arrays) if number else None
+        if not number:
+            return None
+        return Served.of(unpack(versions.get(number), shape).arrays, settings.neural.shrinkage)
     except RefusedVersion:
         return None
 

@@ -19,7 +19,6 @@ from streamrec.neural.network import PairNetwork, Weights
 from streamrec.neural.reading import Shape
 from streamrec.neural.replay import Replay, Texts
 from streamrec.neural.sample import Sample
-from streamrec.neural.serve import SHRINKAGE
 from streamrec.neural.together import Ranks
 from streamrec.neural.trained import BATCH, Trained, mark_of
 from streamrec.settings.neural import NeuralSettings
@@ -196,7 +195,7 @@ class Refresher:
             for x in range(0, len(fresh), JUDGED):
                 batch = self.replay.batch(fresh[x : x + JUDGED], texts)
                 moves = network(batch)[:, 0] - batch["blend"]
-                scores.append((batch["blend"] + SHRINKAGE * moves).numpy())
+                scores.append((batch["blend"] + self.rules.shrinkage * moves).numpy())
         return gains(np.concatenate(scores), self.replay.stands(fresh))
 
     def _drawn(self, fresh: Array) -> Array:

@@ -12,8 +12,6 @@ from streamrec.neural.reading import Reading, past_facts
 Array = NDArray[Any]
 LEAK = np.float32(0.1)
 NOWHERE = np.float32(-1e30)
-SHRINKAGE = np.float32(0.75)
-"""Part of a network's move of the blend's scores that serves: some of what it learnt is noise."""
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
@@ -35,8 +33,8 @@ class Served(NamedTuple):
     middle: Array  # float32[t], what is projected of the mean of the texts
 
     @classmethod
-    def of(cls, weights: Any) -> "Served":
-        """Return what serves of a network: arrays as in PairNetwork.weights; see SHRINKAGE."""
+    def of(cls, weights: Any, shrinkage: float) -> "Served":
+        """Return the network of arrays as in PairNetwork.weights; of its moves so much is kept."""
 
         def turned(name: str) -> Array:
             out: Array = np.ascontiguousarray(weights[name].T)
@@ -45,13 +43,14 @@ class Served(NamedTuple):
         project: Array = np.zeros((len(weights["mean"]), 0), np.float32)
         if "project.weight" in weights:
             project = turned("whiten") @ turned("project.weight")  # of texts as they are stored
-        alpha = 1.0 + float(SHRINKAGE * (weights["alpha"] - 1.0))
+        head = np.float32(shrinkage) * weights["heads.weight"][0]
+        alpha = 1.0 + shrinkage * (float(weights["alpha"]) - 1.0)
         return cls(
             alpha=alpha, pair=turned("pair.weight"), past=turned("past.weight"),
             pair_bias=weights["pair.bias"], unit=turned("unit.weight"),
             unit_bias=weights["unit.bias"], inward=turned("inward.weight"),
             inward_bias=weights["inward.bias"], again=turned("again.weight"),
-            again_bias=weights["again.bias"], head=SHRINKAGE * weights["heads.weight"][0],
+            again_bias=weights["again.bias"], head=head,
             project=np.ascontiguousarray(project), middle=weights["mean"] @ project,
         )  # fmt: skip
 

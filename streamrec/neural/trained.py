@@ -1,9 +1,7 @@
 """A network in training: AdamW, the running mean of its weights, one step at a time."""
 
-import os
 from collections.abc import Callable
 from itertools import chain
-from shutil import which
 from zlib import crc32
 
 import numpy as np
@@ -100,13 +98,12 @@ class Trained:
 
 
 def compiled(loss: Loss, device: str, backend: str = "inductor") -> Loss:
-    """Return a loss as torch.compile makes it: on a GPU, where there is the C compiler it wants.
+    """Return a loss as torch.compile makes it on a GPU; on a CPU it is faster as it is.
 
-    Else, and where torch cannot compile it, it runs as it is. One compilation does for all networks
-    of a shape. On a CPU it would be slower than it is.
+    Where torch cannot compile it, it runs as it is. One compilation does for all networks of a
+    shape.
     """
-    names = os.environ.get("CC", ""), "cc", "gcc", "clang"
-    if device == "cpu" or not any(map(which, names)):
+    if device == "cpu":
         return loss
     from torch._dynamo import config  # some seconds
 

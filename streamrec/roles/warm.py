@@ -89,7 +89,8 @@ def _run_network(settings: Settings, lists: ListMaker, ranked: Ranked, table: It
     reading = lists.reading_of(ranked, table)
     if reading is not None:
         wanted = arrays_of(Manifest.of(lists.reader.shape, settings.neural))
-        network = Served.of({name: np.zeros(size, np.float32) for name, size in wanted.items()})
+        zeros = {name: np.zeros(size, np.float32) for name, size in wanted.items()}
+        network = Served.of(zeros, settings.neural.shrinkage)
         units = lists.units_of(reading, network, table)
         network.moves(reading, units)
         network.shares(reading, units, np.arange(1))

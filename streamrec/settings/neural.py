@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from streamrec.settings.types import Count, NonNegative, Positive, Section, Size
+from streamrec.settings.types import Count, NonNegative, Positive, Section, Share, Size
 
 TRAINS_WITH = ("torch", "river")
 """What `train` needs of the extra `neural`; all else runs without."""
@@ -34,6 +34,8 @@ class NeuralSettings(Section, frozen=True, kw_only=True):
     """Training steps of a refresh, as passes over its new samples."""
     rate: Positive = 0.002
     """AdamW step."""
+    shrinkage: Share = 0.75
+    """Part of the network's move of the scores that serves: some of what it learns is noise."""
     refresh_samples: Annotated[int, Meta(ge=100)] = 2500
     """New samples after which the network is refreshed; sooner while there are few in all."""
     replay_samples: Annotated[int, Meta(ge=1000)] = 50_000

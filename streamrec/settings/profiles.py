@@ -45,6 +45,7 @@ PROFILES: dict[Profile, dict[str, Any]] = {
         "variants.items": 32,
         "factors.text_weight": 2.0,
         "neural.passes": 7.0,
+        "neural.shrinkage": 1.0,
     },
     # articles: born today, gone tomorrow
     "news": {

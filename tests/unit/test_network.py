@@ -11,7 +11,7 @@ from streamrec.neural.gate import Gate, gains
 from streamrec.neural.projected import project
 from streamrec.neural.reading import PAIR, Reading, Shape
 from streamrec.neural.sample import FACT_STEP, PAIR_STEP, Sample, click, kept
-from streamrec.neural.serve import SHRINKAGE, Served
+from streamrec.neural.serve import Served
 from streamrec.settings.neural import NeuralSettings
 from streamrec.text.words import unit
 
@@ -20,6 +20,7 @@ from streamrec.neural.network import PairNetwork  # noqa: E402
 from streamrec.neural.refresh import Refresher, texts_of  # noqa: E402
 from streamrec.neural.replay import Replay  # noqa: E402
 from streamrec.neural.trained import Trained, compiled  # noqa: E402
+from streamrec.roles.training.ranks import device  # noqa: E402
 
 RULES = NeuralSettings(candidates=20, history=6, refresh_samples=500)
 SHAPE = Shape(20, 6, ("a", "b", "c"), ("a", "b"), 8)
@@ -93,17 +94,17 @@ def as_batch(net, reading):
 @pytest.mark.parametrize(("candidates", "past"), [(20, 6), (20, 0), (3, 1), (2, 5)])
 def test_torch_and_numba_say_the_same(trained, candidates, past):
     net = network(trained=trained)
-    served = Served.of(net.weights())
+    served = Served.of(net.weights(), RULES.shrinkage)
     for seed in range(5):
         reading = random_reading(np.random.default_rng(seed), candidates, past)
         with torch.no_grad():
             theirs = net(as_batch(net, reading))[0, 0, :candidates].numpy() - reading.blend
         mine = moves(served, reading)
-        np.testing.assert_allclose(mine, SHRINKAGE * theirs, atol=1e-4, rtol=1e-4)
+        np.testing.assert_allclose(mine, 0.75 * theirs, atol=1e-4, rtol=1e-4)
 
 
 def test_it_starts_as_the_blend():
-    served = Served.of(network(0).weights())
+    served = Served.of(network(0).weights(), RULES.shrinkage)
     reading = random_reading(np.random.default_rng(1))
     np.testing.assert_array_equal(moves(served, reading), np.zeros(20, np.float32))
 
@@ -117,7 +118,7 @@ def test_what_it_reads_of_texts_is_their_cosine_at_first():
 
 
 def test_shares_of_past_items_sum_to_what_the_past_adds():
-    served = Served.of(network(trained=True).weights())
+    served = Served.of(network(trained=True).weights(), RULES.shrinkage)
     for seed in range(10):
         reading = random_reading(np.random.default_rng(seed))
         nobody = reading._replace(
@@ -133,7 +134,7 @@ def test_shares_of_past_items_sum_to_what_the_past_adds():
 
 
 def test_shares_differ_as_scores_without_each_past_item_do():
-    served = Served.of(network().weights())
+    served = Served.of(network().weights(), RULES.shrinkage)
     reading = random_reading(np.random.default_rng(2))
     units = units_of(served, reading)
     [shares] = served.shares(reading, units, np.array([4]))
@@ -211,7 +212,7 @@ def test_the_gate_judges_what_serves():
     refresher, judged = taught(1500), list(clicks(200, seed=2))
     for sample in judged:
         refresher.add(sample)
-    network = Served.of(refresher.serving)
+    network = Served.of(refresher.serving, RULES.shrinkage)
     found = []
     for sample in judged:
         rows, past = (keys.astype(np.int64) - 1000 for keys in (sample.keys, sample.past_keys))
@@ -239,7 +240,6 @@ def test_a_compiled_loss_teaches_the_same_and_is_compiled_once_for_all_networks(
     from torch._dynamo.testing import CompileCounterWithBackend
 
     counter = CompileCounterWithBackend("aot_eager")
-    monkeypatch.setattr("streamrec.neural.trained.which", lambda name: name == "clang")
     monkeypatch.setattr(config, "suppress_errors", False)  # put back after the test
     replay, lambdas = Replay(SHAPE, RULES.tasks, 1000, 1), torch.tensor([1.0, 0.5])
     for sample in clicks(150):
@@ -265,9 +265,20 @@ def test_a_compiled_loss_teaches_the_same_and_is_compiled_once_for_all_networks(
 
 
 def test_where_there_is_no_c_compiler_nothing_is_compiled(monkeypatch):
-    loss = network().loss
-    monkeypatch.setattr("streamrec.neural.trained.which", lambda name: None)
-    assert compiled(loss, "cuda") is loss
+    from torch._dynamo.testing import CompileCounter
+
+    for there, compilations in (None, 0), ("clang", 1):
+        counter = CompileCounter()
+        with torch.compiler.set_stance("default"):
+            with monkeypatch.context() as patched:
+                patched.setattr(torch.cuda, "is_available", lambda: True)
+                patched.setattr(
+                    "streamrec.roles.training.ranks.which", lambda name, there=there: name == there
+                )
+                assert device() == "cuda"
+            twice = compiled(lambda batch, weights, totals: 2.0 * weights, "cuda", counter)
+            assert twice({}, torch.ones(3), torch.ones(3)).sum() == 6.0
+        assert counter.frame_count == compilations
 
 
 def test_a_task_that_is_off_leaves_the_others_as_they_are():

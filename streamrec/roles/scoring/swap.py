@@ -26,7 +26,7 @@ class Swap:
         metrics: Metrics,
     ) -> None:
         self.state = self.model = state
-        self._on = settings.neural.on
+        self._on, self._shrinkage = settings.neural.on, settings.neural.shrinkage
         self._versions = versions
         self._lists = lists
         self._metrics = metrics
@@ -66,4 +66,5 @@ class Swap:
         self._metrics.neural.version.set(self.number)
 
     def _load(self, number: int) -> Served:
-        return Served.of(unpack(self._versions.get(number), self._lists.reader.shape).arrays)
+        version = unpack(self._versions.get(number), self._lists.reader.shape)
+        return Served.of(version.arrays, self._shrinkage)

@@ -1,7 +1,9 @@
 """Which processes train together: torchrun says it in the environment; where it does not, one."""
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
+from shutil import which
 
 import torch
 from torch import distributed
@@ -16,8 +18,12 @@ IDLE = timedelta(days=365)
 
 
 def device() -> str:
-    """Return where to train."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """Return where to train; without the C compiler that it wants nothing is compiled there."""
+    if not torch.cuda.is_available():
+        return "cpu"
+    if not any(map(which, (os.environ.get("CC", ""), "cc", "gcc", "clang"))):
+        torch.compiler.set_stance("force_eager")
+    return "cuda"
 
 
 def joined(
