@@ -98,3 +98,16 @@ def test_it_is_refreshed_where_the_lists_get_worse_all_at_once() -> None:
     assert whys == ["due", "due", "due", "drift", "due"]
     noticed = periods[3]
     assert 100 <= noticed["samples"] < 500 and 1900 < noticed["clicks"] < 2200
+
+
+def test_what_serves_is_shrunk_as_the_setting_says() -> None:
+    """The gate judges it so; that `evaluate` serves it so shows in the lists."""
+    needs("torch")
+    log, gained = paired(2600), dict[float, float]()
+    for shrinkage in (0.05, 1.0):
+        before = (*SOON, "--set", f"neural.shrinkage={shrinkage}")
+        found = figures(log, "--neural", "on", "--profile", "shop", "--warm-up", "0", before=before)
+        assert any(p["open"] for p in found["neural"]["periods"])
+        sources = found["sources"]
+        gained[shrinkage] = abs(sources["blend"]["ndcg@10"] - sources[ONLINE]["ndcg@10"])
+    assert 0.0 < gained[0.05] < 0.4 * gained[1.0], gained
