@@ -2,7 +2,8 @@
 
 Of each period's samples the blend alone, the serving network and the newly trained one are scored
 before they are trained on. The new one takes over unless it is worse; the one that serves does so
-while the last periods say that lists are better for it.
+while the last periods say that lists are better for it. A network that began from nothing takes the
+new one's place in training only where it is better beyond doubt.
 """
 
 import math
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 LISTED = 20
+BEYOND_DOUBT = 2.0
+"""Standard errors."""
 
 
 class Judged(NamedTuple):
@@ -31,13 +34,15 @@ class Decision(NamedTuple):
     candidate: float | None
     against_blend: Judged | None  # of what serves now
     against_serving: Judged | None  # of the new one against what served
+    scratch: Judged | None  # of the network from nothing against the new one, where one was due
+    restarted: bool  # training goes on with the network from nothing
     promoted: bool
     open: bool
 
     def told(self) -> dict[str, Any]:
         """Return it as plain values."""
         out = self._asdict()
-        for name in ("against_blend", "against_serving"):
+        for name in ("against_blend", "against_serving", "scratch"):
             out[name] = out[name] and out[name]._asdict()
         return out
 
@@ -49,19 +54,28 @@ class Gate:
         self._periods = periods
         self.recent = list(recent[-periods:])
 
-    def judge(self, blend: Array, serving: Array | None, candidate: Array | None) -> Decision:
+    def judge(
+        self,
+        blend: Array,
+        serving: Array | None,
+        candidate: Array | None,
+        scratch: Array | None = None,
+    ) -> Decision:
         """Decide from the gains float64[samples] of each; None: there is no such network."""
-        against = None
+        against = check = None
         promoted = candidate is not None and serving is None
         if candidate is not None and serving is not None:
             against = _judged(candidate, serving)
             promoted = against.gain > -against.error  # worse by less than chance is not worse
+        if candidate is not None and scratch is not None:
+            check = _judged(scratch, candidate)
         best = candidate if promoted else serving
         of_blend = None if best is None else _judged(best, blend)
         if of_blend is not None:
             self.recent = [*self.recent, of_blend.gain * len(blend)][-self._periods :]
         return Decision(
             len(blend), float(blend.mean()), _mean(serving), _mean(candidate), of_blend, against,
+            check, check is not None and check.gain > BEYOND_DOUBT * check.error,
             promoted, sum(self.recent) > 0.0,
         )  # fmt: skip
 

@@ -3,7 +3,7 @@
 The same in `train` and in `evaluate`. AdamW (Loshchilov and Hutter 2019) with warm start; half of
 a refresh is new samples, half older ones; what serves is the weights' running mean. Every so many
 refreshes a network starts from nothing beside it, learns a part of what is kept at each of them,
-and is gone on with if the samples after the last one find it better.
+and is gone on with if the gate finds it better on the samples after the last one.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -130,14 +130,15 @@ class Refresher:
         by_blend = gains(self.replay.blend(fresh), self.replay.stands(fresh))
         served = self._beside.submit(self._gains, self.serving, fresh, keys, vectors)
         mine = self._gains(self.candidate(), fresh, keys, vectors)
-        decision = self.gate.judge(by_blend, served.result(), mine)
+        check = None
+        if self._rival is not None and self._of_scratch(self.number + 1) == 0:
+            check = self._gains(self._rival.mean_weights(), fresh, keys, vectors)
+        decision = self.gate.judge(by_blend, served.result(), mine, check)
         self._drifted, changed = False, None
         if decision.promoted:
             changed = self.serving = self.candidate()
-        if mine is not None and self._rival is not None and self._of_scratch(self.number + 1) == 0:
-            theirs = self._gains(self._rival.mean_weights(), fresh, keys, vectors)
-            if theirs is not None and theirs.sum() > mine.sum():
-                self._trained = self._rival
+        if decision.restarted:
+            self._trained = self._rival
         return Verdict(decision, changed)
 
     def learn(self, judged: Verdict, keys: Array, vectors: Array) -> Period:

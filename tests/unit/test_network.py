@@ -325,13 +325,32 @@ def test_a_network_from_nothing_takes_the_place_of_one_that_went_astray():
         astray = refresher.candidate()
         astray["heads.weight"] *= -100.0  # the opposite of what it learnt
         refresher.resume(astray, 1, 500, ())
+        restarted = []
         for sample in list(clicks(1500))[500:]:
             refresher.add(sample)
             if refresher.due(len(refresher.replay.fresh)):
                 decision = refresher.refresh(*known()).decision
+                restarted.append(decision.restarted)
+        assert any(restarted) == bool(every)
         return decision.candidate / decision.blend
 
     assert gain(every=1) > 1.1 > 0.9 > gain(every=0)
+
+
+@pytest.mark.parametrize(("errors", "restarted"), [(-3.0, False), (1.9, False), (2.1, True)])
+def test_a_network_from_nothing_is_gone_on_with_if_it_is_better_by_two_errors(errors, restarted):
+    rng = np.random.default_rng(7)
+    noise = rng.normal(0.0, 0.3, 900)
+    noise -= noise.mean()
+    mine = rng.random(900)
+    theirs = mine + noise + errors * noise.std() / 30.0
+    decision = Gate(4).judge(mine, mine, mine, theirs)
+    assert decision.restarted == restarted
+    assert decision.scratch.gain == pytest.approx(errors * decision.scratch.error)
+    assert decision.told()["scratch"] == decision.scratch._asdict()
+    unchecked = Gate(4).judge(mine, mine, mine)
+    assert (unchecked.scratch, unchecked.restarted) == (None, False)
+    assert decision._replace(scratch=None, restarted=False) == unchecked
 
 
 @pytest.mark.parametrize("every", [1, 3, 4])
