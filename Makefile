@@ -7,7 +7,7 @@ LIGHT ?=
 COMMA := ,
 NEURAL := $(if $(LIGHT),,$(COMMA)neural)
 
-.PHONY: help install demo test test-long bench quality lint format docs docs-check pictures look clean
+.PHONY: help install kernels demo test test-long bench quality lint format docs docs-check pictures look clean
 
 help:
 	@echo "make demo       a running system on real shopping data   (ARGS=\"--seconds 60 --keep ...\")"
@@ -45,10 +45,15 @@ install: .venv/installed
 demo: .venv/installed-demo
 	$(BIN)/streamrec demo $(ARGS)
 
-test: install
+# once, where all the processes of the tests would compile the same at the same time
+kernels: install
+	@$(BIN)/python -c "from streamrec.roles.warm import warm_up; from streamrec.settings.load import load; \
+	  warm_up(load(None, {}, {}))"
+
+test: kernels
 	tools/test $(ARGS)
 
-test-long: install
+test-long: kernels
 	STREAMREC_TEST_LONG=1 tools/test $(ARGS)
 
 quality: install

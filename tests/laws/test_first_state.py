@@ -288,7 +288,7 @@ def test_an_outage_while_it_is_written_loses_nothing(
 def test_the_network_comes_along(settings: Settings) -> None:
     needs("torch")
     written(paired(2600))
-    own = {"profile": "shop", "neural__refresh_samples": "500"}
+    own = {"profile": "shop", "neural__refresh_samples": "500", "neural__passes": "2"}
     done = bootstrap(settings, "--neural", "on", **own)
     assert done.exit_code == 0, done.output
     shape = ListMaker(load(None, {}, {"profile": "shop", "text.model": "hashed"})).reader.shape

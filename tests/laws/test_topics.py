@@ -130,6 +130,6 @@ def test_brokers_that_come_back_are_waited_for(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_no_broker_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamrec.transport.kafka.topics.CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr("streamrec.transport.kafka.connecting.CONNECT_SECONDS", 0.3)
     with pytest.raises(BrokerUnavailable, match="127.0.0.1:1 "):
         check_topics(KafkaSettings(brokers="127.0.0.1:1"))

@@ -13,7 +13,7 @@ from streamrec.settings.sections import Settings
 
 pytestmark = pytest.mark.usefixtures("nothing_configured")
 ONLINE = "blend:online"
-SOON = ("--set", "neural.refresh_samples=500")
+SOON = ("--set", "neural.refresh_samples=500", "--set", "neural.passes=2")
 
 
 def test_it_is_trained_judged_and_told() -> None:
@@ -105,7 +105,8 @@ def test_what_serves_is_shrunk_as_the_setting_says() -> None:
     needs("torch")
     log, gained = paired(2600), dict[float, float]()
     for shrinkage in (0.05, 1.0):
-        before = (*SOON, "--set", f"neural.shrinkage={shrinkage}")
+        mine = ("neural.passes=7", f"neural.shrinkage={shrinkage}")  # enough to tell apart
+        before = (*SOON, "--set", mine[0], "--set", mine[1])
         found = figures(log, "--neural", "on", "--profile", "shop", "--warm-up", "0", before=before)
         assert any(p["open"] for p in found["neural"]["periods"])
         sources = found["sources"]

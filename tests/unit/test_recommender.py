@@ -325,7 +325,7 @@ def test_an_interrupted_learn_leaves_lists_that_know_what_was_learnt() -> None:
 def test_the_neural_ranker_is_trained_as_in_evaluate_and_comes_along() -> None:
     needs("torch")
     log = [c._asdict() for c in paired(2200)]
-    own = HASHED | {"neural.refresh_samples": 500}
+    own = HASHED | {"neural.refresh_samples": 500, "neural.passes": 2}
     one = streamrec.Recommender("shop", neural=True, settings=own).learn(log)
     found = evaluated(log, "shop", neural=True, **own)
     served = found.figures["neural"]
