@@ -15,7 +15,7 @@ from streamrec.evaluation.peers.registry import make_peers
 from streamrec.evaluation.peers.rivals import Rivals
 from streamrec.evaluation.plan import Plan, lag_words, lags_within, parse_lag
 from streamrec.evaluation.prequential import Parts, Prequential, Scored
-from streamrec.evaluation.tally import BLEND, Tally
+from streamrec.evaluation.tally import BLEND, ONLINE, Tally
 from streamrec.evaluation.walk import Walk, events_of
 from streamrec.events.event import Event
 from streamrec.files.event_table import FORGOTTEN
@@ -25,8 +25,6 @@ from streamrec.settings.sections import Settings
 from streamrec.settings.types import changed
 from streamrec.sources.registry import names_of
 
-ONLINE = "blend:online"
-"""The learned blend alone, without the neural ranker."""
 INTERRUPTED = "interrupted"
 """Key of the protocol: where Ctrl-C ended the run, in words."""
 

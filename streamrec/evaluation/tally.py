@@ -13,6 +13,8 @@ from streamrec.state.item_table import ItemTable
 
 Array = NDArray[Any]
 BLEND = "blend"
+ONLINE = "blend:online"
+"""The learned blend alone, without the neural ranker."""
 K = 10
 EVERY = 20
 """Novelty and diversity are taken from every 20th list."""
@@ -20,6 +22,8 @@ NEW = 5
 """A user or an item is new before its fifth event."""
 BEYOND_ALL = np.inf
 MAIN = "recall@20"
+COMPARED = {ONLINE: (MAIN, "ndcg@10")}
+"""What the blend is compared by, where it is not by MAIN alone."""
 METRICS = ("recall@10", "recall@20", "precision@10", "ndcg@10", "ndcg@20", "mrr@20")
 
 
@@ -215,12 +219,13 @@ def intra_list_distance(vectors: Array) -> float:
 
 
 def comparisons(columns: Mapping[str, Array]) -> list[dict[str, Any]]:
-    """Return the blend against each other contender: difference of recall@20 and its interval."""
-    if BLEND not in columns:
-        return []
-    mine, out = values_of(MAIN, columns[BLEND]), []
+    """Return the blend against each other contender: difference of a metric and its interval."""
+    out: list[dict[str, Any]] = []
     for name, column in columns.items():
-        if name != BLEND and len(column):
-            found = interval(mine, values_of(MAIN, column))
-            out.append({"a": BLEND, "b": name, "metric": MAIN, **found._asdict()})
+        if name == BLEND or BLEND not in columns or not len(column):
+            continue
+        for metric in COMPARED.get(name, (MAIN,)):
+            mine, theirs = (values_of(metric, places) for places in (columns[BLEND], column))
+            found = interval(mine, theirs)
+            out.append({"a": BLEND, "b": name, "metric": metric, **found._asdict()})
     return out

@@ -1,5 +1,6 @@
 """The neural ranker in `streamrec evaluate`: trained as it goes, judged before it learns."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -29,11 +30,17 @@ def test_it_is_trained_judged_and_told() -> None:
     assert all(p["samples"] >= 500 and p["losses"][0] > 0 for p in neural["periods"])
     assert all(p["candidate"] is not None for p in later)
     assert {"blend", ONLINE} <= set(found["sources"])
-    assert any(one["b"] == ONLINE for one in found["comparisons"])
+    against = {one["metric"]: one for one in found["comparisons"] if one["b"] == ONLINE}
+    assert set(against) == {"recall@20", "ndcg@10"}
+    for metric, one in against.items():
+        mine, theirs = (found["sources"][name][metric] for name in ("blend", ONLINE))
+        assert one["difference"] == pytest.approx(mine - theirs)
+        assert one["low"] <= one["difference"] <= one["high"]
     said = run(
         "log.csv", "--neural", "on", "--profile", "shop", "--warm-up", "0", before=SOON
     ).output
-    assert "The neural ranker adds" in " ".join(said.split())
+    words = " ".join(said.split())
+    assert re.search(r"The neural ranker adds .* to the recall@20 and .* to the ndcg@10 of", words)
 
 
 def test_without_it_the_online_blend_is_the_same() -> None:

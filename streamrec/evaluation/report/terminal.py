@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.table import Table
 
-from streamrec.evaluation.evaluate import INTERRUPTED, ONLINE
+from streamrec.evaluation.evaluate import INTERRUPTED
 from streamrec.evaluation.report.findings import Findings
-from streamrec.evaluation.tally import BLEND, MAIN
+from streamrec.evaluation.tally import BLEND, MAIN, ONLINE
 
 COLUMNS = ("recall@10", "recall@20", "ndcg@10", "mrr@20", "coverage@10", "diversity@10")
 SLICES = ("new_user", "new_item", "history_1", "history_2_4", "history_5_plus")
@@ -115,15 +115,16 @@ def _neural(result: Mapping[str, Any]) -> str:
         f"{neural['refreshes']} refreshes in {neural['training_seconds']:,.0f} s; it ordered the "
         f"lists after {neural['served']:.0%} of them."
     )
-    by = next((one for one in result["comparisons"] if one["b"] == ONLINE), None)
-    if by is None:
+    without = result["sources"].get(ONLINE, {})
+    added = []
+    for by in (one for one in result["comparisons"] if one["b"] == ONLINE):
+        before = without.get(by["metric"], 0.0)
+        share = f"{by['difference'] / before:+.1%}, " if before else ""
+        ends = f"{by['low']:+.4f} to {by['high']:+.4f}"
+        added.append(f"{by['difference']:+.4f} ({share}95 %: {ends}) to the {by['metric']}")
+    if not added:
         return f"Neural ranker: {took}"
-    without = result["sources"].get(ONLINE, {}).get(MAIN, 0.0)
-    share = f"{by['difference'] / without:+.1%}, " if without else ""
-    return (
-        f"The neural ranker adds {by['difference']:+.4f} ({share}95 %: {by['low']:+.4f} to "
-        f"{by['high']:+.4f}) to the {MAIN} of the online blend; {took}"
-    )
+    return f"The neural ranker adds {' and '.join(added)} of the online blend; {took}"
 
 
 def _table(first: str, columns: tuple[str, ...]) -> Table:
