@@ -75,8 +75,9 @@ class Gate:
             self.recent = [*self.recent, of_blend.gain * len(blend)][-self._periods :]
         return Decision(
             len(blend), float(blend.mean()), _mean(serving), _mean(candidate), of_blend, against,
-            check, check is not None and check.gain > BEYOND_DOUBT * check.error,
-            promoted, sum(self.recent) > 0.0,
+            scratch=check,
+            restarted=check is not None and check.gain > BEYOND_DOUBT * check.error,
+            promoted=promoted, open=sum(self.recent) > 0.0,
         )  # fmt: skip
 
 
