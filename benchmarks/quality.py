@@ -189,8 +189,8 @@ def _show_sources(
 
 
 def not_below(result: dict[str, Any]) -> list[str]:
-    """Return the lists that may be as good as the blend's: their interval holds 0."""
-    return [c["b"] for c in result["comparisons"] if c["low"] <= 0]
+    """Return the lists that may be as good as the blend's: an interval of theirs holds 0."""
+    return list(dict.fromkeys(c["b"] for c in result["comparisons"] if c["low"] <= 0))
 
 
 def verdicts(

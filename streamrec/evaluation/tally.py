@@ -222,10 +222,9 @@ def comparisons(columns: Mapping[str, Array]) -> list[dict[str, Any]]:
     """Return the blend against each other contender: difference of a metric and its interval."""
     out: list[dict[str, Any]] = []
     for name, column in columns.items():
-        if name == BLEND or BLEND not in columns or not len(column):
+        if name == BLEND or not len(column):
             continue
         for metric in COMPARED.get(name, (MAIN,)):
-            mine, theirs = (values_of(metric, places) for places in (columns[BLEND], column))
-            found = interval(mine, theirs)
+            found = interval(values_of(metric, columns[BLEND]), values_of(metric, column))
             out.append({"a": BLEND, "b": name, "metric": metric, **found._asdict()})
     return out

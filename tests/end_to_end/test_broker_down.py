@@ -31,7 +31,7 @@ COMMANDS = [
 RUN = """
 import sys
 from streamrec.transport.kafka import client_settings  # before who takes them from it
-client_settings.CONNECT_SECONDS, client_settings.DELIVERY_SECONDS = {connect}, 4.0
+client_settings.CONNECT_SECONDS, client_settings.DELIVERY_SECONDS = {connect}, {delivery}
 from streamrec.roles import leave
 leave.LEAVE_SECONDS = 1000.0
 from streamrec.cli import main
@@ -60,7 +60,7 @@ def test_only_our_own_sentence_says_that_there_is_no_broker(
     pq.write_table(pa.table({"item": ["i1"], "title": ["a"]}), tmp_path / "items.parquet")
     address = f"127.0.0.1:{free_port()}"
     done = subprocess.run(
-        [sys.executable, "-c", RUN.format(connect=2.0, commands=COMMANDS)],
+        [sys.executable, "-c", RUN.format(connect=2.0, delivery=4.0, commands=COMMANDS)],
         env=environment(address, clean_redis, STREAMREC_KAFKA_CLIENT=client),
         cwd=tmp_path, capture_output=True, text=True, timeout=500,
     )  # fmt: skip
@@ -85,7 +85,7 @@ def test_serve_ends_while_a_client_waits_for_its_first_answer(
     """Its constructor may take minutes here: nobody waits for it."""
     port = free_port()
     ports = {"STREAMREC_SERVE_PORT": str(port), "STREAMREC_METRICS_PORT": str(free_port())}
-    code = RUN.format(connect=500.0, commands=["serve"])
+    code = RUN.format(connect=500.0, delivery=30.0, commands=["serve"])
     with subprocess.Popen(
         [sys.executable, "-c", code],
         env=environment(silent, clean_redis, STREAMREC_SERVE_WRITE_SECONDS="2", **ports),
