@@ -194,7 +194,7 @@ class Refresher:
         texts, scores = texts_of(network, keys, vectors), []
         with torch.no_grad():
             for x in range(0, len(fresh), JUDGED):
-                batch = self.replay.batch(fresh[x : x + JUDGED], texts)
+                batch = self.replay.batch(fresh[x : x + JUDGED], texts, cut=True)
                 moves = network(batch)[:, 0] - batch["blend"]
                 scores.append((batch["blend"] + self.rules.shrinkage * moves).numpy())
         return gains(np.concatenate(scores), self.replay.stands(fresh))
@@ -217,8 +217,9 @@ class Refresher:
         if ranks is not None:
             ranks.begin(-(-len(which) // BATCH), mark_of(self.rules, self.shape))
             trained.alike(ranks)
+        cut = ranks is None and self._device == "cpu"  # else all must have one shape
         for x in range(0, len(which), BATCH):
-            batch = self.replay.batch(np.sort(which[x : x + BATCH]), texts)
+            batch = self.replay.batch(np.sort(which[x : x + BATCH]), texts, cut)
             sums += trained.step(batch, lambdas, ranks)
             counts += 1
         return tuple((sums / max(1, counts)).tolist())

@@ -81,9 +81,15 @@ class Replay:
         out: Array = self._arrays["blend"][which]
         return out
 
-    def batch(self, which: Array, texts: Texts) -> dict[str, Tensor]:
-        """Return the tensors that PairNetwork reads, of samples by number."""
-        a = {name: array[which] for name, array in self._arrays.items()}
+    def batch(self, which: Array, texts: Texts, cut: bool = False) -> dict[str, Tensor]:
+        """Return the tensors that PairNetwork reads, of samples by number.
+
+        cut: with no more past items than one of them has; else all batches have the same shape.
+        """
+        h = max(1, int(self._arrays["there"][which].sum(1).max())) if cut else self.shape.history
+        past = np.s_[which, :h]
+        at = {"pairs": np.s_[which, :, :h], "past_keys": past, "ages": past, "there": past}
+        a = {name: array[at.get(name, which)] for name, array in self._arrays.items()}
         out = {
             "facts": a["facts"].astype(np.float32) / np.float32(FACT_STEP),
             "pairs": a["pairs"].astype(np.float32) / np.float32(PAIR_STEP),

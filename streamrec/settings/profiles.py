@@ -54,5 +54,7 @@ PROFILES: dict[Profile, dict[str, Any]] = {
         "successors.entries": 512,
         "factors.context_norm": 0.5,
         "factors.prior": 1.0,
+        "neural.passes": 5.0,
+        "neural.refresh_samples": 1500,
     },
 }
