@@ -103,6 +103,24 @@ def test_torch_and_numba_say_the_same(trained, candidates, past):
         np.testing.assert_allclose(mine, 0.75 * theirs, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("longest", [0, 1, 4])
+def test_a_batch_that_is_cut_says_and_teaches_the_same(longest):
+    net, replay = network(), Replay(SHAPE, RULES.tasks, 1000, 1)
+    for seed in range(9):
+        reading = random_reading(np.random.default_rng(seed), 20, seed % (longest + 1))
+        replay.add(kept(reading, KEYS, 0)._replace(type="click", weight=1.0))
+    said, moved = [], []
+    for cut in False, True:
+        batch = replay.batch(np.arange(9), texts_of(net, *known()), cut)
+        assert batch["there"].shape[1] == (max(1, longest) if cut else SHAPE.history)
+        net.zero_grad()
+        net(batch)[:, 0].square().sum().backward()
+        said.append(net(batch).detach())
+        moved.append([p.grad.clone() for p in net.parameters()])
+    torch.testing.assert_close(said[1], said[0])
+    torch.testing.assert_close(moved[1], moved[0], rtol=1e-4, atol=1e-3)
+
+
 def test_it_starts_as_the_blend():
     served = Served.of(network(0).weights(), RULES.shrinkage)
     reading = random_reading(np.random.default_rng(1))
