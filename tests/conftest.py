@@ -5,13 +5,11 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import pytest
 from needs import needs_server
 from servers import KafkaServer, RedisServer, start_kafka, start_redis
-from xdist.scheduler import LoadScopeScheduling
 
 from streamrec.monitoring.log_lines import NOISY
 from streamrec.settings.sections import KafkaSettings
@@ -88,34 +86,17 @@ PROCESSES = ("end_to_end", "operations", "recovery")
 """Folders whose tests start streamrec's processes."""
 
 
-class Parts(LoadScopeScheduling):
-    """What `make test` gives a worker at once: a file, or a whole folder that starts processes.
-
-    So no more than three installations run beside each other, and mostly one.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::")[0]
-        folder = file.split("/")[1]
-        return folder if folder in PROCESSES else file
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Parts:
-    return Parts(config, log)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts processes, so that `make test` can run it beside the others."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).parts[0] in PROCESSES:
+            item.add_marker("processes")
 
 
 def pytest_report_header() -> str:
     wanted = os.environ.get("STREAMREC_TEST_KAFKA", "container, jars or embedded: the first here")
     return f"streamrec: Kafka wanted: {wanted}"
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Tell what was used, where this is a worker."""
-    getattr(session.config, "workeroutput", {})["used"] = _used
-
-
-def pytest_testnodedown(node: Any) -> None:
-    _used.update(getattr(node, "workeroutput", {}).get("used", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
