@@ -28,10 +28,15 @@ PROGRAM = "import sys; from test_together import rank; rank(*sys.argv[1:])"
 
 
 def taught(ranks: Ranks | None = None, rounds: int = 1) -> dict[str, np.ndarray]:
-    """Return the weights after some clicks, a third of them purchases; a rival is trained too."""
+    """Return the weights after some clicks, a third of them purchases; a rival is trained too.
+
+    Nobody's past is as long as it may be: one process cuts its batches, ranks must not.
+    """
     refresher = Refresher(TAUGHT, SHAPE, ranks=ranks)
     for _ in range(rounds):
-        for n, sample in enumerate(clicks(REFRESHES[-1]), 1):
+        for n, whole in enumerate(clicks(REFRESHES[-1]), 1):
+            keys, ages, pairs = whole.past_keys[:4], whole.ages[:4], whole.pairs[:, :4]
+            sample = whole._replace(past_keys=keys, ages=ages, pairs=pairs)
             refresher.add(sample._replace(type="purchase") if n % 3 == 0 else sample)
             if n in REFRESHES:
                 refresher.refresh(*known())
